@@ -1,0 +1,1 @@
+"""Any model leads, local models work, every exchange is shown."""

@@ -1,0 +1,93 @@
+"""Everything this package raises on purpose.
+
+OrchestratorError
+├── ConfigError              the user must change a file, a flag or an environment variable
+├── ProviderError            a model call failed; `retryable` says whether waiting can help
+│   ├── AuthFailed           key missing, wrong or without the right
+│   ├── OutOfCredit          the account cannot pay; waiting does not help
+│   ├── RateLimited          too many requests; `retry_after_s` where the vendor says
+│   ├── Overloaded           the vendor or the local server is busy
+│   ├── ContextTooLong       the request does not fit the model
+│   ├── NoSuchModel          the vendor does not know the model, or it is not installed
+│   ├── BadRequest           the vendor refuses the request as it is
+│   ├── Refused              the vendor's safety system stopped the request
+│   ├── Unreachable          no connection, or it broke
+│   └── TimedOut             silence for longer than allowed
+└── RunError                 a run stopped before an answer; what was done is in its history
+    ├── OutOfRounds
+    ├── OutOfTime
+    └── OutOfBudget
+"""
+
+from __future__ import annotations
+
+
+class OrchestratorError(Exception): ...
+
+
+class ConfigError(OrchestratorError): ...
+
+
+class ProviderError(OrchestratorError):
+    retryable = False
+
+    def __init__(
+        self,
+        provider: str,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{provider}: {message}")
+        self.provider = provider
+        self.message = message
+        self.retry_after_s = retry_after_s
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class AuthFailed(ProviderError): ...
+
+
+class OutOfCredit(ProviderError): ...
+
+
+class RateLimited(ProviderError):
+    retryable = True
+
+
+class Overloaded(ProviderError):
+    retryable = True
+
+
+class ContextTooLong(ProviderError): ...
+
+
+class NoSuchModel(ProviderError): ...
+
+
+class BadRequest(ProviderError): ...
+
+
+class Refused(ProviderError): ...
+
+
+class Unreachable(ProviderError):
+    retryable = True
+
+
+class TimedOut(ProviderError):
+    retryable = True
+
+
+class RunError(OrchestratorError): ...
+
+
+class OutOfRounds(RunError): ...
+
+
+class OutOfTime(RunError): ...
+
+
+class OutOfBudget(RunError): ...

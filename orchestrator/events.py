@@ -1,0 +1,118 @@
+"""What happened, as it happens. Display, store and tests are functions of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from .types import Message, ToolCall, ToolResult, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    run: str
+    parent: str | None  # the run that asked for this one; None at the top
+    agent: str
+    model: str  # "provider:model"
+    prompt: str
+    role: Literal["lead", "worker", "adviser", "critic", "judge"] = "lead"
+    kind: Literal["run_started"] = "run_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed:
+    run: str
+    text: str
+    thinking: bool
+    kind: Literal["streamed"] = "streamed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolStarted:
+    run: str
+    call: ToolCall
+    kind: Literal["tool_started"] = "tool_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolProgress:
+    run: str
+    call_id: str
+    done: float
+    total: float | None  # None when the tool does not know
+    message: str
+    kind: Literal["tool_progress"] = "tool_progress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished:
+    run: str
+    result: ToolResult
+    seconds: float
+    kind: Literal["tool_finished"] = "tool_finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """Messages that joined the history: always a whole round, so history is always sendable."""
+
+    run: str
+    messages: tuple[Message, ...]
+    usage: Usage
+    recorded: bool = False  # the durations in `usage` were recorded, not measured now
+    kind: Literal["appended"] = "appended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    run: str
+    usage: Usage
+    seconds: float
+    error: str | None = None
+    kind: Literal["run_ended"] = "run_ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switched:
+    """The conversation goes on with another model."""
+
+    old: str
+    new: str
+    reason: str = ""
+    kind: Literal["switched"] = "switched"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One sentence for the human: a retry, a fallback, a server that failed to start."""
+
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+    kind: Literal["notice"] = "notice"
+
+
+Event = (
+    RunStarted
+    | Streamed
+    | ToolStarted
+    | ToolProgress
+    | ToolFinished
+    | Appended
+    | RunEnded
+    | Switched
+    | Notice
+)
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The default subscriber."""
+
+
+def tee(*sinks: Emit) -> Emit:
+    def emit(event: Event) -> None:
+        for sink in sinks:
+            sink(event)
+
+    return emit

@@ -1,0 +1,56 @@
+"""Tools as the loop sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .types import ToolCall, ToolResult, ToolSpec, result
+
+Progress = Callable[[float, float | None, str], None]
+"""done, total (None when unknown), message."""
+
+
+def no_progress(done: float, total: float | None, message: str) -> None:
+    """The default: nobody is watching."""
+
+
+class Toolbox(Protocol):
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]: ...
+
+    async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
+        """Never raises for a failed tool: the failure is the result."""
+        ...
+
+
+class NoTools:
+    specs: tuple[ToolSpec, ...] = ()
+
+    async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
+        return result(call, f"no tool {call.name!r}; there are none here", is_error=True)
+
+
+NO_TOOLS = NoTools()
+
+
+class Merged:
+    """Several toolboxes as one; the first that offers a name answers for it."""
+
+    def __init__(self, *boxes: Toolbox) -> None:
+        self.boxes = boxes
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        seen: dict[str, ToolSpec] = {}
+        for box in self.boxes:
+            for spec in box.specs:
+                seen.setdefault(spec.name, spec)
+        return tuple(seen.values())
+
+    async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
+        for box in self.boxes:
+            if any(spec.name == call.name for spec in box.specs):
+                return await box.call(call, progress)
+        known = ", ".join(spec.name for spec in self.specs) or "none"
+        return result(call, f"no tool {call.name!r}; there are: {known}", is_error=True)

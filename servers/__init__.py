@@ -1,0 +1,1 @@
+"""The four MCP servers: independent programs that import nothing from the orchestrator."""

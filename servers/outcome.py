@@ -1,0 +1,129 @@
+"""What a tool says: readable errors, bounded text, fences around text nobody vouches for, masked secrets.
+
+Results have two readers, a model and a person. Text from files, commands, git and models is data:
+it stands between fences whose random name it cannot guess, shows control characters instead of
+obeying them, and never carries a secret onwards.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from mcp.server.mcpserver.exceptions import ToolError
+
+MAX_RESULT_BYTES = 40_000
+"""Default cap of one tool result, in UTF-8 bytes."""
+
+
+@contextmanager
+def readable(*kinds: type[Exception]) -> Generator[None]:
+    """Turn expected failures into text the model reads; the SDK hides every other exception from it."""
+    try:
+        yield
+    except kinds as exc:
+        raise ToolError(explain(exc)) from exc
+
+
+def explain(exc: BaseException) -> str:
+    """One sentence for an exception; an OSError keeps its reason and drops the absolute path."""
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror
+    return str(exc) or type(exc).__name__
+
+
+def fenced(text: str, source: str) -> str:
+    """`text` between fresh random fences that name where it came from. Our own notes stand outside."""
+    mark = secrets.token_hex(4)
+    body = text if text.endswith("\n") or not text else text + "\n"
+    return f"<<data {mark} {one_line(source)}>>\n{body}<<end {mark}>>"
+
+
+def visible(text: str) -> str:
+    """Control, bidi and zero-width characters as escapes; newlines and tabs stay."""
+    return _UNSEEN.sub(_escaped, text) if _UNSEEN.search(text) else text
+
+
+def one_line(text: str) -> str:
+    """`visible` with newlines and tabs escaped as well: for names, headers and errors."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def masked(text: str) -> str:
+    """Secrets shortened to their first characters and their length."""
+    for pattern in _SECRETS:
+        text = pattern.sub(_mask, text)
+    return text
+
+
+def bounded(text: str, max_bytes: int = MAX_RESULT_BYTES, *, tail: float = 0.0) -> str:
+    """`text` in at most `max_bytes` UTF-8 bytes, the cut said in its place.
+
+    `tail` is the share of the room kept for the end, 0 to 1: 0 keeps the head alone.
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= max_bytes:
+        return text
+    note = f"\n... {len(data):,} bytes in all, the rest left out here ...\n"
+    room = max(max_bytes - len(note.encode()), 0)
+    end = int(room * tail)
+    head = data[: room - end].decode("utf-8", "ignore")
+    last = data[len(data) - end :].decode("utf-8", "ignore") if end else ""
+    return (head + note + last) if room else data[:max_bytes].decode("utf-8", "ignore")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _unseen() -> re.Pattern[str]:
+    """C0 and C1 controls but newline and tab, lone surrogates, bidi controls, zero-width and tag characters."""
+    ranges = ["\x00-\x08", "\x0b-\x1f", "\x7f-\x9f", "\ud800-\udfff", "\U000e0000-\U000e007f"]
+    format_marks = [chr(c) for c in range(0x10000) if unicodedata.category(chr(c)) == "Cf"]
+    return re.compile("[" + "".join(ranges) + re.escape("".join(format_marks)) + "\u2028\u2029]")
+
+
+_UNSEEN = _unseen()
+
+_SECRETS = [
+    re.compile(pattern)
+    for pattern in (
+        r"(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+        r"\b(?P<keep>gh[pousr]_)[A-Za-z0-9]{20,}",
+        r"\b(?P<keep>github_pat_)[A-Za-z0-9_]{20,}",
+        r"\b(?P<keep>glpat-)[A-Za-z0-9_-]{16,}",
+        r"\b(?P<keep>sk-(?:ant-|proj-)?)[A-Za-z0-9_-]{20,}",
+        r"\b(?P<keep>(?:AKIA|ASIA))[A-Z0-9]{16}\b",
+        r"\b(?P<keep>AIza)[A-Za-z0-9_-]{35}",
+        r"\b(?P<keep>xox[abeoprs]-)[A-Za-z0-9-]{10,}",
+        r"\b(?P<keep>hf_)[A-Za-z0-9]{20,}",
+        r"\b(?P<keep>npm_)[A-Za-z0-9]{30,}",
+        r"\b(?P<keep>pypi-)[A-Za-z0-9_-]{40,}",
+        r"\b(?P<keep>[sr]k_live_)[A-Za-z0-9]{16,}",
+        r"\b(?P<keep>eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+        r"(?P<keep>://[^\s/:@]{1,64}:)[^\s/@]{3,}(?=@)",
+        r"(?i)\b(?P<keep>(?:aws_secret_access_key|authorization:\s*(?:bearer|basic))\s*[=:]?\s*)[A-Za-z0-9/+=._-]{20,}",
+    )
+]
+
+
+def _mask(match: re.Match[str]) -> str:
+    kept = match.group("keep")
+    return f"{kept}[{len(match.group()) - len(kept)} characters masked]"
+
+
+__all__ = [
+    "MAX_RESULT_BYTES",
+    "ToolError",
+    "bounded",
+    "explain",
+    "fenced",
+    "masked",
+    "one_line",
+    "readable",
+    "visible",
+]
