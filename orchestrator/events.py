@@ -8,6 +8,8 @@ from typing import Literal
 
 from .types import Message, ToolCall, ToolResult, Usage
 
+Role = Literal["lead", "worker", "adviser", "author", "critic", "judge"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
@@ -16,7 +18,7 @@ class RunStarted:
     agent: str
     model: str  # "provider:model"
     prompt: str
-    role: Literal["lead", "worker", "adviser", "critic", "judge"] = "lead"
+    role: Role = "lead"
     kind: Literal["run_started"] = "run_started"
 
 

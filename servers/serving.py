@@ -146,7 +146,7 @@ def serve(server: MCPServer, *, on_end: Callable[[], None] = lambda: None) -> No
             "This is an MCP server: a host starts it and speaks JSON-RPC on stdin. See --help.\n"
         )
     stop = _Stop(on_end)
-    signal.signal(signal.SIGTERM, lambda *_: stop.now())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.now())
     try:
         anyio.run(_serve, server, stop)
     except KeyboardInterrupt:
@@ -187,7 +187,8 @@ class _Stop:
 async def _serve(server: MCPServer, stop: _Stop) -> None:
     if sys.platform == "win32":
         return await server.run_stdio_async()
-    lowlevel = server._lowlevel_server  # the SDK has no public way to run an MCPServer on another transport
+    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]
+    # the SDK has no public way to run an MCPServer on another transport
     async with _stdio(stop) as (read, write):
         await lowlevel.run(read, write, lowlevel.create_initialization_options())
 

@@ -1,0 +1,194 @@
+"""The agent loop: ask the model, run the tools it asks for, repeat until it answers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import anyio
+
+from .errors import OutOfRounds, OutOfTime, ProviderError
+from .events import (
+    Appended,
+    Emit,
+    Role,
+    RunEnded,
+    RunStarted,
+    Streamed,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
+    ignore,
+)
+from .providers import Provider
+from .tools import NO_TOOLS, Toolbox
+from .types import Completion, Message, Request, ToolCall, ToolResult, Usage, result, user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """Who answers. Pure data: it opens nothing and remembers nothing."""
+
+    name: str
+    model: str  # "provider:model"
+    system: str = ""  # {current_step}, {max_steps} and the keys of `variables` are filled in each round
+    role: Role = "lead"
+    max_rounds: int = 15  # model calls in one run
+    timeout_s: float | None = 300.0  # of one run; None: no limit
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further fields of each Request
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    agent: str
+    text: str
+    messages: tuple[Message, ...]  # what this run added: the prompt, every round, the answer
+    usage: Usage
+    seconds: float = 0.0
+
+
+_current_run: ContextVar[str | None] = ContextVar(
+    "current_run", default=None
+)  # only to draw the tree of runs
+
+
+async def run(
+    agent: Agent,
+    prompt: str | Message,
+    *,
+    provider: Provider,
+    tools: Toolbox = NO_TOOLS,
+    history: Sequence[Message] = (),
+    emit: Emit = ignore,
+) -> Reply:
+    """Put `prompt` to the agent and loop until it answers without calling a tool.
+
+    History grows by whole rounds (question, answer, tool results) or not at all, so after an
+    error or a cancellation everything emitted as Appended can still be sent to a provider.
+
+    Raises ProviderError when the model cannot answer, OutOfRounds after `agent.max_rounds` calls,
+    OutOfTime after `agent.timeout_s`.
+    """
+    question = prompt if isinstance(prompt, Message) else user(prompt)
+    run_id, started = secrets.token_hex(4), monotonic()
+    parent = _current_run.get()
+    emit(
+        RunStarted(
+            run=run_id,
+            parent=parent,
+            agent=agent.name,
+            model=agent.model,
+            prompt=question.text,
+            role=agent.role,
+        )
+    )
+    token = _current_run.set(run_id)
+    record = _Record(history=tuple(history), pending=[question])
+    error: str | None = "cancelled"
+    try:
+        with anyio.move_on_after(agent.timeout_s if agent.timeout_s is not None else float("inf")):
+            text = await _rounds(agent, record, provider, tools, run_id, emit)
+            error = None
+            return Reply(
+                agent=agent.name,
+                text=text,
+                messages=tuple(record.added),
+                usage=record.spent,
+                seconds=monotonic() - started,
+            )
+        raise OutOfTime(
+            f"{agent.name}: no answer within {agent.timeout_s:g} s; {len(record.added)} messages are kept"
+        )
+    except Exception as exc:
+        error = str(exc)
+        raise
+    finally:
+        _current_run.reset(token)
+        emit(RunEnded(run=run_id, usage=record.spent, seconds=monotonic() - started, error=error))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Record:
+    history: tuple[Message, ...]
+    pending: list[Message]  # the round under way: joins `added` only as a whole
+    added: list[Message] = field(default_factory=list[Message])
+    spent: Usage = field(default_factory=Usage)
+
+
+async def _rounds(
+    agent: Agent, record: _Record, provider: Provider, tools: Toolbox, run_id: str, emit: Emit
+) -> str:
+    for step in range(1, agent.max_rounds + 1):
+        request = Request(
+            model=agent.model,
+            system=_system(agent, step),
+            messages=(*record.history, *record.added, *record.pending),
+            tools=tools.specs,
+            **agent.settings,
+        )
+        done = await _complete(provider, request, run_id, emit)
+        record.pending.append(done.message)
+        if calls := done.message.tool_calls:
+            results = await _call_all(tools, calls, run_id, emit)
+            record.pending.append(Message(role="tool", parts=results))
+        emit(Appended(run=run_id, messages=tuple(record.pending), usage=done.usage, recorded=done.recorded))
+        record.added += record.pending
+        record.pending, record.spent = [], record.spent + done.usage
+        if not calls:
+            return done.message.text
+    raise OutOfRounds(
+        f"{agent.name}: still calling tools after {agent.max_rounds} rounds; raise max_rounds to go on"
+    )
+
+
+def _system(agent: Agent, step: int) -> str:
+    text = agent.system
+    for name, value in {
+        "current_step": str(step),
+        "max_steps": str(agent.max_rounds),
+        **agent.variables,
+    }.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+async def _complete(provider: Provider, request: Request, run_id: str, emit: Emit) -> Completion:
+    async with aclosing(provider.stream(request)) as items:
+        async for item in items:
+            if isinstance(item, Completion):
+                return item
+            emit(Streamed(run=run_id, text=item.text, thinking=item.thinking))
+    raise ProviderError(provider.name, "the stream ended without a completion")
+
+
+async def _call_all(
+    tools: Toolbox, calls: Sequence[ToolCall], run_id: str, emit: Emit
+) -> tuple[ToolResult, ...]:
+    """Run the calls side by side; results come back in the order the model asked."""
+    results: dict[int, ToolResult] = {}
+
+    async def one(place: int, call: ToolCall) -> None:
+        def progress(done: float, total: float | None, message: str) -> None:
+            emit(ToolProgress(run=run_id, call_id=call.id, done=done, total=total, message=message))
+
+        started = monotonic()
+        emit(ToolStarted(run=run_id, call=call))
+        if call.raw is not None:
+            answer = result(
+                call, f"the arguments of {call.name} were not a JSON object: {call.raw[:200]}", is_error=True
+            )
+        else:
+            answer = await tools.call(call, progress)
+        results[place] = answer
+        emit(ToolFinished(run=run_id, result=answer, seconds=monotonic() - started))
+
+    async with anyio.create_task_group() as group:
+        for place, call in enumerate(calls):
+            group.start_soon(one, place, call)
+    return tuple(results[place] for place in range(len(calls)))

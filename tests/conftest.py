@@ -1,0 +1,49 @@
+"""No keys, no network but loopback, a state folder of its own for every test."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KEYS = ("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_API_BASE")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UNDERSTUDY_HOME and HOME of this test: nothing of the person's who runs it is read or written."""
+    import os
+
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(home / "understudy"))
+    for name in tuple(os.environ):
+        if name.endswith(KEYS) or name.startswith(
+            ("AWS_", "UNDERSTUDY_MODEL", "DEFAULT_MODEL", "OLLAMA_", "XDG_")
+        ):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return home
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in (
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        ):
+            raise OSError(f"a test wanted to reach {address[0]}; only loopback is allowed")
+        real(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
