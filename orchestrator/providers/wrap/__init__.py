@@ -1,0 +1,1 @@
+"""Providers around providers: same shape in, same shape out. Each works alone, from Python or from config."""

@@ -1,0 +1,86 @@
+"""Which model a name means, and which provider opens for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.errors import ConfigError
+from orchestrator.providers import Closes, Lists, open_provider, resolve, split
+
+TABLE = {
+    "anthropic:claude-3-5-sonnet": "anthropic:claude-3-5-sonnet",
+    "ollama:qwen3:8b": "ollama:qwen3:8b",
+    "gpt-5": "openai:gpt-5",
+    "o4-mini": "openai:o4-mini",
+    "claude-opus-5-5": "anthropic:claude-opus-5-5",
+    "gemini-3-pro": "google:gemini-3-pro",
+    "amazon.nova-pro-v1:0": "bedrock:amazon.nova-pro-v1:0",
+    "us.anthropic.claude-opus-5-5-v1:0": "bedrock:us.anthropic.claude-opus-5-5-v1:0",
+    "llama3.2": "ollama:llama3.2",
+    "qwen3:8b": "ollama:qwen3:8b",
+    "gpt-oss:20b": "ollama:gpt-oss:20b",
+    "groq/llama-3.3-70b-versatile": "groq:llama-3.3-70b-versatile",
+    "mistral/mistral-large-latest": "mistral:mistral-large-latest",
+    "mistral:7b": "ollama:mistral:7b",
+    "mistral:mistral-large-latest": "mistral:mistral-large-latest",
+    "openrouter:openai/gpt-5": "openrouter:openai/gpt-5",
+    "scripted:C:/demo.jsonl": "scripted:C:/demo.jsonl",
+    " grok-4 ": "xai:grok-4",
+}
+
+
+@pytest.mark.parametrize(("written", "meant"), TABLE.items())
+def test_a_name_finds_its_provider(written: str, meant: str) -> None:
+    assert resolve(written) == meant
+    assert resolve(meant) == meant
+
+
+def test_aliases_come_first_and_may_point_at_one_another() -> None:
+    aliases = {"fast": "small", "small": "qwen3:8b", "gpt-4": "gpt-5"}
+    assert resolve("fast", aliases=aliases) == "ollama:qwen3:8b"
+    assert resolve("gpt-4", aliases=aliases) == "openai:gpt-5"
+
+
+def test_providers_of_ones_own_are_known_by_name() -> None:
+    assert resolve("lab:m:1", providers=["lab"]) == "lab:m:1"
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("opanai:gpt-5", "no provider 'opanai'; did you mean 'openai'"),
+        ("ollama", "say which of its models, as ollama:MODEL"),
+        ("openai:", "say which of its models"),
+        ("", "the model name is empty"),
+        ("my-model", "no provider is known for the model 'my-model'; write provider:model"),
+    ],
+)
+def test_a_bad_name_says_what_would_work(written: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        resolve(written)
+
+
+def test_an_alias_that_leads_back_to_itself_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="a -> b -> a"):
+        resolve("a", aliases={"a": "b", "b": "a"})
+
+
+def test_the_first_colon_splits() -> None:
+    assert split("ollama:qwen3:8b") == ("ollama", "qwen3:8b")
+
+
+def test_an_unknown_provider_or_setting_is_named() -> None:
+    with pytest.raises(ConfigError, match="no provider 'lamma'"):
+        open_provider("lamma")
+    with pytest.raises(ConfigError, match="'scripted' has no setting 'speed'; it takes folder, pace"):
+        open_provider("scripted", speed=2)
+
+
+def test_a_missing_key_names_its_variable() -> None:
+    with pytest.raises(ConfigError, match="set the environment variable GROQ_API_KEY"):
+        open_provider("groq")
+
+
+def test_a_provider_need_not_list_or_close() -> None:
+    provider = open_provider("scripted")
+    assert not isinstance(provider, Lists) and not isinstance(provider, Closes)
