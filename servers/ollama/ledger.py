@@ -7,6 +7,7 @@ itself as runs arrive, so what `profile` asks for stays fast however long the re
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -169,7 +170,7 @@ class Ledger:
         where = Path(path) if path is not None else home() / "ledger.sqlite"
         try:
             where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            where.touch(mode=0o600)
+            os.close(os.open(where, os.O_CREAT | os.O_RDWR, 0o600))
             if where.stat().st_size:
                 _inspect(where)
             db = _connect(where)
