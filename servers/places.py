@@ -1,0 +1,109 @@
+"""Which places in a workspace may be read and changed: pure rules on root-relative paths.
+
+They hold whether or not the place exists, and without regard to case: some file systems have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+LITTER = ".understudy-"
+"""How the temporary names this package leaves in a folder for a moment begin."""
+
+SECRET = (
+    ".env*", "*.pem", "*.key", "*.p12", "*.pfx", "id_*", ".netrc", "_netrc", ".pgpass", ".pypirc",
+    ".git-credentials", ".htpasswd",
+)  # fmt: skip
+NOT_SECRET = (".env.example", ".env.sample", ".env.template", ".env.dist", "*.pub", "id_*.*")
+SECRET_FOLDERS = (".ssh", ".gnupg", ".aws")
+
+PROTECTED = (
+    ".git", ".gitmodules", ".gitconfig", ".mcp.json", ".claude", ".codex", ".cursor", ".vscode", ".idea",
+    ".envrc", ".ssh", ".gnupg", ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile",
+    ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login",
+)  # fmt: skip
+ASK = (
+    ".github/workflows/*", ".gitlab-ci.yml", ".gitattributes", ".pre-commit-config.yaml", "makefile",
+    "gnumakefile", "conftest.py", "package.json", "sitecustomize.py",
+)  # fmt: skip
+
+_RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
+    f"{d}{n}" for d in ("com", "lpt") for n in "123456789¹²³"
+}
+
+
+@lru_cache(4096)
+def secret(real: str) -> str | None:
+    """The rule that keeps a file's content from being read, or None."""
+    *folders, name = real.casefold().split("/")
+    for folder in folders:
+        if folder in SECRET_FOLDERS:
+            return f"{folder}/**"
+    if any(fnmatchcase(name, glob) for glob in NOT_SECRET):
+        return None
+    return next((glob for glob in SECRET if fnmatchcase(name, glob)), None)
+
+
+def protected(real: str) -> str | None:
+    """The rule that keeps a place from being changed, or None."""
+    return next((name for name in real.casefold().split("/") if _plain(name) in PROTECTED), None)
+
+
+def asks(real: str) -> str | None:
+    """The rule that wants the user's yes before a change, or None: these files run code later."""
+    folded = real.casefold()
+    name = folded.rpartition("/")[2]
+    for rule in ASK:
+        if rule == name or ("/" in rule and fnmatchcase("/" + folded, "*/" + rule)):
+            return rule
+    return None
+
+
+def allowed(real: str, allow: Sequence[str]) -> bool:
+    """Whether the user's own `--allow` globs name this place. Nothing ever allows `.git`."""
+    folded = real.casefold()
+    return ".git" not in map(_plain, folded.split("/")) and any(
+        fnmatchcase(folded, glob.casefold()) or fnmatchcase("/" + folded, "*/" + glob.casefold())
+        for glob in allow
+    )
+
+
+def windows_refusal(path: str) -> str | None:
+    """Why Windows would take this path for something other than a file below the root, or None.
+
+    Source: "Naming Files, Paths, and Namespaces", Microsoft Learn.
+    """
+    flat = path.replace("/", "\\")
+    if flat.startswith("\\\\"):
+        return "network and device paths (\\\\...) are refused"
+    drive, colon, rest = flat.partition(":")
+    if colon and not (len(drive) == 1 and drive.isalpha() and rest.startswith("\\")):
+        return "a colon names a drive's own folder or a file's stream"
+    if flat.startswith("\\"):
+        return "a path without its drive letter depends on the current drive"
+    for name in (rest if colon else flat).split("\\"):
+        if ":" in name:
+            return "a colon names a file's stream"
+        if name in ("", ".", ".."):
+            continue
+        if name[-1] in " .":
+            return f"Windows drops the last character of {name!r}"
+        if name.split(".")[0].rstrip(" ").casefold() in _RESERVED:
+            return f"{name!r} is a device"
+        if any(c in '<>"|?*' or ord(c) < 32 for c in name):
+            return f"{name!r} has a character Windows does not allow"
+        if "~" in name and name.rpartition("~")[2].split(".")[0].isdigit() and len(name.split(".")[0]) <= 8:
+            return f"{name!r} may be a short (8.3) name of something else"
+    return None
+
+
+def _plain(name: str) -> str:
+    """`name` as file systems compare it that ignore trailing dots and spaces, and HFS+ zero-width characters."""
+    return "".join(c for c in name if c not in _IGNORED).rstrip(" .")
+
+
+_IGNORED = frozenset(
+    "\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u206a\u206b\u206c\u206d\u206e\u206f\ufeff"
+)

@@ -1,0 +1,202 @@
+"""The undo store: what every change replaced, and the journal that lets a killed change be finished or taken back.
+
+One SQLite file in the state folder, shared by all servers of a user. Contents are kept once, by
+hash, compressed; the oldest go when the store is over its caps. Losing power may cost the record of
+the last change, never the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+MAX_STORE_BYTES = 512 << 20
+MAX_AGE_S = 30 * 86_400.0
+PRUNE_EVERY = 64  # changes between two looks at the caps
+
+_SCHEMA = """
+PRAGMA journal_mode=WAL;
+CREATE TABLE IF NOT EXISTS ops (
+    seq INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, at REAL NOT NULL, tool TEXT NOT NULL,
+    state TEXT NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS ops_state ON ops (state);
+CREATE TABLE IF NOT EXISTS blobs (hash TEXT PRIMARY KEY, size INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS kept (op INTEGER NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (op, hash));
+CREATE INDEX IF NOT EXISTS kept_hash ON kept (hash);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One file of a change, or with `moved_to` one name that moved."""
+
+    root: str
+    path: str  # root-relative, links resolved
+    old_rev: str | None = None  # None: was not there
+    new_rev: str | None = None  # None: is gone
+    blob: str | None = None  # the old content
+    mode: int | None = None  # of the old file
+    temp: str | None = None  # the temporary name beside it while the change is under way
+    moved_to: str | None = None  # root-relative; "" means into the store's own `trash`
+    moved_root: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One change as the journal knows it."""
+
+    id: str
+    at: float  # seconds since 1970
+    tool: str
+    state: Literal["begun", "done"]
+    steps: tuple[Step, ...]
+    made: tuple[tuple[str, str], ...] = ()  # (root, path) of folders made on the way
+
+
+class UndoStore:
+    """Records and contents. Raises sqlite3.Error or OSError when they cannot be kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "undo.sqlite"
+        self._lock = threading.Lock()
+        self._open: sqlite3.Connection | None = None
+        self._since_prune = 0
+
+    @property
+    def exists(self) -> bool:
+        return self.file.exists()
+
+    def begin(self, record: Record, contents: Sequence[bytes]) -> None:
+        """Note what is about to happen, with the contents it replaces; on disk when this returns."""
+        with self._writing() as db:
+            row = db.execute(
+                "INSERT INTO ops (id, at, tool, state, body) VALUES (?, ?, ?, ?, ?)",
+                (record.id, record.at, record.tool, record.state, _body(record)),
+            )
+            for data in contents:
+                name = name_of(data)
+                if not db.execute("SELECT 1 FROM blobs WHERE hash = ?", (name,)).fetchone():
+                    packed = zlib.compress(data, 1)
+                    db.execute("INSERT INTO blobs VALUES (?, ?, ?)", (name, len(packed), packed))
+                db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (row.lastrowid, name))
+        self._since_prune += 1
+        if self._since_prune >= PRUNE_EVERY:
+            self._since_prune = 0
+            self.prune()
+
+    def finish(self, record_id: str) -> None:
+        with self._writing() as db:
+            db.execute("UPDATE ops SET state = 'done' WHERE id = ?", (record_id,))
+
+    def drop(self, record_id: str) -> None:
+        """Forget a change that was taken back."""
+        with self._writing() as db:
+            _drop(db, "id = ?", (record_id,))
+
+    def content(self, name: str) -> bytes | None:
+        """A kept content; None when it is no longer in the store."""
+        with self._reading() as db:
+            row = db.execute("SELECT data FROM blobs WHERE hash = ?", (name,)).fetchone()
+        return zlib.decompress(row[0]) if row else None
+
+    def record(self, record_id: str) -> Record | None:
+        found = self._records("id = ?", (record_id,))
+        return found[0] if found else None
+
+    def recent(self, limit: int) -> list[Record]:
+        """The newest finished changes first."""
+        return self._records("state = 'done'", (), limit)
+
+    def unfinished(self) -> list[Record]:
+        return self._records("state = 'begun'", ())
+
+    def prune(self, max_bytes: int = MAX_STORE_BYTES, max_age_s: float = MAX_AGE_S) -> list[str]:
+        """Forget the oldest changes beyond the caps; returns their ids."""
+        gone: list[str] = []
+        with self._writing() as db:
+            gone += _drop(db, "state = 'done' AND at < ?", (time.time() - max_age_s,))
+            oldest = "seq IN (SELECT seq FROM ops WHERE state = 'done' ORDER BY seq LIMIT 16)"
+            while _size(db) > max_bytes and (dropped := _drop(db, oldest, ())):
+                gone += dropped
+        return gone
+
+    def close(self) -> None:
+        with self._lock:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
+
+    def _records(self, where: str, values: Sequence[object], limit: int = 1000) -> list[Record]:
+        if not self.exists:
+            return []
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT id, at, tool, state, body FROM ops WHERE {where} ORDER BY seq DESC LIMIT ?",
+                (*values, limit),
+            ).fetchall()
+        return [_record(*row) for row in rows]
+
+    @contextmanager
+    def _reading(self) -> Generator[sqlite3.Connection]:
+        with self._lock:
+            yield self._connection()
+
+    @contextmanager
+    def _writing(self) -> Generator[sqlite3.Connection]:
+        with self._lock:
+            db = self._connection()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                db.rollback()
+                raise
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is None:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._open = sqlite3.connect(self.file, timeout=20, isolation_level=None, check_same_thread=False)
+            self._open.executescript(_SCHEMA)
+        return self._open
+
+
+def name_of(data: bytes) -> str:
+    """The name a content is kept under."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _body(record: Record) -> str:
+    steps = [{k: v for k, v in asdict(step).items() if v is not None} for step in record.steps]
+    return json.dumps({"steps": steps, "made": record.made})
+
+
+def _record(record_id: str, at: float, tool: str, state: Literal["begun", "done"], body: str) -> Record:
+    parsed = json.loads(body)
+    steps = tuple(Step(**step) for step in parsed["steps"])
+    made = tuple((root, path) for root, path in parsed["made"])
+    return Record(id=record_id, at=at, tool=tool, state=state, steps=steps, made=made)
+
+
+def _drop(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[str]:
+    rows = db.execute(f"SELECT seq, id FROM ops WHERE {where}", values).fetchall()
+    for seq, _ in rows:
+        db.execute("DELETE FROM ops WHERE seq = ?", (seq,))
+        db.execute("DELETE FROM kept WHERE op = ?", (seq,))
+    if rows:
+        db.execute("DELETE FROM blobs WHERE hash NOT IN (SELECT hash FROM kept)")
+    return [record_id for _, record_id in rows]
+
+
+def _size(db: sqlite3.Connection) -> int:
+    return db.execute("SELECT coalesce(sum(size), 0) FROM blobs").fetchone()[0]
