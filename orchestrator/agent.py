@@ -41,6 +41,7 @@ class Agent:
     max_rounds: int = 15  # model calls in one run
     timeout_s: float | None = 300.0  # of one run; None: no limit
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further fields of each Request
+    tools: tuple[str, ...] | None = None  # the servers whose tools it may use; None: all, (): none
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

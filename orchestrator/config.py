@@ -81,13 +81,14 @@ def load_config(
     path: str | Path | None = None,
     *,
     cwd: str | Path | None = None,
+    mcp: str | Path | None = None,
     env: Mapping[str, str] | None = None,
     approve: Approve | None = None,
     **flags: Any,
 ) -> Config:
     """The configuration for work in `cwd`. Raises ConfigError naming file, line and key.
 
-    `path` is a config.yaml to use instead of the folder's and the user's own. `flags` are fields of Config
+    `path` is a config.yaml to use instead of the folder's and the user's own, `mcp` likewise an mcp.json. `flags` are fields of Config
     (None: not given; `display__format` reaches inside). What a workspace's file may only do with approval
     (start programs, send prompts to other machines) is left out with a notice unless `approve` agrees once.
     Provider keys of a .env join os.environ for the SDKs, unless `env` is given; nothing else changes it.
@@ -98,7 +99,9 @@ def load_config(
     notices: list[str] = []
     dotenv = {**_env_file(own / ".env", None, notices), **_env_file(folder / ".env", approve, notices)}
     variables = {**dotenv, **{name: value for name, value in real.items() if value}}
-    low = _servers(folder, own, variables, approve, notices)
+    low = (
+        _servers(folder, own, variables, approve, notices) if mcp is None else _given(mcp, folder, variables)
+    )
     if path is not None:
         given = Path(path).expanduser()
         if (data := read_bytes(given)) is None:
@@ -181,6 +184,14 @@ def _servers(
     for name, command in BUILT_IN.items():
         built_in.put(("servers", name), {"command": command, "args": [str(folder)]}, "the built-in servers")
     return built_in
+
+
+def _given(mcp: str | Path, folder: Path, variables: Mapping[str, str]) -> Layer:
+    """The servers of the file the user named, all of them: naming it is the approval."""
+    path = Path(mcp).expanduser()
+    if (data := read_bytes(path)) is None:
+        raise ConfigError(f"there is no server file {path}")
+    return read_servers(data, path, variables, folder)[0]
 
 
 def _environment(real: Mapping[str, str], variables: Mapping[str, str]) -> Layer:

@@ -118,6 +118,10 @@ class Hosted:
             text = f"the {self.name} server ended during {call.name}{said}; the next call starts it again"
             return result(call, text, is_error=True)
 
+    async def settled(self) -> None:
+        """Wait until it runs or has failed."""
+        await self._settled.wait()
+
     async def live(self) -> None:
         """Start, stay connected, start again when asked; ends by cancellation."""
         while True:

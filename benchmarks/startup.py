@@ -1,0 +1,231 @@
+"""How fast Understudy starts and answers, as ratios against a named floor or peer measured in the same run.
+
+    python benchmarks/startup.py [--rounds N] [--json]
+
+| figure | against | aim on a quiet machine |
+|---|---|---|
+| help | python -c pass | at most 14 |
+| first request, tool lists cached | the same command with no servers at all | about 1: it waits for none |
+| first request, nothing cached | the same command with no servers at all | for comparison |
+| four servers listed | one plain SDK server, started and listed by the SDK's client | at most 1.3 |
+| round trip | the TypeScript reference filesystem server, same client, same file | at most 1 |
+
+The round trip needs node and npm (the package @modelcontextprotocol/server-filesystem, fetched into a
+temporary folder); without them that line says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from time import perf_counter
+from typing import Self
+
+import anyio
+from mcp import Client, StdioServerParameters, stdio_client
+from orchestrator.config import load_config
+
+from orchestrator.session import open_session
+
+BIN = Path(sys.executable).parent
+PLAIN = """
+from mcp.server import MCPServer
+server = MCPServer("plain")
+@server.tool()
+def hello(name: str) -> str:
+    "Say hello."
+    return f"hello {name}"
+server.run()
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="runs of each side, taken in turn (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    rows: dict[str, dict[str, float] | str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["UNDERSTUDY_HOME"] = str(Path(folder) / "home")
+        work = Path(folder) / "work"
+        work.mkdir()
+        (work / "a.txt").write_text("x" * 1000 + "\n", encoding="utf-8")
+        rows["help / python -c pass"] = pair(help_page, bare_python, options.rounds)
+        with Model() as model:
+            fresh, cached, none = (requester(model, work, kind) for kind in ("fresh", "cached", "none"))
+            cached()  # fills the cache
+            rows["first request, lists cached / no servers"] = pair(cached, none, options.rounds)
+            rows["first request, nothing cached / no servers"] = pair(fresh, none, options.rounds)
+        rows["four servers listed / one plain SDK server"] = pair(
+            lambda: anyio.run(four_listed, work), lambda: anyio.run(one_listed, work), options.rounds
+        )
+        rows["round trip / TypeScript reference"] = anyio.run(round_trips, work, Path(folder), options.rounds)
+    if options.json:
+        print(json.dumps(rows))
+    else:
+        for name, row in rows.items():
+            print(f"{name:<46} {row if isinstance(row, str) else shown(row)}")
+
+
+def shown(row: dict[str, float]) -> str:
+    return f"x{row['ratio']:.2f}   ({row['ours_s'] * 1000:.1f} ms against {row['theirs_s'] * 1000:.1f} ms)"
+
+
+def pair(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> dict[str, float]:
+    """Medians of both, run in turn so that a busy machine is busy for both."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for side, work in zip(taken, (ours, theirs), strict=True):
+            started = perf_counter()
+            value = work()
+            side.append(value if isinstance(value, float) else perf_counter() - started)
+    a, b = (statistics.median(side) for side in taken)
+    return {"ratio": a / b, "ours_s": a, "theirs_s": b}
+
+
+def help_page() -> None:
+    subprocess.run([BIN / "understudy", "--help"], check=True, capture_output=True)
+
+
+def bare_python() -> None:
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+
+
+class Model:
+    """A loopback server that answers like Ollama and remembers when it was first asked."""
+
+    def __enter__(self) -> Self:
+        outer = self
+        final = {"message": {"role": "assistant", "content": "ok"}, "done": True, "done_reason": "stop"}
+        body = json.dumps(final | {"model": "m", "prompt_eval_count": 1, "eval_count": 1}).encode() + b"\n"
+        other = json.dumps(
+            {"models": [], "capabilities": ["completion", "tools"], "model_info": {}, "version": "0.33.3"}
+        )
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.answer(other.encode())
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                if self.path == "/api/chat":
+                    outer.asked_at = outer.asked_at or perf_counter()
+                    self.answer(body)
+                else:
+                    self.answer(other.encode())
+
+            def answer(self, data: bytes) -> None:
+                self.send_response(200)
+                self.send_header("content-type", "application/x-ndjson")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: object) -> None: ...
+
+        self.asked_at: float | None = None
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+
+def requester(model: Model, work: Path, kind: str) -> Callable[[], float]:
+    """Seconds from the start of `understudy run` to its first model request."""
+    env = {**os.environ, "OLLAMA_HOST": model.url, "OLLAMA_BASE_URL": model.url}
+    empty = work.parent / "no-servers.json"
+    empty.write_text('{"mcpServers": {}}', encoding="utf-8")
+    extra = ["--mcp", str(empty)] if kind == "none" else []
+
+    def run() -> float:
+        if kind == "fresh":
+            shutil.rmtree(Path(os.environ["UNDERSTUDY_HOME"]) / "tools", ignore_errors=True)
+        model.asked_at = None
+        started = perf_counter()
+        command = [BIN / "understudy", "run", "--quiet", "--model", "ollama:m", *extra, "hello"]
+        subprocess.run(command, check=True, cwd=work, env=env, capture_output=True)
+        assert model.asked_at is not None
+        return model.asked_at - started
+
+    return run
+
+
+async def four_listed(work: Path) -> float:
+    """Our four servers from nothing to four tool lists."""
+    shutil.rmtree(Path(os.environ["UNDERSTUDY_HOME"]) / "tools", ignore_errors=True)
+    config = load_config(cwd=work)
+    started = perf_counter()
+    async with open_session(config) as session:
+        await session.connected()
+        taken = perf_counter() - started
+        assert len((await session.toolbox()).specs) > 10
+    return taken
+
+
+async def one_listed(work: Path) -> float:
+    started = perf_counter()
+    async with Client(
+        stdio_client(StdioServerParameters(command=sys.executable, args=["-c", PLAIN]))
+    ) as client:
+        await client.list_tools()
+        return perf_counter() - started
+
+
+async def round_trips(work: Path, folder: Path, rounds: int) -> dict[str, float] | str:
+    """Seconds of one read of a 1 KB file, both servers warm, asked in turn."""
+    reference = _reference(folder)
+    if reference is None:
+        return "not measured: node, npm or the reference package is missing"
+    ours = StdioServerParameters(
+        command=str(BIN / "understudy-files"), args=[str(work)], env=dict(os.environ)
+    )
+    theirs = StdioServerParameters(command="node", args=[str(reference), str(work)])
+    taken: tuple[list[float], list[float]] = ([], [])
+    path = str(work / "a.txt")
+    async with Client(stdio_client(ours)) as a, Client(stdio_client(theirs)) as b:
+        for _ in range(rounds * 30):
+            for side, client, tool in zip(taken, (a, b), ("read_file", "read_text_file"), strict=True):
+                started = perf_counter()
+                answer = await client.call_tool(tool, {"path": path})
+                side.append(perf_counter() - started)
+                assert not answer.is_error, answer
+    x, y = (statistics.median(side[5:]) for side in taken)
+    return {"ratio": x / y, "ours_s": x, "theirs_s": y}
+
+
+def _reference(folder: Path) -> Path | None:
+    if not shutil.which("node") or not shutil.which("npm"):
+        return None
+    package = "@modelcontextprotocol/server-filesystem"
+    done = subprocess.run(
+        ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, package],
+        capture_output=True,
+        check=False,
+    )
+    entry = folder / "node_modules" / package / "dist" / "index.js"
+    return entry if done.returncode == 0 and entry.exists() else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The command line: finds the command, runs it, turns what went wrong into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from .errors import ConfigError, OrchestratorError
+
+COMMANDS = {
+    "demo": "show the whole path on a small project of its own: no key, no network, no Ollama needed",
+    "run": "give a lead one task",
+    "chat": "talk with a lead in the terminal",
+    "tools": "list the tools of the configured servers",
+    "call": "call one tool, as a model would",
+    "init": "set up Claude Desktop, Claude Code, Cursor or VS Code",
+    "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
+}
+
+EPILOG = """\
+Models are written provider:model, for example anthropic:claude-opus-5-5, openai:gpt-6, google:gemini-3-pro,
+bedrock:amazon.nova-pro-v1:0, ollama:qwen3:8b, or scripted:FILE.jsonl for a recorded one.
+
+exit codes: 0 done, 1 it failed (one sentence says why), 2 the command line is wrong, 130 stopped by Ctrl-C
+
+examples:
+  understudy demo
+  understudy run --model anthropic:claude-opus-5-5 "Summarise docs/*.md into SUMMARY.md; use local models for the reading."
+  understudy call files read_file path=README.md limit=20
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    options = _parser(command).parse_args(arguments)
+    if options.command is None:
+        _parser(None).print_help()
+        return 2
+    module = importlib.import_module(f".commands.{options.command}", __package__)
+    try:
+        return module.run(options)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return 130
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        sys.stderr.close()
+        return 0
+    except OrchestratorError as exc:
+        return _failed(exc, options)
+    except BaseExceptionGroup as group:
+        known, rest = group.split(OrchestratorError)
+        if known is None or rest is not None:
+            raise
+        return _failed(_first(known), options)
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """Arguments are declared for the named command alone: declaring all would import them all."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="understudy",
+        description="Hand work from any model to local models, see every exchange, and learn from each run.",
+        epilog=EPILOG,
+        formatter_class=formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"understudy {version('understudy')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, summary in COMMANDS.items():
+        added = commands.add_parser(name, help=summary, formatter_class=formatter)
+        if name == command:
+            module = importlib.import_module(f".commands.{name}", __package__)
+            added.description, added.epilog = module.__doc__, module.EXAMPLES
+            module.add(added)
+    return parser
+
+
+def _failed(exc: BaseException, options: argparse.Namespace) -> int:
+    if getattr(options, "json", False):
+        sys.stdout.write(json.dumps({"ok": False, "error": str(exc), "kind": type(exc).__name__}) + "\n")
+    else:
+        sys.stderr.write(f"understudy: {exc}\n")
+    return 2 if isinstance(exc, ConfigError) else 1
+
+
+def _first(exc: BaseException) -> BaseException:
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return exc

@@ -1,0 +1,81 @@
+"""What several commands take: configuration, model, output; and how they ask the person."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..hosted import Approve
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="read this configuration instead of config.yaml"
+    )
+    parser.add_argument(
+        "--mcp", type=Path, metavar="FILE", help="read the servers from this file instead of mcp.json"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="trust this folder's config.yaml and mcp.json from now on"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="answer yes to every confirmation a tool asks for")
+
+
+def config_of(options: argparse.Namespace) -> Config:
+    """The configuration these options ask for. Raises ConfigError."""
+    from ..config import load_config
+
+    flags = {
+        key: getattr(options, key, None)
+        for key in ("max_rounds", "max_tokens", "temperature", "run_timeout_s")
+    }
+    config = load_config(
+        options.config,
+        mcp=options.mcp,
+        approve=(lambda path, asked: True) if options.trust else None,
+        default_model=getattr(options, "model", None),
+        display__format=getattr(options, "format", None),
+        **flags,
+    )
+    for notice in config.notices:
+        sys.stderr.write(f"understudy: {notice}\n")
+    return config
+
+
+def approve_of(options: argparse.Namespace) -> Approve | None:
+    """How confirmations are answered: --yes, or a question at the terminal; None where nobody can be asked."""
+    if options.yes:
+        return _yes
+    return _at_the_terminal if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+async def _yes(question: str) -> bool:
+    return True
+
+
+async def _at_the_terminal(question: str) -> bool:
+    def ask() -> str:
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline()
+
+    answer = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+    return answer.strip().lower() in ("y", "yes")

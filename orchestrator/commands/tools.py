@@ -1,0 +1,63 @@
+"""List the tools of the configured servers, as a model sees them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+
+import anyio
+
+from ..types import ToolSpec
+from . import options as common
+
+EXAMPLES = """\
+examples:
+  understudy tools
+  understudy tools files git
+  understudy tools --json | jq '.[].name'
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("servers", nargs="*", metavar="SERVER", help="only these servers")
+    parser.add_argument(
+        "--fresh", action="store_true", help="ask the servers, also where their lists are known"
+    )
+    common.add_json(parser)
+    common.add_config(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    return anyio.run(_run, options)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    from ..events import Event, Notice
+    from ..session import open_session
+
+    def complain(event: Event) -> None:
+        if isinstance(event, Notice):
+            failed.append(event)
+            sys.stderr.write(f"understudy: {event.text}\n")
+
+    failed: list[Notice] = []
+    async with open_session(common.config_of(options), complain) as session:
+        servers = options.servers or None
+        if options.fresh:
+            await session.connected(servers)
+        specs = (await session.toolbox(servers)).specs
+    if options.json:
+        common.print_json([asdict(spec) for spec in specs])
+    else:
+        sys.stdout.write("".join(f"{_line(spec)}\n" for spec in specs))
+    return 1 if failed else 0
+
+
+def _line(spec: ToolSpec) -> str:
+    required = spec.parameters.get("required", [])
+    parameters = ", ".join(
+        name if name in required else f"{name}?" for name in spec.parameters.get("properties", {})
+    )
+    mark = " (reads only)" if spec.read_only else " (can destroy)" if spec.destructive else ""
+    return f"{spec.name}({parameters}){mark}\n    {' '.join(spec.description.split())}"
