@@ -6,27 +6,35 @@ itself as runs arrive, so what `profile` asks for stays fast however long the re
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from ..home import home
 from .ledger_schema import APPLICATION_ID, CREATE, RUN_COLUMNS, TOTAL_COLUMNS, VERSION
-from .profile import Profile
-
-Verdict = Literal["good", "revised", "rejected"]
-VERDICTS: tuple[Verdict, ...] = ("good", "revised", "rejected")
+from .runs import (
+    RUNNER_OPTIONS,
+    VERDICTS,
+    Accuracy,
+    Key,
+    Run,
+    Totals,
+    Verdict,
+    processor_of,
+    row_of,
+    run_of,
+    settings_of,
+)
+from .sizes import Answer
 
 MAX_RUNS = 1000
 """The most runs one question returns."""
-MAX_RAW_CHARS = 20_000
 BUSY_S = 20.0
 """How long a write waits for another process's write."""
 _CHECKED_BYTES = 8 << 20
@@ -35,122 +43,6 @@ _CHECKED_BYTES = 8 << 20
 
 class LedgerError(Exception):
     """The ledger cannot be used or was asked for something it does not have. The message is one sentence."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """What a speed law belongs to: runs with equal keys should be equally fast."""
-
-    host: str
-    """The machine that runs the engine."""
-    processor: str = "unknown"
-    """cpu, gpu, split or unknown; see `processor_of`."""
-    digest: str
-    """Of the model's bytes, or its name where no digest is known."""
-    settings: str = "{}"
-    """Runner options that reload the model, as canonical JSON; see `settings_of`."""
-    server: str = "unknown"
-    """Engine name and version, to the minor number."""
-
-    def __str__(self) -> str:
-        return f"{self.host}|{self.processor}|{self.digest}|{self.settings}|{self.server}"
-
-
-def processor_of(gpu_share: float | None) -> str:
-    """The processor class of a share of the model in GPU memory."""
-    if gpu_share is None:
-        return "unknown"
-    return "cpu" if gpu_share == 0 else "gpu" if gpu_share >= 1 else "split"
-
-
-def settings_of(options: Mapping[str, object]) -> str:
-    """Canonical JSON of the options that make a different engine; per-request options are left out."""
-    kept = {name: options[name] for name in sorted(RUNNER_OPTIONS & options.keys())}
-    return json.dumps(kept, separators=(",", ":"))
-
-
-RUNNER_OPTIONS = frozenset(
-    {"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict", "shift"}
-)
-"""A change of any of these reloads the model in Ollama."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One line of the ledger. None is "not known" throughout; money may make the saving negative."""
-
-    key: Key
-    profile: Profile
-    kind: str = "other"
-    """Task kind: summary, edit, extract, ..."""
-    think: bool = False
-    format: str | None = None
-    """None, "json" or "schema"."""
-    cap: int | None = None
-    """num_predict as sent."""
-    chars_in: int | None = None
-    """Characters of the prompt as sent: the ledger learns tokens per character from them."""
-    overlapped: bool = False
-    """Another run shared the engine: not fit to learn a speed from."""
-    busy_cores: float | None = None
-    """CPU cores everything else on the machine used meanwhile."""
-    asked_by: str | None = None
-    gate: str | None = None
-    gate_passed: bool | None = None
-    """None when no gate looked at the result."""
-    forecast_s: float | None = None
-    forecast_low_s: float | None = None
-    forecast_high_s: float | None = None
-    """The 90 % interval of forecast_s."""
-    advice: Sequence[Mapping[str, object]] = ()
-    """Advice in force for this run, as given; kept as JSON."""
-    tokens_without: int | None = None
-    """Tokens the caller would have spent doing the work itself."""
-    tokens_spent: int | None = None
-    """Tokens the caller did spend on this delegation."""
-    usd_without: float | None = None
-    usd_spent: float | None = None
-    raw: Mapping[str, object] | None = None
-    """The server's last object; text and token arrays are left out when it is stored."""
-    at: float = 0.0
-    """Seconds since 1970; 0 means now."""
-    id: int = 0
-    """0 until recorded."""
-    verdict: Verdict | None = None
-    """The caller's latest rating."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """Everything recorded about one model and task kind. Sums cover the runs that reported the value."""
-
-    model: str
-    kind: str
-    runs: int = 0
-    done: int = 0
-    seconds: float = 0.0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    gate_passed: int = 0
-    gate_failed: int = 0
-    good: int = 0
-    revised: int = 0
-    rejected: int = 0
-    tokens_counted: int = 0
-    """Runs where both token figures are known; the saving is theirs alone."""
-    tokens_saved: int = 0
-    """Without less spent: negative when delegating cost more than it saved."""
-    usd_counted: int = 0
-    usd_saved: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accuracy:
-    """How forecasts did: the median of |forecast - actual| / actual, and the share inside the interval."""
-
-    runs: int
-    median_error: float | None
-    coverage: float | None
 
 
 @dataclass(slots=True)
@@ -193,7 +85,7 @@ class Ledger:
 
     def record(self, run: Run) -> int:
         """Append a run; its id."""
-        row = _row(run if run.at else replace(run, at=time.time()))
+        row = row_of(run if run.at else replace(run, at=time.time()))
         with self._transaction() as db:
             done = db.execute(_INSERT, row)
             return int(done.lastrowid or 0)
@@ -205,11 +97,29 @@ class Ledger:
         model: str | None = None,
         kind: str | None = None,
         host: str | None = None,
+        after: int = 0,
         last: int = 20,
     ) -> list[Run]:
-        """The last runs that match, newest first, at most MAX_RUNS."""
+        """The last runs that match, newest first, at most MAX_RUNS; only those with an id above `after`."""
         wanted = {"key": str(key) if key else None, "model": model, "kind": kind, "host": host}
-        return [_run(row) for row in self._select({k: v for k, v in wanted.items() if v is not None}, last)]
+        known = {name: value for name, value in wanted.items() if value is not None}
+        clauses = [*(f"runs.{name} = ?" for name in known), "runs.id > ?"]
+        with self._reading() as db:
+            rows = db.execute(
+                f"{_SELECT} WHERE {' AND '.join(clauses)} ORDER BY runs.id DESC LIMIT ?",
+                [*known.values(), after, max(0, min(last, MAX_RUNS))],
+            ).fetchall()
+        return [run_of(row) for row in rows]
+
+    def keys(self, host: str) -> list[Key]:
+        """Every key this host has runs under, the one used last first."""
+        names = [f.name for f in fields(Key)]
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT {', '.join(names)} FROM keys WHERE host = ? ORDER BY last DESC LIMIT ?",
+                (host, MAX_RUNS),
+            ).fetchall()
+        return [Key(**dict(zip(names, row, strict=True))) for row in rows]
 
     def run(self, run: int) -> Run:
         """One run by its id."""
@@ -217,7 +127,7 @@ class Ledger:
             row = db.execute(_SELECT + " WHERE runs.id = ?", (run,)).fetchone()
         if row is None:
             raise LedgerError(f"no run {run} in the ledger; {self._span()}")
-        return _run(row)
+        return run_of(row)
 
     def rate(self, run: int, verdict: str, note: str | None = None) -> None:
         """The caller's judgement of a run; a later one replaces it in the odds, both stay on record."""
@@ -232,15 +142,25 @@ class Ledger:
 
     def lengths(
         self, model: str, kind: str, *, think: bool = False, format: str | None = None, last: int = 50
-    ) -> list[tuple[int, bool]]:
-        """(tokens out, cut by the cap) of the last runs of that kind that ended by themselves or at the cap."""
+    ) -> list[Answer]:
+        """Of the last runs of that kind, the answers that ended by themselves or at the cap, newest first."""
         query = (
-            "SELECT tokens_out, outcome = 'length' FROM runs WHERE model = ? AND kind = ? AND think = ? "
-            "AND format IS ? AND tokens_out > 0 AND outcome IN ('done', 'length') ORDER BY id DESC LIMIT ?"
+            "SELECT tokens_out, outcome = 'length', tokens_in FROM (SELECT * FROM runs WHERE model = ? AND kind = ? "
+            "AND think = ? AND format IS ? ORDER BY id DESC LIMIT ?) "
+            "WHERE tokens_out > 0 AND outcome IN ('done', 'length')"
         )
         with self._reading() as db:
             rows = db.execute(query, (model, kind, int(think), format, min(last, MAX_RUNS))).fetchall()
-        return [(int(tokens), bool(cut)) for tokens, cut in rows]
+        return [Answer(tokens=tokens, cut=bool(cut), tokens_in=tokens_in) for tokens, cut, tokens_in in rows]
+
+    def counted(self, model: str, last: int = 30) -> list[tuple[int, int]]:
+        """(characters, tokens) of the last prompts of a model where both are known, newest first."""
+        query = (
+            "SELECT chars_in, tokens_in FROM (SELECT * FROM runs WHERE model = ? ORDER BY id DESC LIMIT ?) "
+            "WHERE chars_in > 0 AND tokens_in > 0"
+        )
+        with self._reading() as db:
+            return db.execute(query, (model, min(last, MAX_RUNS))).fetchall()
 
     def summary(self, *, model: str | None = None, kind: str | None = None) -> list[Totals]:
         """Totals per model and task kind, in order of runs; they cost the same for ten runs or ten million."""
@@ -271,14 +191,6 @@ class Ledger:
             median_error=(errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2 if errors else None,
             coverage=sum(inside) / len(inside) if inside else None,
         )
-
-    def _select(self, wanted: Mapping[str, str], last: int) -> list[tuple[object, ...]]:
-        clause = " WHERE " + " AND ".join(f"runs.{name} = ?" for name in wanted) if wanted else ""
-        with self._reading() as db:
-            return db.execute(
-                f"{_SELECT}{clause} ORDER BY runs.id DESC LIMIT ?",
-                [*wanted.values(), max(0, min(last, MAX_RUNS))],
-            ).fetchall()
 
     def _span(self) -> str:
         with self._reading() as db:
@@ -374,56 +286,23 @@ def _damaged(path: Path, exc: sqlite3.Error) -> LedgerError:
     )
 
 
-_PROFILE_COLUMNS = tuple(f.name for f in fields(Profile))
 _INSERT = f"INSERT INTO runs({', '.join(RUN_COLUMNS)}) VALUES ({', '.join(':' + c for c in RUN_COLUMNS)})"
 _SELECT = (
     f"SELECT runs.id, {', '.join('runs.' + c for c in RUN_COLUMNS)}, "
     "(SELECT verdict FROM ratings WHERE ratings.run = runs.id ORDER BY ratings.id DESC LIMIT 1) FROM runs"
 )
 
-
-def _row(run: Run) -> dict[str, object]:
-    row: dict[str, object] = {**asdict(run.profile), **asdict(run.key), "key": str(run.key)}
-    row |= {c: getattr(run, c) for c in RUN_COLUMNS if c not in row and c not in ("advice", "raw")}
-    row["advice"] = json.dumps(list(run.advice)) if run.advice else None
-    row["raw"] = _slim(run.raw)
-    return {name: int(value) if isinstance(value, bool) else value for name, value in row.items()}
-
-
-def _slim(raw: Mapping[str, object] | None) -> str | None:
-    """The numbers and short words of a final object; neither the answer nor its token ids belong in a ledger."""
-    if raw is None:
-        return None
-    kept = {
-        key: value
-        for key, value in raw.items()
-        if key != "response" and (value is None or isinstance(value, bool | int | float | str))
-    }
-    return json.dumps(kept)[:MAX_RAW_CHARS]
-
-
-def _run(row: Sequence[object]) -> Run:
-    cell = dict(zip(("id", *RUN_COLUMNS, "verdict"), row, strict=True))
-    for name in ("simulated", "recorded", "think", "overlapped"):
-        cell[name] = bool(cell[name])
-    profile = Profile(**{name: cell.pop(name) for name in _PROFILE_COLUMNS})  # type: ignore[arg-type]
-    key = Key(**{f.name: cell.pop(f.name) for f in fields(Key)})  # type: ignore[arg-type]
-    passed, advice, raw = cell.pop("gate_passed"), cell.pop("advice"), cell.pop("raw")
-    cell.pop("key")
-    return Run(
-        key=key,
-        profile=profile,
-        gate_passed=None if passed is None else bool(passed),
-        advice=json.loads(advice) if isinstance(advice, str) else (),
-        raw=_parsed(raw),
-        **cell,  # type: ignore[arg-type]
-    )
-
-
-def _parsed(raw: object) -> Mapping[str, object] | None:
-    if not isinstance(raw, str):
-        return None
-    try:
-        return json.loads(raw)
-    except ValueError:  # longer than MAX_RAW_CHARS when it was stored
-        return None
+__all__ = [
+    "MAX_RUNS",
+    "RUNNER_OPTIONS",
+    "VERDICTS",
+    "Accuracy",
+    "Key",
+    "Ledger",
+    "LedgerError",
+    "Run",
+    "Totals",
+    "Verdict",
+    "processor_of",
+    "settings_of",
+]

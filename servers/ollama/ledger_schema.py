@@ -1,4 +1,4 @@
-"""The ledger's tables: runs and ratings are only ever appended to, totals follow them by triggers."""
+"""The ledger's tables: runs and ratings are only ever appended to; totals and keys follow them by triggers."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ CREATE = (
     f"""CREATE TABLE totals(model TEXT NOT NULL, kind TEXT NOT NULL,
         {", ".join(f"{name} NOT NULL DEFAULT 0" for name in (*_SUMS, *_VERDICTS))},
         PRIMARY KEY (model, kind)) WITHOUT ROWID""",
+    """CREATE TABLE keys(key TEXT PRIMARY KEY, host TEXT NOT NULL, processor TEXT NOT NULL, digest TEXT NOT NULL,
+        settings TEXT NOT NULL, server TEXT NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX runs_key ON runs(key, id)",
     "CREATE INDEX runs_host ON runs(host, id)",
     "CREATE INDEX runs_kind ON runs(kind, id)",
@@ -96,7 +98,9 @@ CREATE = (
     "CREATE INDEX ratings_run ON ratings(run, id)",
     f"""CREATE TRIGGER count_run AFTER INSERT ON runs BEGIN
         INSERT INTO totals(model, kind, {", ".join(_SUMS)})
-        VALUES (new.model, new.kind, {", ".join(_SUMS.values())}) ON CONFLICT DO UPDATE SET {_ADDED}; END""",
+        VALUES (new.model, new.kind, {", ".join(_SUMS.values())}) ON CONFLICT DO UPDATE SET {_ADDED};
+        INSERT INTO keys VALUES (new.key, new.host, new.processor, new.digest, new.settings, new.server, new.id)
+        ON CONFLICT DO UPDATE SET last = excluded.last; END""",
     f"""CREATE TRIGGER count_rating AFTER INSERT ON ratings BEGIN
         UPDATE totals SET {_MOVED}
         WHERE (model, kind) = (SELECT model, kind FROM runs WHERE id = new.run); END""",

@@ -72,6 +72,16 @@ def test_runs_are_found_by_key_model_kind_and_host_newest_first() -> None:
         assert [r.id for r in ledger.runs(last=1)] == [other] and ledger.runs(last=-1) == []
 
 
+def test_keys_and_counted_prompts_are_told_newest_first() -> None:
+    other = replace(KEY, processor="gpu")
+    with Ledger.open() as ledger:
+        for key, chars in ((KEY, 350), (other, None), (KEY, 700)):
+            ledger.record(run(key=key, chars_in=chars))
+        assert ledger.keys("here") == [KEY, other] and ledger.keys("there") == []
+        assert ledger.counted("small") == [(700, 100), (350, 100)]
+        assert [r.id for r in ledger.runs(key=KEY, after=1)] == [3]
+
+
 def test_several_processes_opening_and_writing_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     script = (
@@ -202,8 +212,9 @@ def test_output_lengths_are_kept_per_kind_and_say_when_the_cap_cut_them() -> Non
         ledger.record(run(kind="edit", profile=cut))
         ledger.record(run(kind="edit", profile=replace(cut, outcome="aborted")))
         ledger.record(run(kind="edit", format="json"))
-        assert ledger.lengths("small", "edit") == [(64, True), (20, False)]
-        assert ledger.lengths("small", "edit", format="json") == [(20, False)]
+        asked = ledger.lengths("small", "edit")
+        assert [(a.tokens, a.cut, a.tokens_in) for a in asked] == [(64, True, None), (20, False, 100)]
+        assert [a.tokens for a in ledger.lengths("small", "edit", format="json")] == [20]
 
 
 def test_the_cost_of_a_question_does_not_grow_with_the_record() -> None:
@@ -229,6 +240,8 @@ def test_the_cost_of_a_question_does_not_grow_with_the_record() -> None:
             ledger.accuracy(model="small", last=20)
             ledger.accuracy(last=20)
             ledger.summary()
+            ledger.keys("here")
+            ledger.runs(key=KEY, after=10**6)
             ledger._db.set_progress_handler(None, 0)
             return counted
 

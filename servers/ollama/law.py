@@ -1,0 +1,365 @@
+"""The speed law of one (machine, model, settings), and forecasts from it.
+
+    total = wait + load + reading + writing
+    reading = rate * (overhead + N + rho (N D + N (N - 1) / 2))      N uncached prompt tokens behind D cached ones
+    writing = rate * (S + rho (S (D + N) + S (S + 1) / 2))           S = tokens out - 1, the first comes with reading
+
+Rates, overheads and rhos are learned from the ledger (phase.py), loads and foreign waits are taken as they came,
+and a forecast is the distribution of the total over all of it: median and central 90 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from .phase import OVERHEADS, Guess, Phase, Prior
+from .profile import FRESH_LOAD_S
+from .runs import Key, Run
+from .shape import TYPICAL, Shape
+from .sizes import Lengths, exactly
+from .spread import Spread, student
+
+KEPT_RUNS = 200
+"""Runs a law is learned from."""
+_SAMPLES = 401
+_TOGETHER, _TOGETHER_RUNS = 0.5, 5.0
+"""Prior correlation of the two phases' noise, and its weight in runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Predicted seconds of a planned run."""
+
+    total_s: float
+    """The median."""
+    low_s: float
+    high_s: float
+    """The central 90 % interval."""
+    wait_s: float
+    load_s: float
+    prefill_s: float
+    decode_s: float
+    """The parts of a typical run; they need not add up to the median."""
+    cold: bool
+    """The model has to be loaded first."""
+    runs: int
+    """Measured runs behind it; 0 when everything was borrowed from other models on this machine."""
+    tokens_in: int
+    tokens_cached: int
+    tokens_out_p50: int
+    tokens_out_p90: int
+    cap: int | None
+    cap_s: float | None
+    """Upper bound: 95 % of runs that write up to the cap end within this."""
+    ventiles: tuple[float, ...]
+    """The 5, 10, ... 95 % points of the total."""
+
+    def odds(self, deadline_s: float) -> float:
+        """Probability of ending within `deadline_s`, 0.02 to 0.98: the tails are not known better."""
+        points = self.ventiles
+        if deadline_s <= points[0]:
+            return 0.05 if deadline_s == points[0] else max(0.02, 0.05 * deadline_s / points[0])
+        for i, (left, right) in enumerate(pairwise(points)):
+            if deadline_s <= right:
+                inside = (deadline_s - left) / (right - left) if right > left else 1.0
+                return 0.05 * (i + 1 + inside)
+        return min(0.98, 0.95 + 0.03 * (deadline_s / points[-1] - 1))
+
+    def __str__(self) -> str:
+        behind = (
+            f"{self.runs} run{'s' * (self.runs != 1)}"
+            if self.runs
+            else "no run of its own, borrowed from this machine"
+        )
+        bound = (
+            f"; at the cap of {self.cap:,} tokens at most {self.cap_s:.3g} s"
+            if self.cap_s and self.cap
+            else ""
+        )
+        state = "cold, with its load" if self.cold else "warm"
+        return (
+            f"{self.total_s:.3g} s (90 %: {self.low_s:.3g} to {self.high_s:.3g} s; {state}; {behind}{bound})"
+        )
+
+
+class Law:
+    """What is known of one key's speed. Learn runs oldest first. Not safe for use by several threads at once."""
+
+    def __init__(
+        self,
+        key: Key,
+        shape: Shape | None = None,
+        *,
+        reading: Prior | None = None,
+        writing: Prior | None = None,
+        loads: Iterable[float] = (),
+    ) -> None:
+        """`reading`, `writing` and `loads` are what is borrowed; without them only the shape is."""
+        rho_read, rho_write = (shape or TYPICAL).depth_costs(key.processor)
+        wide = 1.0 if shape else 1.6
+        self.key, self.shape = key, shape
+        self.reading = Phase(reading or Prior(rho=rho_read, rho_spread=wide, overheads=OVERHEADS))
+        self.writing = Phase(writing or Prior(rho=rho_write, rho_spread=wide))
+        self.runs = 0
+        self.last_id = 0
+        self._borrowed_loads = list(loads)
+        self._loads: deque[float] = deque(maxlen=10)
+        self._warm: deque[float] = deque(maxlen=20)
+        self._waits: deque[float] = deque(maxlen=30)
+        self._cached: deque[int] = deque(maxlen=12)
+        self._together = self._told = 0.0
+        self._fast_unexplained: list[float] = []
+
+    def learn(self, run: Run) -> None:
+        """Take in one run; what it does not tell is left out: failed runs, shared engines, unknown cache hits."""
+        self.last_id = max(self.last_id, run.id)
+        p = run.profile
+        if p.outcome not in ("done", "length") or run.overlapped:
+            return
+        if p.load_s is not None:
+            (self._loads if p.load_s >= FRESH_LOAD_S else self._warm).append(p.load_s)
+        if p.queue_s is not None:
+            self._waits.append(p.queue_s)
+        if p.tokens_cached is not None:
+            self._cached.append(p.tokens_cached)
+        read, write = self._read_of(run), _write_of(run)
+        if read and write:
+            self._compare(read, write)
+        if read:
+            self.reading.learn(*read)
+        if write:
+            self.writing.learn(*write)
+        self.runs += bool(read or write)
+
+    def forecast(
+        self,
+        tokens_in: int,
+        lengths: Lengths | int,
+        *,
+        tokens_cached: int | None = None,
+        cap: int | None = None,
+        cold: bool | None = None,
+        wait_s: float = 0.0,
+        tokens_spread: float = 0.0,
+    ) -> Forecast | None:
+        """The forecast of a run, or None while nothing is known of this machine.
+
+        `tokens_cached`: prompt tokens that will come from the cache; None expects what earlier runs got. `cold`:
+        the model must be loaded; None does not know. `wait_s`: known wait for our own earlier work. `tokens_spread`:
+        uncertainty of `tokens_in` as a standard deviation of its logarithm.
+        """
+        out = exactly(lengths) if isinstance(lengths, int) else lengths
+        tokens_in = max(tokens_in, 1)
+        cached = _typical(self._cached) if tokens_cached is None else tokens_cached
+        cached = max(0, min(cached, tokens_in - 1))
+        read = self.reading.guess(*reading_area(tokens_in - cached, cached))
+        written = max(out.p50, 1)
+        write = self.writing.guess(*writing_area(max(written, 2), tokens_in))
+        if read is None or write is None:
+            return None
+        ends = self._ends(tokens_in, cached, out, cold=cold, wait_s=wait_s, tokens_spread=tokens_spread)
+        capped = None
+        if cap is not None:
+            full = exactly(max(cap, 1))
+            capped = self._ends(
+                tokens_in, cached, full, cold=cold, wait_s=wait_s, tokens_spread=tokens_spread
+            )
+        ventiles = tuple(_quantile(ends, i / 20) for i in range(1, 20))
+        return Forecast(
+            total_s=ventiles[9],
+            low_s=ventiles[0],
+            high_s=ventiles[18],
+            wait_s=wait_s + Spread.of(self._waits).at(0.5),
+            load_s=self._load(bool(cold)).at(0.5),
+            prefill_s=math.exp(read.mean),
+            decode_s=math.exp(write.mean) if written > 1 else 0.0,
+            cold=bool(cold),
+            runs=self.runs,
+            tokens_in=tokens_in,
+            tokens_cached=cached,
+            tokens_out_p50=out.p50,
+            tokens_out_p90=out.p90,
+            cap=cap,
+            cap_s=_quantile(capped, 0.95) if capped else None,
+            ventiles=ventiles,
+        )
+
+    def expected_prefill_s(self, tokens_in: int) -> float | None:
+        """Seconds to read such a prompt without the cache; None while unknown."""
+        read = self.reading.guess(*reading_area(tokens_in, 0))
+        return math.exp(read.mean) if read else None
+
+    def speeds(self, depth: int = 0) -> tuple[float, float] | None:
+        """(prompt tokens, answer tokens) a second at this depth, from the law; None while unknown."""
+        read, write = self.reading.log_rate, self.writing.log_rate
+        if read is None or write is None:
+            return None
+        return (
+            math.exp(-read) / (1 + self.reading.rho * depth),
+            math.exp(-write) / (1 + self.writing.rho * depth),
+        )
+
+    @property
+    def loads(self) -> list[float]:
+        """Seconds of the last loads, oldest first."""
+        return list(self._loads)
+
+    def _ends(
+        self,
+        tokens_in: int,
+        cached: int,
+        out: Lengths,
+        *,
+        cold: bool | None,
+        wait_s: float,
+        tokens_spread: float,
+    ) -> list[float]:
+        """Totals of evenly spread imagined runs, sorted: each draws a length, a prompt size, a load, a wait and a pace."""
+        waits, warm, load = Spread.of(self._waits), self._load(False), self._load(True)
+        grid = _Grid(self, tokens_in, cached, out, tokens_spread, self._shared())
+        ends: list[float] = []
+        for i in range(1, _SAMPLES):
+            u = [(i * step) % 1.0 for step in _STRIDES]
+            loaded = (
+                warm.at(u[0]) if cold is False or (cold is None and u[0] < 0.5) else load.at(2 * u[0] % 1.0)
+            )
+            ends.append(wait_s + waits.at(u[1]) + loaded + grid.seconds(u[2], u[3], u[4]))
+        return sorted(ends)
+
+    def _load(self, cold: bool) -> Spread:
+        if not cold:
+            return Spread.of(self._warm)
+        if self._loads:
+            return Spread.around(self._loads, doubt=0.35)
+        return Spread.around(self._borrowed_loads or [_blind_load_s(self.shape)], doubt=0.8)
+
+    def _shared(self) -> float:
+        """Correlation of the phases' noise, 0 to 0.98."""
+        told = (_TOGETHER * _TOGETHER_RUNS + self._together) / (_TOGETHER_RUNS + self._told)
+        return max(0.0, min(told, 0.98))
+
+    def _compare(self, read: _Row, write: _Row) -> None:
+        before, after = self.reading.guess(read[0], read[1]), self.writing.guess(write[0], write[1])
+        if before is None or after is None:
+            return
+        a, b = _surprise(before, read[2]), _surprise(after, write[2])
+        self._together += a * b
+        self._told += (a * a + b * b) / 2
+
+    def _read_of(self, run: Run) -> _Row | None:
+        p = run.profile
+        if p.tokens_in is None or not p.prefill_s:
+            return None
+        if p.tokens_cached is not None:
+            new = p.tokens_in - p.tokens_cached
+            return (*reading_area(new, p.tokens_cached), p.prefill_s) if new > 0 else None
+        if p.prefill_tokens_per_s is None:
+            return None
+        row = (*reading_area(p.tokens_in, 0), p.prefill_s)
+        return row if self._uncached(row, fresh=(p.load_s or 0) >= FRESH_LOAD_S) else None
+
+    def _uncached(self, row: _Row, *, fresh: bool) -> bool:
+        """Whether a prompt of unknown cache share was read whole: not if it took less than half of what it should.
+
+        Unless that keeps happening by the same factor: then the machine has become faster.
+        """
+        guess = self.reading.guess(row[0], row[1])
+        if fresh or guess is None or math.log(row[2]) > guess.mean - math.log(2):
+            self._fast_unexplained.clear()
+            return True
+        self._fast_unexplained.append(math.log(row[2]) - guess.mean)
+        steady = self._fast_unexplained[-4:]
+        return len(steady) == 4 and max(steady) - min(steady) < 0.3
+
+
+_Row = tuple[float, float, float]
+"""Tokens, area, seconds."""
+
+
+def reading_area(new: int, cached: int) -> tuple[float, float]:
+    """(tokens, summed depth) of reading `new` prompt tokens behind `cached` ones."""
+    return float(new), new * cached + new * (new - 1) / 2
+
+
+def writing_area(tokens_out: int, tokens_in: int) -> tuple[float, float]:
+    """(steps, summed depth) of writing an answer behind a prompt."""
+    steps = max(tokens_out - 1, 0)
+    return float(steps), steps * tokens_in + steps * (steps + 1) / 2
+
+
+class _Grid:
+    """Seconds of reading and writing for a few lengths and prompt sizes, so that many imagined runs cost little."""
+
+    def __init__(
+        self, law: Law, tokens_in: int, cached: int, out: Lengths, spread: float, shared: float
+    ) -> None:
+        sizes = (
+            [max(round(tokens_in * math.exp(spread * z)), cached + 1) for z in _SIZES]
+            if spread
+            else [tokens_in]
+        )
+        lengths = [round(out.at(u)) for u in _LENGTHS]
+        self._cells: list[list[Guess]] = []
+        for size in sizes:
+            read = law.reading.guess(*reading_area(size - cached, cached))
+            writes = {m: law.writing.guess(*writing_area(m, size)) for m in set(lengths)}
+            self._cells.append([_both(read, writes[m], shared) for m in lengths])
+
+    def seconds(self, length: float, size: float, pace: float) -> float:
+        """Of one imagined run; the arguments are shares from 0 to 1."""
+        row = self._cells[int(size * len(self._cells))]
+        cell = row[int(length * len(row))]
+        off = cell.spread * student(pace, cell.freedom)
+        return math.exp(cell.mean + max(-_FARTHEST, min(off, _FARTHEST)))
+
+
+_SIZES = (-1.28, -0.52, 0.0, 0.52, 1.28)
+_LENGTHS = tuple((i + 0.5) / 11 for i in range(11))
+_FARTHEST = 4.0
+_STRIDES = (math.sqrt(2), math.sqrt(3), math.sqrt(5), math.sqrt(7), 1 / _SAMPLES)
+
+
+def _both(read: Guess | None, write: Guess | None, shared: float) -> Guess:
+    """Two phases in a row, their noise partly the same; by the shares they have of the sum."""
+    if read is None or write is None:
+        return read or write or Guess(mean=-20.0, spread=0.0, freedom=1.5)
+    first, second = math.exp(read.mean), math.exp(write.mean)
+    a, b = first / (first + second) * read.spread, second / (first + second) * write.spread
+    return Guess(
+        mean=math.log(first + second),
+        spread=math.sqrt(a * a + b * b + 2 * shared * a * b),
+        freedom=(first * read.freedom + second * write.freedom) / (first + second),
+    )
+
+
+def _surprise(guess: Guess, seconds: float) -> float:
+    return max(-2.5, min((math.log(seconds) - guess.mean) / guess.spread, 2.5))
+
+
+def _write_of(run: Run) -> _Row | None:
+    p = run.profile
+    if p.tokens_in is None or p.tokens_out is None or p.tokens_out < 2 or not p.decode_s:
+        return None
+    return (*writing_area(p.tokens_out, p.tokens_in), p.decode_s)
+
+
+def _typical(cached: Iterable[int]) -> int:
+    """What most of the last prompts got from the cache: their lower quartile, as a hit is never promised."""
+    seen = sorted(cached)
+    return seen[len(seen) // 4] if seen else 0
+
+
+def _blind_load_s(shape: Shape | None) -> float:
+    """A load nobody timed here: half a second of start-up and 1 GB a second."""
+    return 0.5 + (shape or TYPICAL).size_bytes / 1e9
+
+
+def _quantile(ends: list[float], share: float) -> float:
+    place = share * (len(ends) - 1)
+    low = int(place)
+    high = min(low + 1, len(ends) - 1)
+    return ends[low] + (ends[high] - ends[low]) * (place - low)
