@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ..errors import ConfigError
 from ..trust import BUILT_IN
@@ -89,13 +89,13 @@ def _file(host: str, root: Path) -> Path:
 
 
 def _merge(path: Path, key: str, entries: Mapping[str, Any]) -> None:
-    held: dict[str, Any] = {}
+    held: Any = {}
     if path.exists():
         try:
             held = json.loads(path.read_text(encoding="utf-8") or "{}")
         except ValueError as exc:
             raise ConfigError(f"{path} is not JSON ({exc}); nothing was changed") from exc
-    servers = cast("dict[str, Any]", held.setdefault(key, {})) if isinstance(held, dict) else None
+    servers: Any = held.setdefault(key, {}) if isinstance(held, dict) else None
     if not isinstance(servers, dict):
         raise ConfigError(f"{path}: wanted an object with {key!r}, found something else; nothing was changed")
     if taken := [name for name in entries if name in servers and servers[name] != entries[name]]:

@@ -49,6 +49,7 @@ def config_of(options: argparse.Namespace) -> Config:
         approve=(lambda path, asked: True) if options.trust else None,
         default_model=getattr(options, "model", None),
         display__format=getattr(options, "format", None),
+        display__quiet=getattr(options, "quiet", False) or None,
         **flags,
     )
     for notice in config.notices:

@@ -70,17 +70,15 @@ async def _run(options: argparse.Namespace, task: str) -> int:
         reply = await session.ask(replace(lead, tools=()) if options.no_tools else lead, task)
     if options.json:
         common.print_json(_report(lead.model, reply, seen))
-    elif options.quiet:
-        sys.stdout.write(reply.text + "\n")
     return 0
 
 
 def _sink(options: argparse.Namespace, config: Any, seen: list[Event]) -> Emit:
-    if options.json or options.quiet:
+    if options.json:
         return seen.append
     from ..display import Display
 
-    return tee(seen.append, Display.of(config.display, format=options.format))
+    return tee(seen.append, Display(settings=config.display))
 
 
 def _report(model: str, reply: Reply, seen: list[Event]) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""Show the whole path on a small project of its own: a lead reads a file, hands the work to a local model with the
+tests as its gate, checks the receipt and the change, and commits it. It needs no key and no network."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ..events import Event, tee
+from . import options as common
+
+if TYPE_CHECKING:
+    from ..demo import Ended, Worker
+
+EXAMPLES = """\
+With an Ollama server its smallest model is the worker; without one a stand-in recites, and every line says so.
+
+examples:
+  understudy demo
+  understudy demo --worker qwen3:8b
+  understudy demo --json
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--worker", metavar="MODEL", help="the Ollama model that does the work (default: the smallest)"
+    )
+    parser.add_argument(
+        "--format", choices=["rich", "plain", "json", "markdown"], help="how to show what happens"
+    )
+    common.add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    return anyio.run(_run, options)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    from ..config import load_config
+    from ..demo import choose_worker, perform, project
+    from ..display import Display
+
+    seen: list[Event] = []
+    async with project() as folder:
+        worker = await choose_worker(folder, options.worker)
+        if not worker.real:
+            os.environ["UNDERSTUDY_HOME"] = str(folder / "state")  # a stand-in's runs are not this machine's
+        settings = load_config(cwd=folder, display__format=options.format).display
+        sink = seen.append if options.json else tee(seen.append, Display(settings=settings))
+        ended = await perform(folder, worker, sink)
+    if options.json:
+        common.print_json(_report(ended, worker))
+    else:
+        sys.stdout.write(_closing(ended))
+    return 0
+
+
+def _closing(ended: Ended) -> str:
+    """What is on the disk now, and what to do next with one's own models."""
+    parts = [
+        ("the change", ended.diff),
+        ("the commit", ended.commit),
+        ("the tests, run once more", ended.tests),
+        ("the ledger's line for this run", ended.ledger),
+    ]
+    shown = "".join(f"\n── {title} ──\n{text.strip()}\n" for title, text in parts)
+    return f"{shown}\n{NEXT}"
+
+
+def _report(ended: Ended, worker: Worker) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "worker": asdict(worker),
+        "accepted": ended.accepted,
+        "text": ended.reply.text,
+        "tool_calls": [call.name for message in ended.reply.messages for call in message.tool_calls],
+        "diff": ended.diff,
+        "commit": ended.commit,
+        "tests": ended.tests,
+        "ledger": ended.ledger,
+    }
+
+
+NEXT = """\
+── next, with your own models ──
+  understudy chat --model ollama:qwen3:8b                      a local lead, nothing leaves this machine
+  export ANTHROPIC_API_KEY=...                                 or OPENAI_API_KEY, GEMINI_API_KEY, AWS_PROFILE
+  understudy run --model anthropic:claude-opus-5-5 "..."       a frontier lead that hands work to your local models
+  understudy init --host claude-desktop --root .               the same four servers inside Claude Desktop, Cursor, VS Code
+"""

@@ -1,0 +1,257 @@
+"""The whole path on a small project: a lead reads, delegates, checks the receipt, runs the tests, commits.
+
+The lead is scripted and reacts to what really happens. The worker is a model of an Ollama server when
+one can be reached, else an embedded engine that recites, else scripted too. Servers, files, tests and
+commits are real in every case.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from . import demo_project
+from .agent import Agent, Reply
+from .config import Config, ServerSettings
+from .errors import ConfigError
+from .events import Emit, Notice
+from .providers.scripted import Scripted
+from .session import Session, open_session
+from .types import Message, Request, ToolCall, ToolResult, assistant
+
+TASK = "One test of this project fails. Have a local model fix it, check what it did, and commit it."
+ROUNDS = 20  # most model calls of the lead
+PROBE_S = 1.0  # how long to wait for an Ollama server to answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """Who does the delegated work."""
+
+    host: str  # for understudy-ollama --host
+    model: str
+    real: bool  # it computes its answers
+    says: str  # one sentence for the screen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What the demonstration came to."""
+
+    reply: Reply
+    folder: Path
+    diff: str
+    commit: str
+    tests: str
+    ledger: str
+    accepted: bool  # the worker's own edit passed the gate
+
+
+@asynccontextmanager
+async def project() -> AsyncGenerator[Path]:
+    """A fresh project in a temporary folder, which is removed at the end."""
+    if shutil.which("git") is None:
+        raise ConfigError(
+            "the demo commits its work and needs git, which is not on PATH; install git and try again"
+        )
+    folder = Path(await anyio.to_thread.run_sync(tempfile.mkdtemp, "", "understudy-demo-"))
+    try:
+        (folder / "till").mkdir()
+        await anyio.to_thread.run_sync(demo_project.make, folder / "till")
+        yield folder
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+async def perform(folder: Path, worker: Worker, emit: Emit) -> Ended:
+    """Run the lead on the project in `folder`/till with our four servers. Raises OrchestratorError."""
+    till = folder / "till"
+    emit(Notice(text=f"project: {till} (a git repository with one failing test)"))
+    emit(Notice(text=worker.says))
+    script = Lead(worker.model)
+    async with open_session(_config(folder, worker), emit, approve=None) as session:
+        session.add_provider("scripted", script.provider)
+        reply = await session.ask(Agent(name="lead", model="scripted:lead", max_rounds=ROUNDS), TASK)
+        ledger = await _ledger(session, worker.model)
+        tests = await session.call_tool("shell", "run_command", {"command": demo_project.TEST_COMMAND})
+    return Ended(
+        reply=reply,
+        folder=till,
+        diff=demo_project.git(till, "diff", "--no-color", "HEAD~1", "HEAD"),
+        commit=demo_project.git(till, "log", "-1", "--format=%h %an: %s").strip(),
+        tests=tests.text,
+        ledger=ledger,
+        accepted=script.accepted,
+    )
+
+
+async def choose_worker(folder: Path, model: str | None = None) -> Worker:
+    """The best worker there is: a model of a reachable Ollama server, the embedded engine, or a script."""
+    if found := await anyio.to_thread.run_sync(_ollama_models):
+        url, names = found
+        if model is not None and model not in names:
+            raise ConfigError(f"Ollama at {url} has no model {model!r}; it has {', '.join(names)}")
+        chosen = model or names[0]
+        return Worker(
+            host=url,
+            model=chosen,
+            real=True,
+            says=f"worker: {chosen}, a real model on your Ollama server at {url}",
+        )
+    if model is not None:
+        raise ConfigError(
+            f"no Ollama server answers, so there is no model {model!r}; start one with: ollama serve"
+        )
+    recitation = folder / "recitation.json"
+    recitation.write_text(json.dumps(demo_project.RECITATION), encoding="utf-8")
+    return Worker(
+        host=f"recited:{recitation}",
+        model="scripted-worker",
+        real=False,
+        says="worker: scripted, because no Ollama server answers; its durations were recorded on another machine",
+    )
+
+
+class Lead:
+    """A scripted lead: fixed words, but each step looks at what the step before really brought."""
+
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
+        self.receipt: Mapping[str, Any] = {}
+        self.calls = 0
+        steps = self._steps()
+        next(steps)
+        self.provider = Scripted(*[steps.send] * ROUNDS, title="the demonstration's lead")
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the worker's own edit passed its gate."""
+        return self.receipt.get("outcome") == "accepted"
+
+    def _steps(self) -> Generator[Message, Request]:
+        """Yields what the lead says; what comes back is the next request, with the results of its calls."""
+        tests = demo_project.TEST_COMMAND
+        yield assistant()  # before the first request
+        yield assistant(
+            "I look at the code and run the tests.",
+            self._call("files__read_file", path="prices.py"),
+            self._call("shell__run_command", command=tests),
+        )
+        request = yield assistant(
+            "`parse` reads the 5 of 3.5 as five cents: a routine edit. I hand it to the local worker, as paths, "
+            "with the tests as its gate.",
+            self._call(
+                "ollama__delegate",
+                task="A price with one digit of cents, such as 3.5, means 350 cents. Fix parse so that every test passes.",
+                model=self.worker,
+                files=["prices.py", "test_prices.py"],
+                write="edits",
+                gate=["syntax", {"max_changed_lines": 20}, {"command": tests}],
+                max_output=400,
+            ),
+        )
+        self.receipt = _json(request)
+        while self.receipt.get("outcome") == "running":
+            job = self.receipt.get("delegation")
+            wait = self._call("ollama__delegation", id=job, action="wait", wait_s=45)
+            self.receipt = _json((yield assistant("It is still at work; I wait for it.", wait)))
+        if not self.accepted:
+            edit = {"old": demo_project.OLD_LINE, "new": demo_project.NEW_LINE}
+            why = self.receipt.get("reason") or self.receipt.get("outcome")
+            yield assistant(
+                f"{self._measured()} It was not accepted ({why}), so the project is untouched. I do this one myself.",
+                self._call("files__edit_file", path="prices.py", edits=[edit]),
+            )
+        yield assistant(
+            f"{self._measured()} I check the change before I build on it."
+            if self.accepted
+            else "Now the same check.",
+            self._call("git__git_diff"),
+            self._call("shell__run_command", command=tests),
+        )
+        yield assistant(
+            "The diff is what I asked for and the tests pass. I stage it.",
+            self._call("git__git_stage", paths=["prices.py"]),
+        )
+        author = (
+            f"Written by {self.worker}, accepted by the tests." if self.accepted else "Written by the lead."
+        )
+        message = f"Read one digit of cents as tens\n\n3.5 means 350 cents. {author}"
+        yield assistant(self._call("git__git_commit", message=message))
+        who = (
+            "The local worker fixed it"
+            if self.accepted
+            else "The local worker failed its gate and I fixed it"
+        )
+        yield assistant(f"Done. {who}; the tests pass and the change is committed.")
+
+    def _call(self, name: str, **arguments: Any) -> ToolCall:
+        self.calls += 1
+        return ToolCall(id=f"call_{self.calls}", name=name, arguments=arguments)
+
+    def _measured(self) -> str:
+        """What the receipt's profile says, in a sentence."""
+        profile: Mapping[str, Any] = self.receipt.get("profile") or {}
+        total, out = profile.get("total_s"), profile.get("tokens_out")
+        if total is None:
+            return "The receipt is here."
+        how = "recorded" if profile.get("recorded") else "measured"
+        return f"The receipt is here: {'?' if out is None else out} tokens in {total:.3g} s ({how})."
+
+
+def _json(request: Request) -> Mapping[str, Any]:
+    """The receipt among the results that came back."""
+    said = next(part.text for part in request.messages[-1].parts if isinstance(part, ToolResult))
+    try:
+        held = json.loads(said)
+    except ValueError:
+        held = None
+    return held if isinstance(held, dict) else {"outcome": "failed", "reason": said}
+
+
+def _config(folder: Path, worker: Worker) -> Config:
+    policy = folder / "policy.toml"
+    policy.write_text(demo_project.POLICY, encoding="utf-8")
+    root = str(folder / "till")
+    extra = {"shell": ["--policy", str(policy)], "ollama": ["--host", worker.host, "--policy", str(policy)]}
+    servers = {
+        name: ServerSettings(command=f"understudy-{name}", args=(root, *extra.get(name, ())), cwd=root)
+        for name in ("files", "shell", "git", "ollama")
+    }
+    return Config(servers=servers, folder=root)
+
+
+async def _ledger(session: Session, model: str) -> str:
+    answer = await session.call_tool("ollama", "profile", {"model": model, "last": 1})
+    return answer.text
+
+
+def _ollama_models() -> tuple[str, list[str]] | None:
+    """(address, models that can write text, smallest first) of a reachable Ollama server; None when there is none."""
+    import httpx2
+
+    from .config import load_config
+
+    address = load_config(cwd=tempfile.gettempdir(), env=dict(os.environ)).providers.get("ollama")
+    url = (address.base_url if address else None) or "http://127.0.0.1:11434"
+    try:
+        answer = httpx2.get(f"{url}/api/tags", timeout=PROBE_S)
+        models = answer.raise_for_status().json()["models"]
+        names = [m["name"] for m in sorted(models, key=lambda m: m.get("size", 0)) if _writes(m)]
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+        return None
+    return (url, names) if names else None
+
+
+def _writes(model: Mapping[str, Any]) -> bool:
+    return "completion" in (model.get("capabilities") or ["completion"]) and "embed" not in model["name"]
