@@ -1,0 +1,57 @@
+"""Text nobody vouches for, made safe and short for a screen: controls are shown, never obeyed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
+    "\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""C0 and C1 controls but newline and tab; bidi, invisible and tag characters; surrogates. The joiners
+U+200C and U+200D stay: emoji and several scripts are written with them."""
+
+
+def visible(text: str) -> str:
+    """Controls, bidi marks, invisible characters and lone surrogates as escapes; newlines and tabs stay."""
+    return _UNSEEN.sub(_escaped, text)
+
+
+def one_line(text: str, limit: int = 160) -> str:
+    """`text` on one line of at most `limit` characters, the cut said."""
+    flat = visible(" ".join(text[: limit * 8].split()))
+    if len(flat) <= limit and len(text) <= limit * 8:
+        return flat
+    note = f"... ({len(text):,} characters)"
+    return flat[: max(limit - len(note), 0)] + note
+
+
+def shown_arguments(arguments: Mapping[str, Any], limit: int = 160) -> str:
+    """The arguments of a tool call in short: `path="a.txt" edits=[2 items]`."""
+    return one_line(" ".join(f"{name}={_shown(value)}" for name, value in arguments.items()), limit)
+
+
+def shown_text(text: str, limit: int = 100) -> str:
+    """What a tool said in short: its size when it is long, and how it begins."""
+    lines = text.count("\n") + (not text.endswith("\n")) if text else 0
+    first = next((line for line in text[:4000].split("\n") if line.strip()), "")
+    size = f"{lines:,} lines: " if lines > 1 else ""
+    return f"{size}{one_line(first, limit)}" if first else "nothing"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(one_line(value, 60), ensure_ascii=False)
+    if isinstance(value, list | tuple) and len(value) > 3:
+        return f"[{len(value)} items]"
+    if isinstance(value, Mapping) and len(value) > 3:
+        return f"{{{len(value)} keys}}"
+    return one_line(json.dumps(value, ensure_ascii=False, default=str), 60)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
