@@ -88,9 +88,10 @@ def load_config(
 ) -> Config:
     """The configuration for work in `cwd`. Raises ConfigError naming file, line and key.
 
-    `path` is a config.yaml to use instead of the folder's and the user's own, `mcp` likewise an mcp.json. `flags` are fields of Config
-    (None: not given; `display__format` reaches inside). What a workspace's file may only do with approval
-    (start programs, send prompts to other machines) is left out with a notice unless `approve` agrees once.
+    `path` is a config.yaml to use instead of the folder's and the user's own, `mcp` likewise an mcp.json.
+    `flags` are fields of Config (None: not given; `display__format` reaches inside). What a workspace's file
+    may only do with approval (start programs, send prompts to other machines) is left out with a notice
+    unless `approve` agrees once.
     Provider keys of a .env join os.environ for the SDKs, unless `env` is given; nothing else changes it.
     """
     folder = Path(cwd or Path.cwd()).expanduser().resolve()
