@@ -10,6 +10,7 @@ OrchestratorError
 │   ├── ContextTooLong       the request does not fit the model
 │   ├── NoSuchModel          the vendor does not know the model, or it is not installed
 │   ├── BadRequest           the vendor refuses the request as it is
+│   │   └── Unsupported      the model has no tools, thinking or images; `feature` says which
 │   ├── Refused              the vendor's safety system stopped the request
 │   ├── Unreachable          no connection, or it broke
 │   └── TimedOut             silence for longer than allowed
@@ -68,6 +69,12 @@ class NoSuchModel(ProviderError): ...
 
 
 class BadRequest(ProviderError): ...
+
+
+class Unsupported(BadRequest):
+    def __init__(self, provider: str, message: str, *, feature: str) -> None:
+        super().__init__(provider, message)
+        self.feature = feature  # "tools", "thinking" or "images"
 
 
 class Refused(ProviderError): ...

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 from ..errors import ProviderError
-from ..types import Delta, JsonObject, Message, Part, Stop, Text, Thinking, ToolCall
+from ..types import Delta, JsonObject, Message, Part, Request, Stop, Text, Thinking, ToolCall
+from .history import wire_name
 
 MAX_ANSWER_CHARS = 32_000_000
 """Where a server that never stops is stopped."""
@@ -18,11 +19,12 @@ Key = int | tuple[int, int]
 
 
 class Assembly:
-    """The answer so far of one model call."""
+    """The answer so far to one request, as the person who asked named model and tools."""
 
-    def __init__(self, provider: str, model: str) -> None:
+    def __init__(self, provider: str, request: Request) -> None:
         self.provider = provider
-        self.origin = f"{provider}:{model}"
+        self.origin = f"{provider}:{request.model_name}"
+        self.names = {wire_name(tool.name): tool.name for tool in request.tools}
         self._drafts: dict[Key, _Draft] = {}
         self._chars = 0
 
@@ -46,12 +48,22 @@ class Assembly:
     def arguments(self, key: Key, fragment: str) -> None:
         self._grow(self._draft(key, "tool_call"), fragment)
 
+    def replace(self, key: Key, content: str) -> None:
+        """The finished content of the part at `key`, where the vendor repeats it whole."""
+        draft = self._drafts[key]
+        draft.fragments.clear()
+        self._grow(draft, content)
+
     def seal(self, key: Key, kind: Literal["text", "thinking", "tool_call"], **data: Any) -> None:
         """Opaque vendor data of the part at `key`; None values are left out."""
         self._draft(key, kind).seal.update({k: v for k, v in data.items() if v is not None})
 
     def has(self, key: Key) -> bool:
         return key in self._drafts
+
+    def count(self) -> int:
+        """Parts so far: a fresh number for vendors that do not index."""
+        return len(self._drafts)
 
     def message(self) -> Message:
         """Parts without text and seal are left out; ids are unique within the message."""
@@ -63,6 +75,7 @@ class Assembly:
                 if not draft.id or draft.id in taken:
                     draft.id = new_call_id()
                 taken.add(draft.id)
+                draft.name = self.names.get(draft.name, draft.name)
             if (part := draft.part()) is not None:
                 parts.append(part)
         return Message(role="assistant", parts=tuple(parts), origin=self.origin)

@@ -1,0 +1,185 @@
+"""What went wrong on the wire, as one error of our tree, whichever vendor said it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+
+from ..errors import (
+    AuthFailed,
+    BadRequest,
+    ContextTooLong,
+    NoSuchModel,
+    OutOfCredit,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    Refused,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
+
+MAX_MESSAGE_CHARS = 600
+
+_CONTEXT = re.compile(
+    r"context[ _](length|window|size|limit)|maximum context|exceed_context|prompt is too long|too many (input )?tokens"
+    r"|input token count|input is too long|input length exceeds|too long for requested model|prompt too long"
+    r"|request (too large|exceeds)",
+    re.IGNORECASE,
+)
+_CREDIT = re.compile(
+    r"insufficient_quota|exceeded your current quota, please check|credit balance|spend[ _]limit|billing|out of credit"
+    r"|payment required|insufficient (balance|funds|credit)",
+    re.IGNORECASE,
+)
+_AUTH = re.compile(
+    r"api key not valid|api_key_invalid|invalid api key|incorrect api key|UnrecognizedClient|InvalidSignature"
+    r"|ExpiredToken|security token",
+    re.IGNORECASE,
+)
+_FEATURES = {
+    "tools": re.compile(
+        r"does not support (tools|tool|function)|tools? (is|are) not supported|no tool support", re.IGNORECASE
+    ),
+    "thinking": re.compile(r"does not support (thinking|reasoning)|thinking is not supported", re.IGNORECASE),
+    "images": re.compile(
+        r"image input is not supported|does not support (image|vision)|no vision|mmproj", re.IGNORECASE
+    ),
+}
+
+
+def failure(
+    provider: str,
+    status: int | None,
+    message: str,
+    *,
+    code: str = "",
+    headers: Mapping[str, str] | None = None,
+    retry_after_s: float | None = None,
+) -> ProviderError:
+    """The error a status, a vendor's code and its words mean. `status` is None for errors inside a stream."""
+    said = readable(message, status)
+    words = f"{code} {message}"
+    wait = retry_after_s if retry_after_s is not None else retry_after(headers or {}, message)
+    for feature, pattern in _FEATURES.items():
+        if pattern.search(words):
+            return Unsupported(provider, said, feature=feature)
+    if status == 402 or _CREDIT.search(words):
+        return OutOfCredit(provider, said)
+    if status in (401, 403) or _AUTH.search(words):
+        return AuthFailed(provider, said)
+    if status == 429 or re.search(
+        r"rate_?limit|throttl|RESOURCE_EXHAUSTED|ServiceQuotaExceeded", words, re.IGNORECASE
+    ):
+        return RateLimited(provider, said, retry_after_s=wait)
+    if (
+        status == 413
+        or (status not in (500, 502, 503) and _CONTEXT.search(words))
+        or "exceed_context" in words
+    ):
+        return ContextTooLong(provider, said)
+    if status in (408, 504):
+        return TimedOut(provider, said, retry_after_s=wait)
+    if status in (502, 503, 529) or re.search(r"overloaded|unavailable|busy", words, re.IGNORECASE):
+        return Overloaded(provider, said, retry_after_s=wait)
+    if status == 404 or re.search(r"model_not_found|not_found_error", code):
+        return (
+            NoSuchModel(provider, said)
+            if re.search("model|ResourceNotFound", words)
+            else _wrong_address(provider, said)
+        )
+    if re.search(r"content_(filter|policy)|safety|PROHIBITED_CONTENT|blocked", words, re.IGNORECASE):
+        return Refused(provider, said)
+    if status is not None and 400 <= status < 500 and status not in (409, 425):
+        return BadRequest(provider, said)
+    return ProviderError(provider, said, retryable=True, retry_after_s=wait)
+
+
+def unreachable(provider: str, exc: BaseException, where: str) -> ProviderError | None:
+    """For what httpx2 raises; None for anything else. `where` is shown without user, password and query."""
+    place = re.sub(r"//[^/@]*@", "//", where.partition("?")[0])
+    match exc:
+        case httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+            return Unreachable(provider, f"no connection to {place} in time")
+        case httpx2.TimeoutException():
+            return TimedOut(provider, f"{place} said nothing for longer than allowed")
+        case httpx2.ConnectError():
+            return Unreachable(provider, f"cannot reach {place}: {readable(str(exc)) or 'no connection'}")
+        case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
+            return BadRequest(
+                provider, f"{place!r} is not an address; it should begin with http:// or https://"
+            )
+        case httpx2.TransportError() | httpx2.StreamError():
+            return Unreachable(
+                provider, f"the connection to {place} broke: {readable(str(exc)) or type(exc).__name__}"
+            )
+        case httpx2.HTTPError():
+            return ProviderError(provider, f"{place}: {readable(str(exc))}")
+        case _:
+            return None
+
+
+def off_protocol(provider: str, exc: Exception) -> ProviderError:
+    """For an answer that is not what the vendor's protocol says."""
+    return ProviderError(
+        provider,
+        f"the answer does not follow the protocol: {type(exc).__name__}: {readable(str(exc))}",
+        retryable=True,
+    )
+
+
+def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
+    """Seconds the vendor asks to wait, from its headers, else from its words; None when it does not say."""
+    milliseconds, plain = headers.get("retry-after-ms"), headers.get("retry-after")
+    if milliseconds and (wait := _seconds(milliseconds)) is not None:
+        return wait / 1000
+    if plain:
+        if (wait := _seconds(plain)) is not None:
+            return wait
+        try:
+            return max((parsedate_to_datetime(plain) - datetime.now(UTC)).total_seconds(), 0)
+        except (ValueError, TypeError):
+            pass
+    if said := re.search(
+        r"(?:try again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s\b|sec)", message, re.IGNORECASE
+    ):
+        return float(said[1]) / (1000 if said[2] == "ms" else 1)
+    return None
+
+
+def readable(message: str, status: int | None = None) -> str:
+    """One bounded line; a proxy's HTML page is called that."""
+    if re.match(r"\s*(<!doctype|<html)", message, re.IGNORECASE):
+        return f"HTTP {status}: a web page came back instead of an answer; a proxy or a wrong address"
+    line = " ".join(message.split()) or (f"HTTP {status} without a word" if status else "")
+    return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 3] + "..."
+
+
+def vendor_words(body: Any, fallback: str) -> tuple[str, str]:
+    """(message, code) of the error bodies in use: {"error": {...}}, {"error": "..."}, {"message": ...}."""
+    inner: Any = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(inner, str):
+        return inner, ""
+    if not isinstance(inner, dict):
+        return fallback, ""
+    codes = [str(inner[key]) for key in ("code", "type", "status") if inner.get(key)]
+    return str(inner.get("message") or fallback), " ".join(codes)
+
+
+def _seconds(written: str) -> float | None:
+    try:
+        value = float(written.strip().removesuffix("s"))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _wrong_address(provider: str, said: str) -> ProviderError:
+    return BadRequest(provider, f"{said} (is the address of the service right?)")

@@ -1,0 +1,163 @@
+"""Any conversation, as any vendor accepts it: repaired, stripped of foreign seals, with legal names and ids.
+
+Rules every vendor shares (each was seen refused somewhere): every call is answered exactly once, in call
+order, by the very next message; no result without its call; no empty message; people and models take turns.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..types import Image, Message, Part, Request, Text, Thinking, ToolCall, ToolResult
+
+NO_OUTPUT = "(no output)"
+INTERRUPTED = "Interrupted: no result."
+IMAGE_KINDS = ("image/png", "image/jpeg", "image/webp", "image/gif")
+
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def portable(request: Request, origin: str) -> Request:
+    """`request` as it can be sent to `origin` ("provider:model"). Thinking and seals of others are gone."""
+    return replace(
+        request,
+        system=clean(request.system),
+        messages=tuple(_answered(_turns(request.messages, origin))),
+        tools=tuple(
+            replace(t, name=wire_name(t.name), description=clean(t.description)) for t in request.tools
+        ),
+        tool_choice=request.tool_choice
+        if request.tool_choice in (None, "any")
+        else wire_name(request.tool_choice),
+    )
+
+
+def wire_name(name: str) -> str:
+    """A tool name all vendors accept; legal names stay as they are."""
+    if _NAME.fullmatch(name):
+        return name
+    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"t_{re.sub(r'[^a-zA-Z0-9_-]', '_', name)[:53]}_{mark}"
+
+
+def clean(text: str) -> str:
+    """`text` without lone surrogates, which cannot be sent as UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _turns(messages: Iterable[Message], origin: str) -> list[Message]:
+    """Sendable parts only; neighbours of one role joined; a person speaks first."""
+    out: list[Message] = []
+    for message in messages:
+        parts = _kept(message, own=message.origin == origin)
+        if not parts:
+            continue
+        last = out[-1] if out else None
+        if last and last.role == message.role and not (message.role == "assistant" and last.tool_calls):
+            out[-1] = replace(last, parts=(*last.parts, *parts))
+        else:
+            out.append(replace(message, parts=parts))
+    if out and out[0].role == "assistant":
+        out.insert(0, Message(role="user", parts=(Text(text="(The conversation goes on.)"),)))
+    return out
+
+
+def _kept(message: Message, *, own: bool) -> tuple[Part, ...]:
+    parts = [p for part in message.parts if (p := _sendable(part, own)) is not None]
+    if message.role == "assistant" and not own:  # some vendors refuse text after a call
+        parts.sort(key=lambda p: isinstance(p, ToolCall))
+    return tuple(parts)
+
+
+def _sendable(part: Part, own: bool) -> Part | None:
+    match part:
+        case Text():
+            sealed = own and part.seal is not None
+            return (
+                replace(part, text=clean(part.text), seal=part.seal if own else None)
+                if part.text.strip() or sealed
+                else None
+            )
+        case Thinking():
+            return part if own else None
+        case ToolCall():
+            return replace(part, name=wire_name(part.name), seal=part.seal if own else None)
+        case Image():
+            return _image(part)
+        case ToolResult():
+            content = tuple(c for p in part.content if (c := _content(p)) is not None)
+            return replace(part, name=wire_name(part.name), content=content or (Text(text=NO_OUTPUT),))
+
+
+def _content(part: Text | Image) -> Text | Image | None:
+    if isinstance(part, Image):
+        return _image(part)
+    return replace(part, text=clean(part.text), seal=None) if part.text.strip() else None
+
+
+def _image(image: Image) -> Image | Text:
+    if image.mime not in IMAGE_KINDS:
+        return Text(
+            text=f"(an image of the kind {image.mime!r} was left out; models take {', '.join(IMAGE_KINDS)})"
+        )
+    try:
+        base64.b64decode(image.data, validate=True)
+    except (binascii.Error, ValueError):
+        return Text(text="(an image was left out: its data is not base64)")
+    return image
+
+
+def _answered(turns: list[Message]) -> list[Message]:
+    """Every call with its result in the message after it, under ids that are legal and unique."""
+    out: list[Message] = []
+    taken: set[str] = set()
+    for index, message in enumerate(turns):
+        if message.role == "tool":
+            continue  # taken from where the calls are
+        if not message.tool_calls:
+            out.append(message)
+            continue
+        given = _results_after(turns, index)
+        parts: list[Part] = []
+        results: list[Part] = []
+        for part in message.parts:
+            if isinstance(part, ToolCall):
+                answer = given.pop(part.id, None) or _lost(part)
+                id = (
+                    part.id
+                    if _ID.fullmatch(part.id) and part.id not in taken
+                    else _fresh(part.id, len(taken))
+                )
+                taken.add(id)
+                results.append(replace(answer, call_id=id, name=part.name))
+                part = replace(part, id=id)
+            parts.append(part)
+        out += [replace(message, parts=tuple(parts)), Message(role="tool", parts=tuple(results))]
+    return out
+
+
+def _results_after(turns: list[Message], index: int) -> dict[str, ToolResult]:
+    """Results between this model turn and the next; the first of each call counts."""
+    found: dict[str, ToolResult] = {}
+    for message in turns[index + 1 :]:
+        if message.role == "assistant":
+            break
+        for part in message.parts:
+            if isinstance(part, ToolResult):
+                found.setdefault(part.call_id, part)
+    return found
+
+
+def _lost(call: ToolCall) -> ToolResult:
+    return ToolResult(call_id=call.id, name=call.name, content=(Text(text=INTERRUPTED),), is_error=True)
+
+
+def _fresh(id: str, position: int) -> str:
+    """The same replacement every time the same history is sent: prompt caches depend on it."""
+    return "call_" + hashlib.sha256(f"{position} {id}".encode("utf-8", "replace")).hexdigest()[:24]

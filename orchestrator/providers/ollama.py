@@ -1,0 +1,236 @@
+"""Ollama over its own HTTP API: the only one whose last line carries the timings of a local run.
+
+Plain HTTP, because the Python client drops call ids, schema keys and `truncate`. The context is sized for
+each request: what is loaded is used if it suffices, for every other size reloads the model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+
+from servers.ollama.profile import overflow_numbers
+
+from ..errors import BadRequest, ContextTooLong, NoSuchModel, ProviderError
+from ..types import Completion, Delta, Message, Request, Stop, Thinking, Usage
+from . import ModelInfo
+from .assemble import Assembly
+from .connection import PerLoop, checked, spoken, timeouts, told
+from .estimate import tokens_at_least, tokens_at_most
+from .failures import failure, readable, vendor_words
+from .history import portable
+from .jsonlines import json_lines
+from .ollama_wire import body_of, read, usage_of
+from .rescue import rescued
+
+ANSWER_TOKENS = 4096
+"""Room for the answer where the request sets no cap; Ollama's own default is ten contexts."""
+SMALLEST_CONTEXT = 4096
+STOPS: dict[str, Stop] = {"stop": "end", "length": "length"}
+
+
+class Ollama:
+    """`num_ctx` fixes the context; None sizes it by need. `keep_alive` as Ollama takes it: "10m", -1, 0."""
+
+    def __init__(
+        self,
+        name: str = "ollama",
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout_s: float | None = None,
+        num_ctx: int | None = None,
+        keep_alive: str | int | None = None,
+    ) -> None:
+        self.name = name
+        self.base_url = address(base_url)
+        self.timeout_s = timeout_s
+        self.num_ctx = num_ctx
+        self.keep_alive = keep_alive
+        key = api_key or os.environ.get("OLLAMA_API_KEY")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = PerLoop(
+            lambda: httpx2.AsyncClient(base_url=self.base_url, headers=headers, timeout=timeouts(timeout_s)),
+            lambda client: client.aclose(),
+        )
+        self._trained: dict[str, int | None] = {}  # context length by model
+
+    def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        return spoken(self.name, self.base_url, self._speak(request), _translate)
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        try:
+            tags = (await self._ask("GET", "/api/tags")).get("models") or []
+            found: list[ModelInfo | None] = [None] * len(tags)
+            limiter = anyio.CapacityLimiter(8)
+
+            async def look(index: int, entry: dict[str, Any]) -> None:
+                async with limiter:
+                    found[index] = await self._info(entry)
+
+            async with anyio.create_task_group() as group:
+                for index, entry in enumerate(tags):
+                    group.start_soon(look, index, entry)
+        except Exception as exc:
+            raise told(self.name, self.base_url, exc, _translate) from exc
+        return tuple(info for info in found if info)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        asked, spent, room = checked(request, self.name), Usage(), request.max_tokens or ANSWER_TOKENS
+        for last in (False, True):
+            parts = Assembly(self.name, asked)
+            request = portable(asked, parts.origin)
+            num_ctx = await self._context(request, room)
+            body = body_of(request, num_ctx=num_ctx, room=room, keep_alive=self.keep_alive)
+            final: dict[str, Any] = {}
+            async with aclosing(self._lines(body, request.timeout_s)) as lines:
+                async for line in lines:
+                    for delta in read(parts, line):
+                        yield delta
+                    if line.get("done") is True:
+                        final = line
+            if not final:
+                parts.cut()
+            usage = usage_of(final)
+            _demand_whole_prompt(self.name, request, usage, num_ctx)
+            spent += usage
+            message = rescued(parts.message(), parts.names)
+            stop = parts.stop(final.get("done_reason"), STOPS)
+            if last or stop != "length" or not _only_thought(message):
+                break
+            room *= 4  # a thinking model spent its whole budget before the first word
+        if message.tool_calls and stop == "end":
+            stop = "tool"
+        yield Completion(message=message, usage=spent, stop=stop, raw=final)
+
+    async def _context(self, request: Request, room: int) -> int:
+        """The context to run with: what is loaded if it suffices, else the next size up, at most the trained one."""
+        if self.num_ctx is not None:
+            return self.num_ctx
+        name = request.model_name
+        if name not in self._trained:
+            self._trained[name] = _trained(await self._known("POST", "/api/show", {"model": name}))
+        need, trained = tokens_at_most(request) + room, self._trained[name]
+        running = (await self._known("GET", "/api/ps")).get("models") or []
+        loaded = [m.get("context_length") or 0 for m in running if m.get("name") in (name, f"{name}:latest")]
+        if loaded and loaded[0] >= min(need, trained or need):
+            return loaded[0]
+        size = max(SMALLEST_CONTEXT, 1 << (need - 1).bit_length())
+        return min(size, trained) if trained else size
+
+    async def _known(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """As `_ask`, but empty where a server of another make does not know the path."""
+        try:
+            return await self._ask(method, path, body)
+        except NoSuchModel:
+            raise
+        except BadRequest:
+            return {}
+
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        client = await self._http.get()
+        answer = await client.request(method, path, json=body)
+        if answer.status_code != 200:
+            raise _refusal(self.name, answer.text, answer.status_code, answer.headers)
+        return answer.json()
+
+    async def _lines(self, body: dict[str, Any], silence_s: float | None) -> AsyncGenerator[dict[str, Any]]:
+        client = await self._http.get()
+        timeout = timeouts(silence_s or self.timeout_s)
+        async with client.stream("POST", "/api/chat", json=body, timeout=timeout) as response:
+            if response.status_code != 200:
+                text = (await response.aread()).decode("utf-8", "replace")
+                raise _refusal(self.name, text, response.status_code, response.headers)
+            async with aclosing(json_lines(response)) as lines:
+                async for line in lines:
+                    if "error" in line:
+                        raise _refusal(self.name, json.dumps(line))
+                    yield line
+
+    async def _info(self, entry: dict[str, Any]) -> ModelInfo:
+        name = entry["name"]
+        try:
+            shown = await self._known("POST", "/api/show", {"model": name})
+        except ProviderError:  # listed but not readable: still installed
+            shown = {}
+        said = shown.get("capabilities")
+        return ModelInfo(
+            provider=self.name,
+            name=name,
+            context_tokens=_trained(shown),
+            capabilities=None
+            if said is None
+            else frozenset("images" if word == "vision" else str(word) for word in said),
+            size_bytes=entry.get("size"),
+        )
+
+
+def address(given: str | None) -> str:
+    """Where the server is: as given, else OLLAMA_BASE_URL, else OLLAMA_HOST in Ollama's own short forms."""
+    if url := given or os.environ.get("OLLAMA_BASE_URL"):
+        return url.rstrip("/")
+    host = os.environ.get("OLLAMA_HOST", "").strip().rstrip("/") or "127.0.0.1"
+    scheme, _, rest = host.rpartition("://")
+    parsed = urlsplit(f"{scheme or 'http'}://{rest}")
+    name = parsed.hostname or "127.0.0.1"
+    name = "127.0.0.1" if name in ("0.0.0.0", "::") else f"[{name}]" if ":" in name else name
+    port = parsed.port or {"http": 80, "https": 443}.get(scheme, 11434)
+    return f"{parsed.scheme}://{name}:{port}{parsed.path}"
+
+
+def _trained(shown: dict[str, Any]) -> int | None:
+    info: dict[str, Any] = shown.get("model_info") or {}
+    return info.get(f"{info.get('general.architecture')}.context_length")
+
+
+def _only_thought(message: Message) -> bool:
+    return bool(message.parts) and all(isinstance(part, Thinking) for part in message.parts)
+
+
+def _demand_whole_prompt(provider: str, request: Request, usage: Usage, num_ctx: int) -> None:
+    """Servers that ignore `truncate` drop the oldest messages without a word; fewer tokens than words tells."""
+    fewest = tokens_at_least(request)
+    if usage.input_tokens is not None and usage.input_tokens < 0.9 * fewest:
+        raise ContextTooLong(
+            provider,
+            f"the server dropped the beginning: at least {fewest:,} tokens were sent, {usage.input_tokens:,} were read "
+            f"with num_ctx {num_ctx:,}; raise num_ctx or send less",
+        )
+
+
+def _translate(exc: Exception) -> ProviderError | None:
+    """Nothing of its own: the network's errors are the shared ones."""
+    return None
+
+
+def _refusal(
+    provider: str, body: str, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> ProviderError:
+    try:
+        message, _ = vendor_words(json.loads(body), body)
+    except ValueError:
+        message = body
+    if numbers := overflow_numbers(message):
+        return ContextTooLong(
+            provider, f"the request has {numbers[0]:,} tokens and the context holds {numbers[1]:,}"
+        )
+    if status == 404 and (name := re.search(r"model '?([^'\s]+)'? not found", message)):
+        return NoSuchModel(
+            provider, f"the model {name[1]!r} is not installed; `ollama pull {name[1]}` gets it"
+        )
+    if re.search(r'option "|invalid (format|options)', message):
+        return BadRequest(provider, readable(message))
+    if re.search(r"requires more system memory|unable to allocate|out of memory", message):
+        return ProviderError(provider, readable(message), retryable=False)
+    return failure(provider, status, message, headers=headers)

@@ -1,0 +1,103 @@
+"""OpenAI, and every server that speaks its wire: Responses at OpenAI itself, Chat Completions elsewhere.
+
+OpenAI's newer models take tools together with reasoning only on Responses; Chat Completions is what every
+other server has first. `api` overrides the choice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from typing import Any, Literal
+
+import openai
+from openai import AsyncOpenAI
+
+from ..errors import AuthFailed, ConfigError, ProviderError
+from ..types import Completion, Delta, Request
+from . import ModelInfo, openai_chat, openai_responses
+from .assemble import Assembly
+from .connection import PerLoop, checked, spoken, timeouts, told
+from .failures import failure, unreachable, vendor_words
+from .history import portable
+
+
+class OpenAI:
+    def __init__(
+        self,
+        name: str = "openai",
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        api: Literal["responses", "chat"] | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        if api not in (None, "responses", "chat"):
+            raise ConfigError(f"provider {name!r}: api is 'responses' or 'chat', found {api!r}")
+        from_env = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
+        self.name = name
+        self.base_url = base_url or from_env or "https://api.openai.com/v1"
+        self.hosted = any(part in self.base_url for part in (".openai.com", ".openai.azure.com"))
+        self.api = api or ("responses" if self.hosted else "chat")
+        self.timeout_s = timeout_s
+        # Our key goes to its own vendor, or where the same environment points; servers of another name get none.
+        key = api_key or (os.environ.get("OPENAI_API_KEY") if name == "openai" else None)
+        self._key = key or (None if self.hosted else "not-needed")
+        self._clients = PerLoop(self._client, lambda client: client.close())
+
+    def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        return spoken(self.name, self.base_url, self._speak(request), self._translate)
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        try:
+            client = await self._clients.get()
+            return tuple([self._info(model) async for model in client.models.list()])
+        except Exception as exc:
+            raise told(self.name, self.base_url, exc, self._translate) from exc
+
+    async def aclose(self) -> None:
+        await self._clients.aclose()
+
+    def _client(self) -> AsyncOpenAI:
+        return AsyncOpenAI(
+            api_key=self._key, base_url=self.base_url, max_retries=0, timeout=timeouts(self.timeout_s)
+        )
+
+    async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        parts = Assembly(self.name, checked(request, self.name))
+        client = await self._clients.get()
+        sent, timeout = portable(request, parts.origin), timeouts(request.timeout_s or self.timeout_s)
+        if self.api == "responses":
+            body = openai_responses.body_of(sent)
+            async with await client.responses.create(**body, timeout=timeout) as events:
+                async for item in openai_responses.read(parts, events):
+                    yield item
+        else:
+            body = openai_chat.body_of(sent, hosted=self.hosted)
+            async with await client.chat.completions.create(**body, timeout=timeout) as chunks:
+                async for item in openai_chat.read(parts, chunks, rescue=not self.hosted):
+                    yield item
+
+    def _info(self, model: Any) -> ModelInfo:
+        """Hosted models say nothing about limits; vLLM gives `max_model_len`, llama.cpp `meta`."""
+        extra: dict[str, Any] = model.model_extra or {}
+        meta: dict[str, Any] = extra.get("meta") or {}
+        context = extra.get("max_model_len") or meta.get("n_ctx") or extra.get("context_length")
+        return ModelInfo(
+            provider=self.name, name=model.id, context_tokens=context, size_bytes=meta.get("size")
+        )
+
+    def _translate(self, exc: Exception) -> ProviderError | None:
+        match exc:
+            case openai.APIConnectionError():
+                return unreachable(self.name, exc.__cause__ or exc, self.base_url)
+            case openai.APIStatusError():
+                message, code = vendor_words(exc.body, exc.message)
+                return failure(self.name, exc.status_code, message, code=code, headers=exc.response.headers)
+            case openai.APIError():  # inside the stream
+                message, code = vendor_words(exc.body, exc.message)
+                return failure(self.name, None, message, code=code)
+            case openai.OpenAIError() if "api_key" in str(exc):
+                return AuthFailed(self.name, "no key: set the environment variable OPENAI_API_KEY")
+            case _:
+                return None

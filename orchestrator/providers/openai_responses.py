@@ -1,0 +1,174 @@
+"""Requests and answers in the words of OpenAI's Responses API, without state on the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from ..types import (
+    Completion,
+    Delta,
+    Image,
+    Message,
+    Part,
+    Request,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from .assemble import Assembly
+from .failures import failure
+from .openai_chat import effort, image_url
+from .schemas import strict
+
+STOPS: dict[str, Stop] = {"completed": "end", "max_output_tokens": "length", "content_filter": "refusal"}
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """Nothing is stored: reasoning comes back encrypted and is sent again with the history."""
+    tools = [
+        {
+            "type": "function",
+            "name": t.name,
+            "description": t.description,
+            "parameters": dict(t.parameters),
+            "strict": False,  # schemas of MCP servers are rarely the subset strict mode takes
+        }
+        for t in request.tools
+    ]
+    thinking = effort(request.think)
+    body: dict[str, Any] = {
+        "model": request.model_name,
+        "instructions": request.system or None,
+        "input": [item for message in request.messages for item in _items(message)],
+        "tools": tools or None,
+        "tool_choice": _choice(request.tool_choice) if tools else None,
+        "text": {"format": _format(request)} if request.schema else None,
+        "reasoning": {"effort": thinking, "summary": "auto"} if thinking else None,
+        "max_output_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "extra_body": dict(request.options) or None,
+    }
+    sent = {key: value for key, value in body.items() if value is not None}
+    return sent | {"stream": True, "store": False, "include": ["reasoning.encrypted_content"]}
+
+
+async def read(parts: Assembly, events: Any) -> AsyncGenerator[Delta | Completion]:
+    final: Any = None
+    async for event in events:
+        match event.type:
+            case "response.output_text.delta" | "response.refusal.delta":
+                yield parts.text(event.output_index, event.delta)
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
+                yield parts.thinking(event.output_index, event.delta)
+            case "response.reasoning_summary_part.added" if event.summary_index:
+                yield parts.thinking(event.output_index, "\n\n")
+            case "response.output_item.added" if event.item.type == "function_call":
+                parts.call(event.output_index, event.item.name, id=event.item.call_id)
+            case "response.output_item.done":
+                _finish(parts, event.output_index, event.item)
+            case "error":
+                raise failure(parts.provider, None, event.message or "", code=event.code or "")
+            case "response.failed":
+                error = event.response.error
+                raise failure(
+                    parts.provider, None, error.message if error else "", code=error.code if error else ""
+                )
+            case "response.completed" | "response.incomplete":
+                final = event.response
+            case _:  # newer kinds of events
+                pass
+    if final is None:
+        parts.cut()
+    details = final.incomplete_details
+    said = details.reason if final.status == "incomplete" and details else final.status
+    yield Completion(message=parts.message(), usage=_usage(final.usage), stop=parts.stop(said, STOPS))
+
+
+def _finish(parts: Assembly, index: int, item: Any) -> None:
+    """The finished item is the record; what it needs to be understood again becomes the seal."""
+    match item.type:
+        case "function_call":
+            parts.call(index, item.name, id=item.call_id)
+            parts.replace(index, item.arguments)
+            parts.seal(index, "tool_call", id=item.id, namespace=item.namespace)
+        case "reasoning":
+            summary = [part.text for part in item.summary or ()]
+            parts.seal(
+                index, "thinking", id=item.id, encrypted_content=item.encrypted_content, summary=summary
+            )
+        case "message":
+            parts.seal(index, "text", id=item.id, phase=item.phase, status=item.status)
+        case _:
+            pass
+
+
+def _items(message: Message) -> list[dict[str, Any]]:
+    match message.role:
+        case "assistant":
+            return [item for part in message.parts if (item := _own_item(part)) is not None]
+        case "tool":
+            return [_output(part) for part in message.parts if isinstance(part, ToolResult)]
+        case "user":
+            return [{"role": "user", "content": _content(message.parts)}]
+
+
+def _own_item(part: Part) -> dict[str, Any] | None:
+    match part:
+        case Thinking(seal={"encrypted_content": str(sealed), "id": id, "summary": summary}):
+            shown = [{"type": "summary_text", "text": text} for text in summary]
+            return {"type": "reasoning", "id": id, "summary": shown, "encrypted_content": sealed}
+        case Text(seal=None):
+            return {"role": "assistant", "content": part.text}
+        case Text():
+            content = [{"type": "output_text", "text": part.text, "annotations": []}]
+            return {"type": "message", "role": "assistant", "content": content, **(part.seal or {})}
+        case ToolCall():
+            arguments = json.dumps(dict(part.arguments))
+            call = {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": arguments}
+            return call | dict(part.seal or {})
+        case _:
+            return None
+
+
+def _output(result: ToolResult) -> dict[str, Any]:
+    parts = (Text(text="ERROR"), *result.content) if result.is_error else result.content
+    return {"type": "function_call_output", "call_id": result.call_id, "output": _content(parts)}
+
+
+def _content(parts: tuple[Part, ...]) -> list[dict[str, Any]]:
+    return [
+        {"type": "input_text", "text": part.text}
+        if isinstance(part, Text)
+        else {"type": "input_image", "image_url": image_url(part), "detail": "auto"}
+        for part in parts
+        if isinstance(part, Text | Image)
+    ]
+
+
+def _choice(choice: str | None) -> Any:
+    if choice is None:
+        return None
+    return "required" if choice == "any" else {"type": "function", "name": choice}
+
+
+def _format(request: Request) -> dict[str, Any]:
+    schema = dict(request.schema or {})
+    return {"type": "json_schema", "name": "answer", "schema": schema, "strict": strict(schema)}
+
+
+def _usage(said: Any) -> Usage:
+    if said is None:
+        return Usage()
+    into, out = said.input_tokens_details, said.output_tokens_details
+    return Usage(
+        input_tokens=said.input_tokens,
+        cached_tokens=into.cached_tokens if into else None,
+        cache_write_tokens=getattr(into, "cache_write_tokens", None),
+        output_tokens=said.output_tokens,
+        thinking_tokens=out.reasoning_tokens if out else None,
+    )

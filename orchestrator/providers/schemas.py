@@ -1,0 +1,54 @@
+"""JSON Schemas in the forms the vendors take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..types import JsonObject
+
+MAX_DEPTH = 12  # of references into references; a schema that contains itself is cut there
+
+
+def inlined(schema: JsonObject) -> dict[str, Any]:
+    """`schema` with every local `$ref` replaced by what it names, for servers that ignore references."""
+    root = dict(schema)
+
+    def walk(value: Any, depth: int) -> Any:
+        if isinstance(value, list):
+            return [walk(inner, depth) for inner in value]
+        if not isinstance(value, dict):
+            return value
+        ref = value.get("$ref")
+        if isinstance(ref, str) and ref.startswith("#/"):
+            rest = {k: v for k, v in value.items() if k != "$ref"}
+            return walk({**_named(root, ref), **rest}, depth + 1) if depth < MAX_DEPTH else rest
+        return {k: walk(v, depth) for k, v in value.items() if k not in ("$defs", "definitions")}
+
+    return walk(root, 0)
+
+
+def strict(schema: JsonObject) -> bool:
+    """Whether OpenAI's strict mode takes it: every object closed, every property required."""
+    if schema.get("type") == "object" or "properties" in schema:
+        properties = schema.get("properties", {})
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(schema.get("required", ())) != set(properties):
+            return False
+    return all(strict(inner) for inner in _inner(schema))
+
+
+def _named(root: dict[str, Any], ref: str) -> dict[str, Any]:
+    found: Any = root
+    for step in ref[2:].split("/"):
+        key = step.replace("~1", "/").replace("~0", "~")
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _inner(schema: JsonObject) -> list[JsonObject]:
+    values: list[Any] = [schema.get("items"), schema.get("additionalProperties")]
+    for key in ("properties", "$defs", "definitions"):
+        values += list((schema.get(key) or {}).values())
+    for key in ("anyOf", "allOf", "oneOf", "prefixItems"):
+        values += schema.get(key) or []
+    return [value for value in values if isinstance(value, dict)]

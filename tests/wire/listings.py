@@ -1,0 +1,59 @@
+"""What the stub answers when asked for models, in every vendor's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SUPPORTED = {"supported": True}
+
+
+def listing(path: str, body: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """(body, status) for a path that is no model call."""
+    if path in LISTINGS:
+        return LISTINGS[path], 200
+    return {"error": f"the stub has no {path}"}, 404
+
+
+LISTINGS: dict[str, dict[str, Any]] = {
+    "/anthropic/v1/models": {
+        "data": [
+            {
+                "type": "model",
+                "id": "stub-text",
+                "display_name": "Stub",
+                "created_at": "2026-01-01T00:00:00Z",
+                "lifecycle": "active",
+                "max_input_tokens": 200_000,
+                "max_tokens": 64_000,
+                "capabilities": {
+                    "thinking": SUPPORTED,
+                    "image_input": SUPPORTED,
+                    "batch": {"supported": False},
+                },
+            }
+        ],
+        "has_more": False,
+        "first_id": "stub-text",
+        "last_id": "stub-text",
+    },
+    "/openai/v1/models": {
+        "object": "list",
+        "data": [
+            {"id": "stub-text", "object": "model", "created": 1, "owned_by": "stub"},
+            {"id": "stub-vllm", "object": "model", "created": 1, "owned_by": "vllm", "max_model_len": 32_768},
+            {
+                "id": "stub.gguf",
+                "object": "model",
+                "created": 1,
+                "owned_by": "me",
+                "meta": {"n_ctx": 8192, "size": 42},
+            },
+        ],
+    },
+    "/ollama/api/tags": {"models": [{"name": "stub-text:latest", "model": "stub-text:latest", "size": 42}]},
+    "/ollama/api/show": {
+        "model_info": {"general.architecture": "llama", "llama.context_length": 131_072},
+        "capabilities": ["completion", "tools", "thinking", "vision"],
+    },
+    "/ollama/api/ps": {"models": [{"name": "stub-loaded:latest", "size": 42, "context_length": 16_384}]},
+}
