@@ -31,7 +31,7 @@ from .runs import (
     run_of,
     settings_of,
 )
-from .sizes import Answer
+from .sizes import Output
 
 MAX_RUNS = 1000
 """The most runs one question returns."""
@@ -142,7 +142,7 @@ class Ledger:
 
     def lengths(
         self, model: str, kind: str, *, think: bool = False, format: str | None = None, last: int = 50
-    ) -> list[Answer]:
+    ) -> list[Output]:
         """Of the last runs of that kind, the answers that ended by themselves or at the cap, newest first."""
         query = (
             "SELECT tokens_out, outcome = 'length', tokens_in FROM (SELECT * FROM runs WHERE model = ? AND kind = ? "
@@ -151,7 +151,7 @@ class Ledger:
         )
         with self._reading() as db:
             rows = db.execute(query, (model, kind, int(think), format, min(last, MAX_RUNS))).fetchall()
-        return [Answer(tokens=tokens, cut=bool(cut), tokens_in=tokens_in) for tokens, cut, tokens_in in rows]
+        return [Output(tokens=tokens, cut=bool(cut), tokens_in=tokens_in) for tokens, cut, tokens_in in rows]
 
     def counted(self, model: str, last: int = 30) -> list[tuple[int, int]]:
         """(characters, tokens) of the last prompts of a model where both are known, newest first."""

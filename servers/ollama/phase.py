@@ -75,6 +75,7 @@ class Phase:
     """One phase's law. Not safe for use by several threads at once."""
 
     def __init__(self, prior: Prior) -> None:
+        self.prior = prior
         self.runs = 0
         self._blank = prior.log_rate is None
         self._grid = [

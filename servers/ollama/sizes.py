@@ -31,8 +31,8 @@ _HALF_LIFE = 25.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One earlier answer."""
+class Output:
+    """What one earlier run wrote."""
 
     tokens: int
     cut: bool
@@ -65,7 +65,7 @@ class Lengths:
 
 
 def lengths_of(
-    answers: Sequence[Answer],
+    answers: Sequence[Output],
     *,
     kind: str = "other",
     tokens_in: int = 0,
@@ -117,7 +117,7 @@ def prompt_size(chars: int, counted: Sequence[tuple[int, int]]) -> PromptSize:
     return PromptSize(tokens=math.ceil(chars * middle) + template, spread=spread, runs=len(known))
 
 
-def _scale(answers: Sequence[Answer], tokens_in: int) -> Callable[[Answer], float]:
+def _scale(answers: Sequence[Output], tokens_in: int) -> Callable[[Output], float]:
     """Whether answers grow with their input is read off the answers themselves."""
     whole = [(a.tokens, a.tokens_in) for a in answers if not a.cut and a.tokens > 0 and a.tokens_in]
     if len(whole) >= 5 and tokens_in > 0:
