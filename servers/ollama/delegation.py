@@ -1,0 +1,215 @@
+"""Delegating one task: a model writes a candidate, the gate judges it, the disk sees it only when it passed.
+
+Each rung of the ladder is tried in turn and told why the last one failed. Whatever happens, the tree is either as
+it was or holds the accepted files; every run reaches the ledger with its verdict.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from ..outcome import ToolError, bounded, fenced, masked, visible
+from ..workspace import Workspace
+from .candidates import BadAnswer, Candidate
+from .gates import Judging, RunGate
+from .jobs import Progress
+from .orders import Order, Prepared, prepare
+from .records import Ended, FileChanged, Gated, Profiled, Receipt, Tried, told
+from .running import Ran, Runner, Unfit
+from .runtime import EngineError, Model, Runtime
+
+MAX_DIFF_BYTES = 3_000
+MAX_ANSWER_BYTES = 24_000
+CHARS_PER_CALLER_TOKEN = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Delegator:
+    """Carries out orders on one runtime and one workspace."""
+
+    runtime: Runtime
+    workspace: Workspace
+    runner: Runner
+    run_gate: RunGate | None = None
+
+    async def delegate(self, order: Order, progress: Progress) -> Receipt:
+        """The receipt of an order. ToolError when it cannot work at all: a missing file, an unknown model."""
+        prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
+        rungs = [await self._rung(name) for name in (order.model, *order.ladder)]
+        climb = _Climb(prepared=prepared)
+        for model in rungs:
+            receipt = await self._try(climb, model, progress)
+            if receipt is not None:
+                return receipt
+        return climb.escalate(self.runtime.note)
+
+    async def _rung(self, name: str) -> Model:
+        try:
+            if name == "auto":
+                return await self.runtime.model((await self.runtime.models())[0].name)
+            return await self.runtime.model(name)
+        except EngineError as exc:
+            raise ToolError(str(exc)) from exc
+
+    async def _try(self, climb: _Climb, model: Model, progress: Progress) -> Receipt | None:
+        """One rung: a receipt when it ends the delegation, None when the next rung is due."""
+        prepared = climb.prepared
+        try:
+            ran = await self.runner.run(prepared, model, climb.failure, progress)
+        except Unfit as exc:
+            climb.failed(
+                Tried(model=model.name, outcome="refused", why=str(exc), run=None, total_s=None), None
+            )
+            return None
+        progress.phase = "checking"
+        gated, candidate, why = await self._judge(prepared, ran)
+        ran = await self.runner.record(ran, gated)
+        if candidate is None or (gated is not None and gated.passed is False):
+            climb.failed(_tried(ran, why), ran, gated)
+            return None
+        receipt = await self._accept(prepared, ran, candidate, gated)
+        return receipt.model_copy(update={"tried": climb.tried})
+
+    async def _judge(self, prepared: Prepared, ran: Ran) -> tuple[Gated | None, Candidate | None, str | None]:
+        """(verdict, candidate, why not)."""
+        if ran.answer.error is not None:
+            return None, None, ran.answer.error
+        if ran.answer.profile.outcome == "length":
+            return (
+                None,
+                None,
+                f"the answer was cut at its cap of {ran.size.num_predict:,} tokens; raise max_output",
+            )
+        try:
+            candidate = prepared.candidate(ran.answer.text)
+        except BadAnswer as exc:
+            return Gated(passed=False), None, str(exc)
+        judging = Judging(
+            gates=prepared.order.gates,
+            candidate=candidate,
+            inputs={path: text for path in candidate.files if (text := prepared.known(path))},
+            material=prepared.material,
+            run=self.run_gate,
+        )
+        gated = await judging.verdict()
+        failed = next((check for check in gated.checks if check.passed is False), None)
+        return gated, candidate, f"{failed.gate}: {failed.note}" if failed else None
+
+    async def _accept(
+        self, prepared: Prepared, ran: Ran, candidate: Candidate, gated: Gated | None
+    ) -> Receipt:
+        receipt = Receipt(
+            outcome="accepted" if gated and gated.passed else "answered",
+            run=ran.id,
+            model=ran.model.name,
+            gate=gated,
+            profile=Profiled.of(ran.answer.profile),
+            waited_s=ran.waited_s,
+            forecast=ran.forecasted(),
+            advice=ran.advised(),
+            note=self.runtime.note,
+        )
+        if not candidate.files:
+            receipt.data = candidate.data
+            receipt.answer = shown(candidate.answer, ran.model.name) if candidate.data is None else None
+        else:
+            try:
+                changes = prepared.changes(candidate)
+                operation = await anyio.to_thread.run_sync(
+                    lambda: self.workspace.apply(changes, tool=f"delegate {ran.model.name}")
+                )
+            except ToolError as exc:
+                return receipt.model_copy(update={"outcome": "failed", "reason": str(exc)})
+            receipt.op = operation.id
+            receipt.files = [
+                FileChanged(path=path, added=(n := prepared.counted(path, text))[0], removed=n[1])
+                for path, text in candidate.files.items()
+            ]
+            receipt.diff = short_diff(prepared, candidate)
+        receipt.tokens_saved = _saved(prepared, candidate, receipt)
+        return receipt
+
+
+@dataclass(slots=True, kw_only=True)
+class _Climb:
+    """What the rungs so far came to."""
+
+    prepared: Prepared
+    tried: list[Tried] = field(default_factory=list[Tried])
+    last: Ran | None = None
+    gated: Gated | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """What the next rung is told: only faults of an answer, not of an engine."""
+        if self.last is None or self.last.answer.error is not None or not self.tried:
+            return None
+        return self.tried[-1].why
+
+    def failed(self, tried: Tried, ran: Ran | None, gated: Gated | None = None) -> None:
+        self.tried.append(tried)
+        self.last, self.gated = ran, gated
+
+    def escalate(self, note: str | None) -> Receipt:
+        """The receipt when no rung is left. Nothing was written."""
+        ran = self.last
+        refused = all(tried.outcome == "refused" for tried in self.tried)
+        outcome: Ended = "refused" if refused else "escalate"
+        last = self.tried[-1]
+        return Receipt(
+            outcome=outcome,
+            reason=last.why,
+            run=last.run,
+            model=last.model,
+            gate=self.gated,
+            profile=Profiled.of(ran.answer.profile) if ran else None,
+            waited_s=ran.waited_s if ran else None,
+            forecast=ran.forecasted() if ran else None,
+            advice=ran.advised() if ran else [],
+            tried=self.tried,
+            note=note,
+        )
+
+
+def _tried(ran: Ran, why: str | None) -> Tried:
+    profile = ran.answer.profile
+    return Tried(
+        model=ran.model.name,
+        outcome="rejected" if ran.answer.error is None and profile.outcome == "done" else profile.outcome,
+        why=why,
+        run=ran.id,
+        total_s=profile.total_s if profile.total_s is not None else profile.wall_s,
+    )
+
+
+def shown(answer: str, model: str) -> str:
+    """A worker's answer for the caller: untrusted text, fenced, masked and bounded."""
+    return fenced(bounded(masked(visible(answer)), MAX_ANSWER_BYTES, tail=0.2), f"answer of {model}")
+
+
+def short_diff(prepared: Prepared, candidate: Candidate) -> str:
+    """The accepted change as a unified diff with little context, fenced and bounded."""
+    lines: list[str] = []
+    for path, text in candidate.files.items():
+        old = prepared.known(path)
+        lines += difflib.unified_diff(
+            old.text.splitlines() if old else [], text.splitlines(), f"a/{path}", f"b/{path}", "", "", 1, ""
+        )
+    return fenced(bounded(masked(visible("\n".join(lines))), MAX_DIFF_BYTES, tail=0.2), "diff")
+
+
+def _saved(prepared: Prepared, candidate: Candidate, receipt: Receipt) -> int:
+    """Tokens the caller did not spend, about: content that stayed here, less this call. May be negative."""
+    written: Mapping[str, str] = candidate.files
+    without = sum(len(text.text) for text in prepared.inputs.values())
+    without += sum(map(len, written.values())) or len(candidate.answer)
+    order = prepared.order
+    spent = len(order.task) + len(order.context) + len(told(receipt))
+    return (without - spent) // CHARS_PER_CALLER_TOKEN

@@ -1,0 +1,362 @@
+"""An Ollama server through its native HTTP API, whose last object holds the durations.
+
+We speak HTTP ourselves: the client library drops the count of cached tokens and cannot send `truncate` or
+`shift`. Sources: Ollama's api/types.go and server/routes.go; the answers in tests/wire/ollama.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, cast
+
+import anyio
+import httpx2
+
+from .profile import Outcome, from_ollama, outcome_of, overflow_numbers
+from .runtime import MAX_ANSWER_CHARS, Answer, EngineError, Model, Query, Said, valid_name
+
+MAX_LINE_BYTES = 8 << 20
+ASK_TIMEOUT_S = 10.0
+"""For the small questions: which models, which version."""
+BUSY_TRIES = 3
+"""How often a "server busy" answer is tried again."""
+
+
+class Ollama:
+    """A Runtime on one base URL."""
+
+    def __init__(self, url: str, *, allow_remote: bool = False) -> None:
+        self.url = url
+        self.name = f"Ollama at {url}"
+        self.host = url.split("://")[1]
+        self.note: str | None = None
+        self.allow_remote = allow_remote
+        self._version: str | None = None
+        self._shown: dict[str, tuple[str | None, Mapping[str, Any]]] = {}
+        # no proxy from the environment and no redirect: a local prompt must not leave the machine
+        self._http = httpx2.AsyncClient(
+            base_url=url,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx2.Timeout(ASK_TIMEOUT_S, read=None),
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def version(self) -> str:
+        if self._version is None:
+            self._version = str((await self._ask("GET", "/api/version")).get("version") or "unknown")
+            if "simulated" in self._version:
+                self.note = "simulated: no model runs, the durations are made up"
+        return self._version
+
+    async def engine(self) -> str:
+        return "ollama " + ".".join((await self.version()).split("-")[0].split(".")[:2])
+
+    async def models(self) -> list[Model]:
+        await self.version()
+        loaded = await self._loaded()
+        entries = _entries(await self._ask("GET", "/api/tags"))
+        return [_model(entry, loaded.get(str(entry.get("digest"))), {}) for entry in entries]
+
+    async def model(self, name: str) -> Model:
+        """Raises EngineError when it is not there, naming those that are."""
+        wanted = full_name(valid_name(name))
+        entries = _entries(await self._ask("GET", "/api/tags"))
+        entry = next((e for e in entries if full_name(str(e.get("name"))) == wanted), None)
+        if entry is None:
+            raise EngineError(_unknown(name, [str(e.get("name")) for e in entries]))
+        digest = cast("str | None", entry.get("digest"))
+        if name not in self._shown or self._shown[name][0] != digest:
+            self._shown[name] = (digest, await self._ask("POST", "/api/show", {"model": name}))
+        found = _model(entry, (await self._loaded()).get(str(digest)), self._shown[name][1])
+        if found.remote and not self.allow_remote:
+            raise EngineError(
+                f"{name} runs on another machine; start with --allow-remote, or take a local model"
+            )
+        return found
+
+    async def count(self, query: Query) -> int | None:
+        return None  # Ollama has no tokenizer endpoint
+
+    async def chat(self, query: Query, said: Said) -> Answer:
+        run = _Run(query, said)
+        with anyio.move_on_after(query.timeout_s):
+            for attempt in range(BUSY_TRIES):
+                try:
+                    await self._stream(query, run)
+                except httpx2.HTTPError as exc:
+                    run.broke(exc, self.url)
+                if not run.busy or attempt == BUSY_TRIES - 1:
+                    break
+                await anyio.sleep(1.0 + attempt)
+                run = _Run(query, said, run.started)
+            return run.answer(await self._entry_of(query.model), self.note)
+        run.stopped(f"stopped after {query.timeout_s:.0f} s, the time it was given")
+        return run.answer(None, self.note)
+
+    async def _stream(self, query: Query, run: _Run) -> None:
+        async with self._http.stream("POST", "/api/chat", json=body_of(query)) as response:
+            if response.status_code != 200:
+                run.refused(response.status_code, await _bounded_body(response))
+                return
+            async with aclosing(_lines(response)) as lines:
+                async for line in lines:
+                    if run.take(line):
+                        return
+
+    async def _loaded(self) -> dict[str, Mapping[str, Any]]:
+        return {str(entry.get("digest")): entry for entry in _entries(await self._ask("GET", "/api/ps"))}
+
+    async def _entry_of(self, name: str) -> Mapping[str, Any] | None:
+        try:
+            running = (await self._loaded()).values()
+        except EngineError:
+            return None
+        return next(
+            (entry for entry in running if full_name(str(entry.get("name"))) == full_name(name)), None
+        )
+
+    async def _ask(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
+        try:
+            with anyio.fail_after(ASK_TIMEOUT_S):
+                async with self._http.stream(method, path, json=body) as response:
+                    text, status = await _bounded_body(response), response.status_code
+        except (httpx2.HTTPError, TimeoutError) as exc:
+            raise EngineError(unreachable(self.url, exc)) from exc
+        if status != 200:
+            raise EngineError(f"{self.name} answered {path} with {status}: {error_text(text)}")
+        try:
+            found = json.loads(text)
+        except ValueError as exc:
+            raise EngineError(
+                f"{self.url} answered {path}, but not as Ollama does; is another program there?"
+            ) from exc
+        return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def body_of(query: Query) -> dict[str, object]:
+    """The request: with every cap, cut and shift said, because the defaults cut prompts in silence."""
+    body: dict[str, object] = {
+        "model": query.model,
+        "messages": list(query.messages),
+        "stream": True,
+        "think": query.think,
+        "truncate": False,
+        "shift": False,
+        "options": {
+            "num_ctx": query.num_ctx,
+            "num_predict": max(query.num_predict, 1),
+            "temperature": query.temperature,
+            "seed": query.seed,
+        },
+    }
+    if query.schema is not None:
+        body["format"] = query.schema
+    return body
+
+
+def full_name(name: str) -> str:
+    """With the tag Ollama adds by itself."""
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def unreachable(url: str, exc: BaseException) -> str:
+    """Why nothing answers at `url`, and what would help."""
+    if isinstance(exc, httpx2.ConnectError):
+        return f"nothing answers at {url}; start it (`ollama serve`) or name another with --host"
+    if isinstance(exc, TimeoutError | httpx2.TimeoutException):
+        return f"{url} accepts connections but did not answer in {ASK_TIMEOUT_S:.0f} s; it may be overloaded"
+    return f"the connection to {url} broke: {exc or type(exc).__name__}"
+
+
+def error_text(body: str) -> str:
+    """The sentence inside an error answer, which may itself be JSON."""
+    found: object = body
+    for _ in range(3):
+        if isinstance(found, str):
+            try:
+                found = json.loads(found)
+            except (ValueError, RecursionError):
+                break
+        if not isinstance(found, dict):
+            break
+        inner = cast("dict[str, object]", found)
+        found = inner.get("error", inner.get("message", ""))
+    text = found if isinstance(found, str) else body
+    return " ".join(text.split())[:400] or "no reason given"
+
+
+class _Run:
+    """One answer as it arrives."""
+
+    def __init__(self, query: Query, said: Said, started: float | None = None) -> None:
+        self.query, self.said = query, said
+        self.started = time.perf_counter() if started is None else started
+        self.first_token_s: float | None = None
+        self.text: list[str] = []
+        self.thinking: list[str] = []
+        self.chars = 0
+        self.final: Mapping[str, Any] = {}
+        self.error: str | None = None
+        self.outcome: Outcome | None = None
+        self.busy = False
+
+    def take(self, line: bytes) -> bool:
+        """Take one line of the stream; true when it was the last."""
+        try:
+            found: object = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            return self._failed("the server sent a line that is not a JSON object")
+        item = cast("dict[str, Any]", found)
+        if "error" in item:  # a stream that began well ends so; its text may be an older run's last log line
+            self.final = item
+            return self._failed(f"the engine stopped during the run: {error_text(json.dumps(item))}")
+        message = item.get("message")
+        if isinstance(message, dict):
+            self._hear(cast("dict[str, object]", message))
+        if item.get("done") is True:
+            self.final = item
+            return True
+        return self.chars > MAX_ANSWER_CHARS and self._failed("the answer has no end")
+
+    def _hear(self, message: Mapping[str, object]) -> None:
+        for key, heard in (("thinking", self.thinking), ("content", self.text)):
+            piece = message.get(key)
+            if isinstance(piece, str) and piece:
+                if self.first_token_s is None:
+                    self.first_token_s = time.perf_counter() - self.started
+                heard.append(piece)
+                self.chars += len(piece)
+                self.said(piece, key == "thinking")
+
+    def refused(self, status: int, body: str) -> None:
+        """The server answered with an error before the first token."""
+        self.busy = status == 503
+        self.final = {"error": body}
+        if numbers := overflow_numbers(body):
+            self._failed(f"the prompt has {numbers[0]:,} tokens, the context {numbers[1]:,}", "overflow")
+        else:
+            self._failed(f"the server refused with {status}: {error_text(body)}")
+
+    def broke(self, exc: httpx2.HTTPError, url: str) -> None:
+        if self.chars or isinstance(exc, httpx2.RemoteProtocolError):
+            self._failed(f"the connection broke after {self.chars:,} characters", "aborted")
+        else:
+            self._failed(unreachable(url, exc))
+
+    def stopped(self, why: str) -> None:
+        self._failed(why, "cancelled")
+
+    def answer(self, entry: Mapping[str, Any] | None, note: str | None) -> Answer:
+        outcome = self.outcome or outcome_of(self.final)
+        if outcome == "aborted" and self.error is None:
+            self.error = "the stream ended without its end: the server gave the run up (it repeats itself?)"
+        text, thinking = "".join(self.text), "".join(self.thinking)
+        profile = from_ollama(
+            self.final,
+            model=self.query.model,
+            outcome=outcome,
+            wall_s=time.perf_counter() - self.started,
+            first_token_s=self.first_token_s,
+            num_ctx=self.query.num_ctx,
+            ps=entry,
+            expected_prefill_s=self.query.expected_prefill_s,
+            thinking_chars=len(thinking),
+            answer_chars=len(text),
+            two_passes=self.query.think and self.query.schema is not None,
+            simulated=note is not None,
+        )
+        return Answer(text=text, profile=profile, error=self.error, raw=self.final)
+
+    def _failed(self, error: str, outcome: Outcome = "error") -> bool:
+        self.error, self.outcome = error, outcome
+        return True
+
+
+async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """Whole lines by newline alone: httpx's own splitting also cuts at characters JSON may hold unescaped."""
+    rest = b""
+    async for data in response.aiter_bytes():
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            if line.strip():
+                yield line
+        if len(rest) > MAX_LINE_BYTES:
+            yield b""  # no JSON: the caller ends the run
+            return
+    if rest.strip():
+        yield rest
+
+
+async def _bounded_body(response: httpx2.Response) -> str:
+    data = b""
+    async for part in response.aiter_bytes():
+        data += part
+        if len(data) > MAX_LINE_BYTES:
+            break
+    return data.decode("utf-8", "replace")
+
+
+def _entries(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    models: object = found.get("models")
+    if not isinstance(models, list):
+        return []
+    return [cast("Mapping[str, Any]", entry) for entry in models if isinstance(entry, dict)]
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    if not known:
+        return f"there is no model here yet; `ollama pull {name}` gets one"
+    shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+    return f"no model {name!r} here; there are {shown}"
+
+
+def _model(entry: Mapping[str, Any], running: Mapping[str, Any] | None, shown: Mapping[str, Any]) -> Model:
+    details: Mapping[str, Any] = {**_dict(entry.get("details")), **_dict(shown.get("details"))}
+    info = _dict(shown.get("model_info"))
+    architecture = info.get("general.architecture")
+    listed = details.get("context_length")
+    capabilities: object = shown.get("capabilities")  # /api/tags lists only "completion" for many models
+    size, vram = (running or {}).get("size"), (running or {}).get("size_vram")
+    return Model(
+        name=str(entry.get("name")),
+        digest=_str(entry.get("digest")),
+        size_bytes=_int(entry.get("size")),
+        parameters=_str(details.get("parameter_size")),
+        quantization=_str(details.get("quantization_level")),
+        context_length=_int(info.get(f"{architecture}.context_length")) or _int(listed),
+        default_ctx=_parameter(_str(shown.get("parameters")) or "", "num_ctx"),
+        capabilities=frozenset(map(str, capabilities)) if isinstance(capabilities, list) else None,
+        info=info,
+        loaded=running is not None,
+        loaded_ctx=_int((running or {}).get("context_length")),
+        gpu_share=min(vram / size, 1.0) if isinstance(size, int) and isinstance(vram, int) and size else None,
+        remote=bool(entry.get("remote_host") or shown.get("remote_host")),
+    )
+
+
+def _parameter(parameters: str, name: str) -> int | None:
+    for line in parameters.splitlines():
+        key, _, value = line.strip().partition(" ")
+        if key == name and value.strip().isdigit():
+            return int(value)
+    return None
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _int(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _str(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

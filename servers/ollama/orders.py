@@ -1,0 +1,168 @@
+"""One delegated task, ready to run: its files read, its target allowed, its gates understood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..changes import Change
+from ..outcome import ToolError
+from ..workspace import Workspace
+from . import prompting
+from .candidates import Candidate, answered, edited, from_patch, rewritten
+from .gates import Gates, changed_lines
+from .prompting import Source
+from .texts import Text, read_text, read_texts
+
+MAX_TASK_CHARS = 200_000
+MAX_INPUT_CHARS = 8_000_000
+IN_PLACE = ("edits", "patch")
+"""Values of `write` that change the given files instead of naming one."""
+
+_KINDS = (
+    ("translate", ("translat",)),
+    ("summary", ("summar", "tl;dr", "condense", "digest")),
+    ("extract", ("extract", "list all", "list every", "find all", "find every", "collect")),
+    ("classify", ("classif", "categor", "label", "yes or no")),
+    ("review", ("review", "critique", "find bugs", "audit")),
+    ("tests", ("write tests", "write a test", "unit test")),
+    ("document", ("docstring", "document", "readme")),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a caller asked for, as it was asked."""
+
+    task: str
+    model: str = "auto"
+    files: Sequence[str] = ()
+    write: str | None = None
+    gates: Gates = field(default_factory=Gates)
+    ladder: Sequence[str] = ()
+    deadline_s: float | None = None
+    max_output: int | None = None
+    think: bool = False
+    context: str = ""
+    asked_by: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of task, by which odds and output lengths are learned."""
+        if self.write in IN_PLACE:
+            return "edit"
+        words = self.task.lower()
+        found = next((kind for kind, marks in _KINDS if any(mark in words for mark in marks)), None)
+        return found or ("rewrite" if self.write else "extract" if self.gates.schema else "answer")
+
+    @property
+    def format(self) -> str | None:
+        return "schema" if self.gates.schema is not None and not self.write else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An order with its material. Everything a run needs but the model."""
+
+    order: Order
+    inputs: Mapping[str, Text]
+    target: str | None
+    """The file `write` names, as shown; None when it names none."""
+    before: Text | None
+    """The target as it is; None when it is not there."""
+
+    @property
+    def material(self) -> str:
+        return "\n".join([*(text.text for text in self.inputs.values()), self.order.context])
+
+    def messages(self, failure: str | None = None) -> tuple[dict[str, str], ...]:
+        """The conversation a run starts from; `failure` is why the last rung was rejected."""
+        sources = [Source(name=path, text=text.text) for path, text in self.inputs.items()]
+        return prompting.messages(
+            self.order.task, sources, context=self.order.context, wanted=self._wanted(), failure=failure
+        )
+
+    def candidate(self, answer: str) -> Candidate:
+        """Raises BadAnswer."""
+        if self.order.write == "edits":
+            return edited(answer, self.inputs)
+        if self.order.write == "patch":
+            return from_patch(answer, self.inputs)
+        if self.target is not None:
+            return rewritten(answer, self.target, self.before.text if self.before else None)
+        return answered(answer, schema=self.order.gates.schema is not None)
+
+    def known(self, path: str) -> Text | None:
+        """The file as the worker was given it, or as it was found before the run."""
+        return self.before if path == self.target and self.before is not None else self.inputs.get(path)
+
+    def changes(self, candidate: Candidate) -> list[Change]:
+        """The candidate's files as bytes, each only if the file is still what the worker read."""
+        return [
+            Change(
+                path=path,
+                data=(old.data(text) if (old := self.known(path)) else text.encode()),
+                expect_rev=old.rev if old else "",
+            )
+            for path, text in candidate.files.items()
+        ]
+
+    def counted(self, path: str, text: str) -> tuple[int, int]:
+        """(added, removed) lines of a changed file."""
+        old = self.known(path)
+        return changed_lines(old.text if old else "", text)
+
+    def output_chars(self) -> int | None:
+        """How long the answer will be at least, where the task says it; None where it does not."""
+        if self.target is None:
+            return None
+        return len(self.before.text) if self.before else None
+
+    def _wanted(self) -> str:
+        order = self.order
+        if order.write == "edits":
+            wanted = prompting.EDITS.format(path=next(iter(self.inputs)))
+        elif order.write == "patch":
+            wanted = prompting.PATCH
+        elif self.target is not None:
+            wanted = prompting.WHOLE.format(path=self.target)
+        elif order.gates.schema is not None:
+            wanted = "Answer with one JSON value that fits the schema, and nothing else."
+        else:
+            wanted = ""
+        return "\n".join(part for part in (wanted, prompting.QUOTES if order.gates.quotes else "") if part)
+
+
+def prepare(workspace: Workspace, order: Order) -> Prepared:
+    """Read what the order names and refuse what cannot work, before any model runs. Blocking; raises ToolError."""
+    if not order.task.strip():
+        raise ToolError("the task is empty; say what the worker shall do")
+    if len(order.task) + len(order.context) > MAX_TASK_CHARS:
+        raise ToolError(f"task and context have more than {MAX_TASK_CHARS:,} characters; name files instead")
+    inputs = read_texts(workspace, order.files)
+    if sum(len(text.text) for text in inputs.values()) > MAX_INPUT_CHARS:
+        raise ToolError(f"the files hold more than {MAX_INPUT_CHARS:,} characters; use delegate_map")
+    if order.write in IN_PLACE:
+        if not inputs:
+            raise ToolError(f'write="{order.write}" changes the files given in `files`; it has none')
+        for path in inputs:
+            check_writable(workspace, path)
+        return Prepared(order=order, inputs=inputs, target=None, before=None)
+    if not order.write:
+        return Prepared(order=order, inputs=inputs, target=None, before=None)
+    check_writable(workspace, order.write)
+    target = workspace.shown(order.write)
+    before = inputs.get(target) or (
+        read_text(workspace, order.write) if workspace.exists(order.write) else None
+    )
+    return Prepared(order=order, inputs=inputs, target=target, before=before)
+
+
+def check_writable(workspace: Workspace, path: str) -> None:
+    """ToolError unless the change path would take this file."""
+    root, rel = workspace.locate(path)
+    try:
+        with root.find(rel) as spot:
+            workspace.may_change(root, spot.real)
+    except OSError as exc:
+        raise workspace.refusal(path, exc) from exc

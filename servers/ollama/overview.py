@@ -1,0 +1,174 @@
+"""What is known of the models here: the list, their speeds and odds, the last runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+from pydantic import BaseModel
+
+from ..outcome import ToolError
+from .ledger import MAX_RUNS, Ledger, LedgerError
+from .records import Number, Profiled
+from .running import Runner
+from .runs import Accuracy, Run, Totals
+from .runtime import EngineError, Model, Runtime
+
+
+class Odds(BaseModel):
+    """How runs of one kind of task did: `passed` of those a gate judged, `good` of those a caller rated."""
+
+    kind: str
+    runs: int
+    judged: int
+    passed: Number
+    rated: int
+    good: Number
+
+    @classmethod
+    def of(cls, totals: Totals) -> Odds:
+        judged = totals.gate_passed + totals.gate_failed
+        rated = totals.good + totals.revised + totals.rejected
+        return cls(
+            kind=totals.kind,
+            runs=totals.runs,
+            judged=judged,
+            passed=totals.gate_passed / judged if judged else None,
+            rated=rated,
+            good=totals.good / rated if rated else None,
+        )
+
+
+class ModelSeen(BaseModel):
+    name: str
+    size_gb: Number
+    parameters: str | None
+    quantization: str | None
+    context_length: int | None
+    capabilities: list[str] | None
+    loaded: bool | None
+    gpu_share: Number
+    speed: str
+    odds: list[Odds]
+    leaves_machine: bool
+
+
+class Models(BaseModel):
+    engine: str
+    models: list[ModelSeen]
+    note: str | None
+
+
+class RunSeen(BaseModel):
+    run: int
+    kind: str
+    gate_passed: bool | None
+    verdict: str | None
+    forecast_s: Number
+    profile: Profiled
+
+    @classmethod
+    def of(cls, run: Run) -> RunSeen:
+        return cls(
+            run=run.id,
+            kind=run.kind,
+            gate_passed=run.gate_passed,
+            verdict=run.verdict,
+            forecast_s=run.forecast_s,
+            profile=Profiled.of(run.profile),
+        )
+
+
+class Forecasts(BaseModel):
+    """How the last forecasts did: median of |forecast - measured| / measured, share inside the 90 % interval."""
+
+    runs: int
+    median_error: Number
+    coverage: Number
+
+    @classmethod
+    def of(cls, accuracy: Accuracy) -> Forecasts:
+        return cls(runs=accuracy.runs, median_error=accuracy.median_error, coverage=accuracy.coverage)
+
+
+class ProfileSeen(BaseModel):
+    engine: str
+    odds: dict[str, list[Odds]]
+    forecasts: Forecasts
+    runs: list[RunSeen]
+    tokens_saved: int | None
+    note: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Overview:
+    """Answers list_models and profile."""
+
+    runtime: Runtime
+    runner: Runner
+
+    async def models(self) -> Models:
+        """ToolError when the engine does not answer."""
+        try:
+            found = [
+                await self.runtime.model(model.name) if not model.remote else model
+                for model in await self.runtime.models()
+            ]
+        except EngineError as exc:
+            raise ToolError(str(exc)) from exc
+        ledger = await self._ledger()
+        seen = [await anyio.to_thread.run_sync(_model_seen, ledger, model) for model in found]
+        return Models(engine=self.runtime.name, models=seen, note=self.runtime.note)
+
+    async def profile(self, model: str | None, kind: str | None, last: int) -> ProfileSeen:
+        """ToolError when the ledger cannot be read."""
+        if not 1 <= last <= MAX_RUNS:
+            raise ToolError(f"last must be between 1 and {MAX_RUNS}, found {last}")
+        ledger = await self._ledger()
+
+        def read() -> ProfileSeen:
+            totals = ledger.summary(model=model, kind=kind)
+            odds: dict[str, list[Odds]] = {}
+            for total in totals:
+                odds.setdefault(total.model, []).append(Odds.of(total))
+            counted = any(total.tokens_counted for total in totals)
+            return ProfileSeen(
+                engine=self.runtime.name,
+                odds=odds,
+                forecasts=Forecasts.of(ledger.accuracy(model=model)),
+                runs=[RunSeen.of(run) for run in ledger.runs(model=model, kind=kind, last=last)],
+                tokens_saved=sum(total.tokens_saved for total in totals) if counted else None,
+                note=self.runtime.note,
+            )
+
+        try:
+            return await anyio.to_thread.run_sync(read)
+        except LedgerError as exc:
+            raise ToolError(str(exc)) from exc
+
+    async def _ledger(self) -> Ledger:
+        try:
+            return await self.runner.ledger()
+        except LedgerError as exc:
+            raise ToolError(str(exc)) from exc
+
+
+def _model_seen(ledger: Ledger, model: Model) -> ModelSeen:
+    runs = ledger.runs(model=model.name, last=20)
+    rates = sorted(r for run in runs if (r := run.profile.decode_tokens_per_s) is not None)
+    middle = rates[len(rates) // 2] if rates else None
+    return ModelSeen(
+        name=model.name,
+        size_gb=model.size_bytes / 1e9 if model.size_bytes else None,
+        parameters=model.parameters,
+        quantization=model.quantization,
+        context_length=model.context_length,
+        capabilities=sorted(model.capabilities) if model.capabilities is not None else None,
+        loaded=model.loaded,
+        gpu_share=model.gpu_share,
+        speed="not yet measured"
+        if middle is None
+        else f"writes {middle:.3g} tokens/s (median of {len(rates)} runs)",
+        odds=[Odds.of(total) for total in ledger.summary(model=model.name)],
+        leaves_machine=model.remote,
+    )
