@@ -29,12 +29,15 @@ MAX_CHANGE_BYTES = 64 << 20
 """Of one file, before or after."""
 
 
+Content = bytes | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What one file shall become."""
 
     path: str
-    data: bytes | None  # None deletes
+    data: Content | Callable[[bytes | None], Content]  # None deletes; a function gets the old bytes, locked
     expect_rev: str | None = None  # None: whatever is there; "": nothing may be there
 
 
@@ -59,8 +62,8 @@ class _Target:
 
     root: Root
     spot: Spot
-    change: Change
     old: bytes | None
+    new: bytes | None
     info: os.stat_result | None
 
 
@@ -78,8 +81,13 @@ class Changes:
         if not changes:
             raise ToolError("nothing to change")
         with self._locked(changes, confirmed) as found:
-            targets = [_read(self.workspace, *one) for one in found]
-            return self._commit(targets, tool)
+            return self._commit([_read(self.workspace, *one) for one in found], tool)
+
+    def rehearse(self, changes: Sequence[Change]) -> None:
+        """See Workspace.rehearse."""
+        with self._locked(changes, None) as found:
+            for one in found:
+                _read(self.workspace, *one)
 
     @contextmanager
     def _locked(
@@ -123,7 +131,7 @@ class Changes:
                 root=str(target.root.path),
                 path=target.spot.real,
                 old_rev=None if target.old is None else rev_of(target.old),
-                new_rev=None if target.change.data is None else rev_of(target.change.data),
+                new_rev=None if target.new is None else rev_of(target.new),
                 blob=None if target.old is None else name_of(target.old),
                 mode=None if target.info is None else stat.S_IMODE(target.info.st_mode),
                 temp=f"{LITTER}{op}-{i}",
@@ -136,7 +144,7 @@ class Changes:
             with ExitStack() as stack:
                 self._carry_out(stack, targets, record)
         except OSError as exc:
-            what = targets[0].change.path if len(targets) == 1 else f"one of {len(targets)} files"
+            what = targets[0].spot.real if len(targets) == 1 else f"one of {len(targets)} files"
             raise ToolError(f"{what} could not be changed: {explain(exc)}; nothing was changed") from exc
         self.store.finish(op)
         shown = self.workspace.display
@@ -164,8 +172,8 @@ class Changes:
                 fd = enter(target.spot, made.setdefault(target.root, []))
                 stack.callback(os.close, fd)
                 folders.append(fd)
-                if target.change.data is not None:
-                    write_temp(fd, step.temp or "", target.change.data, target.info, target.spot.name)
+                if target.new is not None:
+                    write_temp(fd, step.temp or "", target.new, target.info, target.spot.name)
             for target, step, fd in zip(targets, record.steps, folders, strict=True):
                 _put(fd, target, step)
                 renamed += 1
@@ -280,7 +288,10 @@ def _read(workspace: Workspace, root: Root, spot: Spot, change: Change) -> _Targ
         )
     if change.data is None and old is None:
         raise ToolError(f"there is no {shown!r} to delete")
-    return _Target(root=root, spot=spot, change=change, old=old, info=info)
+    new = change.data(old) if callable(change.data) else change.data
+    if new is not None and len(new) > MAX_CHANGE_BYTES:
+        raise ToolError(f"{shown} would have {len(new):,} bytes; at most {MAX_CHANGE_BYTES:,} are written")
+    return _Target(root=root, spot=spot, old=old, new=new, info=info)
 
 
 def _put(folder: int, target: _Target, step: Step) -> None:
@@ -293,7 +304,7 @@ def _put(folder: int, target: _Target, step: Step) -> None:
             target.info.st_mtime_ns,
         ):
             raise OSError(errno.EBUSY, "another program changed it at the same moment")
-    if target.change.data is None:
+    if target.new is None:
         os.unlink(name, dir_fd=folder)
     elif target.info is not None:
         os.rename(temp, name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -20,6 +20,7 @@ from .changes import Change, Changed, Changes, Operation
 from .content import read_all, rev_of, stat_rev
 from .outcome import ToolError, explain
 from .places import LITTER, allowed, asks, protected, secret, windows_refusal
+from .undo import Record
 
 MAX_READ_BYTES = 64 << 20
 _NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted
@@ -138,9 +139,19 @@ class Workspace:
         """Make these changes, all or none: old bytes into the undo store, new bytes by rename."""
         return self._changes.apply(changes, tool)
 
+    def rehearse(self, changes: Sequence[Change]) -> None:
+        """Check and compute these changes as `apply` would, changing nothing."""
+        self._changes.rehearse(changes)
+
     def undo(self, op: str) -> Operation:
         """Put back what `op` replaced. ToolError when its files have changed since."""
         return self._changes.undo(op)
+
+    def recent(self, limit: int) -> list[Record]:
+        """The last changes in these roots, newest first."""
+        mine = {str(root.path) for root in self._roots}
+        records = self._changes.store.recent(1000)
+        return [record for record in records if all(step.root in mine for step in record.steps)][:limit]
 
     def may_change(self, root: Root, real: str, *, confirmed: Callable[[str], bool] | None = None) -> None:
         """Raise ToolError unless a place, there or not, may be changed. `confirmed` can ask the user."""

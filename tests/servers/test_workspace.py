@@ -10,11 +10,6 @@ from servers.outcome import ToolError
 from servers.workspace import Change, Workspace, rev_of
 
 
-@pytest.fixture(autouse=True)
-def _state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path_factory.mktemp("state")))
-
-
 def test_a_change_of_several_files_is_undone_as_one(tmp_path: Path) -> None:
     workspace = Workspace([tmp_path])
     (tmp_path / "a").write_bytes(b"old")

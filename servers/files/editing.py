@@ -1,0 +1,297 @@
+"""Writing and editing text files: exact replacement, line replacement, what changed and what no longer parses."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel
+
+from ..outcome import ToolError, bounded, fenced, masked, one_line, visible
+from ..workspace import Change, Operation, Workspace, rev_of
+from .syntax import note
+from .text import Text, decode
+
+MAX_DIFF_BYTES = 12_000
+MAX_DIFFED_LINES = 20_000  # beyond it a diff would take seconds
+
+
+class Edit(BaseModel, extra="forbid"):
+    """One replacement: of an exact text, or of the lines start..end."""
+
+    new: str
+    old: str | None = None
+    count: int = 1
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """What a change saw under its lock: filled in by its computation, read by its report."""
+
+    old: bytes | None = None
+    new: bytes = b""
+
+
+def write(
+    workspace: Workspace,
+    path: str,
+    content: str,
+    if_exists: Literal["fail", "overwrite", "append"],
+    expect_rev: str | None,
+) -> str:
+    """Create, overwrite or extend a file; encoding and line endings of what was there stay."""
+
+    def compute(old: bytes | None) -> bytes:
+        if old is None:
+            return Text(body=content).encode()
+        if if_exists == "fail":
+            raise ToolError(
+                f"{path} already exists (rev={rev_of(old)}); edit_file changes it, if_exists=overwrite replaces it"
+            )
+        was = decode(old)
+        if was is None:
+            if if_exists == "append":
+                raise ToolError(f"{path} is binary; text cannot be appended to it")
+            return Text(body=content).encode()
+        if if_exists == "append":
+            return was.replaced(len(was.body), len(was.body), content).encode()
+        return _in_the_manner_of(was, content)
+
+    return _change(workspace, path, compute, "write_file", expect_rev)
+
+
+def edit(
+    workspace: Workspace, path: str, edits: Sequence[Edit], expect_rev: str | None, dry_run: bool
+) -> str:
+    """Replace exact texts, or line ranges of the revision `expect_rev`."""
+    by_line = _checked(edits, expect_rev)
+
+    def compute(old: bytes | None) -> bytes:
+        if old is None:
+            raise workspace.refusal(path, FileNotFoundError(2, "No such file or directory"))
+        text = decode(old)
+        if text is None:
+            raise ToolError(f"{path} is not text, or its encoding is unclear: it is not edited")
+        new = replace_lines(text, edits, path) if by_line else replace_texts(text, edits, path)
+        if new.body == text.body:
+            raise ToolError(f"{path}: the edit changes nothing")
+        return new.encode()
+
+    return _change(workspace, path, compute, "edit_file", expect_rev, dry_run=dry_run)
+
+
+def replace_texts(text: Text, edits: Sequence[Edit], path: str) -> Text:
+    """Apply exact replacements in order. ToolError when a text occurs more or less often than said."""
+    for edit in edits:
+        old = (edit.old or "").replace("\r\n", "\n")
+        found = _places(text.body, old)
+        if len(found) != edit.count:
+            raise ToolError(_miscount(text, old, found, edit.count, path))
+        for at in reversed(found):
+            text = text.replaced(at, at + len(old), edit.new)
+    return text
+
+
+def replace_lines(text: Text, edits: Sequence[Edit], path: str) -> Text:
+    """Apply line replacements; all numbers are those of the file as it was."""
+    total = len(text.lines)
+    ranges = sorted(
+        ((e.start or 1, e.end if e.end is not None else e.start or 1, e.new) for e in edits), reverse=True
+    )
+    after = total + 2
+    for start, end, new in ranges:
+        if not 1 <= start <= total + 1 or not start - 1 <= end <= total:
+            raise ToolError(f"{path} has lines 1-{total}; {start}-{end} is no range in it")
+        if end >= after or start >= after:
+            raise ToolError(f"{path}: two edits touch line {max(start, min(end, after))}; make one of them")
+        after = start
+        offset = _line_offset(text.body, start)
+        until = _line_offset(text.body, end + 1)
+        if (
+            new
+            and not new.endswith("\n")
+            and (until < len(text.body) or text.body[offset:until].endswith("\n"))
+        ):
+            new += "\n"
+        if new and offset == len(text.body) and text.body and not text.body.endswith("\n"):
+            new = "\n" + new
+        text = text.replaced(offset, until, new)
+    return text
+
+
+def report(
+    op: Operation | None, path: str, old: bytes | None, new: bytes | None, *, syntax: bool = True
+) -> str:
+    """What changed in one file, for the model: header, diff, whether it still parses."""
+    before, after = decode(old or b""), decode(new or b"")
+    head = [one_line(path), "deleted" if new is None else f"rev={rev_of(new)}"]
+    head.append(f"op={op.id}" if op else "dry run: nothing was changed")
+    if before is None or after is None:
+        return " · ".join([*head, f"binary, {len(new or b''):,} bytes"])
+    diff, counts = _diff(before, after)
+    head.insert(1, counts)
+    if syntax and new is not None and (said := note(path, after.body)):
+        head.append(said)
+    if diff:
+        return " · ".join(head) + "\n" + fenced(diff, f"diff {path}")
+    return " · ".join(head)
+
+
+def _change(
+    workspace: Workspace,
+    path: str,
+    compute: Callable[[bytes | None], bytes],
+    tool: str,
+    expect_rev: str | None,
+    *,
+    dry_run: bool = False,
+) -> str:
+    seen = _Seen()
+
+    def remember(old: bytes | None) -> bytes:
+        seen.old, seen.new = old, compute(old)
+        return seen.new
+
+    change = Change(path=path, data=remember, expect_rev=expect_rev)
+    if dry_run:
+        workspace.rehearse([change])
+        return report(None, workspace.shown(path), seen.old, seen.new)
+    op = workspace.apply([change], tool=tool)
+    return report(op, op.files[0].path, seen.old, seen.new)
+
+
+def _checked(edits: Sequence[Edit], expect_rev: str | None) -> bool:
+    """Whether the edits are by line. ToolError when they are neither form, or both."""
+    if not edits:
+        raise ToolError("edits is empty; give {old, new} or {start, end, new}")
+    kinds = {edit.start is not None for edit in edits}
+    for edit in edits:
+        if (edit.old is None) == (edit.start is None) or (edit.end is not None and edit.start is None):
+            raise ToolError("an edit is either {old, new, count} or {start, end, new}")
+        if edit.old == "":
+            raise ToolError(
+                "old is empty; to insert, use {start: N, end: N-1, new}, or old with a neighbouring line"
+            )
+        if edit.count < 1:
+            raise ToolError(f"count says how often old occurs, at least 1; found {edit.count}")
+    if len(kinds) > 1:
+        raise ToolError("one call edits by text or by line, not both: line numbers would shift")
+    if kinds == {True} and not expect_rev:
+        raise ToolError("line edits need expect_rev, the rev read_file showed with these line numbers")
+    return kinds == {True}
+
+
+def _places(body: str, old: str) -> list[int]:
+    found: list[int] = []
+    at = body.find(old)
+    while at >= 0:
+        found.append(at)
+        at = body.find(old, at + len(old))
+    return found
+
+
+def _miscount(text: Text, old: str, found: Sequence[int], count: int, path: str) -> str:
+    if found:
+        lines = [text.body.count("\n", 0, at) + 1 for at in found[:20]]
+        return (
+            f"{path}: old occurs {len(found)} times, not {count}: lines {', '.join(map(str, lines))}; "
+            f"add neighbouring lines to make it unique, or set count={len(found)}"
+        )
+    near = nearest(text.lines, old.removesuffix("\n").split("\n"))
+    if near is None:
+        return f"{path}: old does not occur, nor anything like it; read the file again"
+    first, share = near
+    wanted = len(old.removesuffix("\n").split("\n"))
+    shown = "\n".join(
+        f"{n}\t{visible(line[:400])}"
+        for n, line in enumerate(text.lines[first : first + wanted][:40], first + 1)
+    )
+    why = "it differs in white space alone" if share == 1 else f"{share:.0%} alike"
+    return f"{path}: old does not occur exactly. The nearest is here, {why}:\n" + fenced(masked(shown), path)
+
+
+def nearest(lines: Sequence[str], wanted: Sequence[str]) -> tuple[int, float] | None:
+    """Where the wanted lines come closest, as index and likeness from 0.5 to 1; None when nowhere."""
+    stripped, goal = [line.strip() for line in lines], [line.strip() for line in wanted]
+    anchors = {line for line in goal if line}
+    starts = {i - goal.index(line) for i, line in enumerate(stripped) if line in anchors}
+    if not starts:
+        close = difflib.get_close_matches(max(goal, key=len), stripped[:4000], 3, 0.6)
+        starts = {
+            i - goal.index(max(goal, key=len)) for i, line in enumerate(stripped[:4000]) if line in close
+        }
+    best: tuple[int, float] | None = None
+    joined = "\n".join(goal)[:4000]
+    for start in sorted(starts)[:200]:
+        start = max(start, 0)
+        share = difflib.SequenceMatcher(
+            None, "\n".join(stripped[start : start + len(goal)])[:4000], joined, autojunk=False
+        ).ratio()
+        if share >= 0.5 and (best is None or share > best[1]):
+            best = (start, share)
+    return best
+
+
+def _in_the_manner_of(was: Text, content: str) -> bytes:
+    """New content with the old encoding, mark and line ending, as far as they can hold it."""
+    if "\r\n" in content or isinstance(was.ends, tuple):
+        as_was = Text(
+            body=content.replace("\r\n", "\n"), encoding=was.encoding, mark=was.mark, ends=was.newline
+        )
+        if isinstance(was.ends, str) and "\r\n" in content:
+            as_was = Text(body=content, encoding=was.encoding, mark=was.mark)
+    else:
+        as_was = Text(body=content, encoding=was.encoding, mark=was.mark, ends=was.ends)
+    try:
+        return as_was.encode()
+    except ToolError:
+        return Text(body=as_was.body, ends=as_was.ends).encode()
+
+
+def _line_offset(body: str, line: int) -> int:
+    """Where a line begins; the body's length for the line after the last."""
+    at = 0
+    for _ in range(line - 1):
+        at = body.find("\n", at) + 1
+        if not at:
+            return len(body)
+    return at
+
+
+def _rows(body: str) -> list[str]:
+    """Lines of which the last shows it when the final newline is missing."""
+    *rows, last = body.split("\n")
+    return [*rows, last + "\n\\ no newline at the end"] if last else rows
+
+
+def _diff(before: Text, after: Text) -> tuple[str, str]:
+    """A bounded unified diff without file names, and `+3 -1`."""
+    if before.body == after.body:
+        return "", "no change in the text"
+    old, new = _rows(before.body), _rows(after.body)
+    same = next(
+        (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
+    )
+    first = max(same - _CONTEXT, 0)  # the middle alone is compared: a big file's small edit stays cheap
+    rest = min(len(old), len(new)) - same
+    tail = next((i for i in range(rest) if old[-1 - i] != new[-1 - i]), rest)
+    until = max(tail - _CONTEXT, 0)
+    old, new = old[first : len(old) - until], new[first : len(new) - until]
+    if len(old) + len(new) > MAX_DIFFED_LINES:
+        return "", f"{len(old):,} lines became {len(new):,}"
+    lines = list(difflib.unified_diff(old, new, n=_CONTEXT, lineterm=""))[2:]
+    plus, minus = (sum(line.startswith(sign) for line in lines) for sign in "+-")
+    shown = "\n".join(
+        _HUNK.sub(lambda m: f"@@ -{int(m[1]) + first}{m[2]} +{int(m[3]) + first}{m[4]} @@", line)
+        for line in lines
+    )
+    return bounded(masked(visible(shown)), MAX_DIFF_BYTES), f"+{plus} -{minus}"
+
+
+_CONTEXT = 2
+_HUNK = re.compile(r"^@@ -(\d+)(\S*) \+(\d+)(\S*) @@$")

@@ -1,0 +1,223 @@
+"""One search run: ripgrep where it is installed, our own worker elsewhere; both print the same records.
+
+An engine only says where something was found. What is shown is read again, beneath the root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Literal
+
+from ..outcome import ToolError, bounded, masked, visible
+from .walking import ignore_lines_above, is_ignored
+
+DEADLINE_S = 20.0
+Mode = Literal["lines", "files", "count"]
+
+_RECORDS = {
+    "lines": re.compile(rb"([^\0]*)\0(\d+):(\d+):(\d+):[^\n]*\n"),
+    "files": re.compile(rb"([^\0]*)\0"),
+    "count": re.compile(rb"([^\0]*)\0(\d+)\r?\n"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is looked for, below which place of which root."""
+
+    root: int  # descriptor
+    start: str  # real root-relative path
+    is_file: bool
+    pattern: str
+    globs: Sequence[str] = ()  # from the root
+    mode: Mode = "lines"
+    fixed: bool = False
+    ignore_case: bool = False
+    multiline: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A line that matches; with mode files or count only `path`, and `line` as the count."""
+
+    path: bytes
+    line: int = 0
+    column: int = 0  # in bytes, from 1
+    offset: int = 0  # of the line in the file, as UTF-8
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+_running_lock = threading.Lock()
+
+
+def search(
+    query: Query, *, in_order: bool = False, check: Callable[[], None] = lambda: None
+) -> Generator[Hit]:
+    """Hits as they are found; by path with `in_order`. `check` is called often and may raise to stop.
+
+    ToolError for a bad expression, and when the deadline passes before the first hit; hits found before
+    it stay, followed by a TimeoutError.
+    """
+    program = ripgrep()
+    with _spawned(query, program, in_order) as (process, errors):
+        yield from _parsed(_chunks(process, check), query.mode)
+        code = process.wait()
+        if code == 2 or (code < 0 and code != -9):
+            errors.seek(0)
+            said = errors.read(2000).decode("utf-8", "replace").strip()
+            if said:
+                raise ToolError(f"the search failed: {visible(bounded(masked(said), 600))}")
+
+
+def stop_all() -> None:
+    """End every search under way."""
+    with _running_lock:
+        for process in _running:
+            process.kill()
+
+
+@lru_cache(1)
+def ripgrep() -> str | None:
+    """ripgrep's full path: on PATH, or beside this interpreter. None where there is none."""
+    beside = os.path.join(os.path.dirname(sys.executable), "rg")
+    found = shutil.which("rg") or (beside if os.access(beside, os.X_OK) else None)
+    return os.path.abspath(found) if found else None
+
+
+@contextmanager
+def _spawned(
+    query: Query, program: str | None, in_order: bool
+) -> Generator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    everything = is_ignored(query.root, query.start)
+    with (
+        tempfile.TemporaryFile() as errors,
+        tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".ignore") as rules,
+    ):
+        if program:
+            rules.write("\n".join(ignore_lines_above(query.root, query.start)))
+            rules.flush()
+            argv = _ripgrep_argv(program, query, rules.name, everything, in_order)
+            stdin = b""
+        else:
+            argv = [sys.executable, "-P", "-c", "from servers.files.fallback import main; main()"]
+            fields = ("root", "start", "is_file", "pattern", "mode", "fixed", "ignore_case", "multiline")
+            question = {name: getattr(query, name) for name in fields}
+            stdin = json.dumps(question | {"globs": list(query.globs), "ignored": everything}).encode()
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=_folder_of(query.root) if program else None,
+            pass_fds=[query.root],
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+            if program
+            else {"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        with _running_lock:
+            _running.add(process)
+        assert process.stdin and process.stdout
+        try:
+            with suppress(BrokenPipeError):
+                process.stdin.write(stdin)
+                process.stdin.close()
+            yield process, errors
+        finally:
+            process.kill()
+            process.wait()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            process.stdout.close()
+            with _running_lock:
+                _running.discard(process)
+
+
+def _ripgrep_argv(program: str, query: Query, rules: str, everything: bool, in_order: bool) -> list[str]:
+    argv = [
+        program,
+        "--no-config",
+        "--no-messages",
+        "--color=never",
+        "--null",
+        "--with-filename",
+        "--no-heading",
+    ]
+    argv += {
+        "lines": ["--line-number", "--column", "--byte-offset", "--max-columns=1"],
+        "files": ["--files-with-matches"],
+        "count": ["--count"],
+    }[query.mode]
+    argv += ["--hidden", "--no-ignore-dot", "--no-ignore-exclude", "--no-ignore-global", "--no-ignore-parent"]
+    argv += (
+        ["--no-require-git", "--no-ignore"] if everything else ["--no-require-git", f"--ignore-file={rules}"]
+    )
+    argv += ["--sort=path"] if in_order else []
+    argv += ["--fixed-strings"] if query.fixed else []
+    argv += ["--ignore-case"] if query.ignore_case else ["--case-sensitive"]
+    argv += ["--multiline"] if query.multiline else ["--crlf"]
+    for glob in query.globs:
+        argv += [f"--glob={glob}", f"--glob={_whole(glob)}"]
+    return [*argv, "--glob=!.git", "-e", query.pattern, "--", f"./{query.start}" if query.start else "."]
+
+
+def _whole(glob: str) -> str:
+    """What lies below a folder that matches, as .gitignore has it."""
+    bang, plain = ("!", glob[1:]) if glob.startswith("!") else ("", glob)
+    return f"{bang}{'' if '/' in plain else '**/'}{plain.removesuffix('/')}/**"
+
+
+def _folder_of(root: int) -> str:
+    """The root by its descriptor, so that nobody can put another folder in its place."""
+    by_fd = f"/proc/self/fd/{root}"
+    return (
+        by_fd if sys.platform == "linux" else os.readlink(by_fd) if os.path.islink(by_fd) else _path_of(root)
+    )
+
+
+def _path_of(fd: int) -> str:
+    import fcntl
+
+    return fcntl.fcntl(fd, 50, b"\0" * 1024).split(b"\0", 1)[0].decode()  # F_GETPATH, macOS
+
+
+def _chunks(process: subprocess.Popen[bytes], check: Callable[[], None]) -> Generator[bytes]:
+    assert process.stdout
+    fd = process.stdout.fileno()
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        check()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the search took longer than {DEADLINE_S:.0f} s and was stopped")
+        if select.select([fd], [], [], 0.05)[0]:
+            data = os.read(fd, 1 << 16)
+            if not data:
+                return
+            yield data
+
+
+def _parsed(chunks: Generator[bytes], mode: Mode) -> Generator[Hit]:
+    record = _RECORDS[mode]
+    rest = b""
+    for data in chunks:
+        rest += data
+        end = 0
+        for match in record.finditer(rest):
+            path, *numbers = match.groups()
+            line, column, offset = (*map(int, numbers), 0, 0, 0)[:3]
+            yield Hit(path=path.removeprefix(b"./"), line=line, column=column, offset=offset)
+            end = match.end()
+        rest = rest[end:]

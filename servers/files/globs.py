@@ -1,0 +1,39 @@
+"""File name patterns: those of .gitignore, with {a,b} alternatives."""
+
+from __future__ import annotations
+
+import re
+
+from ..outcome import ToolError
+
+MAX_ALTERNATIVES = 64
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+def expanded(glob: str) -> list[str]:
+    """`*.{py,js}` as `*.py` and `*.js`. ToolError when there are too many."""
+    done: list[str] = []
+    todo = [glob]
+    while todo:
+        if len(done) + len(todo) > MAX_ALTERNATIVES:
+            raise ToolError(f"the glob {glob!r} has more than {MAX_ALTERNATIVES} alternatives")
+        one = todo.pop()
+        match = _BRACES.search(one)
+        if match is None:
+            done.append(one)
+        else:
+            todo += [one[: match.start()] + part + one[match.end() :] for part in match[1].split(",")]
+    return sorted(done)
+
+
+def below(glob: str, folder: str) -> str:
+    """A glob that is meant from `folder`, as seen from the root."""
+    bang, plain = ("!", glob[1:]) if glob.startswith("!") else ("", glob)
+    plain = plain + "**" if plain.endswith("/") else plain
+    if not folder or "/" not in plain.rstrip("/"):
+        return bang + plain
+    quoted = _SPECIAL.sub(r"\\\g<0>", folder)
+    return f"{bang}/{quoted}/{plain.lstrip('/')}"
+
+
+_SPECIAL = re.compile(r"[*?\[\]!{}\\]")

@@ -1,0 +1,280 @@
+"""Windows on files: numbered lines from anywhere in a file of any size, bytes as hex, images."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+from mcp.server.mcpserver import Image
+
+from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
+from ..workspace import Workspace, read_all, rev_of, stat_rev
+from .text import SNIFF_BYTES, decode, is_binary
+
+WHOLE_BYTES = 8 << 20  # up to here a file is read whole, its lines counted and its content hashed
+CHUNK_BYTES = 256 << 10
+MAX_LINE = 2000  # characters of one line that are shown
+MAX_IMAGE_BYTES = 3_700_000  # in base64 just under the 5 MB that vendors take
+MAX_INDEXED_BYTES = 8 << 30
+_FRAME_BYTES = 400  # header, fences and footer
+
+_IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Lines out of a file, secrets masked. `first` counts from 1; negative counts from the end where the total is unknown."""
+
+    lines: Sequence[str]
+    first: int
+    total: int | None  # None: not counted
+    label: str
+    rev: str
+
+
+def read(
+    workspace: Workspace,
+    path: str,
+    offset: int = 1,
+    limit: int = 2000,
+    mode: Literal["auto", "text", "hex", "image"] = "auto",
+    max_bytes: int = MAX_RESULT_BYTES,
+) -> str | list[str | Image]:
+    """One window of one file as the model sees it."""
+    if limit < 1:
+        raise ToolError(f"limit is at least 1; found {limit}")
+    fd, root, real = workspace.open_real(path)
+    try:
+        info = os.fstat(fd)
+        shown = workspace.display(root, real)
+        if stat.S_ISDIR(info.st_mode):
+            raise ToolError(f"{shown} is a folder; list_files shows what is in it")
+        head = os.pread(fd, SNIFF_BYTES, 0)
+        kind = _image_kind(head)
+        if mode == "image" or (mode == "auto" and kind):
+            return _image(fd, shown, kind, info.st_size)
+        if mode == "hex" or (mode == "auto" and is_binary(head)):
+            return _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
+        return render(shown, window(fd, shown, info, offset, limit, max_bytes), max_bytes)
+    finally:
+        os.close(fd)
+
+
+def window(
+    fd: int, shown: str, info: os.stat_result, offset: int, limit: int, max_bytes: int = MAX_RESULT_BYTES
+) -> Window:
+    """Up to `limit` lines from line `offset`. ToolError when the file is no text or has no such line."""
+    if offset == 0:
+        raise ToolError("offset counts lines from 1, or from the end as -1, -2, ...; found 0")
+    if info.st_size <= WHOLE_BYTES:
+        return _whole(fd, shown, offset, limit)
+    return _part(fd, shown, info, offset, limit, max_bytes)
+
+
+def render(shown: str, part: Window, max_bytes: int) -> str:
+    """Header, numbered lines between fences, and the call that shows what follows."""
+    if not part.lines:
+        return f"{one_line(shown)} · empty · rev={part.rev}"
+    body: list[str] = []
+    room = max_bytes - _FRAME_BYTES - len(one_line(shown)) * 2
+    for number, line in enumerate(part.lines, part.first):
+        text = f"{number}\t{visible(_cut(line))}"
+        room -= len(text.encode("utf-8", "replace")) + 1
+        if room < 0 and body:
+            break
+        body.append(text)
+    last = part.first + len(body) - 1
+    total = "" if part.total is None else f"/{part.total}"
+    head = f"{one_line(shown)} · L{part.first}-{last}{total} · {part.label} · rev={part.rev}"
+    more = (
+        len(body) < len(part.lines)
+        or (part.total is not None and last < part.total)
+        or part.total is None
+        and last != -1
+    )
+    tail = f"\nmore: offset={last + 1}" if more else ""
+    return f"{head}\n{fenced(chr(10).join(body), shown)}{tail}"
+
+
+def _whole(fd: int, shown: str, offset: int, limit: int) -> Window:
+    data = read_all(fd, shown, WHOLE_BYTES * 2)
+    text = decode(data)
+    if text is None:
+        raise ToolError(f"{shown} is binary; mode=hex shows its bytes")
+    lines = text.lines
+    total = len(lines)
+    if offset > max(total, 1):
+        raise ToolError(f"{shown} has {total:,} lines; offset {offset:,} is past its end")
+    first = offset if offset > 0 else max(total + offset + 1, 1)
+    if "PRIVATE KEY-----" in text.body:  # a key is masked also in a window that begins inside it
+        lines = masked(text.body).split("\n")[:total]
+        part = lines[first - 1 : first - 1 + limit]
+    else:
+        part = _masked(lines[first - 1 : first - 1 + limit])
+    return Window(lines=part, first=first, total=total, label=text.label, rev=rev_of(data))
+
+
+def _part(fd: int, shown: str, info: os.stat_result, offset: int, limit: int, max_bytes: int) -> Window:
+    """A window of a file too large to read whole: found by an index of newlines, or from the end."""
+    head = os.pread(fd, SNIFF_BYTES, 0)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ToolError(
+            f"{shown} is UTF-16 or UTF-32 of {info.st_size:,} bytes; such files are read up to {WHOLE_BYTES:,}"
+        )
+    total: int | None = None
+    if offset < 0:
+        raw, last = _last_lines(fd, info.st_size, -offset)
+        first = offset if last is None else -last
+    else:
+        first = offset
+        if offset == 1:
+            start = 0
+        else:
+            index = _index(fd, info)
+            total = index[-1] + (os.pread(fd, 1, info.st_size - 1) != b"\n")
+            if offset > total:
+                raise ToolError(f"{shown} has {total:,} lines; offset {offset:,} is past its end")
+            start = _offset_of(fd, index, offset)
+        raw = _lines_from(fd, start, limit, max_bytes)
+    text = decode(raw)
+    if text is None:
+        raise ToolError(f"{shown} is binary there; mode=hex shows its bytes")
+    label = f"{text.label.removesuffix(' · no final newline')} · {info.st_size:,} bytes"
+    return Window(
+        lines=_masked(text.lines[:limit]), first=first, total=total, label=label, rev=stat_rev(info)
+    )
+
+
+def _lines_from(fd: int, start: int, limit: int, max_bytes: int) -> bytes:
+    """Up to `limit` whole lines from a byte offset, at most a little more than will be shown."""
+    parts: list[bytes] = []
+    wanted, got, newlines = max_bytes + 4 * MAX_LINE, 0, 0
+    while newlines < limit and got < wanted and (part := os.pread(fd, CHUNK_BYTES, start + got)):
+        parts.append(part)
+        got += len(part)
+        newlines += part.count(b"\n")
+    raw = b"".join(parts)
+    if newlines >= limit:
+        at = -1
+        for _ in range(limit):
+            at = raw.find(b"\n", at + 1)
+        return raw[: at + 1]
+    end = raw.rfind(b"\n") + 1
+    return raw[:end] if end and got >= wanted else raw
+
+
+def _last_lines(fd: int, size: int, count: int) -> tuple[bytes, int | None]:
+    """The last `count` lines, read backwards; with their number when the file has fewer than asked for."""
+    parts: list[bytes] = []
+    at, newlines = size, 0
+    while at > 0 and newlines <= count:
+        step = min(CHUNK_BYTES, at)
+        at -= step
+        part = os.pread(fd, step, at)
+        parts.append(part)
+        newlines += part.count(b"\n")
+        if size - at > WHOLE_BYTES * 4:
+            raise ToolError(
+                f"the last {count:,} lines have more than {WHOLE_BYTES * 4:,} bytes; ask for fewer"
+            )
+    raw = b"".join(reversed(parts))
+    wanted = count + raw.endswith(b"\n")
+    cut = len(raw)
+    for _ in range(wanted):
+        cut = raw.rfind(b"\n", 0, cut)
+        if cut < 0:
+            return raw, len(raw.splitlines())
+    return raw[cut + 1 :], None
+
+
+_indexes: OrderedDict[tuple[int, int, int, int], list[int]] = OrderedDict()
+_indexing = threading.Lock()
+
+
+def _index(fd: int, info: os.stat_result) -> list[int]:
+    """Newlines up to each chunk's end, counted once for a file as it is now; the last eight files are kept."""
+    if info.st_size > MAX_INDEXED_BYTES:
+        raise ToolError(
+            f"the file has {info.st_size:,} bytes; lines are counted up to {MAX_INDEXED_BYTES:,}; a negative offset reads its end"
+        )
+    key = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
+    with _indexing:
+        if key in _indexes:
+            _indexes.move_to_end(key)
+            return _indexes[key]
+    buffer = bytearray(CHUNK_BYTES)
+    counts: list[int] = []
+    at = 0
+    while at < info.st_size and (got := os.preadv(fd, [buffer], at)):
+        counts.append(buffer.count(b"\n", 0, got))
+        at += got
+    index = list(accumulate(counts))
+    with _indexing:
+        _indexes[key] = index
+        while len(_indexes) > 8:
+            _indexes.popitem(last=False)
+    return index
+
+
+def _offset_of(fd: int, index: Sequence[int], line: int) -> int:
+    """The byte at which a line begins: its chunk by bisection, its place by counting within."""
+    chunk = bisect_left(index, line - 1)
+    before = index[chunk - 1] if chunk else 0
+    data = os.pread(fd, CHUNK_BYTES, chunk * CHUNK_BYTES)
+    at = -1
+    for _ in range(line - 1 - before):
+        at = data.find(b"\n", at + 1)
+    return chunk * CHUNK_BYTES + at + 1
+
+
+def _hex(fd: int, shown: str, offset: int, limit: int, info: os.stat_result, max_bytes: int) -> str:
+    """Rows of 16 bytes; `offset` counts rows."""
+    rows = -(-info.st_size // 16)
+    first = offset if offset > 0 else max(rows + offset + 1, 1)
+    if first > max(rows, 1):
+        raise ToolError(f"{shown} has {rows:,} rows of 16 bytes; offset {offset:,} is past its end")
+    limit = min(limit, (max_bytes - _FRAME_BYTES) // 80)
+    data = os.pread(fd, limit * 16, (first - 1) * 16)
+    lines = [
+        f"{(first - 1) * 16 + at:08x}  {data[at : at + 16].hex(' '):<47}  "
+        + "".join(chr(b) if 32 <= b < 127 else "." for b in data[at : at + 16])
+        for at in range(0, len(data), 16)
+    ]
+    last = first + len(lines) - 1
+    head = f"{one_line(shown)} · hex rows {first}-{last}/{rows} of 16 bytes · {info.st_size:,} bytes"
+    tail = f"\nmore: mode=hex offset={last + 1}" if last < rows else ""
+    return f"{head}\n{fenced(chr(10).join(lines), shown)}{tail}"
+
+
+def _image(fd: int, shown: str, kind: str | None, size: int) -> list[str | Image]:
+    if kind is None:
+        raise ToolError(f"{shown} is no PNG, JPEG, GIF or WebP image; mode=hex shows its bytes")
+    if size > MAX_IMAGE_BYTES:
+        raise ToolError(f"{shown} is an image of {size:,} bytes; at most {MAX_IMAGE_BYTES:,} are shown")
+    return [
+        f"{one_line(shown)} · {kind} · {size:,} bytes",
+        Image(data=read_all(fd, shown, MAX_IMAGE_BYTES), format=kind),
+    ]
+
+
+def _image_kind(head: bytes) -> str | None:
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    return next((kind for magic, kind in _IMAGES.items() if head.startswith(magic)), None)
+
+
+def _masked(lines: Sequence[str]) -> Sequence[str]:
+    return masked("\n".join(lines)).split("\n") if lines else lines
+
+
+def _cut(line: str) -> str:
+    if len(line) <= MAX_LINE:
+        return line
+    return f"{line[:MAX_LINE]} ... {len(line) - MAX_LINE:,} more characters in this line"

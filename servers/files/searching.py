@@ -1,0 +1,241 @@
+"""What search_files answers: hits in path order, their lines read again beneath the root, in pages."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
+from ..places import allowed, secret
+from ..workspace import Root, Workspace
+from .engine import Hit, Mode, Query, search
+from .globs import below, expanded
+from .listing import position
+from .text import SNIFF_BYTES, decode, is_binary
+
+MAX_HITS = 20_000  # collected before sorting; beyond it the engine is asked again, in order
+MAX_SHOWN = 300  # characters of a line
+MAX_CONTEXT = 20
+_AROUND_BYTES = 32_768  # read before and after a hit for its line and context
+_FRAME_BYTES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Hits of one root."""
+
+    root: Root
+    hits: Sequence[Hit]
+    more: bool  # the engine was stopped with hits left
+    late: str | None  # why it was stopped by the clock
+
+
+def search_text(
+    workspace: Workspace,
+    pattern: str,
+    path: str = ".",
+    *,
+    glob: str | None = None,
+    mode: Mode = "lines",
+    fixed: bool = False,
+    ignore_case: bool = False,
+    multiline: bool = False,
+    context: int = 0,
+    limit: int = 100,
+    cursor: str | None = None,
+    check: Callable[[], None] = lambda: None,
+    max_bytes: int = MAX_RESULT_BYTES,
+) -> str:
+    """The result as the model sees it."""
+    if not pattern:
+        raise ToolError("pattern is empty; list_files finds files by name")
+    if "\0" in pattern:
+        raise ToolError("a pattern cannot contain a NUL character")
+    if limit < 1 or not 0 <= context <= MAX_CONTEXT:
+        raise ToolError(
+            f"limit is at least 1, context 0 to {MAX_CONTEXT}; found limit={limit}, context={context}"
+        )
+    skip = position(cursor)
+    found: list[Found] = []
+    for root, start, is_file in _places(workspace, path):
+        globs = [below(one, start) for one in expanded(glob)] if glob else []
+        query = Query(
+            root=root.fd,
+            start=start,
+            is_file=is_file,
+            pattern=pattern,
+            globs=globs,
+            mode=mode,
+            fixed=fixed,
+            ignore_case=ignore_case,
+            multiline=multiline,
+        )
+        found.append(_collect(workspace, root, query, skip + limit, check))
+    pairs = [(one.root, hit) for one in found for hit in one.hits]
+    page = pairs[skip : skip + limit]
+    if mode == "lines":
+        body, kept = _lines(workspace, page, context, max_bytes)
+    else:
+        rows = [_row(workspace, root, hit, mode) for root, hit in page]
+        body, kept = _fitting([(row, True) for row in rows], max_bytes)
+    return _said(path, mode, pairs, found, body, skip, kept)
+
+
+def _places(workspace: Workspace, path: str) -> list[tuple[Root, str, bool]]:
+    if path in (".", "./") and len(workspace.roots) > 1:
+        return [(root, "", False) for root in workspace.all_roots()]
+    fd, root, real = workspace.open_real(path)
+    is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+    os.close(fd)
+    return [(root, real, is_file)]
+
+
+def _collect(workspace: Workspace, root: Root, query: Query, wanted: int, check: Callable[[], None]) -> Found:
+    """All hits in path order, or, where there are very many, the first ones."""
+
+    def readable(hit: Hit) -> bool:
+        real = os.fsdecode(hit.path)
+        return not secret(real) or allowed(real, workspace.allow)
+
+    hits: list[Hit] = []
+    late: str | None = None
+    more = False
+    try:
+        hits += islice(filter(readable, search(query, check=check)), MAX_HITS + 1)
+        more = len(hits) > MAX_HITS
+        if more:
+            hits.clear()
+            hits += islice(filter(readable, search(query, in_order=True, check=check)), max(MAX_HITS, wanted))
+    except TimeoutError as exc:
+        late = str(exc)
+        if not hits:
+            raise ToolError(f"{exc} before it found anything; narrow path, glob or pattern") from None
+    hits.sort(key=lambda hit: (hit.path.split(b"/"), hit.line))
+    return Found(root=root, hits=hits, more=more, late=late)
+
+
+def _lines(
+    workspace: Workspace, page: Sequence[tuple[Root, Hit]], context: int, max_bytes: int
+) -> tuple[str, int]:
+    """`path:line:text` for hits, `path-line-text` around them; with how many hits fitted."""
+    rows: list[tuple[str, bool]] = []
+    at = 0
+    while at < len(page):
+        root, path = page[at][0], page[at][1].path
+        group = [hit for other, hit in page[at : at + len(page)] if other is root and hit.path == path]
+        at += len(group)
+        shown = workspace.display(root, one_line(os.fsdecode(path)))
+        last = 0
+        texts = _texts(root, os.fsdecode(path), group, context)
+        chosen = {hit.line for hit in group}
+        for number, text in sorted(texts.items()):
+            if context and last and number > last + 1:
+                rows.append(("--", False))
+            last = number
+            sign = ":" if number in chosen else "-"
+            rows.append((f"{shown}{sign}{number}{sign}{text}", number in chosen))
+    return _fitting(rows, max_bytes)
+
+
+def _texts(root: Root, path: str, hits: Sequence[Hit], context: int) -> dict[int, str]:
+    """Line number to text, read beneath the root; empty when the file is not there any more, or binary."""
+    try:
+        fd, _ = root.open(path)
+    except OSError:
+        return {}
+    try:
+        head = os.pread(fd, SNIFF_BYTES, 0)
+        if not stat.S_ISREG(os.fstat(fd).st_mode) or is_binary(head):
+            return {}
+        texts: dict[int, str] = {}
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # offsets are those of its UTF-8 form
+            text = decode(os.pread(fd, 8 << 20, 0))
+            numbered = dict(enumerate(text.lines if text else [], 1))
+            for hit in hits:
+                for number in range(hit.line - context, hit.line + context + 1):
+                    if number in numbered:
+                        texts[number] = _cut(numbered[number], hit.column if number == hit.line else 1)
+            return texts
+        for hit in hits:
+            for number, text in _around(fd, hit, context):
+                if number == hit.line or number not in texts:
+                    texts[number] = text
+        return texts
+    finally:
+        os.close(fd)
+
+
+def _around(fd: int, hit: Hit, context: int) -> list[tuple[int, str]]:
+    """The hit's line and its neighbours."""
+    skip = max(hit.column - 1 - MAX_SHOWN, 0) if hit.column > MAX_SHOWN else 0
+    data = os.pread(
+        fd, _AROUND_BYTES if context else 4 * MAX_SHOWN + 8, hit.offset + (0 if context else skip)
+    )
+    following = data.split(b"\n")[: context + 1]
+    if context and skip:
+        following[0] = following[0][skip:]
+    lines = [(hit.line, ("..." if skip else "") + _plain(following[0]))]
+    lines += [(hit.line + i, _plain(line)) for i, line in enumerate(following[1:], 1)]
+    if context and hit.line > 1:
+        start = max(hit.offset - _AROUND_BYTES, 0)
+        before = os.pread(fd, hit.offset - start, start).split(b"\n")[:-1][-context:]
+        lines += [(hit.line - len(before) + i, _plain(line)) for i, line in enumerate(before)]
+    return lines
+
+
+def _plain(line: bytes) -> str:
+    return _cut(line.removesuffix(b"\r").decode("utf-8", "replace"), 1)
+
+
+def _cut(line: str, column: int) -> str:
+    start = column - 1 - MAX_SHOWN // 2 if column > MAX_SHOWN else 0
+    text = line[start : start + MAX_SHOWN]
+    return visible(("..." if start else "") + text + ("..." if start + MAX_SHOWN < len(line) else ""))
+
+
+def _row(workspace: Workspace, root: Root, hit: Hit, mode: Mode) -> str:
+    shown = workspace.display(root, one_line(os.fsdecode(hit.path)))
+    return f"{shown}:{hit.line}" if mode == "count" else shown
+
+
+def _fitting(rows: Sequence[tuple[str, bool]], max_bytes: int) -> tuple[str, int]:
+    """The rows that fit, as one text, and how many of them are hits."""
+    room = max_bytes - _FRAME_BYTES
+    kept: list[str] = []
+    hits = 0
+    for row, is_hit in rows:
+        room -= len(row.encode("utf-8", "replace")) + 1
+        if room < 0 and kept:
+            break
+        kept.append(row)
+        hits += is_hit
+    return masked("\n".join(kept)), hits
+
+
+def _said(
+    path: str,
+    mode: Mode,
+    pairs: Sequence[tuple[Root, Hit]],
+    found: Sequence[Found],
+    body: str,
+    skip: int,
+    kept: int,
+) -> str:
+    more = any(one.more for one in found)
+    late = next((one.late for one in found if one.late), None)
+    total = f"{'at least ' if more or late else ''}{len(pairs):,}"
+    files = len({(root.name, hit.path) for root, hit in pairs})
+    what = {"lines": f"matching lines in {files:,} files", "files": "files", "count": "files"}[mode]
+    if mode == "count":
+        what += f", {sum(hit.line for _, hit in pairs):,} matching lines"
+    note = f" · {late}" if late else ""
+    if not pairs:
+        return f"no match in {one_line(path)}"
+    if not kept:
+        return f"{total} {what}; nothing after cursor={skip}"
+    head = f"{skip + 1}-{skip + kept} of {total} {what}{note}"
+    tail = f"\nmore: cursor={skip + kept}" if skip + kept < len(pairs) or more else ""
+    return f"{head}\n{fenced(body, path)}{tail}"
