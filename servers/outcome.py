@@ -54,9 +54,16 @@ def one_line(text: str) -> str:
 
 def masked(text: str) -> str:
     """Secrets shortened to their first characters and their length."""
-    for pattern in _SECRETS:
-        text = pattern.sub(_mask, text)
+    folded = text.lower()
+    for clue, pattern in zip(_CLUES, _SECRETS, strict=True):
+        if any(part in folded for part in clue):  # twenty times cheaper than the expression
+            text = pattern.sub(_mask, text)
     return text
+
+
+def secret_patterns() -> tuple[str, ...]:
+    """The expressions behind `masked`, for a process too small to import this module."""
+    return tuple(pattern.pattern for pattern in _SECRETS)
 
 
 def bounded(text: str, max_bytes: int = MAX_RESULT_BYTES, *, tail: float = 0.0) -> str:
@@ -110,10 +117,17 @@ _SECRETS = [
     )
 ]
 
+_CLUES = (
+    ("private key",), ("gh",), ("github_pat_",), ("glpat-",), ("sk-",), ("akia", "asia"), ("aiza",), ("xox",),
+    ("hf_",), ("npm_",), ("pypi-",), ("k_live_",), ("eyj",), ("://",), ("aws_secret_access_key", "authorization"),
+)  # fmt: skip
+"""What must occur, in lower case, before the expression of the same place is tried."""
+
 
 def _mask(match: re.Match[str]) -> str:
     kept = match.group("keep")
-    return f"{kept}[{len(match.group()) - len(kept)} characters masked]"
+    lost = match.group()[len(kept) :]
+    return f"{kept}[{len(lost)} characters masked]" + "\n" * lost.count("\n")  # line numbers stay true
 
 
 __all__ = [
@@ -125,5 +139,6 @@ __all__ = [
     "masked",
     "one_line",
     "readable",
+    "secret_patterns",
     "visible",
 ]
