@@ -21,7 +21,7 @@ FLOORS = [
     {"agent"},
     {"patterns"},
     {"config_files", "settings", "trust", "lines", "receipts", "screen", "store_schema"},
-    {"store", "display", "config"},
+    {"store", "transcript", "display", "config"},
     {"memory", "session"},
     {"coding_agent", "demo"},
     {"repl", "commands"},
