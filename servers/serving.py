@@ -7,29 +7,28 @@ get a moment, then everything the server started is ended and the process exits.
 from __future__ import annotations
 
 import argparse
-import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any, NoReturn
 
 import anyio
 import mcp_types as types
 from mcp.server import MCPServer
+from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
-from mcp.shared._context_streams import ContextReceiveStream, ContextSendStream, create_context_streams
-from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
+
+from .wire import open_wire
 
 ANSWER_S = 0.5  # after stdin closes: how long answers under way may still take
 CLEANUP_S = 1.0  # then: how long ending children may take before the process exits regardless
-MAX_MESSAGE_BYTES = 16 << 20
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +167,12 @@ class _Stop:
         """For signal handlers and timers: the end must not wait for the event loop."""
         threading.Thread(target=self.exit, args=(0,), daemon=True).start()
 
+    def after(self, seconds: float) -> None:
+        """End then, if nothing else has: a stuck tool must not hold the process."""
+        timer = threading.Timer(seconds, self.exit, args=(0,))
+        timer.daemon = True
+        timer.start()
+
     def exit(self, code: int) -> NoReturn:
         if not self.once.acquire(blocking=False):
             threading.Event().wait()  # another thread is ending the process
@@ -187,95 +192,8 @@ class _Stop:
 async def _serve(server: MCPServer, stop: _Stop) -> None:
     if sys.platform == "win32":
         return await server.run_stdio_async()
-    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]
-    # the SDK has no public way to run an MCPServer on another transport
-    async with _stdio(stop) as (read, write):
-        await lowlevel.run(read, write, lowlevel.create_initialization_options())
-
-
-@asynccontextmanager
-async def _stdio(
-    stop: _Stop,
-) -> AsyncGenerator[
-    tuple[ContextReceiveStream[SessionMessage | Exception], ContextSendStream[SessionMessage]]
-]:
-    """stdin and stdout as message streams, on the event loop itself: the SDK's transport costs three thread hops a message."""
-    loop = asyncio.get_running_loop()
-    source, sink = _claim_wire()
-    reader = asyncio.StreamReader(limit=MAX_MESSAGE_BYTES)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(source, "rb", 0))
-    transport, protocol = await loop.connect_write_pipe(
-        asyncio.streams.FlowControlMixin, os.fdopen(sink, "wb", 0)
-    )
-    writer = asyncio.StreamWriter(transport, protocol, None, loop)
-    inbound, read = create_context_streams[SessionMessage | Exception](0)
-    write, outbound = create_context_streams[SessionMessage](0)
-    waiting: set[types.RequestId] = set()
-    answered = asyncio.Event()
-
-    async def receive() -> None:
-        async with inbound:
-            while True:
-                try:
-                    line = await reader.readline()
-                except ValueError:  # longer than the limit: the reader has dropped it
-                    log.error("dropped a message of more than %d bytes", MAX_MESSAGE_BYTES)
-                    writer.write(_TOO_LONG)
-                    continue
-                if not line:
-                    break
-                if not line.strip():
-                    continue
-                try:
-                    message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
-                except ValueError:
-                    writer.write(_NOT_JSON)
-                    continue
-                if isinstance(message, types.JSONRPCRequest):
-                    waiting.add(message.id)
-                await inbound.send(SessionMessage(message))
-            threading.Timer(
-                ANSWER_S + CLEANUP_S / 2, stop.now
-            ).start()  # a stuck tool must not hold the process
-            with anyio.move_on_after(ANSWER_S):
-                while waiting:
-                    answered.clear()
-                    await answered.wait()
-
-    async def send() -> None:
-        async with outbound:
-            async for item in outbound:
-                writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
-                if isinstance(item.message, types.JSONRPCResponse | types.JSONRPCError):
-                    waiting.discard(item.message.id)  # type: ignore[arg-type]  # an error's id may be None
-                    answered.set()
-                await writer.drain()
-
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(receive)
-            group.start_soon(send)
-            yield read, write
-    except* (BrokenPipeError, ConnectionResetError):
-        log.info("the client has gone")
-
-
-def _claim_wire() -> tuple[int, int]:
-    """Private copies of stdin and stdout; a stray print then lands on stderr, a child reads nothing."""
-    import fcntl  # POSIX only
-
-    source = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
-    sink = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    os.close(nothing)
-    return source, sink
-
-
-_NOT_JSON = (
-    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"this line is not a JSON-RPC message"}}\n'
-)
-_TOO_LONG = (
-    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"a message may have at most 16 MiB"}}\n'
-)
+    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # no public way to another transport
+    lowlevel.middleware[:] = [m for m in lowlevel.middleware if not isinstance(m, OpenTelemetryMiddleware)]
+    read, write = await open_wire(ANSWER_S, lambda: stop.after(ANSWER_S + CLEANUP_S / 2), stop.now)
+    gc.freeze()  # what is loaded by now stays: collections need not look at it again
+    await lowlevel.run(read, write, lowlevel.create_initialization_options())

@@ -1,0 +1,149 @@
+"""stdin and stdout as streams of JSON-RPC messages, on the event loop itself. POSIX.
+
+The SDK's transport costs three thread hops a message; this one costs none. stdout is kept on a private
+descriptor, so that nothing but messages ever reaches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import anyio
+import mcp_types as types
+from mcp.shared.message import SessionMessage
+
+MAX_MESSAGE_BYTES = 16 << 20
+
+log = logging.getLogger(__name__)
+
+
+class Stream:
+    """What both directions share: the SDK enters them, and closes them itself."""
+
+    async def aclose(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class Inbound(Stream):
+    """Messages from stdin. At its end, answers under way get `answer_s` seconds; `at_end` is called before that."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, out: Outbound, answer_s: float, at_end: Callable[[], None]
+    ) -> None:
+        self.reader, self.out, self.answer_s, self.at_end = reader, out, answer_s, at_end
+
+    async def receive(self) -> SessionMessage | Exception:
+        while True:
+            try:
+                line = await self.reader.readline()
+            except ValueError:  # longer than the limit: the reader has dropped it
+                log.error("dropped a message of more than %d bytes", MAX_MESSAGE_BYTES)
+                self.out.write(_TOO_LONG)
+                continue
+            if not line:
+                self.at_end()
+                await self.out.answered(self.answer_s)
+                raise anyio.EndOfStream
+            if not line.strip():
+                continue
+            try:
+                message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+            except ValueError:
+                self.out.write(_NOT_JSON)
+                continue
+            if isinstance(message, types.JSONRPCRequest):
+                self.out.waiting.add(message.id)
+            return SessionMessage(message)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+
+class Outbound(Stream):
+    """Messages to stdout. `waiting` holds the ids of requests without an answer."""
+
+    def __init__(self, writer: asyncio.StreamWriter, gone: Callable[[], None]) -> None:
+        self.writer, self.gone = writer, gone
+        self.waiting: set[types.RequestId] = set()
+        self._answer = asyncio.Event()
+
+    async def send(self, item: SessionMessage, /) -> None:
+        self.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+        if (
+            isinstance(item.message, types.JSONRPCResponse | types.JSONRPCError)
+            and item.message.id is not None
+        ):
+            self.waiting.discard(item.message.id)
+            self._answer.set()
+        try:
+            await self.writer.drain()
+        except ConnectionError:  # nobody reads any more
+            self.gone()
+
+    def write(self, line: bytes) -> None:
+        self.writer.write(line)
+
+    async def answered(self, within_s: float) -> None:
+        """Wait until no request waits for its answer, at most `within_s`, and what was written is out."""
+        with anyio.move_on_after(within_s):
+            while self.waiting:
+                self._answer.clear()
+                await self._answer.wait()
+            self.writer.transport.set_write_buffer_limits(0)
+            await self.writer.drain()
+
+
+async def open_wire(
+    answer_s: float, at_end: Callable[[], None], gone: Callable[[], None]
+) -> tuple[Inbound, Outbound]:
+    """Take stdin and stdout for messages. From then on a stray print lands on stderr, and a child reads nothing."""
+    loop = asyncio.get_running_loop()
+    source, sink = _claim()
+    reader = asyncio.StreamReader(limit=MAX_MESSAGE_BYTES)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(source, "rb", 0))
+    transport, protocol = await loop.connect_write_pipe(
+        asyncio.streams.FlowControlMixin, os.fdopen(sink, "wb", 0)
+    )
+    outbound = Outbound(asyncio.StreamWriter(transport, protocol, None, loop), gone)
+    return Inbound(reader, outbound, answer_s, at_end), outbound
+
+
+def _claim() -> tuple[int, int]:
+    import fcntl  # not on Windows, where this module is imported but not used
+
+    source = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+    sink = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    os.close(nothing)
+    return source, sink
+
+
+_NOT_JSON = (
+    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"this line is not a JSON-RPC message"}}\n'
+)
+_TOO_LONG = (
+    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"a message may have at most 16 MiB"}}\n'
+)
