@@ -1,0 +1,106 @@
+"""A yes from the user: asked in the client's own dialogue, never taken from the model.
+
+Works in both protocol eras: as a request to the client during the call (to 2025-11-25), or as a call
+that comes back with the answer (from 2026-07-28). A client that cannot ask gets a refusal in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult
+from pydantic import BaseModel, Field
+
+from ..outcome import ToolError, one_line
+from .jobs import as_text
+from .policy import Decision
+from .running import Shell, refusal
+
+
+class Answer(BaseModel):
+    """What the user says to a command that wants a yes."""
+
+    run: Literal["once", "always", "no"] = Field(
+        description="always: this exact command, until the server ends"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What every call of one server shares; its lifespan context."""
+
+    shell: Shell
+    always: set[str] = field(default_factory=set)  # commands the user said "always" to
+
+
+def confirm(
+    command: str | None, argv: list[str] | None, cwd: str, env: dict[str, str] | None, ctx: Context[Any, Any]
+) -> Elicit[Answer] | Answer:
+    """Ask where the policy says so and the client can. The call itself decides again."""
+    desk = desk_of(ctx)
+    try:
+        decision = desk.shell.judge(command, argv, cwd, env)
+    except ToolError:
+        return Answer(run="no")  # the call says what is wrong
+    if decision.effect != "ask" or _key(command, argv, cwd, env) in desk.always or not _can_ask(ctx):
+        return Answer(run="no")
+    return Elicit(_question(desk.shell, decision, command, argv), Answer)
+
+
+def cleared(
+    command: str | None,
+    argv: list[str] | None,
+    cwd: str,
+    env: dict[str, str] | None,
+    ctx: Context[Any, Any],
+    confirmed: ElicitationResult[Answer],
+) -> tuple[Decision, str | None]:
+    """The decision, and why the command does not run although nothing is wrong: the user said no.
+
+    Raises ToolError when it may not run.
+    """
+    desk = desk_of(ctx)
+    policy = desk.shell.policy
+    decision = desk.shell.judge(command, argv, cwd, env)
+    key = _key(command, argv, cwd, env)
+    if decision.effect == "allow" or (decision.effect == "ask" and key in desk.always):
+        return decision, None
+    if decision.effect == "deny":
+        raise ToolError(refusal(decision, policy))
+    if not _can_ask(ctx):
+        if policy.ask_fallback == "deny":
+            raise ToolError(refusal(decision, policy))
+        return decision, None
+    if not isinstance(confirmed, AcceptedElicitation) or confirmed.data.run == "no":
+        return decision, f"not run: the user declined ({decision.worst.part}: {decision.worst.rule})"
+    if confirmed.data.run == "always":
+        desk.always.add(key)
+    return decision, None
+
+
+def desk_of(ctx: Context[Any, Any]) -> Desk:
+    """What the calls of this server share."""
+    return ctx.request_context.lifespan_context
+
+
+def _key(command: str | None, argv: list[str] | None, cwd: str, env: dict[str, str] | None) -> str:
+    return repr((command, argv, cwd, sorted((env or {}).items())))
+
+
+def _can_ask(ctx: Context[Any, Any]) -> bool:
+    """Whether the client shows forms; a bare `elicitation: {}` is the older way to say so."""
+    capabilities = ctx.client_capabilities
+    able = capabilities.elicitation if capabilities else None
+    return able is not None and (able.form is not None or able.url is None)
+
+
+def _question(shell: Shell, decision: Decision, command: str | None, argv: list[str] | None) -> str:
+    shown = one_line(command if command is not None else as_text(argv or ()))
+    online = " with the network on" if decision.network or shell.policy.network else ""
+    worst = decision.worst
+    why = f"{worst.part}: " if worst.part and worst.part != shown else ""
+    return (
+        f"Run this in {shell.root.name} (sandbox: {shell.sandbox.level}{online})?\n{shown[:2000]}\n"
+        f"Asked because: {why}{'no rule allows it' if worst.rule == 'default' else worst.rule}"
+    )

@@ -1,0 +1,246 @@
+"""Commands as jobs: started through the supervisor, waited for as long as asked, readable until evicted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets as tokens
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from ..home import home
+from ..outcome import ToolError, secret_patterns
+from .limits import Limits
+from .sandbox import Launch
+from .supervisor import Ended, Spec
+
+MAX_RUNNING = 8
+MAX_KEPT = 64  # ended jobs whose output can still be read
+MAX_OUTPUT_BYTES = 64 << 20
+_END_S = 0.9
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One command: running while `ended` and `failure` are None."""
+
+    id: str
+    command: str  # as it was asked for
+    sandbox: str  # as results name it
+    spool: Path
+    control: socket.socket
+    timeout_s: float
+    started: float = field(default_factory=time.monotonic)
+    ended: Ended | None = None
+    failure: str | None = None  # it could not be started, or its supervisor was killed
+    read_bytes: int = 0  # of the spool, handed out so far
+    heard: bytes = b""
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    @property
+    def running(self) -> bool:
+        return self.ended is None and self.failure is None
+
+    async def wait(self, wait_s: float) -> bool:
+        """Wait for the end, at most `wait_s`; whether it has come."""
+        with anyio.move_on_after(wait_s):
+            async with self.lock:  # one reader of the socket at a time
+                while self.running:
+                    await anyio.wait_readable(self.control)
+                    self._hear()
+        return not self.running
+
+    def poll(self) -> bool:
+        """Whether it has ended, without waiting."""
+        if self.running and not self.lock.locked():
+            self._hear()
+        return not self.running
+
+    def send(self, order: Mapping[str, Any]) -> None:
+        """Hand the supervisor an order; one that has gone needs none."""
+        with contextlib.suppress(OSError):
+            self.control.sendall(json.dumps(order).encode() + b"\n")
+
+    def _hear(self) -> None:
+        while self.running:
+            try:
+                data = self.control.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.failure = "its supervisor was killed from outside; everything it ran has been killed"
+                return
+            self.heard += data
+            *lines, self.heard = self.heard.split(b"\n")
+            for line in lines:
+                message: dict[str, Any] = json.loads(line)
+                if "failed" in message:
+                    self.failure = f"could not start: {message['failed']}"
+                elif "ended" in message:
+                    self.ended = Ended(**message)
+
+
+class Jobs:
+    """All jobs of one server. `close` ends every one of them."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Job] = {}
+        self.folder: Path | None = None
+        self.number = 0
+        self.lock = threading.Lock()
+        self.keeper: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+        self.closed = False
+
+    async def start(
+        self,
+        launch: Launch,
+        *,
+        command: str,
+        sandbox: str,
+        timeout_s: float,
+        limits: Limits,
+        stdin: str | None = None,
+    ) -> Job:
+        """Start a command. Raises ToolError when too many run or the supervisor cannot be reached."""
+        running = [job for job in self.all.values() if not job.poll()]
+        if len(running) >= MAX_RUNNING:
+            names = ", ".join(job.id for job in running)
+            raise ToolError(
+                f"{MAX_RUNNING} jobs run already ({names}); wait for one or kill it with the job tool"
+            )
+        ours, theirs = socket.socketpair()
+        with theirs:
+            await anyio.to_thread.run_sync(self._hand_over, theirs)
+        self.number += 1
+        job = Job(
+            id=f"j{self.number}",
+            command=command,
+            sandbox=sandbox,
+            spool=self._spools() / f"{self.number}.out",
+            control=ours,
+            timeout_s=timeout_s,
+        )
+        spec = Spec(
+            argv=list(launch.argv),
+            env=launch.env,
+            cwd=launch.cwd,
+            spool=str(job.spool),
+            stdin=stdin,
+            timeout_s=timeout_s,
+            max_output_bytes=MAX_OUTPUT_BYTES,
+            limits=limits,
+            ruleset=launch.ruleset,
+            shell_depth=launch.depth,
+            secrets=list(secret_patterns()),
+        )
+        job.spool.touch(mode=0o600)
+        await anyio.to_thread.run_sync(ours.sendall, json.dumps(spec).encode() + b"\n")
+        ours.setblocking(False)
+        self.all[job.id] = job
+        self._evict()
+        return job
+
+    def find(self, job_id: str) -> Job:
+        """The job of this id. Raises ToolError naming those there are."""
+        if job := self.all.get(job_id):
+            return job
+        known = ", ".join(self.all) or "none yet"
+        raise ToolError(f"no job {job_id!r}; there are: {known}")
+
+    def close(self) -> None:
+        """Kill everything: each supervisor sees its socket close. Bounded, and safe to call twice."""
+        with self.lock:
+            self.closed = True
+            keeper, self.keeper = self.keeper, None
+        for job in self.all.values():
+            job.control.close()
+        if keeper:
+            process, orders = keeper
+            orders.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_S)
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _hand_over(self, theirs: socket.socket) -> None:
+        """Give the job's socket to the fork server, starting that on first use and again if it was killed."""
+        with self.lock:
+            if self.closed:
+                raise ToolError("the server is ending")
+            if self.keeper and self.keeper[0].poll() is not None:
+                self.keeper[1].close()
+                self.keeper = None
+            if not self.keeper:
+                self.keeper = _start_keeper()
+            socket.send_fds(self.keeper[1], [b"j"], [theirs.fileno()])
+
+    def _spools(self) -> Path:
+        if self.folder is None:
+            parent = home() / "shell" / "jobs"
+            parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for old in parent.iterdir():  # of servers that were killed
+                if not os.path.exists(f"/proc/{old.name.partition('-')[0]}"):
+                    shutil.rmtree(old, ignore_errors=True)
+            self.folder = parent / f"{os.getpid()}-{tokens.token_hex(4)}"
+            self.folder.mkdir(mode=0o700)
+        return self.folder
+
+    def _evict(self) -> None:
+        ended = [job for job in self.all.values() if not job.running]
+        for job in ended[: max(len(ended) - MAX_KEPT, 0)]:
+            del self.all[job.id]
+            job.control.close()
+            job.spool.unlink(missing_ok=True)
+
+
+def _start_keeper() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    ours, theirs = socket.socketpair()
+    package = Path(__file__).parents[2]
+    code = (
+        f"import sys; sys.path.insert(0, {str(package)!r}); "
+        f"from servers.shell.supervisor import keep; keep({theirs.fileno()})"
+    )
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+            env=_quiet_env(),
+            cwd="/",
+        )
+    return process, ours
+
+
+def _quiet_env() -> dict[str, str]:
+    """Nothing of the server's environment: a command could read it from its ancestors."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+
+
+def total_bytes(job: Job) -> int:
+    """What has been recorded so far."""
+    with contextlib.suppress(OSError):
+        return job.spool.stat().st_size
+    return 0
+
+
+def as_text(argv: Sequence[str]) -> str:
+    """An argv as one would type it."""
+    import shlex
+
+    return shlex.join(argv)

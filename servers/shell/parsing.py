@@ -1,0 +1,276 @@
+"""The commands in a shell text, wherever they hide: a real parse by tree-sitter-bash, quotes resolved.
+
+Nothing here judges. What cannot be known before the shell runs (expansions, globs, braces in a place
+that matters) is marked as unknown, and what the parser does not understand is reported as trouble.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+
+import tree_sitter_bash
+from tree_sitter import Language, Node, Parser
+
+MAX_BYTES = 64 << 10
+MAX_COMMANDS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One word of a command. `text` is what the program will see, None when only the shell knows."""
+
+    raw: str
+    text: str | None
+    glob: bool = False  # `text` is then the pattern
+    odd: bool = False  # spelled in a way people do not: $'...' or a quoted part inside a name
+    names: tuple[str, ...] = ()  # the plain variables it is made of; empty when anything else is in it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One simple command: `words` is its program and arguments."""
+
+    words: tuple[Word, ...]
+    assigned: tuple[str, ...] = ()  # NAME=... in front of it
+    stdin: str | None = None  # a here-document or here-string, when it is static
+    piped: bool = False  # its stdin is another text nobody has seen
+
+
+@dataclass(slots=True, kw_only=True)
+class Script:
+    """Everything in one shell text that the shell would act on."""
+
+    calls: list[Call] = field(default_factory=list)
+    writes: list[Word] = field(default_factory=list)  # redirection targets
+    reads: list[Word] = field(default_factory=list)
+    assigned: set[str] = field(default_factory=set)
+    functions: set[str] = field(default_factory=set)
+    tame: set[str] = field(default_factory=set)  # variables that can only hold plain relative names
+    trouble: list[str] = field(default_factory=list)
+    background: bool = False
+
+
+def parse(text: str) -> Script:
+    """All commands of `text`, at any depth. Trouble says what could not be understood."""
+    source = text.encode("utf-8", "surrogatepass")
+    script = Script()
+    if re.search(r"[^\s\\](?:\\\\)*\\\n(?=\S)", text):
+        script.trouble.append("a word broken over two lines")
+    if re.search(r"\[\s*(?:\$\(|`)", text):
+        script.trouble.append("a substitution inside a subscript, which arithmetic would run")
+    _Walk(source, script).visit(_parser().parse(source).root_node)
+    return script
+
+
+@cache
+def _parser() -> Parser:
+    return Parser(Language(tree_sitter_bash.language()))
+
+
+class _Walk:
+    def __init__(self, source: bytes, script: Script) -> None:
+        self.source, self.script = source, script
+        self.assignments: list[tuple[str, Word | None]] = []
+
+    def visit(self, root: Node) -> None:
+        stack: list[tuple[Node, bool, str | None]] = [(root, False, None)]
+        while stack:
+            node, piped, stdin = stack.pop()
+            if node.is_error or node.is_missing:
+                self.script.trouble.append(f"a part that does not parse: {self.of(node)[:40]!r}")
+            piped, stdin = self._look(node, piped, stdin)
+            children = node.children
+            for place, child in enumerate(children):
+                inner = piped or (node.type == "pipeline" and place > 0)
+                stack.append(
+                    (child, inner, stdin if child.type in ("command", "redirected_statement") else None)
+                )
+        self._settle()
+
+    def _look(self, node: Node, piped: bool, stdin: str | None) -> tuple[bool, str | None]:
+        script = self.script
+        match node.type:
+            case "command":
+                if len(script.calls) <= MAX_COMMANDS:
+                    script.calls.append(self._call(node, piped, stdin))
+            case "declaration_command":
+                words = tuple(
+                    self.word(child) for child in node.named_children if child.type != "variable_assignment"
+                )
+                keyword = Word(raw=self.of(node.children[0]), text=self.of(node.children[0]))
+                script.calls.append(Call(words=(keyword, *words)))
+            case "variable_assignment":
+                self._assign(node)
+            case "for_statement":
+                name = node.child_by_field_name("variable")
+                values = [self.word(child) for child in node.children_by_field_name("value")]
+                for value in values or [None]:
+                    self.assignments.append((self.of(name), value))
+            case "function_definition":
+                script.functions.add(self.of(node.child_by_field_name("name")))
+            case "file_redirect":
+                self._redirect(node)
+            case "redirected_statement":
+                for child in node.children:
+                    if child.type == "heredoc_redirect":
+                        stdin = self._heredoc(child)
+            case "expansion":
+                if re.search(r"@[PE]\}$|^\$\{!", self.of(node)):
+                    script.trouble.append(f"an expansion that is expanded again: {self.of(node)}")
+            case "&":
+                script.background = True
+            case _:
+                pass
+        return piped, stdin
+
+    def _call(self, node: Node, piped: bool, stdin: str | None) -> Call:
+        words: list[Word] = []
+        assigned: list[str] = []
+        for child in node.children:
+            match child.type:
+                case "variable_assignment":
+                    assigned.append(self.of(child.child_by_field_name("name")))
+                case "herestring_redirect":
+                    word = self.word(child.named_children[-1])
+                    stdin, piped = word.text, word.text is None
+                case "file_redirect" | "heredoc_redirect" | "comment":
+                    pass
+                case _:
+                    words.append(
+                        self.word(child.named_children[0] if child.type == "command_name" else child)
+                    )
+        return Call(words=tuple(words), assigned=tuple(assigned), stdin=stdin, piped=piped)
+
+    def _assign(self, node: Node) -> None:
+        name = self.of(node.child_by_field_name("name"))
+        value = node.child_by_field_name("value")
+        self.assignments.append((name, self.word(value) if value else Word(raw="", text="")))
+
+    def _redirect(self, node: Node) -> None:
+        signs = "".join(self.of(child) for child in node.children if not child.is_named)
+        targets = [self.word(child) for child in node.named_children if child.type != "file_descriptor"]
+        for word in targets:
+            if "&" in signs and word.text is not None and re.fullmatch(r"\d+-?|-", word.text):
+                continue  # 2>&1
+            (self.script.writes if ">" in signs else self.script.reads).append(word)
+
+    def _heredoc(self, node: Node) -> str | None:
+        body = next((child for child in node.children if child.type == "heredoc_body"), None)
+        if body is None:
+            return ""
+        start = next((child for child in node.children if child.type == "heredoc_start"), node)
+        quoted = any(mark in self.of(start) for mark in "'\"\\")
+        return self.of(body) if quoted or not re.search(r"[$`\\]", self.of(body)) else None
+
+    def _settle(self) -> None:
+        """Variables are tame when every value they ever get is: a plain relative name, a glob of such, another tame one."""
+        self.script.assigned |= {name.partition("[")[0] for name, _ in self.assignments}
+        wild = {name for name, word in self.assignments if word is None}
+        for _ in range(len(self.assignments)):
+            tame = self.script.assigned - wild
+            more = {name for name, word in self.assignments if word and not _tame(word, tame)} - wild
+            if not more:
+                break
+            wild |= more
+        self.script.tame = self.script.assigned - wild
+
+    def word(self, node: Node) -> Word:
+        raw = self.of(node)
+        match node.type:
+            case "word" | "number" | "variable_name" | "extglob_pattern" | "regex":
+                return _plain(raw)
+            case "raw_string":
+                return Word(raw=raw, text=raw[1:-1])
+            case "ansi_c_string":
+                return Word(raw=raw, text=_ansi(raw[2:-1]), odd=True)
+            case "string":
+                inner = [child for child in node.named_children if child.type != "string_content"]
+                if inner:
+                    return Word(raw=raw, text=None, names=self._names(inner) if _bare(node) else ())
+                return Word(raw=raw, text=re.sub(r"\\([$`\"\\\n])", lambda m: m[1].strip("\n"), raw[1:-1]))
+            case "simple_expansion" | "expansion":
+                return Word(raw=raw, text=None, names=self._names([node]))
+            case "concatenation":
+                return self._joined(raw, [self.word(child) for child in node.named_children])
+            case _:
+                return Word(raw=raw, text=None)
+
+    def _joined(self, raw: str, parts: list[Word]) -> Word:
+        if any(part.text is None for part in parts):
+            known = all(part.text is not None or part.names for part in parts)
+            names = tuple(name for part in parts for name in part.names)
+            lead = parts[0].text
+            tame = known and not (lead is not None and lead.startswith(("/", "~"))) and ".." not in raw
+            return Word(raw=raw, text=None, names=names if tame else ())
+        text = "".join(part.text or "" for part in parts)
+        brace = re.search(r"\{[^{}]*(?:,|\.\.)[^{}]*\}", raw)
+        return Word(
+            raw=raw,
+            text=None if brace else text,
+            glob=any(part.glob for part in parts),
+            odd=any(part.odd for part in parts),
+        )
+
+    def _names(self, nodes: list[Node]) -> tuple[str, ...]:
+        names: list[str] = []
+        for node in nodes:
+            found = re.fullmatch(r"\$\{?([A-Za-z_]\w*)\}?", self.of(node))
+            if not found:
+                return ()
+            names.append(found[1])
+        return tuple(names)
+
+    def of(self, node: Node | None) -> str:
+        return "" if node is None else self.source[node.start_byte : node.end_byte].decode("utf-8", "replace")
+
+
+def _plain(raw: str) -> Word:
+    """An unquoted word: backslashes resolved, globs and braces seen."""
+    bare = re.sub(r"\\.", "", raw, flags=re.DOTALL)
+    if re.search(r"\{[^{}]*(?:,|\.\.)[^{}]*\}", bare) or re.match(r"~[^/]", bare):
+        return Word(raw=raw, text=None)
+    return Word(
+        raw=raw, text=re.sub(r"\\(.)", r"\1", raw, flags=re.DOTALL), glob=bool(re.search(r"[*?\[]", bare))
+    )
+
+
+def _bare(node: Node) -> bool:
+    """Whether a double-quoted string is nothing but one expansion."""
+    return len(node.named_children) == 1
+
+
+def _tame(word: Word, tame: set[str]) -> bool:
+    if word.text is None:
+        return bool(word.names) and set(word.names) <= tame
+    return not word.text.startswith(("-", "/", "~")) and ".." not in word.text
+
+
+_ESCAPES = {
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    "a": "\a",
+    "b": "\b",
+    "f": "\f",
+    "v": "\v",
+    "e": "\x1b",
+    "E": "\x1b",
+}
+
+
+def _ansi(body: str) -> str:
+    """The text of $'...' (bash(1), QUOTING)."""
+
+    def one(match: re.Match[str]) -> str:
+        code = match[1]
+        if code[0] in "xuU":
+            return chr(min(int(code[1:], 16), 0x10FFFF))
+        if code[0].isdigit():
+            return chr(int(code, 8) & 0xFF)
+        return _ESCAPES.get(code, code)
+
+    return re.sub(
+        r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|[0-7]{1,3}|.)", one, body, flags=re.DOTALL
+    )

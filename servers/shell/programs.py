@@ -1,0 +1,320 @@
+"""What is known about programs: which start others, which options do more than the program's name says.
+
+Pure tables and the small grammars to read them. Sources: the programs' own manuals, GTFOBins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish"})
+
+INERT = frozenset(
+    {
+        "echo", "printf", "true", "false", ":", "pwd", "test", "[", "sleep", "whoami", "id", "groups", "uname", "arch",
+        "nproc", "uptime", "seq", "basename", "dirname", "expr", "factor", "which", "type", "tty", "exit", "return",
+        "break", "continue", "shift", "wait", "set", "shopt", "getopts", "yes", "cal", "printenv", "locale",
+        "getconf", "free", "ps", "pgrep", "lscpu", "popd", "read", "export", "declare", "typeset",
+        "local", "readonly", "unset", "jobs", "umask", "times", "logname", "hash",
+    }
+)  # fmt: skip
+"""Allowed with any argument: they print, or change only the shell they run in."""
+
+READERS: dict[str, int] = {
+    **dict.fromkeys(
+        ["cd", "pushd", "cat", "tac", "head", "tail", "nl", "wc", "ls", "stat", "du", "df", "file", "cut", "paste", "join", "comm", "fold",
+         "fmt", "expand", "unexpand", "rev", "column", "od", "hexdump", "strings", "cmp", "diff", "sort", "uniq", "tree",
+         "md5sum", "sha1sum", "sha256sum", "sha512sum", "b2sum", "cksum", "sum", "base64", "base32", "readlink",
+         "realpath", "tsort", "nm", "size", "objdump", "readelf", "find", "date", "tr"], 0),
+    **dict.fromkeys(["grep", "egrep", "fgrep", "rg", "jq", "sed"], 1),
+}  # fmt: skip
+"""Allowed when they read inside the workspace: how many leading operands are patterns, not paths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapper:
+    """A program that starts another: the options it may carry, so that the other one can be found."""
+
+    plain: str = ""  # short options without a value
+    valued: str = ""  # short options with one
+    long: tuple[str, ...] = ()
+    skip: int = 0  # operands before the command
+    assigns: bool = False  # NAME=value operands before the command
+    feeds: bool = False  # adds arguments nobody has seen
+
+
+WRAPPERS: dict[str, Wrapper] = {
+    "env": Wrapper(plain="i0v-", valued="u", long=("ignore-environment", "null", "unset"), assigns=True),
+    "command": Wrapper(plain="p"),
+    "builtin": Wrapper(),
+    "exec": Wrapper(plain="cl", valued="a"),
+    "nohup": Wrapper(),
+    "nice": Wrapper(plain="0123456789", valued="n", long=("adjustment",)),
+    "ionice": Wrapper(plain="t", valued="cn", long=("class", "classdata", "ignore")),
+    "timeout": Wrapper(
+        plain="v", valued="ks", long=("foreground", "preserve-status", "verbose", "signal", "kill-after"), skip=1
+    ),
+    "time": Wrapper(plain="pv", long=("portability", "verbose")),
+    "stdbuf": Wrapper(valued="ioe", long=("input", "output", "error")),
+    "setsid": Wrapper(plain="cfw", long=("ctty", "fork", "wait")),
+    "xargs": Wrapper(
+        plain="0rtxo", valued="adEILnPs", long=("null", "no-run-if-empty", "max-args", "max-procs", "delimiter", "verbose"),
+        feeds=True,
+    ),
+    "sudo": Wrapper(plain="AbEHknPSi", valued="CDghpRrTtUu", assigns=True),
+    "doas": Wrapper(plain="Lns", valued="Cu"),
+    "busybox": Wrapper(),
+    "toybox": Wrapper(),
+    "chroot": Wrapper(skip=1, long=("userspec", "groups", "skip-chdir")),
+    "strace": Wrapper(plain="cCdfFhiqrtTvVxyz", valued="eEIoOPpsSu"),
+    "ltrace": Wrapper(plain="cCfhiLrStTV", valued="aAeDFlnopsux"),
+    "unshare": Wrapper(plain="imnpuUCTfrc"),
+    "chrt": Wrapper(plain="bfiorRav", skip=1),
+    "taskset": Wrapper(plain="ac", skip=1),
+    "flock": Wrapper(plain="nxsuoF", valued="wE", skip=1),
+    "watch": Wrapper(plain="bcdegtwx", valued="n"),
+    "caffeinate": Wrapper(plain="disu", valued="t"),
+    "catchsegv": Wrapper(),
+    "coverage": Wrapper(),
+}  # fmt: skip
+
+TRANSPARENT = frozenset(
+    {"env", "command", "builtin", "exec", "nohup", "nice", "ionice", "timeout", "time", "stdbuf", "setsid", "xargs",
+     "busybox", "toybox", "chrt", "taskset", "watch", "caffeinate", "catchsegv"}
+)  # fmt: skip
+"""Wrappers that are as harmless as what they start; the others are judged by their own name too."""
+
+RUNNERS = (
+    "uv run",
+    "poetry run",
+    "pipenv run",
+    "pdm run",
+    "hatch run",
+    "rye run",
+    "bundle exec",
+    "npx",
+    "pnpm exec",
+)
+"""Project runners: what follows them is judged as well."""
+
+# long options (any unambiguous shortening counts) and short letters that write, or run another program
+_OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "sort": (("output", "compress-program", "temporary-directory", "files0-from"), "oT"),
+    "rg": (("pre", "pre-glob", "hostname-bin", "search-zip"), "z"),
+    "tree": ((), "oR"),
+    "file": (("compile", "magic-file"), "Cm"),
+    "date": (("set",), "s"),
+    "wc": (("files0-from",), ""),
+    "du": (("files0-from",), ""),
+    "diff": (("to-file", "from-file"), ""),
+    "jq": (("from-file", "rawfile", "slurpfile"), "fL"),
+    "tar": (
+        ("checkpoint-action", "to-command", "use-compress-program", "info-script", "new-volume-script", "rsh-command",
+         "rmt-command", "absolute-names"), "IFP"),
+    "rsync": (("rsh", "rsync-path"), "e"),
+    "zip": (("unzip-command", "test"), "T"),
+    "make": (("eval", "file", "makefile", "directory", "include-dir"), "EfCI"),
+    "man": (("pager", "html", "preprocessor"), "PHX"),
+    "ssh": ((), "oFE"),
+    "curl": (("config", "output", "remote-name", "upload-file", "output-dir"), "KoOT"),
+    "wget": (("use-askpass", "execute", "output-document", "output-file", "config"), "eOoP"),
+    "fd": (("exec", "exec-batch"), "xX"),
+    "less": (("log-file", "lesskey-file", "lesskey-src"), "oOk"),
+    "go": ((), ""),
+    "yq": (("inplace",), "i"),
+    "xxd": ((), "r"),
+}  # fmt: skip
+
+_FIND = re.compile(
+    r"-(?:i?name|i?path|i?wholename|i?regex|regextype|x?type|size|[mac]time|[mac]min|[ac]?newer|(?:max|min)?depth"
+    r"|print0?|printf|ls|prune|o|a|or|and|not|empty|perm|user|group|links|inum|samefile|x?mount|xdev|daystart|follow"
+    r"|readable|writable|executable|true|false|quit|[HLP]|O[0-3]|\d.*)"
+)
+_SED = re.compile(
+    r"""\s*(?:(?:\d+|\$|/(?:[^/\\\n]|\\.)*/I?)(?:\s*,\s*(?:\+?\d+|\$|/(?:[^/\\\n]|\\.)*/I?))?\s*!?\s*)?
+    (?:[pdqDPNnhHgGx=]|q\s*\d+|s([/|,\#:@!])(?:(?!\1)[^\\\n]|\\.)*\1(?:(?!\1)[^\\\n]|\\.)*\1[gpiI0-9]*)?\s*""",
+    re.VERBOSE,
+)
+_AWK = re.compile(r"system|getline|[|>@]|\bclose\b|fflush|ARGV|ENVIRON")
+
+
+def flag_trouble(program: str, args: list[str | None]) -> str | None:
+    """The argument that makes this program do more than its name says, or None.
+
+    None among the arguments is one only the shell knows.
+    """
+    if program in _CHECKS:
+        return _CHECKS[program](args)
+    if program not in _OPTIONS:
+        return None
+    long, short = _OPTIONS[program]
+    for arg in args:
+        if arg is None:
+            return "an argument that only the shell knows"
+        if arg == "--":
+            return None
+        if arg.startswith("--"):
+            name = arg[2:].partition("=")[0]
+            if name and any(option.startswith(name) for option in long):
+                return arg
+        elif arg.startswith("-"):
+            if any(letter in arg[1:] for letter in short):
+                return arg
+        elif program == "make" and _MAKE_VARIABLE.match(arg):
+            return arg
+    return None
+
+
+_MAKE_VARIABLE = re.compile(r"[A-Z_]*SHELL\w*\s*[:?+]?=|MAKE\w*=")
+
+
+def runs_code(program: str, args: list[str | None]) -> bool:
+    """Whether the arguments themselves are a program, in a language nobody here reads."""
+    wanted = _CODE.get(program) or _CODE.get(re.sub(r"[\d.]+$", "", program))
+    return bool(wanted) and any(arg is None or re.match(wanted, arg) for arg in args)
+
+
+_CODE = {
+    "python": r"-[A-Za-z]*c|-$", "pypy": r"-[A-Za-z]*c", "node": r"-[a-z]*[ep]|--eval|--print", "perl": r"-[A-Za-z]*[eE]",
+    "ruby": r"-[A-Za-z]*e", "php": r"-r", "lua": r"-e", "deno": r"eval", "bun": r"-e",
+}  # fmt: skip
+
+
+def _find(args: list[str | None]) -> str | None:
+    for arg in args:
+        if arg is None:
+            return "an argument that only the shell knows"
+        if arg.startswith("-") and not _FIND.fullmatch(arg):
+            return arg
+    return None
+
+
+def _sed(args: list[str | None]) -> str | None:
+    script_given, scripts, rest = False, list[str](), list(args)
+    while rest:
+        arg = rest.pop(0)
+        if arg is None:
+            return "an argument that only the shell knows"
+        if arg in ("-e", "--expression"):
+            script_given = True
+            scripts.append((rest.pop(0) if rest else "") or "?")
+        elif re.fullmatch(r"-[nEruzs]+|--quiet|--silent|--regexp-extended|--posix|--null-data", arg):
+            pass
+        elif arg.startswith("-") and arg != "-":
+            return arg
+        elif not script_given and not scripts:
+            scripts.append(arg)
+    for script in scripts:
+        for command in _sed_commands(script):
+            if not _SED.fullmatch(command):
+                return command.strip()
+    return None
+
+
+def _sed_commands(script: str) -> list[str]:
+    """The script cut at `;` and newlines, but not within s/// or an address."""
+    parts, start, place = list[str](), 0, 0
+    while place < len(script):
+        found = _SED.match(script, place)
+        end = found.end() if found and found.end() > place else place + 1
+        if end < len(script) and script[end] in ";\n":
+            parts.append(script[start:end])
+            start = end + 1
+            end += 1
+        place = end
+    return [*parts, script[start:]]
+
+
+def _awk(args: list[str | None]) -> str | None:
+    rest = list(args)
+    while rest:
+        arg = rest.pop(0)
+        if arg is None:
+            return "an argument that only the shell knows"
+        if arg in ("-F", "-v"):
+            rest = rest[1:]
+        elif re.match(r"-[Fv].", arg) or arg == "--":
+            pass
+        elif arg.startswith("-"):
+            return arg
+        else:
+            return "a program that can start others" if _AWK.search(arg) else None
+    return None
+
+
+def _uniq(args: list[str | None]) -> str | None:
+    operands = [arg for arg in args if arg is None or not arg.startswith("-")]
+    return "a second file, which uniq writes" if len(operands) > 1 else None
+
+
+_GIT_GLOBAL = re.compile(
+    r"--no-pager|-P|--no-optional-locks|--literal-pathspecs|--no-replace-objects|--version|--help"
+)
+_GIT_BAD = (
+    "output", "ext-diff", "textconv", "open-files-in-pager", "upload-pack", "receive-pack", "exec", "filters",
+    "no-index", "template", "config", "git-dir", "work-tree", "exec-path", "config-env", "separate-git-dir",
+)  # fmt: skip
+_GIT_LISTING: dict[str, str] = {
+    "branch": r"-[arv]+|-vv|--(?:list|all|remotes|show-current|contains|merged|no-merged|verbose|sort|format|points-at)(?:=.*)?",
+    "tag": r"-l|-n\d*|--(?:list|contains|merged|no-merged|sort|format|points-at)(?:=.*)?",
+    "remote": r"-v|--verbose|show|get-url",
+    "stash": r"list|show|-p|--patch|--stat|stash@\{\d+\}",
+    "config": r"--(?:get|get-all|list|get-regexp|local|show-origin)|-l|get|list|[\w.*-]+",
+    "worktree": r"list|--porcelain",
+    "reflog": r"show|-\d+|-n|\d+|--oneline|HEAD|[\w/.-]+",
+}
+
+
+def git_subcommand(args: list[str | None]) -> tuple[str | None, list[str | None]]:
+    """The subcommand behind git's own options, and its arguments."""
+    rest = list(args)
+    while rest and (rest[0] is None or rest[0].startswith("-")):
+        option = rest.pop(0)
+        if (
+            option
+            in ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--super-prefix", "--config-env")
+            and rest
+        ):
+            rest.pop(0)
+    return (rest[0] if rest else None), rest[1:]
+
+
+def _git(args: list[str | None]) -> str | None:
+    words = iter(args)
+    for option in words:
+        if option is None or not option.startswith("-"):
+            break
+        if option == "-C":
+            next(words, None)
+        elif not _GIT_GLOBAL.fullmatch(option):
+            return option
+    name, own = git_subcommand(args)
+    for arg in own:
+        if arg is None:
+            return None if name in ("add", "commit") else "an argument that only the shell knows"
+        if arg.startswith("--") and len(arg) > 2:
+            option = arg[2:].partition("=")[0]
+            if option in _GIT_BAD or (len(option) > 3 and any(bad.startswith(option) for bad in _GIT_BAD)):
+                return arg
+        elif name == "grep" and re.match(r"-\w*O", arg):
+            return arg
+        if name in _GIT_LISTING and not re.fullmatch(_GIT_LISTING[name], arg):
+            return arg
+    if name == "stash" and (not own or own[0] not in ("list", "show")):
+        return "stash"
+    return None
+
+
+_CHECKS: dict[str, Callable[[list[str | None]], str | None]] = {
+    "find": _find, "sed": _sed, "awk": _awk, "gawk": _awk, "mawk": _awk, "nawk": _awk, "uniq": _uniq, "git": _git,
+}  # fmt: skip
+
+RISKY_VARIABLES = re.compile(
+    r"PATH|IFS|ENV|SHELL|HOME|EDITOR|VISUAL|.*PAGER|BROWSER|CDPATH|GLOBIGNORE|PROMPT_COMMAND|PS[0-4]|SHELLOPTS|BASHOPTS"
+    r"|LD_.*|DYLD_.*|BASH_.*|GIT_.*|LESS.*|PYTHON.*|NODE_.*|NPM_.*|npm_.*|PERL.*|RUBY.*|JAVA_.*|_JAVA.*|JDK_.*"
+    r"|GCONV_PATH|LOCPATH|MALLOC_.*|GREP_OPTIONS|RIPGREP_CONFIG_PATH|TAR_OPTIONS|MAKEFLAGS|.*_OPTIONS|RUSTC.*|CARGO_.*"
+    r"|CC|CXX|LESSOPEN|MANOPT|TERMINFO|SSL_.*|.*_WRAPPER|RUSTFLAGS|GOFLAGS|XDG_.*"
+)
+"""Variables that decide which code a harmless program runs."""

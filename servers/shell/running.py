@@ -1,0 +1,312 @@
+"""One workspace's shell: what may run is decided, run in the sandbox, and told in few words.
+
+`run_gate` is the same for a program that needs a yes or no from a command and has nobody to ask.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from ..outcome import ToolError, bounded, fenced, masked, one_line, visible
+from .jobs import Job, Jobs, as_text, total_bytes
+from .limits import Limits
+from .policy import Decision, Judge
+from .rules import BUILT_IN, Policy
+from .sandbox import Sandbox, open_sandbox, refused_root
+
+MAX_TIMEOUT_S = 3600.0
+MAX_INPUT_BYTES = 4 << 20
+_SHOWN_BYTES = 32_000
+_TAIL = 0.75
+_MAX_LINE = 2000
+_PASSED = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "JAVA_HOME",
+    "GOPATH",
+    "GOROOT",
+    "VIRTUAL_ENV",
+)
+_QUIET = {
+    "TERM": "dumb", "NO_COLOR": "1", "CI": "1", "PAGER": "cat", "GIT_PAGER": "cat", "MANPAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "EDITOR": "true", "PYTHONUNBUFFERED": "1",
+    "PIP_PROGRESS_BAR": "off", "TQDM_DISABLE": "1", "DEBIAN_FRONTEND": "noninteractive", "npm_config_fund": "false",
+    "npm_config_update_notifier": "false", "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}  # fmt: skip
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TERMINAL = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\|$)|[PX^_][^\x1b]*(?:\x1b\\|$)|[@-Z\\-_])"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Shell:
+    """A workspace with its policy, its sandbox and its jobs."""
+
+    root: Path
+    policy: Policy
+    sandbox: Sandbox
+    jobs: Jobs = field(default_factory=Jobs)
+
+    def judge(
+        self,
+        command: str | None,
+        argv: Sequence[str] | None,
+        cwd: str = ".",
+        env: Mapping[str, str] | None = None,
+    ) -> Decision:
+        """Decide on a command or an argv. Raises ToolError when it is not exactly one of the two, or empty."""
+        judge = Judge(policy=self.policy, root=self.root, level=self.sandbox.level)
+        folder = self.folder(cwd)
+        if (command is None) == (argv is None):
+            raise ToolError(
+                "give either command (a line for bash) or argv (a list of words), not both and not neither"
+            )
+        if command is not None:
+            if not command.strip():
+                raise ToolError("command is empty; give a line for bash, such as 'ls'")
+            return judge.text(command, cwd=folder, env=env)
+        if not argv or not argv[0]:
+            raise ToolError("argv is empty; give a program and its arguments, such as ['ls', '-l']")
+        return judge.argv(argv, cwd=folder, env=env)
+
+    async def start(
+        self,
+        command: str | None,
+        argv: Sequence[str] | None,
+        *,
+        cwd: str = ".",
+        timeout_s: float = 120,
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+        network: bool | None = None,
+        memory_mb: int | None = None,
+    ) -> Job:
+        """Start what has been decided on. `network` None: as the policy says."""
+        words = ["bash", "-c", command] if command is not None else list(argv or ())
+        if stdin is not None and len(stdin) > MAX_INPUT_BYTES:
+            raise ToolError(
+                f"stdin has {len(stdin):,} characters, at most {MAX_INPUT_BYTES:,} go in; put them in a file"
+            )
+        online = self.policy.network if network is None else network
+        limits = self._limits(timeout_s)
+        launch = self.sandbox.launch(
+            words,
+            cwd=self.folder(cwd),
+            env=self.environment(env or {}),
+            network=online,
+            processes=limits["processes"],
+        )
+        return await self.jobs.start(
+            launch,
+            command=command if command is not None else as_text(words),
+            sandbox=self.sandbox.named(network=online),
+            timeout_s=timeout_s,
+            limits=limits,
+            stdin=stdin,
+        )
+
+    def folder(self, cwd: str) -> Path:
+        """The folder `cwd` names. Raises ToolError outside the workspace or when it is none."""
+        place = Path(os.path.realpath(self.root / os.path.expanduser(cwd))) if "\0" not in cwd else None
+        if place is None or not place.is_relative_to(self.root):
+            raise ToolError(
+                f"cwd {one_line(cwd)!r} is outside the workspace; give a folder inside it, '.' is its top"
+            )
+        if not place.is_dir():
+            raise ToolError(f"cwd {one_line(cwd)!r} is not a folder of the workspace")
+        return place
+
+    def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """An allow-list of ours, what keeps programs quiet, and `extra`."""
+        for name, value in extra.items():
+            if not _NAME.fullmatch(name) or "\0" in value:
+                raise ToolError(f"env: {one_line(name)!r} is not a variable's name with a plain value")
+        names = [*_PASSED, *self.policy.env, *(name for name in os.environ if name.startswith("LC_"))]
+        kept = {name: os.environ[name] for name in names if name in os.environ}
+        path = [entry for entry in kept.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(entry)]
+        kept |= {"PATH": os.pathsep.join(path), "HOME": os.path.expanduser("~")}
+        return {**kept, **_QUIET, **extra}
+
+    def close(self) -> None:
+        """End everything that runs."""
+        self.jobs.close()
+
+    def _limits(self, timeout_s: float) -> Limits:
+        cpus = os.cpu_count() or 1
+        return Limits(
+            memory_bytes=self.policy.memory_mb << 20,
+            processes=self.policy.processes,
+            file_bytes=self.policy.file_mb << 20,
+            cpu_s=int(timeout_s * cpus) + 1,
+        )
+
+
+def open_shell(root: Path, policy: Policy = BUILT_IN) -> Shell:
+    """A shell on `root`. Raises ValueError or OSError with one sentence when it cannot be had."""
+    root = Path(os.path.realpath(root))
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder; name the project folder to work in")
+    if why := refused_root(root):
+        raise ValueError(why)
+    return Shell(root=root, policy=policy, sandbox=open_sandbox(root, policy.sandbox))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRun:
+    """What a gate command came to."""
+
+    exit: int | None  # None: it did not run, `output` says why
+    output: str  # bounded, secrets masked; not fenced
+    sandbox: str
+    duration_s: float | None
+
+
+async def run_gate(root: Path, command: str, *, timeout_s: float, policy: Policy = BUILT_IN) -> GateRun:
+    """Run a check nobody is there to confirm: what the policy would ask about is refused, naming the rule.
+
+    A command that is still running after `timeout_s` is killed; its exit is then not 0.
+    Call `close_gates` when the process ends.
+    """
+    shell = _gate_shell(str(root), policy)
+    try:
+        decision = shell.judge(command, None)
+    except ToolError as exc:
+        return GateRun(exit=None, output=str(exc), sandbox="", duration_s=None)
+    if decision.effect != "allow":
+        return GateRun(exit=None, output=refusal(decision, policy), sandbox="", duration_s=None)
+    job = await shell.start(command, None, timeout_s=timeout_s, stdin="")
+    try:
+        await job.wait(timeout_s + 10)
+    finally:
+        if job.running:
+            job.send({"kill": 0})
+    if job.ended is None:
+        return GateRun(
+            exit=None, output=job.failure or "it could not be stopped", sandbox=job.sandbox, duration_s=None
+        )
+    text, _ = recorded(job, 0)
+    code = job.ended["exit"] if job.ended["ended"] == "exit" else job.ended["exit"] or 1
+    note = "" if job.ended["ended"] == "exit" else f"\n[{ending(job)}]"
+    return GateRun(exit=code, output=text + note, sandbox=job.sandbox, duration_s=job.ended["duration_s"])
+
+
+def close_gates() -> None:
+    """End every gate command of this process."""
+    for shell in _gates:
+        shell.close()
+    _gates.clear()
+    _gate_shell.cache_clear()
+
+
+_gates: list[Shell] = []
+
+
+@cache
+def _gate_shell(root: str, policy: Policy) -> Shell:
+    shell = open_shell(Path(root), policy)
+    _gates.append(shell)
+    return shell
+
+
+def refusal(decision: Decision, policy: Policy) -> str:
+    """Why a command does not run, and the line that would let it."""
+    worst = decision.worst
+    what = f"not run: {worst.part!r}: {worst.rule}"
+    if decision.effect == "deny":
+        return f"{what}. The policy ({policy.source}) denies it."
+    program = worst.part.split(" ")[0] if worst.rule == "default" else ""
+    line = (
+        f'allow = ["{program}"]'
+        if program and re.fullmatch(r"[\w.+/-]+", program)
+        else 'ask_fallback = "allow"'
+    )
+    return (
+        f"{what}, so the policy ({policy.source}) asks the user first, and nobody can be asked here. "
+        f"A policy file (--policy FILE) with {line} would allow it."
+    )
+
+
+def ending(job: Job) -> str:
+    """How it went, for a header: exit=0, or what ended it."""
+    if job.ended is None:
+        return job.failure or "running"
+    code = f"exit={job.ended['exit']}"
+    match job.ended["ended"]:
+        case "exit":
+            return code
+        case "timeout":
+            return f"timed out after {job.timeout_s:g} s · {code}"
+        case "killed":
+            return f"killed · {code} · survivors={job.ended['survivors']}"
+        case "output":
+            return f"killed: it printed more than {job.ended['output_bytes'] >> 20} MB · {code}"
+        case "memory":
+            return f"killed: out of memory · {code}"
+        case "processes":
+            return f"killed: too many processes · {code}"
+
+
+def header(job: Job, kept: int, total: int) -> str:
+    """One line: how it went, how long it took, what held it, how much is shown."""
+    import time
+
+    took = job.ended["duration_s"] if job.ended else time.monotonic() - job.started
+    cut = f" · kept {_size(kept)} of {_size(total)}" if kept < total else ""
+    state = ending(job) if not job.running else f"running · job={job.id}"
+    return f"{state} · {took:.1f} s · {job.sandbox}{cut}"
+
+
+def recorded(job: Job, start: int, max_bytes: int = _SHOWN_BYTES) -> tuple[str, int]:
+    """What the job printed from byte `start` on, cut to its head and tail, and where that ended."""
+    end = total_bytes(job)
+    if end <= start:
+        return "", end
+    with open(job.spool, "rb") as spool:
+        spool.seek(start)
+        if end - start <= 4 * max_bytes:
+            data = spool.read(end - start)
+        else:  # the middle would be cut away again
+            head = spool.read(2 * max_bytes)
+            spool.seek(end - 2 * max_bytes)
+            data = head + b"\n... %d bytes left out here ...\n" % (end - start - 4 * max_bytes) + spool.read()
+    return bounded(readable_output(data), max_bytes, tail=_TAIL), end
+
+
+def readable_output(data: bytes) -> str:
+    """Terminal output as text: colours and overwritten progress dropped, the unseen shown, secrets masked."""
+    text = _TERMINAL.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
+    shown = [
+        line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}... ({len(line):,} characters)"
+        for line in lines
+    ]
+    return masked(visible("\n".join(shown)))
+
+
+def told(job: Job, start: int = 0) -> tuple[str, int]:
+    """Header and fenced output of a job from byte `start` on, and where the next part starts."""
+    text, end = recorded(job, start)
+    shown = header(job, len(text.encode()), end - start)
+    if not text:
+        return shown + ("\nno output" if start == 0 and not job.running else "\nno new output"), end
+    return f"{shown}\n{fenced(text, job.id + ' ' + job.command[:60])}", end
+
+
+def _size(count: float) -> str:
+    for unit in ("", "K", "M"):
+        if count < 1000:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.3g}G"

@@ -1,0 +1,174 @@
+"""understudy-shell over real stdio: commands, jobs, refusals, and the end of everything it started."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+from mcp.types import ElicitResult
+
+from tests.stdio import Stdio, connect, start
+
+pytestmark = pytest.mark.anyio
+
+
+def body(text: str) -> str:
+    """What stands between the fences."""
+    found = re.search(r"<<data (\w+) .*?>>\n(.*)<<end \1>>", text, re.DOTALL)
+    return found[2] if found else ""
+
+
+def alive(mark: str) -> list[int]:
+    """Processes whose command line holds `mark` (a sleep time nobody else uses)."""
+    found: list[int] = []
+    for process in psutil.process_iter(["cmdline"]):
+        if mark in (process.info["cmdline"] or []):
+            found.append(process.pid)
+    return found
+
+
+def test_a_command_says_how_it_went_and_what_held_it(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\n", encoding="utf-8")
+    with start("shell", str(tmp_path)) as server:
+        result = server.call("run_command", command="cat a.txt; exit 3")
+    assert re.match(r"exit=3 · \d+\.\d s · sandbox=(bwrap|landlock) net=off\n", result.text)
+    assert body(result.text) == "one\ntwo\n" and not result.is_error
+
+
+def test_argv_reaches_the_program_without_a_shell(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        result = server.call("run_command", argv=["echo", "$HOME; sudo id", "a  b"])
+    assert body(result.text) == "$HOME; sudo id a  b\n"
+
+
+def test_long_output_keeps_head_and_tail_and_says_so(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        result = server.call("run_command", command="seq 1 200000")
+    assert "kept" in result.text.splitlines()[0] and "1.29M" in result.text.splitlines()[0]
+    assert body(result.text).startswith("1\n2\n") and body(result.text).endswith("199999\n200000\n")
+    assert len(result.text.encode()) < 40_000
+
+
+def test_a_long_command_becomes_a_job_that_can_be_waited_for(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        first = server.call("run_command", command="echo begun; read line; echo got $line", wait_s=0.5)
+        assert "job=j1" in first.text and "begun" in first.text
+        server.call("job", id="j1", action="input", text="this\n")
+        last = server.call("job", id="j1", action="wait")
+        assert "exit=0" in last.text or "exit=0" in server.call("job", id="j1").text
+        again = server.call("job", id="j1")
+        listed = server.call("job")
+    assert "begun" not in body(last.text)
+    assert "exit=0" in again.text and "j1 · exit=0" in listed.text
+
+
+def test_killing_a_job_leaves_nobody(tmp_path: Path) -> None:
+    script = "trap '' TERM; (setsid bash -c 'sleep 8311 & exec sleep 8312' &); sleep 8313"
+    with start("shell", str(tmp_path)) as server:
+        server.call("run_command", command=script, wait_s=0.5)
+        assert alive("8312") and alive("8313")
+        result = server.call("job", id="j1", action="kill")
+        assert "survivors=0" in result.text
+        assert not alive("8311") and not alive("8312") and not alive("8313")
+
+
+def _gone(*marks: str) -> bool:
+    deadline = time.monotonic() + 10
+    while any(alive(mark) for mark in marks) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not any(alive(mark) for mark in marks)
+
+
+def test_closing_stdin_ends_a_running_command_and_the_server(tmp_path: Path) -> None:
+    server = start("shell", str(tmp_path))
+    server.send(
+        "tools/call", {"name": "run_command", "arguments": {"command": "(setsid sleep 8321 &); sleep 8322"}}
+    )
+    deadline = time.monotonic() + 10
+    while not (alive("8321") and alive("8322")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    begun = time.monotonic()
+    server.close()
+    assert _gone("8321", "8322")
+    assert time.monotonic() - begun < 9  # the promise is 2 s; this bounds a loaded machine
+
+
+def test_a_server_killed_outright_leaves_nobody(tmp_path: Path) -> None:
+    server: Stdio = start("shell", str(tmp_path))
+    server.call("run_command", command="(setsid sleep 8331 &); sleep 8332", wait_s=0.3)
+    assert alive("8331") and alive("8332")
+    os.kill(server.pid, 9)
+    assert _gone("8331", "8332")
+    server.close()
+
+
+def test_what_wants_a_yes_is_refused_with_the_rule_where_nobody_can_be_asked(tmp_path: Path) -> None:
+    (tmp_path / "keep").write_text("x", encoding="utf-8")
+    with start("shell", str(tmp_path)) as server:
+        result = server.call("run_command", command="rm keep")
+        denied = server.call("run_command", command="sudo id")
+    assert result.is_error and "rm keep" in result.text and 'allow = ["rm"]' in result.text
+    assert denied.is_error and "deny 'sudo'" in denied.text
+    assert (tmp_path / "keep").exists()
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_the_user_is_asked_and_obeyed(tmp_path: Path, mode: str) -> None:
+    asked: list[str] = []
+    answers = iter(["no", "once", "always"])
+
+    async def answer(_: object, params: object) -> ElicitResult:
+        asked.append(params.message)  # type: ignore[attr-defined]
+        return ElicitResult(action="accept", content={"run": next(answers)})
+
+    async with connect("shell", str(tmp_path), mode=mode, elicitation_callback=answer) as client:
+        with anyio.fail_after(30):
+            for expected in ("not run: the user declined", "exit=", "exit=", "exit="):
+                result = await client.call_tool("run_command", {"command": "rm -f nothing"})
+                assert not result.is_error and result.content[0].text.startswith(expected)
+    assert len(asked) == 3 and "rm -f nothing" in asked[0]
+
+
+def test_bad_calls_get_one_clear_sentence(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        for arguments, said in (
+            ({}, "either command"),
+            ({"command": "ls", "argv": ["ls"]}, "either command"),
+            ({"command": "  "}, "empty"),
+            ({"argv": []}, "empty"),
+            ({"command": "ls", "cwd": ".."}, "outside the workspace"),
+            ({"command": "ls", "cwd": "nowhere"}, "not a folder"),
+            ({"command": "ls", "env": {"A=B": "x"}}, "not a variable's name"),
+            ({"command": "ls", "wait_s": 400}, "wait_s"),
+        ):
+            result = server.call("run_command", **arguments)
+            assert result.is_error and said in result.text, arguments
+        assert "no job 'j9'" in server.call("job", id="j9").text
+        assert "exit=0" in server.call("run_command", command="true").text
+
+
+def test_secrets_are_masked_in_results_and_on_disk(tmp_path: Path, own_state: Path) -> None:
+    token = "ghp_" + "a1B2" * 9
+    with start("shell", str(tmp_path)) as server:
+        result = server.call("run_command", command=f"echo {token[:10]}''{token[10:]}")
+        spools = [path.read_bytes() for path in own_state.rglob("*.out")]
+    assert "ghp_[36 characters masked]" in result.text
+    assert spools and all(token.encode() not in spool for spool in spools)
+
+
+def test_the_environment_is_an_allow_list(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path), env={"MY_API_TOKEN": "s3cret", "LC_TIME": "C"}) as server:
+        result = server.call("run_command", command="env", env={"EXTRA": "given"})
+    assert "s3cret" not in result.text and "EXTRA=given" in result.text and "LC_TIME=C" in result.text
+
+
+def test_control_characters_are_shown_not_obeyed(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        result = server.call("run_command", command=r"printf '\033[31mred\033[0m \342\200\256 10%%\r20%%\n'")
+    assert body(result.text) == "20%\n" or "\\u202e" in result.text
+    assert "\x1b" not in result.text
