@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -59,8 +59,8 @@ PASSED = [
     "OLLAMA_BASE_URL",
 ]
 
-Approve = Callable[[str], Awaitable[bool]]
-"""Puts a server's question to the person; True means yes."""
+Approve = Callable[[str, Sequence[str]], Awaitable[str | None]]
+"""Puts a server's question to the person with the choices there are, the most willing first; None declines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,11 @@ class Hosted:
             text = f"the {self.name} server ended during {call.name}{said}; the next call starts it again"
             return result(call, text, is_error=True)
 
+    @property
+    def running(self) -> bool:
+        """Whether it is connected now."""
+        return self._tools is not None
+
     async def settled(self) -> None:
         """Wait until it runs or has failed."""
         await self._settled.wait()
@@ -168,12 +173,13 @@ class Hosted:
         async def elicit(context: Any, params: Any) -> Any:
             from mcp.types import ElicitResult
 
-            from .mcp_tools import answer_of
+            from .mcp_tools import answer_of, choices_of
 
-            answer = answer_of(params)
-            if answer is None or not await approve(f"{self.name}: {params.message}"):
+            asked = choices_of(params)
+            choice = await approve(f"{self.name}: {params.message}", asked[1]) if asked else None
+            if choice is None:
                 return ElicitResult(action="decline")
-            return ElicitResult(action="accept", content=answer)
+            return ElicitResult(action="accept", content=answer_of(params, choice))
 
         return {"elicitation_callback": elicit}
 

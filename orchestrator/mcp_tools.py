@@ -191,11 +191,22 @@ def _message(line: bytes) -> SessionMessage | Exception:
         return exc
 
 
-def answer_of(question: Any) -> dict[str, Any] | None:
-    """A plain yes to what a server asks; None when it asks for more than a yes."""
-    properties = getattr(question, "requested_schema", {}).get("properties", {})
-    return (
-        dict.fromkeys(properties, True)
-        if all(p.get("type") == "boolean" for p in properties.values())
-        else None
-    )
+def choices_of(question: Any) -> tuple[str, tuple[str, ...]] | None:
+    """(field, what it may be answered with) of an elicitation that asks one thing; None when it asks for more.
+
+    A yes-or-no question has the choices "yes" and "no".
+    """
+    properties: Mapping[str, Any] = getattr(question, "requested_schema", {}).get("properties", {})
+    if len(properties) != 1:
+        return None
+    ((name, schema),) = properties.items()
+    if schema.get("type") == "boolean":
+        return name, ("yes", "no")
+    options = schema.get("enum") or [one.get("const") for one in schema.get("oneOf", ())]
+    return (name, tuple(options)) if options and all(isinstance(one, str) for one in options) else None
+
+
+def answer_of(question: Any, choice: str) -> dict[str, Any]:
+    """The content that says `choice`, one of the question's choices."""
+    ((name, schema),) = question.requested_schema["properties"].items()
+    return {name: choice == "yes" if schema.get("type") == "boolean" else choice}

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+
+from ..errors import ConfigError
+from ..visible import visible
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -57,6 +61,16 @@ def config_of(options: argparse.Namespace) -> Config:
     return config
 
 
+def only(config: Config, servers: Sequence[str]) -> Config:
+    """The configuration with these servers alone, all when none is named. Raises ConfigError."""
+    if strange := [name for name in servers if name not in config.servers]:
+        known = ", ".join(config.servers) or "none"
+        raise ConfigError(f"no server {strange[0]!r} is configured; there are {known}")
+    return config.model_copy(
+        update={"servers": {name: config.servers[name] for name in servers or config.servers}}
+    )
+
+
 def approve_of(options: argparse.Namespace) -> Approve | None:
     """How confirmations are answered: --yes, or a question at the terminal; None where nobody can be asked."""
     if options.yes:
@@ -68,15 +82,16 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
-async def _yes(question: str) -> bool:
-    return True
+async def _yes(question: str, choices: Sequence[str]) -> str | None:
+    return choices[0]
 
 
-async def _at_the_terminal(question: str) -> bool:
+async def _at_the_terminal(question: str, choices: Sequence[str]) -> str | None:
     def ask() -> str:
-        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.write(f"{visible(question)}\n[{'/'.join(choices)}] ")
         sys.stderr.flush()
-        return sys.stdin.readline()
+        return sys.stdin.readline().strip().lower()
 
     answer = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
-    return answer.strip().lower() in ("y", "yes")
+    fits = [choice for choice in choices if answer and choice.startswith(answer)]
+    return fits[0] if len(fits) == 1 else None

@@ -42,11 +42,11 @@ async def _run(options: argparse.Namespace) -> int:
             sys.stderr.write(f"understudy: {event.text}\n")
 
     failed: list[Notice] = []
-    async with open_session(common.config_of(options), complain) as session:
-        servers = options.servers or None
+    config = common.only(common.config_of(options), options.servers)
+    async with open_session(config, complain) as session:
         if options.fresh:
-            await session.connected(servers)
-        specs = (await session.toolbox(servers)).specs
+            await session.connected()
+        specs = (await session.toolbox()).specs
     if options.json:
         common.print_json([asdict(spec) for spec in specs])
     else:
