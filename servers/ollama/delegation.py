@@ -16,12 +16,13 @@ import anyio
 from ..outcome import ToolError, bounded, fenced, masked, visible
 from ..workspace import Workspace
 from .candidates import BadAnswer, Candidate
-from .gates import Judging, RunGate
+from .gates import Judging
 from .jobs import Progress
 from .orders import Order, Prepared, prepare
 from .records import Ended, FileChanged, Gated, Profiled, Receipt, Tried, told
 from .running import Ran, Runner, Unfit
 from .runtime import EngineError, Model, Runtime
+from .staging import Staging
 
 MAX_DIFF_BYTES = 3_000
 MAX_ANSWER_BYTES = 24_000
@@ -37,7 +38,7 @@ class Delegator:
     runtime: Runtime
     workspace: Workspace
     runner: Runner
-    run_gate: RunGate | None = None
+    staging: Staging
 
     async def delegate(self, order: Order, progress: Progress) -> Receipt:
         """The receipt of an order. ToolError when it cannot work at all: a missing file, an unknown model."""
@@ -89,14 +90,16 @@ class Delegator:
             )
         try:
             candidate = prepared.candidate(ran.answer.text)
-        except BadAnswer as exc:
+            data = prepared.contents(candidate)
+        except (BadAnswer, ToolError) as exc:
             return Gated(passed=False), None, str(exc)
         judging = Judging(
             gates=prepared.order.gates,
             candidate=candidate,
             inputs={path: text for path in candidate.files if (text := prepared.known(path))},
             material=prepared.material,
-            run=self.run_gate,
+            data=data,
+            runs={"command": self.staging.command, "tests": self.staging.tests},
         )
         gated = await judging.verdict()
         failed = next((check for check in gated.checks if check.passed is False), None)
@@ -121,7 +124,7 @@ class Delegator:
             receipt.answer = shown(candidate.answer, ran.model.name) if candidate.data is None else None
         else:
             try:
-                changes = prepared.changes(candidate)
+                changes = prepared.changes(prepared.contents(candidate))
                 operation = await anyio.to_thread.run_sync(
                     lambda: self.workspace.apply(changes, tool=f"delegate {ran.model.name}")
                 )
@@ -145,16 +148,18 @@ class _Climb:
     tried: list[Tried] = field(default_factory=list[Tried])
     last: Ran | None = None
     gated: Gated | None = None
+    why: str | None = None
 
     @property
     def failure(self) -> str | None:
         """What the next rung is told: only faults of an answer, not of an engine."""
         if self.last is None or self.last.answer.error is not None or not self.tried:
             return None
-        return self.tried[-1].why
+        return self.why
 
     def failed(self, tried: Tried, ran: Ran | None, gated: Gated | None = None) -> None:
-        self.tried.append(tried)
+        self.why = tried.why
+        self.tried.append(tried.model_copy(update={"why": _first_line(tried.why)}))
         self.last, self.gated = ran, gated
 
     def escalate(self, note: str | None) -> Receipt:
@@ -176,6 +181,10 @@ class _Climb:
             tried=self.tried,
             note=note,
         )
+
+
+def _first_line(text: str | None) -> str | None:
+    return text.splitlines()[0][:300] if text else text
 
 
 def _tried(ran: Ran, why: str | None) -> Tried:

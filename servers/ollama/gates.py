@@ -15,21 +15,21 @@ from typing import cast
 
 import anyio
 
+from ..files.syntax import note as syntax_note
 from ..outcome import ToolError
 from .candidates import Candidate
 from .records import Checked, Gated
 from .schemas import misfit, schema_wrong
-from .syntax import syntax_fault
 from .texts import Text
 
-MAX_NOTE_CHARS = 600
+MAX_NOTE_CHARS = 2000
 FORMS = (
     '"syntax", "quotes", "tests", "none", {"command": "..."}, {"tests": "path"}, {"max_changed_lines": n}, '
     '{"schema": {...}}, or a list of these'
 )
 
-RunGate = Callable[[Mapping[str, str], str, str], Awaitable[tuple[bool, str]]]
-"""Runs a command ("command", text) or the tests ("tests", target) on a copy that holds the candidate's files."""
+RunGate = Callable[[Mapping[str, bytes], str], Awaitable[tuple[bool, str]]]
+"""Runs a command where these files are in place; whether it passed, and a note."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,10 @@ class Judging:
     inputs: Mapping[str, Text]
     material: str
     """Everything the worker could quote from: files and context."""
-    run: RunGate | None = None
+    data: Mapping[str, bytes]
+    """The candidate's files as they would lie on disk."""
+    runs: Mapping[str, RunGate]
+    """How the "command" and "tests" gates are run."""
     checks: list[Checked] = field(default_factory=list[Checked])
 
     async def verdict(self) -> Gated:
@@ -88,7 +91,7 @@ class Judging:
             if asked and not await self._checked(name, anyio.to_thread.run_sync, check):
                 return Gated(passed=False, checks=self.checks)
         for name, what in (("command", gates.command), ("tests", gates.tests)):
-            if what is not None and not await self._checked(name, self._ran, name, what):
+            if what is not None and not await self._checked(name, self.runs[name], self.data, what):
                 return Gated(passed=False, checks=self.checks)
         passed = True if any(check.passed for check in self.checks) else None
         return Gated(passed=passed, checks=self.checks)
@@ -103,20 +106,15 @@ class Judging:
         self.checks.append(Checked(gate=name, passed=passed, note=note[:MAX_NOTE_CHARS], took_s=took_s))
         return passed is not False
 
-    async def _ran(self, kind: str, what: str) -> tuple[bool | None, str]:
-        if self.run is None:
-            raise ToolError(f"a {kind} gate cannot run here")
-        return await self.run(self.candidate.files, kind, what)
-
     def _syntax(self) -> tuple[bool | None, str]:
         known: list[str] = []
         for path, text in self.candidate.files.items():
-            fault = syntax_fault(path, text)
-            if fault:
-                return False, f"{path}: {fault}"
-            if fault is not None:
+            note = syntax_note(path, text)
+            if note is not None and note.startswith("syntax: "):
+                return False, f"{path}: {note.removeprefix('syntax: ')}"
+            if note == "syntax ok":
                 known.append(path)
-        return (True, f"{', '.join(known)} parse") if known else (None, "no parser for these files")
+        return (True, f"{', '.join(known)}: syntax ok") if known else (None, "no parser for these files")
 
     async def _schema(self) -> tuple[bool | None, str]:
         fault = await misfit(self.gates.schema or {}, self.candidate.data)

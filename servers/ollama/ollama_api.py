@@ -7,16 +7,18 @@ We speak HTTP ourselves: the client library drops the count of cached tokens and
 from __future__ import annotations
 
 import json
+import platform
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
 from .profile import Outcome, from_ollama, outcome_of, overflow_numbers
-from .runtime import MAX_ANSWER_CHARS, Answer, EngineError, Model, Query, Said, valid_name
+from .runtime import MAX_ANSWER_CHARS, Answer, EngineError, Model, Query, Said, is_loopback, valid_name
 
 MAX_LINE_BYTES = 8 << 20
 ASK_TIMEOUT_S = 10.0
@@ -31,8 +33,10 @@ class Ollama:
     def __init__(self, url: str, *, allow_remote: bool = False) -> None:
         self.url = url
         self.name = f"Ollama at {url}"
-        self.host = url.split("://")[1]
+        place = urlsplit(url).hostname or ""
+        self.host = platform.node() if is_loopback(place) else place
         self.note: str | None = None
+        self.timed = True
         self.allow_remote = allow_remote
         self._version: str | None = None
         self._shown: dict[str, tuple[str | None, Mapping[str, Any]]] = {}

@@ -96,15 +96,18 @@ class Prepared:
         """The file as the worker was given it, or as it was found before the run."""
         return self.before if path == self.target and self.before is not None else self.inputs.get(path)
 
-    def changes(self, candidate: Candidate) -> list[Change]:
-        """The candidate's files as bytes, each only if the file is still what the worker read."""
-        return [
-            Change(
-                path=path,
-                data=(old.data(text) if (old := self.known(path)) else text.encode()),
-                expect_rev=old.rev if old else "",
-            )
+    def contents(self, candidate: Candidate) -> dict[str, bytes]:
+        """The candidate's files as they would lie on disk. ToolError when one cannot be written as its kind."""
+        return {
+            path: old.data(text) if (old := self.known(path)) else text.encode()
             for path, text in candidate.files.items()
+        }
+
+    def changes(self, contents: Mapping[str, bytes]) -> list[Change]:
+        """The change that writes them, if each file is still what the worker was given."""
+        return [
+            Change(path=path, data=data, expect_rev=old.rev if (old := self.known(path)) else "")
+            for path, data in contents.items()
         ]
 
     def counted(self, path: str, text: str) -> tuple[int, int]:

@@ -8,9 +8,9 @@ import anyio
 from pydantic import BaseModel
 
 from ..outcome import ToolError
+from .foresight import Foresight
 from .ledger import MAX_RUNS, Ledger, LedgerError
 from .records import Number, Profiled
-from .running import Runner
 from .runs import Accuracy, Run, Totals
 from .runtime import EngineError, Model, Runtime
 
@@ -105,7 +105,7 @@ class Overview:
     """Answers list_models and profile."""
 
     runtime: Runtime
-    runner: Runner
+    foresight: Foresight
 
     async def models(self) -> Models:
         """ToolError when the engine does not answer."""
@@ -148,7 +148,7 @@ class Overview:
 
     async def _ledger(self) -> Ledger:
         try:
-            return await self.runner.ledger()
+            return await self.foresight.ledger()
         except LedgerError as exc:
             raise ToolError(str(exc)) from exc
 

@@ -51,6 +51,7 @@ class Recited:
     def __init__(self, path: str) -> None:
         self.name = f"recitation {Path(path).name}"
         self.host = platform.node() or "here"
+        self.timed = False
         self.note: str | None = "scripted: the answers are recited and their durations recorded"
         try:
             self.script = Recitation.model_validate_json(Path(path).read_bytes())

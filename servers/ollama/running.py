@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field, replace
 
 import anyio
 
+from .foresight import Foresight
 from .jobs import Progress
-from .ledger import Ledger, LedgerError
+from .law import Forecast
+from .ledger import LedgerError
 from .orders import Prepared
-from .profile import Profile
 from .records import Advised, Forecasted, Gated
-from .runs import Key, Run, processor_of, settings_of
+from .runs import Key, Run
 from .runtime import Answer, Model, Query, Runtime
 from .sizing import Size, Sizing, TooLong, fewest_tokens
 from .slots import Slots
 
 DEFAULT_TIMEOUT_S = 900.0
+LATE_S = 0.05
+"""A wait for the slot this long makes the forecast anew."""
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +42,35 @@ class Ran:
     chars: int
     waited_s: float
     overlapped: bool
+    forecast: Forecast | None = None
     id: int | None = None
 
     def forecasted(self) -> Forecasted | None:
-        return None
+        """The forecast as receipts show it, with its error once the run is over."""
+        return None if self.forecast is None else forecasted(self.forecast, self.total_s)
+
+    @property
+    def total_s(self) -> float | None:
+        """What the forecast spoke of; None for a run that came to no end of its own."""
+        profile = self.answer.profile
+        if profile.outcome not in ("done", "length"):
+            return None
+        return profile.total_s if profile.total_s is not None else profile.wall_s
 
     def advised(self) -> list[Advised]:
         return []
+
+
+def forecasted(forecast: Forecast, measured_s: float | None = None) -> Forecasted:
+    return Forecasted(
+        total_s=forecast.total_s,
+        low_s=forecast.low_s,
+        high_s=forecast.high_s,
+        runs=forecast.runs,
+        cold=forecast.cold,
+        cap_s=forecast.cap_s,
+        error=(forecast.total_s - measured_s) / measured_s if measured_s else None,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,15 +78,9 @@ class Runner:
     """Runs queries on one runtime, one at a time per model, and keeps the ledger."""
 
     runtime: Runtime
+    foresight: Foresight
     slots: Slots = field(default_factory=Slots)
     sizing: Sizing = field(default_factory=Sizing)
-    _ledger: Ledger | None = None
-
-    async def ledger(self) -> Ledger:
-        """The ledger, opened on first use. Raises LedgerError."""
-        if self._ledger is None:
-            self._ledger = await anyio.to_thread.run_sync(Ledger.open)
-        return self._ledger
 
     async def run(self, prepared: Prepared, model: Model, failure: str | None, progress: Progress) -> Ran:
         """Run the order on a model. Raises Unfit before the engine is asked for anything that cannot work."""
@@ -72,22 +92,33 @@ class Runner:
         return ran
 
     async def _once(self, prepared: Prepared, model: Model, query: Query, progress: Progress) -> Ran:
-        size = await self._sized(prepared, model, query)
+        foresight, order = self.foresight, prepared.order
+        size = await self.size(prepared, model, query)
         query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict)
+        forecast = await foresight.forecast(order, model, size, query, wait_s=foresight.wait_s(model.name))
+        whole_s = await foresight.whole_prompt_s(model, size)
+        query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(order.deadline_s, forecast))
         progress.model = model.name
-        async with self.slots.taken(model.name, lambda ahead: _wait(progress, ahead)) as turn:
-            progress.run(model.name, query.num_predict, None)
-            answer = await self.runtime.chat(query, lambda _, thinking: progress.piece(thinking))
+        with foresight.planned(model.name, forecast.total_s - forecast.wait_s if forecast else None) as plan:
+            async with self.slots.taken(model.name, lambda ahead: _wait(progress, ahead)) as turn:
+                plan.began = time.monotonic()
+                if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
+                    model = await self.runtime.model(model.name)
+                    forecast = await foresight.forecast(order, model, size, query)
+                progress.run(model.name, query.num_predict, plan.seconds or None)
+                answer = await self.runtime.chat(query, lambda _, thinking: progress.piece(thinking))
         self.sizing.learn(model, query.chars, answer.profile.tokens_in)
+        foresight.sent(model, query)
         return Ran(
             model=model,
             prepared=prepared,
             size=size,
             answer=_checked(answer, query),
-            key=await self._key(model, query, answer.profile),
+            key=await foresight.key(model, query.num_ctx, answer.profile),
             chars=query.chars,
             waited_s=turn.waited_s,
             overlapped=turn.overlapped,
+            forecast=forecast,
         )
 
     async def record(self, ran: Ran, gated: Gated | None) -> Ran:
@@ -105,11 +136,14 @@ class Runner:
             asked_by=order.asked_by,
             gate=",".join(check.gate for check in gated.checks) or None if gated else None,
             gate_passed=gated.passed if gated else None,
+            forecast_s=ran.forecast.total_s if ran.forecast else None,
+            forecast_low_s=ran.forecast.low_s if ran.forecast else None,
+            forecast_high_s=ran.forecast.high_s if ran.forecast else None,
             raw=ran.answer.raw,
         )
         id: int | None = None
         try:
-            ledger = await self.ledger()
+            ledger = await self.foresight.ledger()
             with anyio.CancelScope(shield=True):
                 id = await anyio.to_thread.run_sync(ledger.record, run)
         except LedgerError as exc:
@@ -124,12 +158,12 @@ class Runner:
             messages=prepared.messages(failure),
             num_ctx=1,
             num_predict=1,
-            timeout_s=order.deadline_s or DEFAULT_TIMEOUT_S,
+            timeout_s=DEFAULT_TIMEOUT_S,
             think=order.think and can_think,
             schema=order.gates.schema if order.format else None,
         )
 
-    async def _sized(self, prepared: Prepared, model: Model, query: Query) -> Size:
+    async def size(self, prepared: Prepared, model: Model, query: Query) -> Size:
         chars = prepared.output_chars()
         least = None if chars is None else self.sizing.prompt(model, chars).tokens
         exact = await self.runtime.count(query)
@@ -138,14 +172,12 @@ class Runner:
         except TooLong as exc:
             raise Unfit(str(exc)) from exc
 
-    async def _key(self, model: Model, query: Query, profile: Profile) -> Key:
-        return Key(
-            host=self.runtime.host,
-            processor=processor_of(profile.gpu_share),
-            digest=model.digest or model.name,
-            settings=settings_of({"num_ctx": query.num_ctx, "shift": False}),
-            server=await self.runtime.engine(),
-        )
+
+def _time_given(deadline_s: float | None, forecast: Forecast | None) -> float:
+    """How long a run may take: its deadline, else far longer than anything its cap allows."""
+    if deadline_s is not None:
+        return deadline_s
+    return max(DEFAULT_TIMEOUT_S, 4 * (forecast.cap_s or forecast.high_s)) if forecast else DEFAULT_TIMEOUT_S
 
 
 def _wait(progress: Progress, ahead: int) -> None:

@@ -94,6 +94,8 @@ class Runtime(Protocol):
     """Whose clock the speeds belong to: a machine."""
     note: str | None
     """What every reader must know: that it recites, or is simulated. None for real inference."""
+    timed: bool
+    """Its durations are measured as it runs; false when they are replayed."""
 
     async def engine(self) -> str:
         """Name and version, to the minor number: "ollama 0.34"."""

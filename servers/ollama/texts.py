@@ -1,10 +1,12 @@
-"""Files as text for a worker and back: encoding, byte order mark and line ends survive the round trip."""
+"""Files as text for a worker, and back as the same kind of bytes: encoding, mark and line ends survive."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..files.text import Text as Decoded
+from ..files.text import decode
 from ..outcome import ToolError
 from ..workspace import Workspace, rev_of
 
@@ -14,23 +16,22 @@ MAX_FILES = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A file as a worker sees it: its lines ended by newlines, without byte order mark."""
+    """A file as a worker sees it, its lines ended by newlines alone."""
 
     path: str
-    text: str
     rev: str
-    encoding: str = "utf-8"
-    crlf: bool = False
+    decoded: Decoded
+
+    @property
+    def text(self) -> str:
+        return self.decoded.body
 
     def data(self, text: str) -> bytes:
-        """`text` as bytes, in the manner of this file. ToolError when its encoding cannot say it."""
-        text = text.replace("\r\n", "\n")
-        try:
-            return (text.replace("\n", "\r\n") if self.crlf else text).encode(self.encoding)
-        except UnicodeEncodeError as exc:
-            raise ToolError(
-                f"{self.path} is {self.encoding}, which cannot hold {exc.object[exc.start]!r}"
-            ) from exc
+        """The bytes of this file with `text` in it; lines that stay keep their ends. ToolError as Decoded.encode."""
+        old, new = self.text, text.replace("\r\n", "\n")
+        start = common(old, new)
+        end = common(old[start:][::-1], new[start:][::-1])
+        return self.decoded.replaced(start, len(old) - end, new[start : len(new) - end]).encode()
 
 
 def read_texts(workspace: Workspace, paths: Sequence[str]) -> Mapping[str, Text]:
@@ -44,20 +45,16 @@ def read_texts(workspace: Workspace, paths: Sequence[str]) -> Mapping[str, Text]
 def read_text(workspace: Workspace, path: str) -> Text:
     data = workspace.read(path, MAX_FILE_BYTES)
     shown = workspace.shown(path)
-    encoding = _encoding(data, shown)
-    text = data.decode(encoding)
-    crlf = text.count("\r\n") > text.count("\n") / 2
-    return Text(path=shown, text=text.replace("\r\n", "\n"), rev=rev_of(data), encoding=encoding, crlf=crlf)
-
-
-def _encoding(data: bytes, shown: str) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    if b"\0" in data:
+    decoded = decode(data)
+    if decoded is None:
         raise ToolError(f"{shown} is binary; a worker reads text")
-    encoding = "utf-8-sig" if data.startswith(b"\xef\xbb\xbf") else "utf-8"
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError as exc:
-        raise ToolError(f"{shown} is not UTF-8 text (byte {exc.start}); convert it first") from exc
-    return encoding
+    return Text(path=shown, rev=rev_of(data), decoded=decoded)
+
+
+def common(a: str, b: str) -> int:
+    """Characters both begin with."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle - 1)
+    return low
