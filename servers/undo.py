@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 import time
 import zlib
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+
+from .trees import remove_tree
 
 MAX_STORE_BYTES = 512 << 20
 MAX_AGE_S = 30 * 86_400.0
@@ -27,7 +30,7 @@ _SCHEMA = """
 PRAGMA journal_mode=WAL;
 CREATE TABLE IF NOT EXISTS ops (
     seq INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, at REAL NOT NULL, tool TEXT NOT NULL,
-    state TEXT NOT NULL, body TEXT NOT NULL);
+    state TEXT NOT NULL, body TEXT NOT NULL, trash_bytes INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS ops_state ON ops (state);
 CREATE TABLE IF NOT EXISTS blobs (hash TEXT PRIMARY KEY, size INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS kept (op INTEGER NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (op, hash));
@@ -37,17 +40,18 @@ CREATE INDEX IF NOT EXISTS kept_hash ON kept (hash);
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One file of a change, or with `moved_to` one name that moved."""
+    """One name that a change touches."""
 
     root: str
     path: str  # root-relative, links resolved
+    kind: Literal["write", "move", "trash", "made"] = "write"
     old_rev: str | None = None  # None: was not there
     new_rev: str | None = None  # None: is gone
     blob: str | None = None  # the old content
     mode: int | None = None  # of the old file
     temp: str | None = None  # the temporary name beside it while the change is under way
-    moved_to: str | None = None  # root-relative; "" means into the store's own `trash`
-    moved_root: str | None = None
+    to: str | None = None  # for move: root-relative; for trash: the name in the store's trash folder
+    to_root: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +61,10 @@ class Record:
     id: str
     at: float  # seconds since 1970
     tool: str
-    state: Literal["begun", "done"]
+    state: Literal["begun", "copied", "done"]  # copied: a move between file systems has its copy in place
     steps: tuple[Step, ...]
     made: tuple[tuple[str, str], ...] = ()  # (root, path) of folders made on the way
+    trash_bytes: int = 0
 
 
 class UndoStore:
@@ -80,8 +85,8 @@ class UndoStore:
         """Note what is about to happen, with the contents it replaces; on disk when this returns."""
         with self._writing() as db:
             row = db.execute(
-                "INSERT INTO ops (id, at, tool, state, body) VALUES (?, ?, ?, ?, ?)",
-                (record.id, record.at, record.tool, record.state, _body(record)),
+                "INSERT INTO ops (id, at, tool, state, body, trash_bytes) VALUES (?, ?, ?, ?, ?, ?)",
+                (record.id, record.at, record.tool, record.state, _body(record), record.trash_bytes),
             )
             for data in contents:
                 name = name_of(data)
@@ -94,9 +99,9 @@ class UndoStore:
             self._since_prune = 0
             self.prune()
 
-    def finish(self, record_id: str) -> None:
+    def finish(self, record_id: str, state: Literal["copied", "done"] = "done") -> None:
         with self._writing() as db:
-            db.execute("UPDATE ops SET state = 'done' WHERE id = ?", (record_id,))
+            db.execute("UPDATE ops SET state = ? WHERE id = ?", (state, record_id))
 
     def drop(self, record_id: str) -> None:
         """Forget a change that was taken back."""
@@ -118,7 +123,18 @@ class UndoStore:
         return self._records("state = 'done'", (), limit)
 
     def unfinished(self) -> list[Record]:
-        return self._records("state = 'begun'", ())
+        return self._records("state != 'done'", ())
+
+    @contextmanager
+    def trash(self) -> Generator[int]:
+        """The folder where deleted trees lie, by descriptor."""
+        folder = self.folder / "trash"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def prune(self, max_bytes: int = MAX_STORE_BYTES, max_age_s: float = MAX_AGE_S) -> list[str]:
         """Forget the oldest changes beyond the caps; returns their ids."""
@@ -128,6 +144,10 @@ class UndoStore:
             oldest = "seq IN (SELECT seq FROM ops WHERE state = 'done' ORDER BY seq LIMIT 16)"
             while _size(db) > max_bytes and (dropped := _drop(db, oldest, ())):
                 gone += dropped
+        with self.trash() as fd:
+            for name in gone:
+                with suppress(OSError):
+                    remove_tree(fd, name)
         return gone
 
     def close(self) -> None:
@@ -181,7 +201,9 @@ def _body(record: Record) -> str:
     return json.dumps({"steps": steps, "made": record.made})
 
 
-def _record(record_id: str, at: float, tool: str, state: Literal["begun", "done"], body: str) -> Record:
+def _record(
+    record_id: str, at: float, tool: str, state: Literal["begun", "copied", "done"], body: str
+) -> Record:
     parsed = json.loads(body)
     steps = tuple(Step(**step) for step in parsed["steps"])
     made = tuple((root, path) for root, path in parsed["made"])
@@ -199,4 +221,5 @@ def _drop(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[
 
 
 def _size(db: sqlite3.Connection) -> int:
-    return db.execute("SELECT coalesce(sum(size), 0) FROM blobs").fetchone()[0]
+    kept = db.execute("SELECT coalesce(sum(size), 0) FROM blobs").fetchone()[0]
+    return kept + db.execute("SELECT coalesce(sum(trash_bytes), 0) FROM ops").fetchone()[0]

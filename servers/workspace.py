@@ -12,15 +12,18 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from . import changes as changing
+from . import moves, reverting
 from .beneath import Beneath
-from .changes import Change, Changed, Changes, Operation
+from .changes import Change, Changed, Confirmed, Operation, nobody
 from .content import read_all, rev_of, stat_rev
+from .home import home
 from .outcome import ToolError, explain
 from .places import LITTER, allowed, asks, protected, secret, windows_refusal
-from .undo import Record
+from .undo import Record, UndoStore
 
 MAX_READ_BYTES = 64 << 20
 _NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted
@@ -51,9 +54,9 @@ class Workspace:
         self.allow = tuple(allow)
         self._roots = _opened([os.fspath(root) for root in roots])
         self.roots = tuple(root.path for root in self._roots)
-        self._changes = Changes(self)
+        self.store = UndoStore(home() / "undo")
         if not read_only:
-            self._changes.recover()
+            reverting.recover(self)
 
     def shown(self, path: str) -> str:
         """`path` relative to its root; with several roots, behind the root's name."""
@@ -135,25 +138,39 @@ class Workspace:
             return False
         return True
 
-    def apply(self, changes: Sequence[Change], *, tool: str) -> Operation:
+    def apply(self, changes: Sequence[Change], *, tool: str, confirmed: Confirmed = nobody) -> Operation:
         """Make these changes, all or none: old bytes into the undo store, new bytes by rename."""
-        return self._changes.apply(changes, tool)
+        return changing.apply(self, changes, tool, confirmed)
 
-    def rehearse(self, changes: Sequence[Change]) -> None:
+    def rehearse(self, changes: Sequence[Change], *, confirmed: Confirmed = nobody) -> None:
         """Check and compute these changes as `apply` would, changing nothing."""
-        self._changes.rehearse(changes)
+        changing.rehearse(self, changes, confirmed)
+
+    def move(
+        self, src: str, dst: str, *, overwrite: bool = False, confirmed: Confirmed = nobody
+    ) -> Operation:
+        """Move a file or a whole folder. With `overwrite` a file may take a file's place."""
+        return moves.move(self, src, dst, overwrite=overwrite, confirmed=confirmed)
+
+    def copy(self, src: str, dst: str, *, confirmed: Confirmed = nobody) -> Operation:
+        """Copy a file or a whole folder to a name that is free."""
+        return moves.copy(self, src, dst, confirmed=confirmed)
+
+    def delete(self, path: str, *, confirmed: Confirmed = nobody) -> Operation:
+        """Move a file or a whole folder into the undo store."""
+        return moves.delete(self, path, confirmed=confirmed)
 
     def undo(self, op: str) -> Operation:
         """Put back what `op` replaced. ToolError when its files have changed since."""
-        return self._changes.undo(op)
+        return reverting.undo(self, op)
 
     def recent(self, limit: int) -> list[Record]:
         """The last changes in these roots, newest first."""
         mine = {str(root.path) for root in self._roots}
-        records = self._changes.store.recent(1000)
+        records = self.store.recent(1000)
         return [record for record in records if all(step.root in mine for step in record.steps)][:limit]
 
-    def may_change(self, root: Root, real: str, *, confirmed: Callable[[str], bool] | None = None) -> None:
+    def may_change(self, root: Root, real: str, *, confirmed: Confirmed = nobody) -> None:
         """Raise ToolError unless a place, there or not, may be changed. `confirmed` can ask the user."""
         shown = self.display(root, real)
         if self.read_only:
@@ -169,7 +186,7 @@ class Workspace:
             raise ToolError(f"{shown} is protected ({rule}): it can run code or hold credentials{way}")
         if rule := secret(real):
             raise ToolError(_secret_refusal(shown, rule, real))
-        if (rule := asks(real)) and not (confirmed and confirmed(shown)):
+        if (rule := asks(real)) and not confirmed(shown):
             raise ToolError(
                 f"{shown} runs code later ({rule}), so a change needs the user's yes, and this client cannot be "
                 f"asked; the server's option --allow '{real}' would permit it"
