@@ -1,0 +1,63 @@
+"""Real repositories for the git server's tests, made with the plain git command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "HOME": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_AUTHOR_NAME": "Ann",
+    "GIT_AUTHOR_EMAIL": "ann@example.org",
+    "GIT_COMMITTER_NAME": "Ann",
+    "GIT_COMMITTER_EMAIL": "ann@example.org",
+    "GIT_AUTHOR_DATE": "2026-01-02T03:04:05+00:00",
+    "GIT_COMMITTER_DATE": "2026-01-02T03:04:05+00:00",
+    "GIT_ALLOW_PROTOCOL": "file",
+}
+
+
+class Repo:
+    """A repository with an identity of its own. Paths are relative to its top."""
+
+    def __init__(self, top: Path, *, init: bool = True) -> None:
+        self.top = top
+        if init:
+            top.mkdir(parents=True, exist_ok=True)
+            self.git("init", "--quiet", "--initial-branch=main")
+            self.git("config", "user.name", "Ann")
+            self.git("config", "user.email", "ann@example.org")
+
+    def git(self, *args: str | bytes, stdin: bytes = b"", fails: bool = False) -> str:
+        """What plain git prints; it must succeed unless it `fails`."""
+        done = subprocess.run(
+            ["git", *args], cwd=self.top, env=ENVIRONMENT, input=stdin, capture_output=True, check=False
+        )
+        assert fails == (done.returncode != 0), (args, done.returncode, done.stderr)
+        return done.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+
+    def write(self, path: str | bytes, content: str | bytes = "x\n") -> Path:
+        file = self.top / os.fsdecode(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return file
+
+    def read(self, path: str) -> bytes:
+        return (self.top / path).read_bytes()
+
+    def commit(self, message: str = "a commit", **files: str) -> str:
+        """Write files (`a__txt` is a.txt), commit everything, give the id."""
+        for name, content in files.items():
+            self.write(name.replace("__", "."), content)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+    def sound(self) -> bool:
+        """Whether fsck finds nothing wrong."""
+        self.git("fsck", "--full", "--strict")
+        return True
