@@ -22,7 +22,7 @@ import anyio
 from . import demo_project
 from .agent import Agent, Reply
 from .config import Config, ServerSettings
-from .errors import ConfigError
+from .errors import ConfigError, RunError
 from .events import Emit, Notice
 from .providers.scripted import Scripted
 from .session import Session, open_session
@@ -82,6 +82,8 @@ async def perform(folder: Path, worker: Worker, emit: Emit) -> Ended:
     async with open_session(_config(folder, worker), emit, approve=None) as session:
         session.add_provider("scripted", script.provider)
         reply = await session.ask(Agent(name="lead", model="scripted:lead", max_rounds=ROUNDS), TASK)
+        if demo_project.git(till, "rev-list", "--count", "HEAD").strip() == "1":
+            raise RunError(f"the demonstration stopped short of its commit: {reply.text}")
         ledger = await _ledger(session, worker.model)
         tests = await session.call_tool("shell", "run_command", {"command": demo_project.TEST_COMMAND})
     return Ended(
@@ -172,13 +174,15 @@ class Lead:
                 f"{self._measured()} It was not accepted ({why}), so the project is untouched. I do this one myself.",
                 self._call("files__edit_file", path="prices.py", edits=[edit]),
             )
-        yield assistant(
-            f"{self._measured()} I check the change before I build on it."
-            if self.accepted
-            else "Now the same check.",
+        look = f"{self._measured()} I check the change before I build on it."
+        request = yield assistant(
+            look if self.accepted else "Now the same check as for any change.",
             self._call("git__git_diff"),
             self._call("shell__run_command", command=tests),
         )
+        if not any(part.text.startswith("exit=0") for part in _results(request)):
+            yield assistant("The tests still fail here, so I commit nothing.")
+            return
         yield assistant(
             "The diff is what I asked for and the tests pass. I stage it.",
             self._call("git__git_stage", paths=["prices.py"]),
@@ -211,7 +215,7 @@ class Lead:
 
 def _json(request: Request) -> Mapping[str, Any]:
     """The receipt among the results that came back."""
-    said = next(part.text for part in request.messages[-1].parts if isinstance(part, ToolResult))
+    said = _results(request)[0].text
     try:
         held = json.loads(said)
     except ValueError:
@@ -219,11 +223,15 @@ def _json(request: Request) -> Mapping[str, Any]:
     return held if isinstance(held, dict) else {"outcome": "failed", "reason": said}
 
 
+def _results(request: Request) -> list[ToolResult]:
+    return [part for part in request.messages[-1].parts if isinstance(part, ToolResult)]
+
+
 def _config(folder: Path, worker: Worker) -> Config:
     policy = folder / "policy.toml"
     policy.write_text(demo_project.POLICY, encoding="utf-8")
     root = str(folder / "till")
-    extra = {"shell": ["--policy", str(policy)], "ollama": ["--host", worker.host, "--policy", str(policy)]}
+    extra = {"shell": ["--policy", str(policy)], "ollama": ["--host", worker.host]}
     servers = {
         name: ServerSettings(command=f"understudy-{name}", args=(root, *extra.get(name, ())), cwd=root)
         for name in ("files", "shell", "git", "ollama")
@@ -232,8 +240,17 @@ def _config(folder: Path, worker: Worker) -> Config:
 
 
 async def _ledger(session: Session, model: str) -> str:
+    """The ledger's newest run of this model in one line; what the server said where there is none."""
     answer = await session.call_tool("ollama", "profile", {"model": model, "last": 1})
-    return answer.text
+    try:
+        run = json.loads(answer.text)["runs"][0]
+        profile = run["profile"]
+        gate = {True: "gate passed", False: "gate failed", None: "no gate"}[run["gate_passed"]]
+        how = "recorded" if profile["recorded"] else "simulated" if profile["simulated"] else "measured"
+        tokens = f"{profile['tokens_in']} tokens in, {profile['tokens_out']} out"
+        return f"run {run['run']} · {model} · {run['kind']} · {gate} · {tokens} · {profile['total_s']:.3g} s {how}"
+    except (ValueError, KeyError, IndexError, TypeError):
+        return answer.text
 
 
 def _ollama_models() -> tuple[str, list[str]] | None:
