@@ -11,7 +11,6 @@ and a forecast is the distribution of the total over all of it: median and centr
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,7 +86,7 @@ class Forecast:
 
 
 class Law:
-    """What is known of one key's speed. Learn runs oldest first. Not safe for use by several threads at once."""
+    """What is known of one key's speed. Learn runs oldest first, in one thread; others may ask meanwhile."""
 
     def __init__(
         self,
@@ -107,10 +106,10 @@ class Law:
         self.runs = 0
         self.last_id = 0
         self._borrowed_loads = list(loads)
-        self._loads: deque[float] = deque(maxlen=10)
-        self._warm: deque[float] = deque(maxlen=20)
-        self._waits: deque[float] = deque(maxlen=30)
-        self._cached: deque[int] = deque(maxlen=12)
+        self._loads: tuple[float, ...] = ()
+        self._warm: tuple[float, ...] = ()
+        self._waits: tuple[float, ...] = ()
+        self._cached: tuple[int, ...] = ()
         self._together = self._told = 0.0
         self._fast_unexplained: list[float] = []
 
@@ -120,12 +119,15 @@ class Law:
         p = run.profile
         if p.outcome not in ("done", "length") or run.overlapped:
             return
-        if p.load_s is not None:
-            (self._loads if p.load_s >= FRESH_LOAD_S else self._warm).append(p.load_s)
+        cold = p.load_s is not None and p.load_s >= FRESH_LOAD_S
+        if p.load_s is not None and cold:
+            self._loads = (*self._loads, p.load_s)[-10:]
+        elif p.load_s is not None:
+            self._warm = (*self._warm, p.load_s)[-20:]
         if p.queue_s is not None:
-            self._waits.append(p.queue_s)
-        if p.tokens_cached is not None:
-            self._cached.append(p.tokens_cached)
+            self._waits = (*self._waits, p.queue_s)[-30:]
+        if p.tokens_cached is not None and not cold:
+            self._cached = (*self._cached, p.tokens_cached)[-12:]
         read, write = self._read_of(run), _write_of(run)
         if read and write:
             self._compare(read, write)
@@ -155,6 +157,8 @@ class Law:
         out = exactly(lengths) if isinstance(lengths, int) else lengths
         tokens_in = max(tokens_in, 1)
         cached = _typical(self._cached) if tokens_cached is None else tokens_cached
+        if len(self._cached) >= 3 and not any(self._cached):
+            cached = 0  # this server keeps no prompts: even the template's first tokens were read anew
         cached = max(0, min(cached, tokens_in - 1))
         read = self.reading.guess(*reading_area(tokens_in - cached, cached))
         written = max(out.p50, 1)

@@ -15,6 +15,7 @@ from statistics import fmean
 from .law import KEPT_RUNS, Forecast, Law
 from .ledger import Ledger
 from .phase import OVERHEADS, Prior
+from .plans import Task, Worker
 from .runs import Key
 from .shape import TYPICAL, Shape
 from .sizes import Lengths, lengths_of
@@ -92,6 +93,35 @@ class Laws:
                 wait_s=wait_s,
                 tokens_spread=tokens_spread,
             )
+
+    def worker(
+        self,
+        key: Key,
+        model: str,
+        *,
+        odds: float | None = None,
+        cold: bool | None = None,
+        wait_s: float = 0.0,
+        room: int | None = None,
+        can_think: bool = True,
+    ) -> Worker:
+        """The model as advice and plans see it: its law, and the lengths of its answers."""
+
+        def lengths(task: Task) -> Lengths:
+            return self.lengths(
+                model, task.kind, tokens_in=task.tokens_in, cap=task.cap, think=task.think, format=task.format
+            )
+
+        return Worker(
+            model=model,
+            law=self.law(key),
+            lengths=lengths,
+            odds=odds,
+            cold=cold,
+            wait_s=wait_s,
+            room=room,
+            can_think=can_think,
+        )
 
     def _kept(self, key: Key, others: list[Key] | None) -> Law:
         """The law of exactly this key, brought up to date; with no `others` it stands on its own runs alone."""

@@ -72,7 +72,7 @@ class _Hypothesis:
 
 
 class Phase:
-    """One phase's law. Not safe for use by several threads at once."""
+    """One phase's law. One thread may learn while others ask."""
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior

@@ -1,0 +1,304 @@
+"""Ways to make the next query run well here, each with its predicted effect, the most seconds saved first.
+
+Every piece of advice is the forecast of a varied task against the forecast of the task as it is; what cannot be
+forecast is not advised. The ledger keeps what was followed, and `held` says whether it came true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Literal
+
+from .law import Forecast
+from .plans import Plan, Refusal, Task, Worker, plan_for
+from .runs import Run
+
+Action = Literal[
+    "meet_deadline",
+    "shorten_prompt",
+    "stable_first",
+    "cap_output",
+    "no_thinking",
+    "ask_schema",
+    "split",
+    "keep_loaded",
+    "other_model",
+    "wait",
+    "do_it_yourself",
+]
+
+WORTH_S, WORTH_SHARE = 0.2, 0.08
+"""Advice saving less than either is noise."""
+OWN_TOKENS_PER_S = 60.0
+"""A cloud model's writing speed, when the caller does not say its own."""
+HANDING_OVER_TOKENS = 350
+"""What a delegation costs the caller in tokens, call and receipt."""
+_SHORT_KINDS = ("extract", "classify", "review", "answer")
+_PARTS = (2, 3, 4, 6, 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One thing to do, what it is predicted to change, and a sentence for the caller."""
+
+    action: Action
+    say: str
+    saves_s: float
+    """By the median, or by the upper bound for a cap."""
+    then_s: float | None
+    """Forecast seconds of the query with this advice followed."""
+    change: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What to do, for programs: {"tokens_in": 900}, {"cap": 180}, {"think": False}, {"model": ...}, {"parts": 4}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counsel:
+    """Everything said before a run."""
+
+    forecast: Forecast | None
+    """None while nothing is known of this machine."""
+    advice: tuple[Advice, ...]
+    plan: Plan | None
+    """Meets the deadline; None without a deadline or when refused."""
+    refusal: Refusal | None
+
+
+def counsel(
+    task: Task,
+    worker: Worker,
+    *,
+    others: Sequence[Worker] = (),
+    own_tokens_per_s: float = OWN_TOKENS_PER_S,
+    most: int = 5,
+) -> Counsel:
+    """Forecast, advice and, with a deadline, the plan that meets it or the refusal with the nearest one."""
+    forecast = worker.forecast(task)
+    plan = refusal = None
+    if task.deadline_s is not None:
+        found = plan_for(task, [worker, *others])
+        plan, refusal = (found, None) if isinstance(found, Plan) else (None, found)
+    if forecast is None:
+        return Counsel(forecast=None, advice=(), plan=plan, refusal=refusal)
+    found = [
+        advice
+        for advice in _all(task, worker, others, forecast, own_tokens_per_s)
+        if _worth(advice, forecast)
+    ]
+    ranked = sorted(found, key=lambda advice: -advice.saves_s)[:most]
+    if plan is not None and plan.changes and forecast.odds(task.deadline_s or 0) < plan.odds:
+        ranked = [_planned(plan, forecast), *ranked][:most]
+    return Counsel(forecast=forecast, advice=tuple(ranked), plan=plan, refusal=refusal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How followed advice came out."""
+
+    runs: int
+    median_error: float
+    """|predicted - measured| / measured."""
+
+
+def held(runs: Iterable[Run]) -> dict[str, Held]:
+    """By action, over runs whose `advice` was followed: whether the predicted seconds came true."""
+    errors: dict[str, list[float]] = {}
+    for run in runs:
+        total_s = run.profile.total_s
+        if not total_s or run.profile.outcome not in ("done", "length"):
+            continue
+        for followed in run.advice:
+            then_s = followed.get("then_s")
+            if isinstance(then_s, int | float):
+                errors.setdefault(str(followed.get("action")), []).append(abs(then_s - total_s) / total_s)
+    return {action: Held(runs=len(seen), median_error=median(seen)) for action, seen in errors.items()}
+
+
+def _all(
+    task: Task, worker: Worker, others: Sequence[Worker], now: Forecast, own_tokens_per_s: float
+) -> Iterable[Advice]:
+    yield from _shorten(task, worker, now)
+    yield from _stable(task, worker, now)
+    yield from _cap(task, worker, now)
+    yield from _plain(task, worker, now)
+    yield from _split(task, worker, now)
+    yield from _loaded(task, worker, now)
+    yield from _elsewhere(task, worker, others, now)
+    if now.wait_s > 0.1 * now.total_s:
+        yield Advice(
+            action="wait",
+            say=f"{now.wait_s:.3g} s of it is waiting for other work; send one query at a time, or later",
+            saves_s=now.wait_s,
+            then_s=max(now.total_s - now.wait_s, 0.0),
+        )
+    yield from _yourself(task, now, own_tokens_per_s)
+
+
+def _shorten(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
+    target = max(task.floor, task.tokens_in // 2)
+    if now.prefill_s < 0.3 * now.total_s or task.tokens_in - target < 100:
+        return
+    if then := worker.forecast(replace(task, tokens_in=target)):
+        yield Advice(
+            action="shorten_prompt",
+            say=f"drop {task.tokens_in - target:,} prompt tokens: {_from_to(now, then)}; send the part that matters",
+            saves_s=now.total_s - then.total_s,
+            then_s=then.total_s,
+            change={"tokens_in": target},
+        )
+
+
+def _stable(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
+    if task.stable < 100 or now.tokens_cached > task.stable // 2:
+        return
+    if then := worker.forecast(replace(task, tokens_cached=task.stable)):
+        yield Advice(
+            action="stable_first",
+            say=f"put the {task.stable:,} tokens that stay the same first, unchanged to the byte: {_from_to(now, then)} from the next call on",
+            saves_s=now.total_s - then.total_s,
+            then_s=then.total_s,
+            change={"stable_first": task.stable},
+        )
+
+
+def _cap(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
+    usual = max(worker.lengths(replace(task, cap=None)).p90, task.least_out, 1)
+    if task.cap is not None and task.cap < 1.3 * usual:
+        return
+    then = worker.forecast(replace(task, cap=usual))
+    bound = now.cap_s or now.high_s
+    if then is not None and then.cap_s is not None:
+        yield Advice(
+            action="cap_output",
+            say=f"cap the answer at {usual:,} tokens, which nine in ten keep to: at most {bound:.3g} s -> {then.cap_s:.3g} s",
+            saves_s=bound - then.cap_s,
+            then_s=then.total_s,
+            change={"cap": usual},
+        )
+
+
+def _plain(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
+    if task.think and worker.can_think and (then := worker.forecast(replace(task, think=False))):
+        yield Advice(
+            action="no_thinking",
+            say=f"turn thinking off: {_from_to(now, then)}",
+            saves_s=now.total_s - then.total_s,
+            then_s=then.total_s,
+            change={"think": False},
+        )
+    if task.format is None and task.kind in _SHORT_KINDS and now.decode_s > 0.4 * now.total_s:
+        shaped = replace(task, format="schema")
+        shorter, usual = worker.lengths(shaped), worker.lengths(task)
+        if shorter.p50 < usual.p50 and (then := worker.forecast(shaped)):
+            yield Advice(
+                action="ask_schema",
+                say=f"ask for a JSON schema with short fields, about {shorter.p50:,} tokens: {_from_to(now, then)}",
+                saves_s=now.total_s - then.total_s,
+                then_s=then.total_s,
+                change={"format": "schema"},
+            )
+
+
+def _split(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
+    """Parts pay where depth is dear: the instructions are read k times, the text only at little depth."""
+    body = task.tokens_in - task.floor
+    if body < 500:
+        return
+    best: tuple[float, int] | None = None
+    for parts in _PARTS:
+        part = replace(
+            task, tokens_in=task.floor + body // parts, cap=_part(task.cap, parts), tokens_cached=0
+        )
+        lengths = worker.lengths(task)
+        each = worker.law.forecast(
+            part.tokens_in, max(lengths.p50 // parts, 1), tokens_cached=0, cold=False, wait_s=0.0
+        )
+        if each is None:
+            return
+        total = now.load_s + now.wait_s + parts * (each.total_s - each.wait_s)
+        if best is None or total < best[0]:
+            best = (total, parts)
+    if best is not None:
+        yield Advice(
+            action="split",
+            say=f"split it into {best[1]} parts of about {body // best[1]:,} tokens: {now.total_s:.3g} s -> {best[0]:.3g} s in all",
+            saves_s=now.total_s - best[0],
+            then_s=best[0],
+            change={"parts": best[1]},
+        )
+
+
+def _loaded(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
+    if worker.cold and (then := replace(worker, cold=False).forecast(task)):
+        yield Advice(
+            action="keep_loaded",
+            say=f"keep {worker.model} loaded (same options, longer keep_alive, work in a row): {_from_to(now, then)} from the next call on",
+            saves_s=now.total_s - then.total_s,
+            then_s=then.total_s,
+            change={"keep_alive": -1},
+        )
+
+
+def _elsewhere(task: Task, worker: Worker, others: Sequence[Worker], now: Forecast) -> Iterable[Advice]:
+    best: tuple[Worker, Forecast] | None = None
+    for other in others:
+        worse = (worker.odds or 0.5) - (0.5 if other.odds is None else other.odds)
+        then = (
+            other.forecast(task)
+            if other.model != worker.model and worse < 0.15 and other.holds(task)
+            else None
+        )
+        if then is not None and (best is None or then.total_s < best[1].total_s):
+            best = (other, then)
+    if best is not None:
+        other, then = best
+        passes = "never tried at this" if other.odds is None else f"passes {other.odds:.0%} of such gates"
+        yield Advice(
+            action="other_model",
+            say=f"use {other.model} ({passes}): {_from_to(now, then)}",
+            saves_s=now.total_s - then.total_s,
+            then_s=then.total_s,
+            change={"model": other.model},
+        )
+
+
+def _yourself(task: Task, now: Forecast, own_tokens_per_s: float) -> Iterable[Advice]:
+    own_s = 1.5 + now.tokens_out_p50 / own_tokens_per_s
+    if task.tokens_in + now.tokens_out_p50 < HANDING_OVER_TOKENS and own_s < now.total_s:
+        yield Advice(
+            action="do_it_yourself",
+            say=f"do it yourself: about {own_s:.2g} s, and handing it over costs about {HANDING_OVER_TOKENS} of your tokens",
+            saves_s=now.total_s - own_s,
+            then_s=None,
+        )
+
+
+def _planned(plan: Plan, now: Forecast) -> Advice:
+    task = plan.task
+    change: dict[str, object] = {
+        "model": plan.model,
+        "tokens_in": task.tokens_in,
+        "cap": task.cap,
+        "think": task.think,
+        "format": task.format,
+    }
+    return Advice(
+        action="meet_deadline",
+        say=f"to end within {task.deadline_s:.3g} s: {plan}",
+        saves_s=now.total_s - plan.forecast.total_s,
+        then_s=plan.forecast.total_s,
+        change=change,
+    )
+
+
+def _worth(advice: Advice, now: Forecast) -> bool:
+    return advice.saves_s > max(WORTH_S, WORTH_SHARE * now.total_s)
+
+
+def _part(cap: int | None, parts: int) -> int | None:
+    return None if cap is None else max(cap // parts, 1)
+
+
+def _from_to(now: Forecast, then: Forecast) -> str:
+    return f"{now.total_s:.3g} s -> {then.total_s:.3g} s"
