@@ -15,7 +15,7 @@ from ..types import Completion, Delta, Request, Usage
 from . import ModelInfo
 from .anthropic_wire import STOPS, begin, body_of, grow, usage_of
 from .assemble import Assembly
-from .connection import PerLoop, checked, spoken, timeouts, told
+from .connection import PerLoop, checked, spoken, timeouts, told, trust
 from .failures import failure, unreachable, vendor_words
 from .history import portable
 
@@ -61,6 +61,7 @@ class Anthropic:
             max_retries=0,
             timeout=timeouts(self.timeout_s),
             default_headers=headers,
+            http_client=anthropic.DefaultAsyncHttpxClient(verify=trust()),
         )
 
     async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:
@@ -75,7 +76,8 @@ class Anthropic:
                     case "message_start":
                         usage = usage_of(usage, event.message.usage)
                     case "content_block_start":
-                        begin(parts, event.index, event.content_block)
+                        if delta := begin(parts, event.index, event.content_block):
+                            yield delta
                     case "content_block_delta":
                         if delta := grow(parts, event.index, event.delta):
                             yield delta

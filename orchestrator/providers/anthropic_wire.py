@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from ..types import Delta, Image, Message, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
+from ..types import Delta, Image, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
 from .assemble import Assembly
+from .history import sides
 
 ANSWER_TOKENS = 16_000
 """This API demands a cap; this one stands where the request sets none."""
@@ -34,14 +36,19 @@ def body_of(request: Request, *, hosted: bool) -> dict[str, Any]:
     headers: dict[str, str] = {}
     if request.temperature is not None:
         extra["temperature"], headers["anthropic-version"] = request.temperature, SAMPLING_VERSION
+    tools = [_tool(t.name, t.description, dict(t.parameters)) for t in request.tools]
+    choice = _choice(request.tool_choice) if tools else None
+    if not tools and (used := {c.name for m in request.messages for c in m.tool_calls}):
+        # Tools named in the history must be declared, even where none is offered any more.
+        tools, choice = [_tool(name, "No longer offered.", {}) for name in sorted(used)], {"type": "none"}
     going_on = len(request.messages) > 1 or request.tools
     body: dict[str, Any] = {
         "model": request.model_name,
         "max_tokens": request.max_tokens or ANSWER_TOKENS,
         "system": request.system or None,
-        "messages": [{"role": _role(m), "content": _blocks(m)} for m in request.messages],
-        "tools": [_tool(t.name, t.description, dict(t.parameters)) for t in request.tools] or None,
-        "tool_choice": _choice(request.tool_choice) if request.tools else None,
+        "messages": [{"role": role, "content": _blocks(parts)} for role, parts in sides(request.messages)],
+        "tools": tools or None,
+        "tool_choice": choice,
         "thinking": _thinking(request.think),
         "output_config": output or None,
         "cache_control": {"type": "ephemeral"} if going_on and hosted else None,
@@ -51,16 +58,22 @@ def body_of(request: Request, *, hosted: bool) -> dict[str, Any]:
     return {key: value for key, value in body.items() if value is not None} | {"stream": True}
 
 
-def begin(parts: Assembly, index: int, block: Any) -> None:
+def begin(parts: Assembly, index: int, block: Any) -> Delta | None:
+    """Compatible servers may put the whole content here, where the vendor leaves it empty."""
     match block.type:
         case "tool_use":
             parts.call(index, block.name, id=block.id)
-            if block.input:  # whole at once from some compatible servers
+            if block.input:
                 parts.arguments(index, json.dumps(block.input))
         case "redacted_thinking":
             parts.seal(index, "thinking", redacted=block.data)
+        case "text" if block.text:
+            return parts.text(index, block.text)
+        case "thinking" if block.thinking:
+            return parts.thinking(index, block.thinking)
         case _:
             pass
+    return None
 
 
 def grow(parts: Assembly, index: int, delta: Any) -> Delta | None:
@@ -97,12 +110,8 @@ def _or(new: int | None, old: int | None) -> int | None:
     return old if new is None else new
 
 
-def _role(message: Message) -> str:
-    return "assistant" if message.role == "assistant" else "user"
-
-
-def _blocks(message: Message) -> list[dict[str, Any]]:
-    return [block for part in message.parts if (block := _block(part)) is not None]
+def _blocks(parts: Iterable[Part]) -> list[dict[str, Any]]:
+    return [block for part in parts if (block := _block(part)) is not None]
 
 
 def _block(part: Part) -> dict[str, Any] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import cache
 from typing import Generic, TypeVar
 
 import httpx2
@@ -48,6 +50,12 @@ class PerLoop(Generic[T]):
         self._client.set(None)
         if client is not None:
             await self._end(client)
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """The system's certificates, read once for all clients."""
+    return httpx2.create_ssl_context()
 
 
 def timeouts(silence_s: float | None) -> httpx2.Timeout:

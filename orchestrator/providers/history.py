@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any, Literal
 
 from ..types import Image, Message, Part, Request, Text, Thinking, ToolCall, ToolResult
 
@@ -28,7 +30,7 @@ def portable(request: Request, origin: str) -> Request:
     return replace(
         request,
         system=clean(request.system),
-        messages=tuple(_answered(_turns(request.messages, origin))),
+        messages=tuple(_joined(_answered(_sendable_messages(request.messages, origin)), origin)),
         tools=tuple(
             replace(t, name=wire_name(t.name), description=clean(t.description)) for t in request.tools
         ),
@@ -36,6 +38,18 @@ def portable(request: Request, origin: str) -> Request:
         if request.tool_choice in (None, "any")
         else wire_name(request.tool_choice),
     )
+
+
+def sides(messages: Iterable[Message]) -> list[tuple[Literal["user", "assistant"], tuple[Part, ...]]]:
+    """Prepared messages for vendors that know two roles: results and what people say after them are one turn."""
+    out: list[tuple[Literal["user", "assistant"], tuple[Part, ...]]] = []
+    for message in messages:
+        role = "assistant" if message.role == "assistant" else "user"
+        if out and out[-1][0] == role == "user":
+            out[-1] = (role, (*out[-1][1], *message.parts))
+        else:
+            out.append((role, message.parts))
+    return out
 
 
 def wire_name(name: str) -> str:
@@ -51,48 +65,55 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _turns(messages: Iterable[Message], origin: str) -> list[Message]:
-    """Sendable parts only; neighbours of one role joined; a person speaks first."""
-    out: list[Message] = []
-    for message in messages:
-        parts = _kept(message, own=message.origin == origin)
-        if not parts:
-            continue
-        last = out[-1] if out else None
-        if last and last.role == message.role and not (message.role == "assistant" and last.tool_calls):
-            out[-1] = replace(last, parts=(*last.parts, *parts))
-        else:
-            out.append(replace(message, parts=parts))
-    if out and out[0].role == "assistant":
-        out.insert(0, Message(role="user", parts=(Text(text="(The conversation goes on.)"),)))
-    return out
+def _sendable_messages(messages: Iterable[Message], origin: str) -> list[Message]:
+    kept = (replace(m, parts=_kept(m, own=m.origin == origin)) for m in messages)
+    return [message for message in kept if message.parts]
 
 
 def _kept(message: Message, *, own: bool) -> tuple[Part, ...]:
     parts = [p for part in message.parts if (p := _sendable(part, own)) is not None]
     if message.role == "assistant" and not own:  # some vendors refuse text after a call
         parts.sort(key=lambda p: isinstance(p, ToolCall))
+    while parts and isinstance(
+        parts[-1], Thinking
+    ):  # a thought that led to nothing is refused as a last word
+        parts.pop()
     return tuple(parts)
 
 
 def _sendable(part: Part, own: bool) -> Part | None:
     match part:
         case Text():
-            sealed = own and part.seal is not None
-            return (
-                replace(part, text=clean(part.text), seal=part.seal if own else None)
-                if part.text.strip() or sealed
-                else None
-            )
+            seal = part.seal if own else None
+            signed = seal is not None and "signature" in seal  # Gemini signs an empty part at the end
+            return replace(part, text=clean(part.text), seal=seal) if part.text.strip() or signed else None
         case Thinking():
             return part if own else None
         case ToolCall():
-            return replace(part, name=wire_name(part.name), seal=part.seal if own else None)
+            arguments = {clean(key): _sane(value) for key, value in part.arguments.items()}
+            return replace(
+                part, name=wire_name(part.name), arguments=arguments, seal=part.seal if own else None
+            )
         case Image():
             return _image(part)
         case ToolResult():
             content = tuple(c for p in part.content if (c := _content(p)) is not None)
             return replace(part, name=wire_name(part.name), content=content or (Text(text=NO_OUTPUT),))
+
+
+def _sane(value: Any) -> Any:
+    """A JSON value without what JSON or UTF-8 cannot carry."""
+    match value:
+        case str():
+            return clean(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {clean(str(key)): _sane(inner) for key, inner in value.items()}
+        case list():
+            return [_sane(inner) for inner in value]
+        case _:
+            return value
 
 
 def _content(part: Text | Image) -> Text | Image | None:
@@ -111,6 +132,20 @@ def _image(image: Image) -> Image | Text:
     except (binascii.Error, ValueError):
         return Text(text="(an image was left out: its data is not base64)")
     return image
+
+
+def _joined(messages: list[Message], origin: str) -> list[Message]:
+    """People and models take turns, and a person speaks first."""
+    out: list[Message] = []
+    for message in messages:
+        if out and out[-1].role == message.role:
+            whose = origin if origin in (out[-1].origin, message.origin) else message.origin
+            out[-1] = replace(out[-1], parts=(*out[-1].parts, *message.parts), origin=whose)
+        else:
+            out.append(message)
+    if out and out[0].role == "assistant":
+        out.insert(0, Message(role="user", parts=(Text(text="(The conversation goes on.)"),)))
+    return out
 
 
 def _answered(turns: list[Message]) -> list[Message]:

@@ -23,7 +23,7 @@ from ..errors import BadRequest, ContextTooLong, NoSuchModel, ProviderError
 from ..types import Completion, Delta, Message, Request, Stop, Thinking, Usage
 from . import ModelInfo
 from .assemble import Assembly
-from .connection import PerLoop, checked, spoken, timeouts, told
+from .connection import PerLoop, checked, spoken, timeouts, told, trust
 from .estimate import tokens_at_least, tokens_at_most
 from .failures import failure, readable, vendor_words
 from .history import portable
@@ -58,7 +58,9 @@ class Ollama:
         key = api_key or os.environ.get("OLLAMA_API_KEY")
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = PerLoop(
-            lambda: httpx2.AsyncClient(base_url=self.base_url, headers=headers, timeout=timeouts(timeout_s)),
+            lambda: httpx2.AsyncClient(
+                base_url=self.base_url, headers=headers, timeout=timeouts(timeout_s), verify=trust()
+            ),
             lambda client: client.aclose(),
         )
         self._trained: dict[str, int | None] = {}  # context length by model

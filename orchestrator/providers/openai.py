@@ -17,7 +17,7 @@ from ..errors import AuthFailed, ConfigError, ProviderError
 from ..types import Completion, Delta, Request
 from . import ModelInfo, openai_chat, openai_responses
 from .assemble import Assembly
-from .connection import PerLoop, checked, spoken, timeouts, told
+from .connection import PerLoop, checked, spoken, timeouts, told, trust
 from .failures import failure, unreachable, vendor_words
 from .history import portable
 
@@ -60,7 +60,11 @@ class OpenAI:
 
     def _client(self) -> AsyncOpenAI:
         return AsyncOpenAI(
-            api_key=self._key, base_url=self.base_url, max_retries=0, timeout=timeouts(self.timeout_s)
+            api_key=self._key,
+            base_url=self.base_url,
+            max_retries=0,
+            timeout=timeouts(self.timeout_s),
+            http_client=openai.DefaultAsyncHttpxClient(verify=trust()),
         )
 
     async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:

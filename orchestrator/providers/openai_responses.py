@@ -128,7 +128,7 @@ def _own_item(part: Part) -> dict[str, Any] | None:
             content = [{"type": "output_text", "text": part.text, "annotations": []}]
             return {"type": "message", "role": "assistant", "content": content, **(part.seal or {})}
         case ToolCall():
-            arguments = json.dumps(dict(part.arguments))
+            arguments = json.dumps(dict(part.arguments), ensure_ascii=False)
             call = {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": arguments}
             return call | dict(part.seal or {})
         case _:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -33,14 +32,8 @@ from tests.wire.wires import PING, WEATHER, WIRES, asking, opened
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("wire", WIRES)]
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-SEALED = ("anthropic", "responses")
+SEALED = ("anthropic", "responses", "google", "bedrock")
 """Wires whose thinking comes back sealed."""
-
-
-@pytest.fixture(scope="module")
-def stub() -> Iterator[Stub]:
-    with Stub() as running:
-        yield running
 
 
 async def test_text_arrives_in_pieces_and_as_a_record(stub: Stub, wire: str) -> None:
@@ -100,15 +93,17 @@ async def test_images_go_in_from_people_and_from_tools(stub: Stub, wire: str) ->
     shown = ToolResult(call_id="c1", name="get_weather", content=(Text(text="look"), picture))
     history = (user("What is this?", picture), assistant(call), Message(role="tool", parts=(shown,)))
     await complete(opened(stub, wire), Request(model=f"{wire}:stub-text", messages=history, tools=(WEATHER,)))
-    assert dumps(stub.sent).count(PIXEL) == 2
+    sent = dumps(stub.sent).replace("-", "+").replace("_", "/")  # one vendor uses the other base64 alphabet
+    assert sent.count(PIXEL) == 2
 
 
 async def test_a_tool_can_be_demanded(stub: Stub, wire: str) -> None:
     provider = opened(stub, wire)
     for choice in ("any", "get_weather"):
         await complete(provider, asking(wire, "plain", tools=(WEATHER, PING), tool_choice=choice))
-        sent = stub.sent.get("tool_choice", stub.sent.get("toolConfig", stub.sent))
-        assert choice in dumps(sent) or "required" in dumps(sent) or wire == "ollama"
+        if wire != "ollama":  # which has no such parameter
+            said = dumps(stub.sent.get("tool_choice") or stub.sent["toolConfig"]).lower()
+            assert f'"{choice}"' in said or '"required"' in said
 
 
 async def test_an_answer_can_be_bound_to_a_schema(stub: Stub, wire: str) -> None:
@@ -269,7 +264,14 @@ async def test_two_calls_with_one_id_become_two_calls(stub: Stub, wire: str) -> 
 
 async def test_models_are_listed_with_what_the_vendor_says(stub: Stub, wire: str) -> None:
     models = {model.name: model for model in await models_of(opened(stub, wire))}
-    limits = {"anthropic": 200_000, "responses": None, "chat": None, "ollama": 131_072}
+    limits = {
+        "anthropic": 200_000,
+        "responses": None,
+        "chat": None,
+        "google": 1_048_576,
+        "bedrock": None,
+        "ollama": 131_072,
+    }
     assert models[{"ollama": "stub-text:latest"}.get(wire, "stub-text")].context_tokens == limits[wire]
 
 

@@ -56,4 +56,39 @@ LISTINGS: dict[str, dict[str, Any]] = {
         "capabilities": ["completion", "tools", "thinking", "vision"],
     },
     "/ollama/api/ps": {"models": [{"name": "stub-loaded:latest", "size": 42, "context_length": 16_384}]},
+    "/google/v1/models": {
+        "models": [
+            {
+                "name": "models/stub-text",
+                "displayName": "Stub",
+                "inputTokenLimit": 1_048_576,
+                "outputTokenLimit": 65_536,
+                "supportedGenerationMethods": ["generateContent"],
+                "thinking": True,
+            },
+            {"name": "models/stub-embed", "supportedGenerationMethods": ["embedContent"]},
+        ]
+    },
+    "/bedrock/foundation-models": {
+        "modelSummaries": [
+            {
+                "modelId": "stub-text",
+                "modelArn": "arn:aws:bedrock:us-east-1::foundation-model/stub-text",
+                "inputModalities": ["TEXT", "IMAGE"],
+                "outputModalities": ["TEXT"],
+            }
+        ]
+    },
+    "/bedrock/inference-profiles": {
+        "inferenceProfileSummaries": [
+            {
+                "inferenceProfileId": "us.stub-text",
+                "inferenceProfileName": "US stub",
+                "inferenceProfileArn": "arn:aws:bedrock:us-east-1::inference-profile/us.stub-text",
+                "models": [],
+                "status": "ACTIVE",
+                "type": "SYSTEM_DEFINED",
+            }
+        ]
+    },
 }

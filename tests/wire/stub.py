@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.wire import as_anthropic, as_chat, as_ollama, as_responses, listings
+from tests.wire import as_anthropic, as_bedrock, as_chat, as_google, as_ollama, as_responses, listings
 from tests.wire.turns import REFUSALS, TURNS, Dialect, Said, Turn, dumps
 
 WORD = Turn((Said("It is sunny in both."),))
@@ -72,6 +72,8 @@ class Stub:
                 self._route("/anthropic/v1/messages", as_anthropic.DIALECT),
                 self._route("/openai/v1/chat/completions", as_chat.DIALECT),
                 self._route("/openai/v1/responses", as_responses.DIALECT),
+                self._route("/google/{version}/models/{call}", as_google.DIALECT),
+                self._route("/bedrock/model/{model}/converse-stream", as_bedrock.DIALECT),
                 self._route("/ollama/api/chat", as_ollama.DIALECT),
                 Route("/{rest:path}", self._listing, methods=["GET", "POST"]),
             ]

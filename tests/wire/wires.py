@@ -12,6 +12,8 @@ SETTINGS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "anthropic": ("anthropic", "anthropic", {"api_key": "k"}),
     "responses": ("openai", "openai/v1", {"api_key": "k", "api": "responses"}),
     "chat": ("openai", "openai/v1", {"api_key": "k", "api": "chat"}),
+    "google": ("google", "google", {"api_key": "k"}),
+    "bedrock": ("bedrock", "bedrock", {"region": "us-east-1"}),
     "ollama": ("ollama", "ollama", {}),
 }
 """wire: (kind of provider, path at the stub, settings)."""

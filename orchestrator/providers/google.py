@@ -1,0 +1,158 @@
+"""Google's Gemini models through generate_content, with our own HTTP client.
+
+The SDK would switch to aiohttp wherever that is installed: other exceptions, and a hidden retry after
+seconds of sleep. Its timeouts bound the whole answer; ours bound the silence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx2
+from google import genai
+from google.genai import errors as google_errors
+from google.genai import types as gt
+
+from ..errors import AuthFailed, ProviderError, Refused
+from ..types import Completion, Delta, Request, Usage
+from . import ModelInfo
+from .assemble import Assembly
+from .connection import PerLoop, checked, spoken, timeouts, told, trust
+from .failures import failure, vendor_words
+from .google_wire import MALFORMED, STOPS, Reader, config_of, contents_of, usage_of
+from .history import portable
+
+_SILENCE = "x-silence-s"
+"""Carries one request's timeout to our client, which takes it off again."""
+
+
+class Google:
+    def __init__(
+        self,
+        name: str = "google",
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        api_version: str | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        self.name = name
+        self.base_url = (
+            base_url
+            or os.environ.get("GOOGLE_GEMINI_BASE_URL")
+            or "https://generativelanguage.googleapis.com"
+        )
+        self.api_version = api_version
+        self.timeout_s = timeout_s
+        self._key = api_key or (None if name == "google" else "not-needed")
+        self._given_url = base_url
+        self._clients = PerLoop(self._client, lambda pair: _end(*pair))
+
+    def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        return spoken(self.name, self.base_url, self._speak(request), self._translate)
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        try:
+            client, _ = await self._clients.get()
+            pages = await client.aio.models.list(config={"page_size": 1000})
+            return tuple([info async for model in pages if (info := self._info(model))])
+        except Exception as exc:
+            raise told(self.name, self.base_url, exc, self._translate) from exc
+
+    async def aclose(self) -> None:
+        await self._clients.aclose()
+
+    def _client(self) -> tuple[genai.Client, httpx2.AsyncClient]:
+        default = timeouts(self.timeout_s)
+
+        async def bound_silence(request: httpx2.Request) -> None:
+            wanted = request.headers.pop(_SILENCE, None)
+            request.extensions["timeout"] = (timeouts(float(wanted)) if wanted else default).as_dict()
+
+        http = httpx2.AsyncClient(event_hooks={"request": [bound_silence]}, verify=trust())
+        options = gt.HttpOptions(
+            base_url=self._given_url, api_version=self.api_version, httpx_async_client=http
+        )
+        return genai.Client(api_key=self._key, http_options=options), http
+
+    async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        parts = Assembly(self.name, checked(request, self.name))
+        client, _ = await self._clients.get()
+        sent = portable(request, parts.origin)
+        config = config_of(sent)
+        if request.timeout_s:
+            config.http_options = gt.HttpOptions(
+                headers={_SILENCE: str(request.timeout_s)},
+                extra_body=config.http_options and config.http_options.extra_body,
+            )
+        usage, reason, reader = Usage(), None, Reader(parts)
+        stream: Any = await client.aio.models.generate_content_stream(
+            model=request.model_name, contents=contents_of(sent), config=config
+        )
+        try:
+            async for chunk in stream:
+                usage = usage_of(chunk.usage_metadata) or usage
+                for candidate in chunk.candidates or ():
+                    for part in (candidate.content.parts or ()) if candidate.content else ():
+                        if delta := reader.read(part):
+                            yield delta
+                    reason = candidate.finish_reason or reason
+                if not chunk.candidates and (feedback := chunk.prompt_feedback) and feedback.block_reason:
+                    raise Refused(self.name, f"the prompt was blocked: {feedback.block_reason.value}")
+        finally:
+            await stream.aclose()
+        if reason is None:
+            parts.cut()
+        if reason.value in MALFORMED:
+            raise ProviderError(self.name, f"the model gave no usable answer: {reason.value}", retryable=True)
+        yield Completion(message=parts.message(), usage=usage, stop=parts.stop(reason.value, STOPS))
+
+    def _info(self, model: gt.Model) -> ModelInfo | None:
+        if model.supported_actions and "generateContent" not in model.supported_actions:
+            return None
+        return ModelInfo(
+            provider=self.name,
+            name=(model.name or "").removeprefix("models/"),
+            context_tokens=model.input_token_limit,
+            max_output_tokens=model.output_token_limit,
+            capabilities=None
+            if model.thinking is None
+            else frozenset({"tools"} | ({"thinking"} if model.thinking else set())),
+        )
+
+    def _translate(self, exc: Exception) -> ProviderError | None:
+        match exc:
+            case google_errors.APIError():
+                message, code = vendor_words(exc.details, str(exc.message or exc))
+                headers = getattr(exc.response, "headers", None) or {}
+                return failure(
+                    self.name,
+                    exc.code,
+                    message,
+                    code=code,
+                    headers=headers,
+                    retry_after_s=_delay(exc.details),
+                )
+            case ValueError() if "api_key" in str(exc) or "key inputs" in str(exc):
+                return AuthFailed(
+                    self.name, "no key: set the environment variable GEMINI_API_KEY or GOOGLE_API_KEY"
+                )
+            case _:
+                return None
+
+
+async def _end(client: genai.Client, http: httpx2.AsyncClient) -> None:
+    await client.aio.aclose()
+    await http.aclose()
+
+
+def _delay(body: Any) -> float | None:
+    """The RetryInfo among the details of an error, in seconds."""
+    error: Any = body.get("error", body) if isinstance(body, dict) else {}
+    for detail in error.get("details") or () if isinstance(error, dict) else ():
+        written = str(detail.get("retryDelay") or "") if isinstance(detail, dict) else ""
+        if written.removesuffix("s").replace(".", "", 1).isdigit():
+            return float(written.removesuffix("s"))
+    return None

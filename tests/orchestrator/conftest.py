@@ -1,0 +1,26 @@
+"""The loopback server of all vendors' wires: one a process, with an empty log for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.wire.stub import Stub
+
+
+@pytest.fixture(scope="session")
+def running_stub() -> Iterator[Stub]:
+    with Stub() as running:
+        yield running
+
+
+@pytest.fixture
+def stub(running_stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Stub:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+    running_stub.log.clear()
+    running_stub.failures.clear()
+    while running_stub.gone.acquire(blocking=False):
+        pass
+    return running_stub
