@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ import anyio
 from ..outcome import ToolError, bounded, fenced, masked, visible
 from ..workspace import Workspace
 from .candidates import BadAnswer, Candidate
+from .estimating import Estimator
 from .gates import Judging
 from .jobs import Progress
 from .orders import Order, Prepared, prepare
@@ -39,31 +41,38 @@ class Delegator:
     workspace: Workspace
     runner: Runner
     staging: Staging
+    estimator: Estimator
 
     async def delegate(self, order: Order, progress: Progress) -> Receipt:
         """The receipt of an order. ToolError when it cannot work at all: a missing file, an unknown model."""
         prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
-        rungs = [await self._rung(name) for name in (order.model, *order.ladder)]
         climb = _Climb(prepared=prepared)
-        for model in rungs:
+        for model in await self._rungs(climb):
             receipt = await self._try(climb, model, progress)
             if receipt is not None:
-                return receipt
+                return receipt.model_copy(update={"chosen": climb.chosen})
         return climb.escalate(self.runtime.note)
 
-    async def _rung(self, name: str) -> Model:
-        try:
+    async def _rungs(self, climb: _Climb) -> list[Model]:
+        """The models to try in turn, each known to be here."""
+        order = climb.prepared.order
+        rungs: list[Model] = []
+        for name in (order.model, *order.ladder):
             if name == "auto":
-                return await self.runtime.model((await self.runtime.models())[0].name)
-            return await self.runtime.model(name)
-        except EngineError as exc:
-            raise ToolError(str(exc)) from exc
+                model, climb.chosen = await self.estimator.pick(climb.prepared)
+            else:
+                try:
+                    model = await self.runtime.model(name)
+                except EngineError as exc:
+                    raise ToolError(str(exc)) from exc
+            rungs.append(model)
+        return rungs
 
     async def _try(self, climb: _Climb, model: Model, progress: Progress) -> Receipt | None:
         """One rung: a receipt when it ends the delegation, None when the next rung is due."""
         prepared = climb.prepared
         try:
-            ran = await self.runner.run(prepared, model, climb.failure, progress)
+            ran = await self.runner.run(prepared, model, progress, failure=climb.failure, left_s=climb.left_s)
         except Unfit as exc:
             climb.failed(
                 Tried(model=model.name, outcome="refused", why=str(exc), run=None, total_s=None), None
@@ -149,6 +158,14 @@ class _Climb:
     last: Ran | None = None
     gated: Gated | None = None
     why: str | None = None
+    chosen: str | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left_s(self) -> float | None:
+        """What is left of the deadline; None without one."""
+        given = self.prepared.order.deadline_s
+        return None if given is None else given - (time.monotonic() - self.began)
 
     @property
     def failure(self) -> str | None:
@@ -173,6 +190,7 @@ class _Climb:
             reason=last.why,
             run=last.run,
             model=last.model,
+            chosen=self.chosen,
             gate=self.gated,
             profile=Profiled.of(ran.answer.profile) if ran else None,
             waited_s=ran.waited_s if ran else None,

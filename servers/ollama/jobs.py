@@ -90,12 +90,18 @@ class Job(Generic[T]):
     id: str
     what: str
     progress: Progress = field(default_factory=Progress)
-    started: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.monotonic)
+    ended_at: float | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     result: T | None = None
     failure: str | None = None
     cancelled: bool = False
+
+    @property
+    def took_s(self) -> float:
+        """Since it was asked for, to its end or to now."""
+        return (self.ended_at or time.monotonic()) - self.started
 
     @property
     def state(self) -> str:
@@ -176,7 +182,7 @@ class Jobs(Generic[T]):
                     job.failure = "it failed through a fault of its own; the server's log has the details"
             job.cancelled = job.result is None and job.failure is None
         finally:
-            job.progress.phase = "done"
+            job.progress.phase, job.ended_at = "done", time.monotonic()
             job.done.set()
 
     def _forget_old(self) -> None:

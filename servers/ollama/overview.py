@@ -146,6 +146,14 @@ class Overview:
         except LedgerError as exc:
             raise ToolError(str(exc)) from exc
 
+    async def rate(self, run: int, verdict: str, note: str | None) -> None:
+        """Record a judgement. ToolError when there is no such run."""
+        ledger = await self._ledger()
+        try:
+            await anyio.to_thread.run_sync(ledger.rate, run, verdict, note)
+        except LedgerError as exc:
+            raise ToolError(str(exc)) from exc
+
     async def _ledger(self) -> Ledger:
         try:
             return await self.foresight.ledger()

@@ -125,6 +125,28 @@ class Receipt(BaseModel):
     note: str | None = None
 
 
+class Seen(BaseModel):
+    """A delegation as its status shows it."""
+
+    delegation: str
+    state: str
+    task: str
+    took_s: Number
+    doing: str | None = None
+    tokens: int | None = None
+    tokens_per_s: Number = None
+    remaining_s: Number = None
+
+
+class Delegations(BaseModel):
+    delegations: list[Seen]
+
+
+class Rated(BaseModel):
+    run: int
+    verdict: str
+
+
 def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
     """A record as a tool result: whole as structured content, and as text without what is unknown or empty.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,8 @@ from .sizing import Size, Sizing, TooLong, fewest_tokens
 from .slots import Slots
 
 DEFAULT_TIMEOUT_S = 900.0
+HOPELESS = 0.1
+"""With lower odds of ending in time a run is not started."""
 LATE_S = 0.05
 """A wait for the slot this long makes the forecast anew."""
 
@@ -82,22 +85,44 @@ class Runner:
     slots: Slots = field(default_factory=Slots)
     sizing: Sizing = field(default_factory=Sizing)
 
-    async def run(self, prepared: Prepared, model: Model, failure: str | None, progress: Progress) -> Ran:
-        """Run the order on a model. Raises Unfit before the engine is asked for anything that cannot work."""
+    async def run(
+        self,
+        prepared: Prepared,
+        model: Model,
+        progress: Progress,
+        *,
+        failure: str | None = None,
+        left_s: float | None = None,
+    ) -> Ran:
+        """Run the order on a model. Raises Unfit before the engine is asked for anything that cannot work.
+
+        `failure`: why the last rung was rejected. `left_s`: what is left of the deadline.
+        """
         query = self._query(prepared, model, failure)
-        ran = await self._once(prepared, model, query, progress)
+        ran = await self._once(prepared, model, query, progress, left_s)
         if ran.answer.profile.outcome == "overflow" and not ran.answer.text:
             await self.record(ran, None)
-            ran = await self._once(prepared, model, query, progress)  # the exact count is known now
+            ran = await self._once(prepared, model, query, progress, left_s)  # the exact count is known now
         return ran
 
-    async def _once(self, prepared: Prepared, model: Model, query: Query, progress: Progress) -> Ran:
+    async def forecast(self, prepared: Prepared, model: Model) -> Forecast | None:
+        """What this order would take on this model now; None while nothing is known. Raises Unfit."""
+        query = self._query(prepared, model, None)
+        size = await self.size(prepared, model, query)
+        wait_s = self.foresight.wait_s(model.name)
+        return await self.foresight.forecast(prepared.order, model, size, query, wait_s=wait_s)
+
+    async def _once(
+        self, prepared: Prepared, model: Model, query: Query, progress: Progress, left_s: float | None
+    ) -> Ran:
         foresight, order = self.foresight, prepared.order
         size = await self.size(prepared, model, query)
         query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict)
         forecast = await foresight.forecast(order, model, size, query, wait_s=foresight.wait_s(model.name))
+        if forecast and left_s is not None and forecast.odds(left_s) < HOPELESS:
+            raise Unfit(_too_late(forecast, left_s))
         whole_s = await foresight.whole_prompt_s(model, size)
-        query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(order.deadline_s, forecast))
+        query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(left_s, forecast))
         progress.model = model.name
         with foresight.planned(model.name, forecast.total_s - forecast.wait_s if forecast else None) as plan:
             async with self.slots.taken(model.name, lambda ahead: _wait(progress, ahead)) as turn:
@@ -173,10 +198,17 @@ class Runner:
             raise Unfit(str(exc)) from exc
 
 
+def _too_late(forecast: Forecast, left_s: float) -> str:
+    return (
+        f"{max(left_s, 0):.3g} s are left, but {forecast}; deadline_s={math.ceil(forecast.high_s)} would do, "
+        "or fewer files, or a smaller max_output"
+    )
+
+
 def _time_given(deadline_s: float | None, forecast: Forecast | None) -> float:
     """How long a run may take: its deadline, else far longer than anything its cap allows."""
     if deadline_s is not None:
-        return deadline_s
+        return max(deadline_s, 0.1)
     return max(DEFAULT_TIMEOUT_S, 4 * (forecast.cap_s or forecast.high_s)) if forecast else DEFAULT_TIMEOUT_S
 
 
