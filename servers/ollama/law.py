@@ -157,8 +157,10 @@ class Law:
         out = exactly(lengths) if isinstance(lengths, int) else lengths
         tokens_in = max(tokens_in, 1)
         cached = _typical(self._cached) if tokens_cached is None else tokens_cached
-        if len(self._cached) >= 3 and not any(self._cached):
-            cached = 0  # this server keeps no prompts: even the template's first tokens were read anew
+        if 2 * cached <= tokens_in and self.runs and not any(self._cached):
+            cached = (
+                0  # small hits were never told of here: if there were any, they are part of the learned pace
+            )
         cached = max(0, min(cached, tokens_in - 1))
         read = self.reading.guess(*reading_area(tokens_in - cached, cached))
         written = max(out.p50, 1)

@@ -91,6 +91,10 @@ class Plan:
     def model(self) -> str:
         return self.worker.model
 
+    def nearer_than(self, other: Plan) -> bool:
+        """Whether it comes nearer to the deadline; odds alone do not tell two hopeless plans apart."""
+        return (self.odds, -self.forecast.high_s) > (other.odds, -other.forecast.high_s)
+
     def __str__(self) -> str:
         how = ", ".join(self.changes) or "as asked"
         return f"{self.model}, {how}: {self.forecast.total_s:.3g} s, at most {self.forecast.high_s:.3g} s ({self.odds:.0%} in time)"
@@ -119,7 +123,7 @@ def plan_for(task: Task, workers: Sequence[Worker]) -> Plan | Refusal:
         for plan in _variants(task, worker):
             if plan.odds >= SURE:
                 return plan
-            if best is None or plan.odds > best.odds:
+            if best is None or plan.nearer_than(best):
                 best = plan
     if best is None:
         return Refusal(say=_unmeasured(workers), nearest=None, needs_s=None)
