@@ -111,7 +111,7 @@ class Model:
     def __enter__(self) -> Self:
         outer = self
         final = {"message": {"role": "assistant", "content": "ok"}, "done": True, "done_reason": "stop"}
-        body = json.dumps(final | {"model": "m", "prompt_eval_count": 1, "eval_count": 1}).encode() + b"\n"
+        body = json.dumps(final | {"model": "m", "prompt_eval_count": 9000, "eval_count": 1}).encode() + b"\n"
         other = json.dumps(
             {"models": [], "capabilities": ["completion", "tools"], "model_info": {}, "version": "0.33.3"}
         )

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from servers.quick import import_quickly
+
 from . import tool_cache
 from .events import Emit, Notice, ignore
 from .tools import Progress, no_progress
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from .mcp_tools import McpTools
 
+HEAD_START_S = 1.0
 CONNECT_S = 30.0  # longest time from start to tool list
 OURS = {"understudy-files", "understudy-shell", "understudy-git", "understudy-ollama"}
 PASSED = [
@@ -98,14 +101,17 @@ class Hosted:
         self._failed: str | None = None  # why it is not running; a call then asks for a new start
         self._settled = anyio.Event()  # connected or failed
         self._wanted = anyio.Event()  # a new start is asked for
+        self._asked = anyio.Event()  # somebody waits for it
         if self.specs:
             self.known.set()
+        else:
+            self._asked.set()
 
     async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
         if self._failed is not None:
             self._failed, self._settled = None, anyio.Event()
             self._wanted.set()
-        await self._settled.wait()
+        await self.settled()
         if self._tools is None:
             return result(call, f"the {self.name} server is not running: {self._failed}", is_error=True)
         from .mcp_tools import ServerGone
@@ -125,10 +131,17 @@ class Hosted:
 
     async def settled(self) -> None:
         """Wait until it runs or has failed."""
+        self._asked.set()
         await self._settled.wait()
 
     async def live(self) -> None:
-        """Start, stay connected, start again when asked; ends by cancellation."""
+        """Start, stay connected, start again when asked; ends by cancellation.
+
+        With its tools known, the start leaves the first second to the first model request: importing the
+        SDK beside it would slow it down.
+        """
+        with anyio.move_on_after(HEAD_START_S):
+            await self._asked.wait()
         while True:
             self._wanted = anyio.Event()
             try:
@@ -144,7 +157,8 @@ class Hosted:
 
     async def _connected(self) -> None:
         """One life of the server; returns when it has ended and another is wanted."""
-        mcp_tools: Any = await anyio.to_thread.run_sync(importlib.import_module, "orchestrator.mcp_tools")
+        await anyio.to_thread.run_sync(import_quickly, "orchestrator.mcp_tools")
+        mcp_tools: Any = importlib.import_module("orchestrator.mcp_tools")
         from mcp import Client
 
         errlog = _drained(self.words)

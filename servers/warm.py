@@ -20,6 +20,8 @@ import sys
 import time
 from typing import Any, NoReturn
 
+from .quick import import_quickly
+
 SERVERS = ("files", "shell", "git", "ollama")
 LAST_WORDS_S = 2.0  # after the socket closes: how long servers may take to end by themselves
 _MAX_ORDER_BYTES = 1 << 20
@@ -29,8 +31,9 @@ def main(fd: int) -> None:
     """Take orders until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner decides what Ctrl-C means
     gc.disable()  # no collection during the import, and none that would touch pages shared with children
-    for name in ("servers.serving", "servers.outcome"):
-        importlib.import_module(name)
+    import_quickly("servers.serving")
+    importlib.import_module("servers.workspace")
+    _exercise()
     gc.freeze()
     alive: set[int] = set()
     with socket.socket(fileno=fd) as orders:
@@ -43,6 +46,28 @@ def main(fd: int) -> None:
         _reap(alive)
     for pid in alive:
         os.kill(pid, signal.SIGKILL)
+
+
+def _exercise() -> None:
+    """One handshake and one call of each era within this process: what they build, every server inherits."""
+    import anyio
+    from mcp import Client
+
+    from .serving import ToolServer
+
+    server = ToolServer("exercise")
+
+    @server.tool(structured_output=False)
+    async def echo(text: str = "") -> str:
+        return text
+
+    async def talk() -> None:
+        for mode in ("auto", "legacy"):
+            async with Client(server, mode=mode) as client:
+                await client.list_tools()
+                await client.call_tool("echo", {"text": "x"})
+
+    anyio.run(talk)
 
 
 def _receive(orders: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

@@ -23,12 +23,18 @@ FLOORS = [
     {"config_files", "settings", "trust", "lines", "receipts", "screen", "store_schema"},
     {"store", "transcript", "display", "config"},
     {"memory", "session"},
-    {"coding_agent", "demo"},
+    {"background", "forced", "coding_agent", "demo"},
     {"repl", "commands"},
     {"cli"},
 ]
 SINKS_KNOW = {"types", "errors", "events", "settings", "visible", "lines", "receipts", "screen"}
-LIBRARY = {"servers.home", "servers.ollama.profile", "servers.ollama.ledger", "servers.ollama.law"}
+LIBRARY = {
+    "servers.home",
+    "servers.quick",
+    "servers.ollama.profile",
+    "servers.ollama.ledger",
+    "servers.ollama.law",
+}
 
 
 def imports(file: Path) -> Iterator[tuple[str, int]]:
