@@ -1,1 +1,60 @@
 """Any model leads, local models work, every exchange is shown."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .agent import Agent, Reply, run
+    from .coding_agent import CodingAgent, NoAnswer
+    from .config import Config, load_config
+    from .display import Display
+    from .errors import ConfigError, OrchestratorError, ProviderError, RunError
+    from .patterns import Failed, consult, delegate
+    from .session import Session, open_session
+    from .store import Store
+
+__all__ = [
+    "Agent",
+    "CodingAgent",
+    "Config",
+    "ConfigError",
+    "Display",
+    "Failed",
+    "NoAnswer",
+    "OrchestratorError",
+    "ProviderError",
+    "Reply",
+    "RunError",
+    "Session",
+    "Store",
+    "consult",
+    "delegate",
+    "load_config",
+    "open_session",
+    "run",
+]
+
+_HOMES = {
+    "agent": ("Agent", "Reply", "run"),
+    "coding_agent": ("CodingAgent", "NoAnswer"),
+    "config": ("Config", "load_config"),
+    "display": ("Display",),
+    "errors": ("ConfigError", "OrchestratorError", "ProviderError", "RunError"),
+    "patterns": ("Failed", "consult", "delegate"),
+    "session": ("Session", "open_session"),
+    "store": ("Store",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Names are imported when they are first used: `understudy --help` needs none of them."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

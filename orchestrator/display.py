@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -39,6 +39,8 @@ class Display:
     def __init__(self, console: Console | None = None, settings: DisplaySettings | None = None) -> None:
         self.settings = settings or DisplaySettings()
         self.console = console or Console(highlight=False)
+        self.history: Callable[[], Sequence[Message]] = tuple
+        """What a summary shows when it is given nothing."""
         self._form = _form(self.console, self.settings)
 
     def __call__(self, event: Event) -> None:
@@ -58,9 +60,9 @@ class Display:
     def show_response(self, model: str, response: str, response_type: str = "answer") -> None:
         self._form.response(model, response, response_type)
 
-    def show_conversation_summary(self, history: Sequence[Message]) -> None:
-        """Who said what, in order, with every tool call and its result in short."""
-        self._form.summary(history)
+    def show_conversation_summary(self, history: Sequence[Message] | None = None) -> None:
+        """Who said what, in order, with every tool call and its result in short; None: this display's own agent."""
+        self._form.summary(self.history() if history is None else history)
 
 
 class Form(Protocol):

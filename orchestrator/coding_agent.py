@@ -1,0 +1,284 @@
+"""The friendly face: one agent with its tools, its memory and its screen, for programs that are not asynchronous.
+
+    with CodingAgent(model="anthropic:claude-opus-5-5") as agent:
+        print(agent.chat("What does this project do?"))
+
+It may be used inside a running event loop and from several threads: everything runs in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+
+from .agent import Agent, Reply
+from .background import Background
+from .config import Config, load_config
+from .display import Display
+from .errors import ConfigError, OrchestratorError
+from .events import Emit, Event, Switched, ignore, tee
+from .forced import forced_call
+from .hosted import Approve
+from .memory import latest
+from .patterns import consult, delegate
+from .providers import Provider, resolve, split
+from .session import Session, open_session
+from .store import Recorder, Store
+from .types import Message, Request, Usage
+
+_REQUEST_FIELDS = {field.name for field in fields(Request)} - {
+    "model",
+    "messages",
+    "system",
+    "tools",
+    "options",
+}
+
+
+T = TypeVar("T")
+
+
+class NoAnswer(str):
+    """Stands in a consultation for the answer of a model that failed; its text says why."""
+
+
+class CodingAgent:
+    """An agent that remembers.
+
+    `name`: under it the conversation is kept on disk and there again after a restart; None: in memory alone.
+    `model`: "provider:model" or an alias; None: the configuration's. `n_latest_messages`: how many of the last
+    messages a request carries; None: all. `tools`: names of servers; None: all that are configured, (): none.
+    `reset`: begin by forgetting what this name kept. `chat_kwargs` and `tool_kwargs`: fields of each request
+    of `chat` and `tool_call` (max_tokens, temperature, think, ...); others go to the provider as they are.
+    `display`: what draws; None: as configured, on standard output. `approve`: given a question of a tool and the choices
+    there are, returns one of them, or None to decline; without it everything is declined.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        system_prompt: str = "",
+        model: str | None = None,
+        n_latest_messages: int | None = 10,
+        tools: Sequence[str] | None = None,
+        reset: bool = False,
+        chat_kwargs: Mapping[str, Any] | None = None,
+        tool_kwargs: Mapping[str, Any] | None = None,
+        *,
+        config: Config | None = None,
+        display: Display | None = None,
+        approve: Callable[[str, Sequence[str]], str | None] | None = None,
+        emit: Emit = ignore,
+    ) -> None:
+        """Raises ConfigError for what the configuration or the arguments have wrong."""
+        if n_latest_messages is not None and n_latest_messages < 0:
+            raise ConfigError(
+                f"n_latest_messages: wanted 0 or more, or None for all, found {n_latest_messages}"
+            )
+        self.config = config or load_config()
+        self.name, self.system_prompt, self.n_latest_messages = name, system_prompt, n_latest_messages
+        self.tools = None if tools is None else tuple(tools)
+        self.chat_kwargs, self.tool_kwargs = dict(chat_kwargs or {}), dict(tool_kwargs or {})
+        self.display = display or Display(settings=self.config.display)
+        self.display.history = lambda: self.history
+        self._model, self._approve = model, approve
+        self._store = Store() if name is not None else None
+        self._recorder = self._remembered(reset)
+        quiet = display is None and self.config.display.quiet
+        self._emit = tee(self._recorder, ignore if quiet else self.display, emit)
+        self._turn = threading.Lock()  # a conversation has one turn at a time
+        self._opening = threading.Lock()
+        self._background: Background | None = None
+        self._session: Session | None = None
+        self._closed = False
+        self._given: dict[str, Provider] = {}
+
+    @classmethod
+    def load_config(cls, *args: Any, **flags: Any) -> Config:
+        """The configuration, as `load_config` reads it."""
+        return load_config(*args, **flags)
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers next, as it was given; None when none is chosen."""
+        return self._model or self.config.default_model
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """The whole conversation, also what no longer fits the window."""
+        return tuple(self._recorder.history)
+
+    def chat(self, prompt: str) -> str:
+        """The answer, after all the tool calls it takes. Raises OrchestratorError; the conversation stays usable."""
+        return self.reply(prompt).text
+
+    def reply(self, prompt: str) -> Reply:
+        """As `chat`, with messages, usage and seconds."""
+
+        async def work() -> Reply:
+            session = self._open
+            recent = latest(self._recorder.history, self.n_latest_messages)
+            return await session.ask(self._agent(session, self.chat_kwargs), prompt, history=recent)
+
+        with self._taking_turn():
+            return self._call(work)
+
+    def tool_call(self, prompt: str) -> str:
+        """What the tools say that the model calls for `prompt`, which it must; no history is sent, the record is kept."""
+
+        async def work() -> str:
+            session = self._open
+            agent = self._agent(session, self.tool_kwargs)
+            provider = await session.provider(split(agent.model)[0])
+            return await forced_call(
+                agent, prompt, provider=provider, tools=await session.toolbox(agent.tools), emit=self._emit
+            )
+
+        with self._taking_turn():
+            return self._call(work)
+
+    def use_model(self, model: str) -> None:
+        """Go on with another model; the conversation stays. Raises ConfigError for a name that means nothing."""
+        known = {*self.config.providers, *self._given}
+        new = resolve(model, aliases=self.config.aliases, providers=known)
+        with self._taking_turn():
+            old, self._model = self.model, new
+        if old is not None and old != new:
+            self._emit(Switched(old=old, new=new))
+
+    def list_all_models(self) -> dict[str, list[str]]:
+        """{provider: its models}; a provider that cannot be reached is left out."""
+        return self._call(self._models)
+
+    async def _models(self) -> dict[str, list[str]]:
+        return await self._open.models()
+
+    def delegate(self, target_model: str, task: str, *, context: str = "") -> str:
+        """The target's answer. It sees `task` and `context`, nothing of the conversation."""
+
+        async def work() -> str:
+            session = self._open
+            worker = session.agent(target_model, name="worker")
+            return (await delegate(session.ask, worker, task, context=context)).text
+
+        return self._call(work)
+
+    def consult(self, models: Sequence[str], question: str) -> dict[str, str]:
+        """{model: its answer}, all asked at once; a model that failed has a NoAnswer."""
+
+        async def work() -> dict[str, str]:
+            session = self._open
+            advisers = [session.agent(model, name="adviser") for model in dict.fromkeys(models)]
+            outcomes = await consult(session.ask, advisers, question)
+            return {
+                model: outcome.text if isinstance(outcome, Reply) else NoAnswer(outcome.error)
+                for model, outcome in zip(dict.fromkeys(models), outcomes, strict=True)
+            }
+
+        return self._call(work)
+
+    def add_provider(self, name: str, provider: Provider) -> None:
+        """Models called `name:...` are asked of `provider` from now on."""
+        self._given[name] = provider
+        if self._session is not None:
+            self._session.add_provider(name, provider)
+
+    def usage(self) -> dict[str, Usage]:
+        """What each model used, over all restarts, workers and advisers included; {} without a name."""
+        if self._store is None or self._recorder.session is None:
+            return {}
+        return self._store.usage(self._recorder.session)
+
+    def close(self) -> None:
+        """End servers and connections. Closing twice is the same as once."""
+        with self._opening:
+            background, self._background, self._session = self._background, None, None
+            self._closed = True
+        if background is not None:
+            background.close()
+        if self._store is not None:
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _remembered(self, reset: bool) -> Recorder:
+        if self._store is None:
+            return Recorder(None)
+        session = self._store.start(name=self.name, title=self.name or "", folder=self.config.folder)
+        if reset:
+            self._store.delete(session)
+            session = self._store.start(name=self.name, title=self.name or "", folder=self.config.folder)
+        return Recorder(self._store, session, history=self._store.history(session), emit=self._say)
+
+    def _say(self, event: Event) -> None:
+        """To the screen alone: what the recorder itself has to say."""
+        self.display(event)
+
+    def _agent(self, session: Session, kwargs: Mapping[str, Any]) -> Agent:
+        agent = session.agent(self._model, name=self.name if self.name in self.config.agents else "lead")
+        own = {key: value for key, value in kwargs.items() if key in _REQUEST_FIELDS}
+        rest = {key: value for key, value in kwargs.items() if key not in _REQUEST_FIELDS}
+        options = {**agent.settings.get("options", {}), **rest}
+        return replace(
+            agent,
+            name=self.name or agent.name,
+            system=self.system_prompt or agent.system,
+            settings={**agent.settings, **own, **({"options": options} if options else {})},
+            tools=agent.tools if self.tools is None else self.tools,
+        )
+
+    @property
+    def _open(self) -> Session:
+        assert self._session is not None
+        return self._session
+
+    @contextmanager
+    def _taking_turn(self) -> Generator[None]:
+        if self._background is not None:
+            self._background.refuse_within()
+        with self._turn:
+            yield
+
+    def _call(self, work: Callable[[], Awaitable[T]]) -> T:
+        with self._opening:
+            if self._closed:
+                raise OrchestratorError("this agent is closed; make a new one, of the same name to go on")
+            if self._background is None:
+                self._background, self._session = self._opened()
+            background = self._background
+        return background.call(work)
+
+    def _opened(self) -> tuple[Background, Session]:
+        config, background = self.config, Background()
+        if self.tools is not None:  # servers nobody may use need not start
+            wanted = {name: server for name, server in config.servers.items() if name in self.tools}
+            config = config.model_copy(update={"servers": wanted})
+        try:
+            session = background.enter(open_session(config, self._emit, approve=self._asked()))
+        except BaseException:
+            background.close()
+            raise
+        for name, provider in self._given.items():
+            session.add_provider(name, provider)
+        return background, session
+
+    def _asked(self) -> Approve | None:
+        if (approve := self._approve) is None:
+            return None
+
+        async def ask(question: str, choices: Sequence[str]) -> str | None:
+            return await anyio.to_thread.run_sync(approve, question, choices)
+
+        return ask
