@@ -46,6 +46,7 @@ class Change:
     path: str
     data: Content | Callable[[bytes | None], Content]  # None deletes; a function gets the old bytes, locked
     expect_rev: str | None = None  # None: whatever is there; "": nothing may be there
+    mode: int | None = None  # permissions of a file that is new; None: as the system has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class _Target:
     old: bytes | None
     new: bytes | None
     info: os.stat_result | None
+    mode: int | None
 
 
 def apply(
@@ -219,7 +221,7 @@ def _carry_out(workspace: Workspace, stack: ExitStack, targets: Sequence[_Target
             stack.callback(os.close, fd)
             folders.append(fd)
             if target.new is not None:
-                write_temp(fd, step.temp or "", target.new, target.info, target.spot.name)
+                write_temp(fd, step.temp or "", target.new, target.info, target.spot.name, target.mode)
         for target, step, fd in zip(targets, record.steps, folders, strict=True):
             _put(fd, target, step)
             renamed += 1
@@ -257,7 +259,7 @@ def _read(workspace: Workspace, root: Root, spot: Spot, change: Change) -> _Targ
         raise workspace.refusal(change.path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     if new is not None and len(new) > MAX_CHANGE_BYTES:
         raise ToolError(f"{shown} would have {len(new):,} bytes; at most {MAX_CHANGE_BYTES:,} are written")
-    return _Target(root=root, spot=spot, old=old, new=new, info=info)
+    return _Target(root=root, spot=spot, old=old, new=new, info=info, mode=change.mode)
 
 
 def _info(shown: str, spot: Spot) -> os.stat_result | None:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from .beneath import Spot, enter
 from .changes import (
+    Change,
     Changed,
     Confirmed,
     Operation,
     Place,
+    apply,
     begin,
     folders_to_make,
     locked,
@@ -26,7 +28,7 @@ from .changes import (
 from .content import content, rev_of, sync_folder
 from .outcome import ToolError, explain
 from .places import LITTER, allowed, protected
-from .trees import copy_tree, exists, measure, remove_tree, rename_new
+from .trees import Measure, copy_tree, exists, measure, remove_tree, rename_new
 from .undo import MAX_STORE_BYTES, Record, Step, name_of
 
 if TYPE_CHECKING:
@@ -73,10 +75,13 @@ def copy(
     src: str,
     dst: str,
     *,
+    overwrite: bool = False,
     tool: str = "move_file",
     confirmed: Confirmed = nobody,
 ) -> Operation:
-    """Copy one name, a folder with all that is in it, to a name that is free."""
+    """Copy one name, a folder with all that is in it. With `overwrite` a file's content replaces a file's."""
+    if overwrite and workspace.exists(dst):
+        return apply(workspace, [Change(path=dst, data=workspace.read(src, MAX_KEPT_BYTES))], tool, confirmed)
     with _two(workspace, src, dst, confirmed) as ((root, spot), (to_root, to)):
         info = _info(workspace, src, spot)
         _tree_allowed(workspace, root, spot)
@@ -92,12 +97,22 @@ def copy(
 
 
 def delete(
-    workspace: Workspace, path: str, *, tool: str = "delete_file", confirmed: Confirmed = nobody
+    workspace: Workspace,
+    path: str,
+    *,
+    recursive: bool = True,
+    tool: str = "delete_file",
+    confirmed: Confirmed = nobody,
 ) -> Operation:
-    """Move one name into the undo store's trash."""
+    """Move one name into the undo store's trash. Without `recursive` a folder must be empty."""
     with locked(workspace, [(path, False)], confirmed=confirmed, everything=True) as ((root, spot),):
         _info(workspace, path, spot)
-        size = _tree_allowed(workspace, root, spot)
+        tree = _tree_allowed(workspace, root, spot)
+        if tree.entries > 1 and not recursive:
+            raise ToolError(
+                f"{path} is a folder with {tree.entries - 1:,} entries; recursive=true deletes them too"
+            )
+        size = tree.size
         if size > MAX_STORE_BYTES:
             raise ToolError(
                 f"{path} holds {size:,} bytes, more than the undo store keeps ({MAX_STORE_BYTES:,}); "
@@ -233,8 +248,8 @@ def _info(workspace: Workspace, path: str, spot: Spot) -> os.stat_result:
         raise workspace.refusal(path, exc) from exc
 
 
-def _tree_allowed(workspace: Workspace, root: Root, spot: Spot) -> int:
-    """Bytes of the tree. ToolError when it holds something that may not be changed, or is too large."""
+def _tree_allowed(workspace: Workspace, root: Root, spot: Spot) -> Measure:
+    """What the tree holds. ToolError when it holds something that may not be changed, or is too large."""
     above = spot.real.rpartition("/")[0]
 
     def see(path: str) -> None:
@@ -242,7 +257,7 @@ def _tree_allowed(workspace: Workspace, root: Root, spot: Spot) -> int:
             raise ToolError(f"{workspace.display(root, path)} is protected ({rule}); nothing was changed")
 
     try:
-        return measure(spot.folder, spot.name, see, above).size
+        return measure(spot.folder, spot.name, see, above)
     except OSError as exc:
         raise ToolError(f"{workspace.display(root, spot.real)}: {explain(exc)}; nothing was changed") from exc
 

@@ -37,15 +37,17 @@ def undo(workspace: Workspace, op: str) -> Operation:
         raise ToolError(f"there is no change {op!r} to undo; undo without op lists the last ones")
     tool = f"undo {op}"
     step = record.steps[0]
-    path = os.path.join(step.root, step.path)
-    if step.kind == "trash":
-        return moves.restore(workspace, step, tool)
-    if step.kind == "made":
-        return moves.delete(workspace, path, tool=tool, confirmed=_allowed_before)
-    if step.kind == "move":
-        return _move_back(workspace, step, tool)
-    changes = [_reverse(workspace, step, op) for step in record.steps]
-    done = apply(workspace, changes, tool, confirmed=_allowed_before)
+    match step.kind:
+        case "trash":
+            done = moves.restore(workspace, step, tool)
+        case "made":
+            path = os.path.join(step.root, step.path)
+            done = moves.delete(workspace, path, tool=tool, confirmed=_allowed_before)
+        case "move":
+            done = _move_back(workspace, step, tool)
+        case "write":
+            changes = [_reverse(workspace, step, op) for step in record.steps]
+            done = apply(workspace, changes, tool, confirmed=_allowed_before)
     _remove_made(workspace, record)
     return done
 

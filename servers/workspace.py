@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from . import changes as changing
@@ -152,13 +153,15 @@ class Workspace:
         """Move a file or a whole folder. With `overwrite` a file may take a file's place."""
         return moves.move(self, src, dst, overwrite=overwrite, confirmed=confirmed)
 
-    def copy(self, src: str, dst: str, *, confirmed: Confirmed = nobody) -> Operation:
-        """Copy a file or a whole folder to a name that is free."""
-        return moves.copy(self, src, dst, confirmed=confirmed)
+    def copy(
+        self, src: str, dst: str, *, overwrite: bool = False, confirmed: Confirmed = nobody
+    ) -> Operation:
+        """Copy a file or a whole folder. With `overwrite` a file may take a file's place."""
+        return moves.copy(self, src, dst, overwrite=overwrite, confirmed=confirmed)
 
-    def delete(self, path: str, *, confirmed: Confirmed = nobody) -> Operation:
-        """Move a file or a whole folder into the undo store."""
-        return moves.delete(self, path, confirmed=confirmed)
+    def delete(self, path: str, *, recursive: bool = True, confirmed: Confirmed = nobody) -> Operation:
+        """Move a file or, with `recursive`, a whole folder into the undo store."""
+        return moves.delete(self, path, recursive=recursive, confirmed=confirmed)
 
     def undo(self, op: str) -> Operation:
         """Put back what `op` replaced. ToolError when its files have changed since."""
@@ -191,6 +194,17 @@ class Workspace:
                 f"{shown} runs code later ({rule}), so a change needs the user's yes, and this client cannot be "
                 f"asked; the server's option --allow '{real}' would permit it"
             )
+
+    def wants_yes(self, paths: Sequence[str]) -> list[str]:
+        """Which of these places, as shown, change only with the user's yes. Unreachable paths are left out."""
+        names: list[str] = []
+        for path in paths:
+            with suppress(ToolError, OSError):
+                root, rel = self.locate(path)
+                with root.find(rel) as spot:
+                    if asks(spot.real) and not allowed(spot.real, self.allow):
+                        names.append(self.display(root, spot.real))
+        return names
 
     def refusal(self, path: str, exc: OSError) -> ToolError:
         """What to tell the model about a failed open: the reason, and near names when nothing is there."""

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from ..changes import Confirmed, nobody
 from ..outcome import ToolError, bounded, fenced, masked, one_line, visible
 from ..workspace import Change, Operation, Workspace, rev_of
 from .syntax import note
@@ -20,8 +21,7 @@ MAX_DIFFED_LINES = 20_000  # beyond it a diff would take seconds
 
 
 class Edit(BaseModel, extra="forbid"):
-    """One replacement: of an exact text, or of the lines start..end."""
-
+    # One replacement: of an exact text, or of the lines start..end. A docstring would join the tool's schema.
     new: str
     old: str | None = None
     count: int = 1
@@ -43,6 +43,7 @@ def write(
     content: str,
     if_exists: Literal["fail", "overwrite", "append"],
     expect_rev: str | None,
+    confirmed: Confirmed = nobody,
 ) -> str:
     """Create, overwrite or extend a file; encoding and line endings of what was there stay."""
 
@@ -62,11 +63,16 @@ def write(
             return was.replaced(len(was.body), len(was.body), content).encode()
         return _in_the_manner_of(was, content)
 
-    return _change(workspace, path, compute, "write_file", expect_rev)
+    return _change(workspace, path, compute, "write_file", expect_rev, confirmed)
 
 
 def edit(
-    workspace: Workspace, path: str, edits: Sequence[Edit], expect_rev: str | None, dry_run: bool
+    workspace: Workspace,
+    path: str,
+    edits: Sequence[Edit],
+    expect_rev: str | None,
+    dry_run: bool,
+    confirmed: Confirmed = nobody,
 ) -> str:
     """Replace exact texts, or line ranges of the revision `expect_rev`."""
     by_line = _checked(edits, expect_rev)
@@ -82,7 +88,7 @@ def edit(
             raise ToolError(f"{path}: the edit changes nothing")
         return new.encode()
 
-    return _change(workspace, path, compute, "edit_file", expect_rev, dry_run=dry_run)
+    return _change(workspace, path, compute, "edit_file", expect_rev, confirmed, dry_run=dry_run)
 
 
 def replace_texts(text: Text, edits: Sequence[Edit], path: str) -> Text:
@@ -142,12 +148,18 @@ def report(
     return " · ".join(head)
 
 
+def change_counts(before: Text, after: Text) -> str:
+    """`+3 -1`."""
+    return _diff(before, after)[1]
+
+
 def _change(
     workspace: Workspace,
     path: str,
     compute: Callable[[bytes | None], bytes],
     tool: str,
     expect_rev: str | None,
+    confirmed: Confirmed,
     *,
     dry_run: bool = False,
 ) -> str:
@@ -159,9 +171,9 @@ def _change(
 
     change = Change(path=path, data=remember, expect_rev=expect_rev)
     if dry_run:
-        workspace.rehearse([change])
+        workspace.rehearse([change], confirmed=confirmed)
         return report(None, workspace.shown(path), seen.old, seen.new)
-    op = workspace.apply([change], tool=tool)
+    op = workspace.apply([change], tool=tool, confirmed=confirmed)
     return report(op, op.files[0].path, seen.old, seen.new)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, one_line
 from ..workspace import Root, Workspace
+from .globs import expanded
 from .walking import Entry, walk
 
 MAX_WALKED = 300_000  # entries looked at in one call
@@ -82,6 +83,19 @@ def list_folder(
     return _said(shown, tally, page, skip, tally.rows, max_bytes)
 
 
+def matching(workspace: Workspace, glob: str, limit: int) -> tuple[list[str], bool]:
+    """Files of all roots whose path matches, ignored ones left out; and whether there are more."""
+    found: list[str] = []
+    for root in workspace.all_roots():
+        matches = _matcher(glob, "")
+        for entry in walk(root.fd, ""):
+            if not entry.is_folder and not entry.ignored and matches is not None and matches(entry):
+                if len(found) == limit:
+                    return found, True
+                found.append(workspace.display(root, entry.path))
+    return found, False
+
+
 def position(cursor: str | None) -> int:
     """The number a cursor of ours stands for. ToolError when it is not one."""
     if cursor is None or cursor == "":
@@ -149,7 +163,7 @@ def _matcher(glob: str | None, start: str) -> Callable[[Entry], bool] | None:
         return None
     from pathspec import GitIgnoreSpec
 
-    spec = GitIgnoreSpec.from_lines([glob])
+    spec = GitIgnoreSpec.from_lines(expanded(glob))
     skip = len(start) + 1 if start else 0
     folders_too = glob.endswith("/")
     return lambda entry: (

@@ -14,7 +14,7 @@ from typing import Literal
 
 from mcp.server.mcpserver import Image
 
-from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
+from ..outcome import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ..workspace import Workspace, read_all, rev_of, stat_rev
 from .text import SNIFF_BYTES, decode, is_binary
 
@@ -65,6 +65,31 @@ def read(
         return render(shown, window(fd, shown, info, offset, limit, max_bytes), max_bytes)
     finally:
         os.close(fd)
+
+
+def read_many(
+    workspace: Workspace, paths: Sequence[str], limit_each: int = 200, max_bytes: int = MAX_RESULT_BYTES
+) -> str:
+    """The first lines of several files, an error line for each that cannot be read, the rest by name."""
+    if limit_each < 1:
+        raise ToolError(f"limit_each is at least 1; found {limit_each}")
+    sections: list[str] = []
+    room = max_bytes - 2 * _FRAME_BYTES
+    for at, path in enumerate(paths):
+        try:
+            answer = read(
+                workspace, path, limit=limit_each, mode="text", max_bytes=max(room, 2 * _FRAME_BYTES)
+            )
+            section = answer if isinstance(answer, str) else str(answer[0])
+        except ToolError as exc:
+            section = f"{one_line(path)} · not read: {one_line(str(exc))}"
+        size = len(section.encode("utf-8", "replace")) + 1
+        if size > room and sections:
+            left = bounded(", ".join(one_line(rest) for rest in paths[at:]), _FRAME_BYTES)
+            return "\n".join([*sections, f"left out, {len(paths) - at} files: {left}"])
+        sections.append(section)
+        room -= size
+    return "\n".join(sections)
 
 
 def window(

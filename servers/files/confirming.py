@@ -1,0 +1,78 @@
+"""The user's yes to changing files that run code later: asked in the client's own dialogue, never taken from the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult
+from pydantic import BaseModel, Field
+
+from ..changes import Confirmed, nobody
+from ..outcome import ToolError
+from ..workspace import Workspace
+from . import patching
+
+DECLINED = "nothing was changed: the user declined"
+
+
+class Yes(BaseModel):
+    """The user's answer."""
+
+    change: bool = Field(description="let the model make this change")
+
+
+def for_path(path: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return _ask([path], ctx)
+
+
+def for_edit(path: str, dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return Yes(change=True) if dry_run else _ask([path], ctx)
+
+
+def for_patch(patch: str, dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return Yes(change=True) if dry_run else _ask(paths_of(patch), ctx)
+
+
+def for_move(src: str, dst: str, copy: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return _ask([dst] if copy else [src, dst], ctx)
+
+
+def agreed(
+    ctx: Context[Any, Any], paths: Sequence[str], answer: ElicitationResult[Yes], *, dry_run: bool = False
+) -> Confirmed | None:
+    """Which places the user said yes to; None when the answer was no. Found anew: the question is long ago."""
+    names = _workspace(ctx).wants_yes(paths)
+    if dry_run:
+        return lambda shown: True
+    if not names or not _can_ask(ctx):
+        return nobody
+    if not isinstance(answer, AcceptedElicitation) or not answer.data.change:
+        return None
+    return frozenset(names).__contains__
+
+
+def paths_of(patch: str) -> list[str]:
+    """The files a patch names; none when it cannot be read, which the call itself will say."""
+    try:
+        return [name for one in patching.parse(patch) for name in (one.old, one.new) if name]
+    except ToolError:
+        return []
+
+
+def _ask(paths: Sequence[str], ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    names = _workspace(ctx).wants_yes(paths)
+    if not names or not _can_ask(ctx):
+        return Yes(change=False)
+    return Elicit(f"Let the model change {', '.join(names)}? What is in there runs as code later.", Yes)
+
+
+def _workspace(ctx: Context[Any, Any]) -> Workspace:
+    return ctx.request_context.lifespan_context
+
+
+def _can_ask(ctx: Context[Any, Any]) -> bool:
+    """Whether the client shows forms; a bare `elicitation: {}` is the older way to say so."""
+    capabilities = ctx.client_capabilities
+    able = capabilities.elicitation if capabilities else None
+    return able is not None and (able.form is not None or able.url is None)
