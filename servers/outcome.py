@@ -61,9 +61,9 @@ def masked(text: str) -> str:
     return text
 
 
-def secret_patterns() -> tuple[str, ...]:
-    """The expressions behind `masked`, for a process too small to import this module."""
-    return tuple(pattern.pattern for pattern in _SECRETS)
+def secret_patterns() -> tuple[tuple[tuple[str, ...], str], ...]:
+    """The clues and expressions behind `masked`, for a process too small to import this module."""
+    return tuple((clue, pattern.pattern) for clue, pattern in zip(_CLUES, _SECRETS, strict=True))
 
 
 def bounded(text: str, max_bytes: int = MAX_RESULT_BYTES, *, tail: float = 0.0) -> str:

@@ -49,6 +49,8 @@ class Script:
     functions: set[str] = field(default_factory=set)
     tame: set[str] = field(default_factory=set)  # variables that can only hold plain relative names
     trouble: list[str] = field(default_factory=list)
+    arithmetic: bool = False  # evaluates expressions, in which a variable's text can be a command
+    dollars: bool = False  # some literal text looks like an expansion
     background: bool = False
 
 
@@ -61,12 +63,17 @@ def parse(text: str) -> Script:
     if re.search(r"\[\s*(?:\$\(|`)", text):
         script.trouble.append("a substitution inside a subscript, which arithmetic would run")
     _Walk(source, script).visit(_parser().parse(source).root_node)
+    if script.arithmetic and script.dollars:
+        script.trouble.append("an expression beside text that looks like an expansion: it could be run")
     return script
 
 
 @cache
 def _parser() -> Parser:
     return Parser(Language(tree_sitter_bash.language()))
+
+
+_BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*")
 
 
 class _Walk:
@@ -79,7 +86,9 @@ class _Walk:
         while stack:
             node, piped, stdin = stack.pop()
             if node.is_error or node.is_missing:
-                self.script.trouble.append(f"a part that does not parse: {self.of(node)[:40]!r}")
+                self._misread(node)
+            elif node.type not in ("string", "heredoc_body", "heredoc_redirect"):
+                self._check_gaps(node)
             piped, stdin = self._look(node, piped, stdin)
             children = node.children
             for place, child in enumerate(children):
@@ -102,7 +111,10 @@ class _Walk:
                 keyword = Word(raw=self.of(node.children[0]), text=self.of(node.children[0]))
                 script.calls.append(Call(words=(keyword, *words)))
             case "variable_assignment":
-                self._assign(node)
+                if (
+                    node.parent is None or node.parent.type != "command"
+                ):  # there it holds for that command alone
+                    self._assign(node)
             case "for_statement":
                 name = node.child_by_field_name("variable")
                 values = [self.word(child) for child in node.children_by_field_name("value")]
@@ -119,11 +131,33 @@ class _Walk:
             case "expansion":
                 if re.search(r"@[PE]\}$|^\$\{!", self.of(node)):
                     script.trouble.append(f"an expansion that is expanded again: {self.of(node)}")
+            case "compound_statement" | "test_command" if re.match(r"(\{|\[\[?)[^\s\[]", self.of(node)):
+                self._misread(node)  # to bash a word that begins with a brace or a bracket
             case "&":
                 script.background = True
+            case "arithmetic_expansion" | "subscript" | "((" | "c_style_for_statement" | "test_operator":
+                script.arithmetic = True
             case _:
                 pass
         return piped, stdin
+
+    def _check_gaps(self, node: Node) -> None:
+        """The parser leaves out what it makes nothing of, such as a lone `$` or an escaped space; bash does not."""
+        whole = node.type in ("concatenation", "command_name")
+        end = 0 if node.parent is None else node.start_byte
+        for child in node.children:
+            gap = self.source[end : child.start_byte]
+            joined = (
+                not gap and end > node.start_byte and node.type == "command" and "redirect" not in child.type
+            )
+            if not _BLANK.fullmatch(gap) or joined or (whole and (gap or not child.is_named)):
+                return self._misread(node)
+            end = child.end_byte
+        if node.children and not _BLANK.fullmatch(self.source[end : node.end_byte]):
+            self._misread(node)
+
+    def _misread(self, node: Node) -> None:
+        self.script.trouble.append(f"a part that does not parse: {self.of(node)[:40]!r}")
 
     def _call(self, node: Node, piped: bool, stdin: str | None) -> Call:
         words: list[Word] = []
@@ -177,6 +211,11 @@ class _Walk:
         self.script.tame = self.script.assigned - wild
 
     def word(self, node: Node) -> Word:
+        word = self._word(node)
+        self.script.dollars |= word.text is not None and bool(re.search(r"[$`]", word.text))
+        return word
+
+    def _word(self, node: Node) -> Word:
         raw = self.of(node)
         match node.type:
             case "word" | "number" | "variable_name" | "extglob_pattern" | "regex":
@@ -192,6 +231,8 @@ class _Walk:
                 return Word(raw=raw, text=re.sub(r"\\([$`\"\\\n])", lambda m: m[1].strip("\n"), raw[1:-1]))
             case "simple_expansion" | "expansion":
                 return Word(raw=raw, text=None, names=self._names([node]))
+            case "process_substitution":
+                return Word(raw=raw, text="/dev/fd/63")  # what it runs is judged where it stands
             case "concatenation":
                 return self._joined(raw, [self.word(child) for child in node.named_children])
             case _:

@@ -9,17 +9,58 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish"})
+SHELLS = frozenset({"sh", "bash", "dash", "ksh", "mksh", "ash"})
+"""Their scripts can be read here."""
 
-INERT = frozenset(
+STRANGE_SHELLS = frozenset({"zsh", "fish", "csh", "tcsh", "pwsh", "nu", "xonsh", "elvish"})
+"""Shells with grammars of their own."""
+
+BUILTINS = frozenset(
     {
-        "echo", "printf", "true", "false", ":", "pwd", "test", "[", "sleep", "whoami", "id", "groups", "uname", "arch",
-        "nproc", "uptime", "seq", "basename", "dirname", "expr", "factor", "which", "type", "tty", "exit", "return",
-        "break", "continue", "shift", "wait", "set", "shopt", "getopts", "yes", "cal", "printenv", "locale",
-        "getconf", "free", "ps", "pgrep", "lscpu", "popd", "read", "export", "declare", "typeset",
-        "local", "readonly", "unset", "jobs", "umask", "times", "logname", "hash",
+        "echo",
+        "printf",
+        "true",
+        "false",
+        ":",
+        "pwd",
+        "test",
+        "[",
+        "exit",
+        "return",
+        "break",
+        "continue",
+        "shift",
+        "wait",
+        "set",
+        "shopt",
+        "getopts",
+        "cd",
+        "pushd",
+        "popd",
+        "read",
+        "export",
+        "declare",
+        "typeset",
+        "local",
+        "readonly",
+        "unset",
+        "jobs",
+        "umask",
+        "times",
+        "type",
     }
-)  # fmt: skip
+)
+"""Run by bash itself, whatever PATH says."""
+
+SETTERS = frozenset(
+    {"read", "printf", "getopts", "export", "declare", "typeset", "local", "readonly", "mapfile", "readarray"}
+)
+"""Builtins that set a variable named among their arguments."""
+
+INERT = BUILTINS - {"cd", "pushd"} | {
+    "sleep", "whoami", "id", "groups", "uname", "arch", "nproc", "uptime", "seq", "basename", "dirname", "expr", "factor",
+    "which", "tty", "yes", "cal", "printenv", "locale", "getconf", "free", "ps", "pgrep", "lscpu", "logname",
+}  # fmt: skip
 """Allowed with any argument: they print, or change only the shell they run in."""
 
 READERS: dict[str, int] = {
@@ -32,6 +73,21 @@ READERS: dict[str, int] = {
 }  # fmt: skip
 """Allowed when they read inside the workspace: how many leading operands are patterns, not paths."""
 
+PATTERN_FIRST = frozenset({"grep", "egrep", "fgrep", "rg", "jq"})
+
+VALUED: dict[str, frozenset[str]] = {
+    name: frozenset(options.split())
+    for name, options in {
+        "cut": "-d -f -c -b --delimiter --output-delimiter", "sort": "-t -k", "paste": "-d", "column": "-s -t -N -o",
+        "join": "-t -o -e -j -1 -2", "nl": "-s -w -b", "head": "-n -c", "tail": "-n -c", "grep": "-e -A -B -C -m",
+        "egrep": "-e -A -B -C -m", "fgrep": "-e -A -B -C -m", "rg": "-e -A -B -C -g -t -T -m -r --regexp --glob",
+        "find": "-name -iname -path -ipath -regex -iregex -type -size -mtime -mmin -maxdepth -mindepth -printf -perm -user",
+        "tree": "-I -P -L", "ls": "-I", "stat": "-c -f --format", "date": "-d --date", "od": "-A -t -j -N", "diff": "-I -x",
+        "du": "-d", "fold": "-w", "fmt": "-w", "base64": "-w", "strings": "-n", "xxd": "-l -s -c",
+    }.items()
+}  # fmt: skip
+"""Options of theirs whose value is no path."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapper:
@@ -40,49 +96,48 @@ class Wrapper:
     plain: str = ""  # short options without a value
     valued: str = ""  # short options with one
     long: tuple[str, ...] = ()
+    long_valued: tuple[str, ...] = ()
     skip: int = 0  # operands before the command
     assigns: bool = False  # NAME=value operands before the command
     feeds: bool = False  # adds arguments nobody has seen
 
 
 WRAPPERS: dict[str, Wrapper] = {
-    "env": Wrapper(plain="i0v-", valued="u", long=("ignore-environment", "null", "unset"), assigns=True),
+    "env": Wrapper(plain="i0v-", valued="u", long=("ignore-environment", "null"), long_valued=("unset",), assigns=True),
     "command": Wrapper(plain="p"),
     "builtin": Wrapper(),
     "exec": Wrapper(plain="cl", valued="a"),
     "nohup": Wrapper(),
-    "nice": Wrapper(plain="0123456789", valued="n", long=("adjustment",)),
-    "ionice": Wrapper(plain="t", valued="cn", long=("class", "classdata", "ignore")),
+    "nice": Wrapper(plain="0123456789", valued="n", long_valued=("adjustment",)),
+    "ionice": Wrapper(plain="t", valued="cn", long=("ignore",), long_valued=("class", "classdata")),
     "timeout": Wrapper(
-        plain="v", valued="ks", long=("foreground", "preserve-status", "verbose", "signal", "kill-after"), skip=1
+        plain="v", valued="ks", long=("foreground", "preserve-status", "verbose"),
+        long_valued=("signal", "kill-after"), skip=1,
     ),
     "time": Wrapper(plain="pv", long=("portability", "verbose")),
-    "stdbuf": Wrapper(valued="ioe", long=("input", "output", "error")),
+    "stdbuf": Wrapper(valued="ioe", long_valued=("input", "output", "error")),
     "setsid": Wrapper(plain="cfw", long=("ctty", "fork", "wait")),
     "xargs": Wrapper(
-        plain="0rtxo", valued="adEILnPs", long=("null", "no-run-if-empty", "max-args", "max-procs", "delimiter", "verbose"),
-        feeds=True,
+        plain="0rtxo", valued="adEILnPs", long=("null", "no-run-if-empty", "verbose"),
+        long_valued=("max-args", "max-procs", "delimiter", "max-lines"), feeds=True,
     ),
     "sudo": Wrapper(plain="AbEHknPSi", valued="CDghpRrTtUu", assigns=True),
     "doas": Wrapper(plain="Lns", valued="Cu"),
     "busybox": Wrapper(),
     "toybox": Wrapper(),
-    "chroot": Wrapper(skip=1, long=("userspec", "groups", "skip-chdir")),
+    "chroot": Wrapper(skip=1, long=("skip-chdir",), long_valued=("userspec", "groups")),
     "strace": Wrapper(plain="cCdfFhiqrtTvVxyz", valued="eEIoOPpsSu"),
     "ltrace": Wrapper(plain="cCfhiLrStTV", valued="aAeDFlnopsux"),
     "unshare": Wrapper(plain="imnpuUCTfrc"),
     "chrt": Wrapper(plain="bfiorRav", skip=1),
     "taskset": Wrapper(plain="ac", skip=1),
-    "flock": Wrapper(plain="nxsuoF", valued="wE", skip=1),
-    "watch": Wrapper(plain="bcdegtwx", valued="n"),
     "caffeinate": Wrapper(plain="disu", valued="t"),
     "catchsegv": Wrapper(),
-    "coverage": Wrapper(),
 }  # fmt: skip
 
 TRANSPARENT = frozenset(
     {"env", "command", "builtin", "exec", "nohup", "nice", "ionice", "timeout", "time", "stdbuf", "setsid", "xargs",
-     "busybox", "toybox", "chrt", "taskset", "watch", "caffeinate", "catchsegv"}
+     "busybox", "toybox", "chrt", "taskset", "caffeinate", "catchsegv"}
 )  # fmt: skip
 """Wrappers that are as harmless as what they start; the others are judged by their own name too."""
 
@@ -178,7 +233,7 @@ def runs_code(program: str, args: list[str | None]) -> bool:
 
 _CODE = {
     "python": r"-[A-Za-z]*c|-$", "pypy": r"-[A-Za-z]*c", "node": r"-[a-z]*[ep]|--eval|--print", "perl": r"-[A-Za-z]*[eE]",
-    "ruby": r"-[A-Za-z]*e", "php": r"-r", "lua": r"-e", "deno": r"eval", "bun": r"-e",
+    "ruby": r"-[A-Za-z]*e", "php": r"-r", **dict.fromkeys(STRANGE_SHELLS, r"(?i)-[a-z]*c|--command|-command"), "lua": r"-e", "deno": r"eval", "bun": r"-e",
 }  # fmt: skip
 
 
@@ -254,16 +309,16 @@ _GIT_GLOBAL = re.compile(
 )
 _GIT_BAD = (
     "output", "ext-diff", "textconv", "open-files-in-pager", "upload-pack", "receive-pack", "exec", "filters",
-    "no-index", "template", "config", "git-dir", "work-tree", "exec-path", "config-env", "separate-git-dir",
+    "no-index", "contents", "template", "config", "git-dir", "work-tree", "exec-path", "config-env", "separate-git-dir",
 )  # fmt: skip
 _GIT_LISTING: dict[str, str] = {
     "branch": r"-[arv]+|-vv|--(?:list|all|remotes|show-current|contains|merged|no-merged|verbose|sort|format|points-at)(?:=.*)?",
     "tag": r"-l|-n\d*|--(?:list|contains|merged|no-merged|sort|format|points-at)(?:=.*)?",
     "remote": r"-v|--verbose|show|get-url",
     "stash": r"list|show|-p|--patch|--stat|stash@\{\d+\}",
-    "config": r"--(?:get|get-all|list|get-regexp|local|show-origin)|-l|get|list|[\w.*-]+",
+    "config": r"--(?:get|get-all|list|get-regexp|local|show-origin|show-scope)|-l|-z|get|list|[\w.*-]+",
     "worktree": r"list|--porcelain",
-    "reflog": r"show|-\d+|-n|\d+|--oneline|HEAD|[\w/.-]+",
+    "reflog": r"show|-\d+|-n|\d+|--oneline|(?!expire|delete|drop)[\w/.-]+",
 }
 
 
@@ -304,12 +359,19 @@ def _git(args: list[str | None]) -> str | None:
             return arg
     if name == "stash" and (not own or own[0] not in ("list", "show")):
         return "stash"
+    if name == "config" and not any(re.match(r"--get|--list|-l$|get$|list$", arg or "") for arg in own[:2]):
+        return "config that may set something"
     return None
 
 
 _CHECKS: dict[str, Callable[[list[str | None]], str | None]] = {
     "find": _find, "sed": _sed, "awk": _awk, "gawk": _awk, "mawk": _awk, "nawk": _awk, "uniq": _uniq, "git": _git,
 }  # fmt: skip
+
+SHELL_VARIABLES = re.compile(
+    r"BASH_.*|ENV|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|LD_(?!LIBRARY_PATH).*|DYLD_.*|IFS"
+)
+"""Variables that make the shell itself, or every program, run something else."""
 
 RISKY_VARIABLES = re.compile(
     r"PATH|IFS|ENV|SHELL|HOME|EDITOR|VISUAL|.*PAGER|BROWSER|CDPATH|GLOBIGNORE|PROMPT_COMMAND|PS[0-4]|SHELLOPTS|BASHOPTS"

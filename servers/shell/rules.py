@@ -124,7 +124,7 @@ BUILT_IN = Policy(
     contained=_words(
         "./ python python3 pypy pypy3 ipython node deno bun ruby perl php lua luajit R Rscript julia ghc runghc erl elixir swift",
         "java javac kotlin kotlinc scala groovy dotnet sbcl racket guile ocaml tclsh pwsh",
-        "sh bash dash zsh ksh awk gawk mawk nawk sed source .",
+        "sh bash dash ksh mksh ash zsh fish awk gawk mawk nawk sed source .",
         "gcc g++ cc c++ clang clang++ ld ar as nm strip tsc tsx ts-node swc esbuild zig nim crystal",
         "make gmake cmake ctest ninja meson just task scons gradle ./gradlew mvn ant sbt lein mix rake invoke",
         "pytest py.test tox nox unittest coverage hypothesis behave ruff black isort mypy pyright basedpyright pylint",

@@ -13,15 +13,20 @@ _HOLD_BYTES = 64 << 10  # a line or a key block longer than this is not waited f
 _KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----(?![\s\S]*-----END [A-Z ]*PRIVATE KEY-----)")
 
 
+Secret = tuple[Sequence[str], str]
+
+
 class Spool:
     """Writes whole lines as they come; the rest waits for its newline, or for `flush`.
 
-    `secrets` are expressions with a group `keep`, as `servers.outcome` masks them.
+    `secrets` are clues in lower case and an expression with a group `keep`, as `servers.outcome` masks them.
     """
 
-    def __init__(self, path: str, secrets: Sequence[str], max_bytes: int) -> None:
+    def __init__(self, path: str, secrets: Sequence[Secret], max_bytes: int) -> None:
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self.secrets = [re.compile(secret.encode()) for secret in secrets]
+        self.secrets = [
+            ([clue.encode() for clue in clues], re.compile(rule.encode())) for clues, rule in secrets
+        ]
         self.max_bytes, self.total, self.waiting = max_bytes, 0, bytearray()
 
     @property
@@ -33,7 +38,11 @@ class Spool:
         self.total += len(data)
         self.waiting += data[:room]
         end = self.waiting.rfind(b"\n") + 1
-        if len(self.waiting) < _HOLD_BYTES and (key := _KEY.search(self.waiting)):
+        if (
+            b"PRIVATE KEY" in self.waiting
+            and len(self.waiting) < _HOLD_BYTES
+            and (key := _KEY.search(self.waiting))
+        ):
             end = min(end, key.start())
         elif not end and len(self.waiting) >= _HOLD_BYTES:
             end = len(self.waiting)
@@ -48,12 +57,15 @@ class Spool:
             return
         data = bytes(self.waiting[:end])
         del self.waiting[:end]
-        for secret in self.secrets:
-            data = secret.sub(_mask, data)
+        folded = data.lower()
+        for clues, rule in self.secrets:
+            if any(clue in folded for clue in clues):
+                data = rule.sub(_mask, data)
         while data:
             data = data[os.write(self.fd, data) :]
 
 
 def _mask(match: re.Match[bytes]) -> bytes:
     kept = match.group("keep")
-    return b"%b[%d characters masked]" % (kept, len(match.group()) - len(kept))
+    lost = match.group()[len(kept) :]
+    return b"%b[%d characters masked]" % (kept, len(lost)) + b"\n" * lost.count(b"\n")

@@ -23,7 +23,7 @@ from typing import Any, Literal, NoReturn, TypedDict
 
 from . import limits as bounds
 from .landlock import Ruleset, restrict
-from .spool import Spool
+from .spool import Secret, Spool
 
 GRACE_S = 1.0  # between TERM and KILL
 WATCH_S = 0.1  # how often memory and processes are looked at where no control group counts them
@@ -42,7 +42,7 @@ class Spec(TypedDict):
     limits: bounds.Limits
     ruleset: Ruleset | None  # Landlock and seccomp, when they are the sandbox
     shell_depth: int  # processes of the sandbox itself on top of the command's: bubblewrap has 2
-    secrets: list[str]
+    secrets: list[Secret]
 
 
 Reason = Literal["exit", "timeout", "killed", "output", "memory", "processes"]
