@@ -1,0 +1,272 @@
+"""Is the law right? Held-out error and interval coverage of the next run's total, against constant-rate estimators.
+
+    python benchmarks/law.py [--live 40] [--worlds 60]
+
+Three sources of runs: timings of a real engine recorded in data/raw.csv; the same engine live on this machine (random
+weights, real timings; needs the `engine` extra; 0 turns it off); simulated machines drawn at random. Every estimator sees
+runs one by one and forecasts each before it is shown. A cell is the median absolute error of all forecasts made with at
+least k runs behind them, and in brackets the share of totals inside the 90 % interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import multiprocessing
+import os
+import random
+import tempfile
+import urllib.request
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Protocol
+
+from benchmarks.worlds import random_machine, shape_of
+from servers.ollama.law import Law
+from servers.ollama.profile import Profile, from_llamacpp
+from servers.ollama.runs import Key, Run
+from servers.ollama.shape import Shape
+
+KS = (1, 3, 10, 30)
+SHAPES = {
+    "s22": Shape(params=21.9e6, size_bytes=43.9e6, layers=6, heads=8, kv_heads=4, head_dim=64),
+    "m100": Shape(params=101e6, size_bytes=107e6, layers=12, heads=12, kv_heads=4, head_dim=64),
+    "l300": Shape(params=300e6, size_bytes=319e6, layers=20, heads=16, kv_heads=8, head_dim=64),
+}
+KEY = Key(host="benchmark", digest="model", processor="cpu")
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One run: uncached and cached prompt tokens, tokens out, seconds of both phases."""
+
+    new: int
+    cached: int
+    out: int
+    read_s: float
+    write_s: float
+
+    @property
+    def total_s(self) -> float:
+        return self.read_s + self.write_s
+
+
+class Estimator(Protocol):
+    def forecast(self, run: Timed) -> tuple[float, float, float] | None:
+        """(low, middle, high) seconds of the run, whose sizes alone may be looked at."""
+        ...
+
+    def learn(self, run: Timed) -> None: ...
+
+
+class OurLaw:
+    def __init__(self, shape: Shape | None) -> None:
+        self.law = Law(KEY, shape)
+
+    def forecast(self, run: Timed) -> tuple[float, float, float] | None:
+        got = self.law.forecast(run.new + run.cached, run.out, tokens_cached=run.cached, cold=False)
+        return (got.low_s, got.total_s, got.high_s) if got else None
+
+    def learn(self, run: Timed) -> None:
+        profile = Profile(
+            model="m",
+            outcome="done",
+            prefill_s=run.read_s,
+            decode_s=run.write_s,
+            tokens_in=run.new + run.cached,
+            tokens_cached=run.cached,
+            tokens_out=run.out,
+        )
+        self.law.learn(Run(key=KEY, profile=profile))
+
+
+class ConstantRate:
+    """Tokens over duration for each phase, the median of all runs or a moving average; the interval is its past errors'."""
+
+    def __init__(self, *, blind: bool = False, moving: bool = False) -> None:
+        """`blind`: divides the whole prompt by its duration, as tools do that ignore the cache."""
+        self.blind, self.moving = blind, moving
+        self.read: list[float] = []
+        self.write: list[float] = []
+        self.off: list[float] = []
+
+    def forecast(self, run: Timed) -> tuple[float, float, float] | None:
+        if not self.read or not self.write:
+            return None
+        size = run.new + run.cached if self.blind else run.new
+        middle = size * self._rate(self.read) + (run.out - 1) * self._rate(self.write)
+        spread = math.sqrt((0.25**2 + sum(o * o for o in self.off)) / (1 + len(self.off)))
+        return middle * math.exp(-1.75 * spread), middle, middle * math.exp(1.75 * spread)
+
+    def learn(self, run: Timed) -> None:
+        if got := self.forecast(run):
+            self.off.append(math.log(run.total_s / got[1]))
+        size = run.new + run.cached if self.blind else run.new
+        self.read.append(run.read_s / size)
+        if run.out > 1:
+            self.write.append(run.write_s / (run.out - 1))
+
+    def _rate(self, seen: Sequence[float]) -> float:
+        if not self.moving:
+            return median(seen)
+        rate = seen[0]
+        for value in seen[1:]:
+            rate += 0.13 * (value - rate)
+        return rate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--live", type=int, default=40, help="runs of a real engine on this machine")
+    parser.add_argument("--worlds", type=int, default=60, help="simulated machines")
+    given = parser.parse_args()
+    for (model, threads), runs in recorded().items():
+        kind = "busy machine" if threads == "2" else "one thread"
+        table(f"recorded: {model}, {kind}", [(runs, SHAPES[model])])
+    if given.live:
+        try:
+            table("live: 22 M random weights, this machine now", [live(given.live)])
+        except ImportError as exc:
+            print(f"live: skipped, the engine extra is not installed ({exc.name})")
+    if given.worlds:
+        worlds = [simulated(seed) for seed in range(50_000, 50_000 + given.worlds)]
+        table(f"simulated: {given.worlds} machines nobody has seen", worlds)
+
+
+def table(title: str, series: Sequence[tuple[Sequence[Timed], Shape | None]]) -> None:
+    print(f"\n{title} ({sum(len(runs) for runs, _ in series)} runs)")
+    print(f"  {'':34s}" + "".join(f"{f'k>={k}':>14s}" for k in KS))
+    kinds = {
+        "count / duration, cache-blind": lambda _: ConstantRate(blind=True),
+        "constant rate, median": lambda _: ConstantRate(),
+        "constant rate, moving average": lambda _: ConstantRate(moving=True),
+        "our law, no shape": lambda _: OurLaw(None),
+        "our law": OurLaw,
+    }
+    for name, make in kinds.items():
+        scored = [s for runs, shape in series for s in scores(make(shape), runs)]
+        cells = []
+        for k in KS:
+            part = [(error, inside) for n, error, inside in scored if n >= k]
+            share = sum(inside for _, inside in part) / len(part) if part else 0
+            cells.append(f"{median(e for e, _ in part):6.1%} ({share:4.0%})" if part else "-")
+        print(f"  {name:34s}" + "".join(f"{cell:>14s}" for cell in cells))
+
+
+def scores(estimator: Estimator, runs: Iterable[Timed]) -> list[tuple[int, float, bool]]:
+    """(runs behind it, |forecast - measured| / measured, inside the interval) of each forecast."""
+    scored: list[tuple[int, float, bool]] = []
+    for n, run in enumerate(runs):
+        if got := estimator.forecast(run):
+            scored.append((n, abs(got[1] - run.total_s) / run.total_s, got[0] <= run.total_s <= got[2]))
+        estimator.learn(run)
+    return scored
+
+
+def recorded() -> dict[tuple[str, str], list[Timed]]:
+    found: dict[tuple[str, str], list[Timed]] = {}
+    with (Path(__file__).parent / "data" / "raw.csv").open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            if row["exp"] == "stream":
+                sizes = (int(row[name]) for name in ("n_new", "n_cached", "n_out"))
+                times = (float(row[name]) / 1e3 for name in ("prompt_ms", "eval_ms"))
+                found.setdefault((row["model"], row["threads"]), []).append(Timed(*sizes, *times))
+    return found
+
+
+def simulated(seed: int, count: int = 40) -> tuple[list[Timed], Shape]:
+    machine, rng = random_machine(seed), random.Random(seed)
+    (model,) = machine.models.values()
+    runs: list[Timed] = []
+    text = ""
+    for _ in range(count):
+        kept = text[: int(len(text) * rng.random())] if rng.random() < 0.3 else ""
+        text = f"{kept}{rng.random()}" + "x" * int(100 * 300 ** rng.random())
+        ran = machine.run(model, text, int(8 * 40 ** rng.random()))
+        runs.append(Timed(ran.tokens_in - ran.cached, ran.cached, ran.tokens_out, ran.read_s, ran.write_s))
+    return runs, shape_of(model)
+
+
+def live(count: int) -> tuple[list[Timed], Shape]:
+    """Random work on llama.cpp's server in a child process. Raises ImportError without the engine."""
+    import xllamacpp  # noqa: F401
+
+    from benchmarks.random_model import Llama, write_random_model
+
+    model = Llama()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random.gguf"
+        weights = write_random_model(path, model)
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        child = context.Process(target=serve, args=(str(path), theirs), daemon=True)
+        child.start()
+        try:
+            url = ours.recv()
+            runs = list(work(url, count, model.vocabulary))
+        finally:
+            child.kill()
+            child.join()
+    shape = Shape(
+        params=weights,
+        size_bytes=2 * weights,
+        layers=model.layers,
+        heads=model.heads,
+        kv_heads=model.kv_heads,
+        head_dim=model.width // model.heads,
+    )
+    return runs, shape
+
+
+def serve(path: str, pipe: multiprocessing.connection.Connection) -> None:
+    import xllamacpp
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # it logs every request
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.n_ctx = 8192
+    params.n_parallel = 1
+    params.n_batch = params.n_ubatch = 512
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.port = 0
+    server = xllamacpp.Server(params)
+    pipe.send(server.listening_address)
+    pipe.recv()  # never: this process is killed
+
+
+def work(url: str, count: int, vocabulary: int) -> Iterable[Timed]:
+    rng = random.Random(1)
+    prompt: list[int] = []
+    for n in range(count + 1):
+        size = int(64 * 40 ** rng.random())
+        if n > 1 and rng.random() < 0.3:
+            prompt = prompt[: int(len(prompt) * rng.uniform(0.5, 1))]
+            size = int(16 * 40 ** rng.random())
+        else:
+            prompt = []
+        prompt = [*prompt, *(rng.randrange(256, vocabulary - 2) for _ in range(size))]
+        out = int(8 * 16 ** rng.random())
+        body = {"prompt": prompt, "n_predict": out, "ignore_eos": True, "cache_prompt": True}
+        request = urllib.request.Request(
+            f"{url}/completion", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            profile = from_llamacpp(json.load(answer)["timings"], model="random")
+        if n and profile.tokens_new and profile.tokens_out and profile.prefill_s and profile.decode_s:
+            yield Timed(
+                profile.tokens_new,
+                profile.tokens_cached or 0,
+                profile.tokens_out,
+                profile.prefill_s,
+                profile.decode_s,
+            )  # the first one warms up
+
+
+if __name__ == "__main__":
+    main()
