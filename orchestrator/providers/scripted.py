@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -156,6 +157,24 @@ def read_script(path: Path) -> list[Line]:
         for number, raw in enumerate(written.split("\n"), start=1)
         if raw.strip()
     ]
+
+
+def script_line(said: Completion | errors.ProviderError) -> str:
+    """The line that plays `said` again."""
+    if isinstance(said, errors.ProviderError):
+        failure = {"kind": type(said).__name__, "message": said.message, "retry_after_s": said.retry_after_s}
+        return json.dumps({"error": failure}, ensure_ascii=False)
+    message = said.message
+    line = {
+        "thinking": "".join(part.text for part in message.parts if isinstance(part, Thinking)),
+        "text": message.text,
+        "tool_calls": [
+            {"id": c.id, "name": c.name, "arguments": dict(c.arguments)} for c in message.tool_calls
+        ],
+        "usage": {name: v for name in Usage.__slots__ if (v := getattr(said.usage, name)) is not None},
+        "stop": said.stop,
+    }
+    return json.dumps({key: value for key, value in line.items() if value}, ensure_ascii=False, default=str)
 
 
 def _line(raw: str, number: int, where: str, captured: dict[str, str]) -> Line:

@@ -1,0 +1,88 @@
+"""Prices and context sizes of models, from the maintained data of the genai-prices package.
+
+A model it does not know has no price here (None), which is not the same as a free one. Models that run on
+one's own machine cost 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from genai_prices import Usage as PricedUsage
+from genai_prices import data_snapshot
+
+from ..types import Completion, Usage
+from . import ModelInfo
+
+LOCAL = frozenset({"llamacpp", "lmstudio", "ollama", "scripted", "vllm"})
+_THEIR_NAMES = {"bedrock": "aws", "xai": "x-ai"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Of a model the data does not know, or not at one's own rate. US dollars for a million tokens."""
+
+    input_usd: float
+    output_usd: float
+    cached_usd: float | None = None  # of input read from the vendor's cache; None: as other input
+
+
+Prices = Mapping[str, Price]
+"""By "provider:model"; they go before the data."""
+
+
+def cost_usd(model: str, usage: Usage, own: Prices | None = None) -> float | None:
+    """What `usage` of "provider:model" costs. None when the model has no known price or tokens were not reported."""
+    if (price := (own or {}).get(model)) is None and is_local(model):
+        return 0.0
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    if price is not None:
+        cached = usage.cached_tokens or 0
+        rate = price.input_usd if price.cached_usd is None else price.cached_usd
+        fresh = max(usage.input_tokens - cached, 0)
+        return (fresh * price.input_usd + cached * rate + usage.output_tokens * price.output_usd) / 1e6
+    counted = PricedUsage(
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=min(usage.cached_tokens or 0, usage.input_tokens),
+        cache_write_tokens=usage.cache_write_tokens or 0,
+        output_tokens=usage.output_tokens,
+    )
+    provider, name = _theirs(model)
+    try:
+        return float(data_snapshot.get_snapshot().calc(counted, name, provider, None, None).total_price)
+    except (LookupError, ValueError):
+        return None
+
+
+def priced(done: Completion, own: Prices | None = None) -> Completion:
+    """`done` with what it cost, by the model that really answered; unchanged when that is known already."""
+    if done.usage.cost_usd is not None:
+        return done
+    return replace(done, usage=replace(done.usage, cost_usd=cost_usd(done.message.origin, done.usage, own)))
+
+
+def is_local(model: str) -> bool:
+    """Whether "provider:model" runs on one's own machine: no vendor, no bill."""
+    provider, _, name = model.partition(":")
+    return provider in LOCAL and not name.endswith(("-cloud", ":cloud"))
+
+
+def context_tokens(model: str) -> int | None:
+    """The context of "provider:model" where the data has it."""
+    provider, name = _theirs(model)
+    try:
+        return data_snapshot.get_snapshot().find_provider_model(name, None, provider, None)[1].context_window
+    except LookupError:
+        return None
+
+
+def completed(models: Iterable[ModelInfo]) -> tuple[ModelInfo, ...]:
+    """`models` with the context sizes their vendors did not say."""
+    return tuple(m if m.context_tokens else replace(m, context_tokens=context_tokens(m.id)) for m in models)
+
+
+def _theirs(model: str) -> tuple[str, str]:
+    provider, _, name = model.partition(":")
+    return _THEIR_NAMES.get(provider, provider), name
