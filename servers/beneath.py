@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import sys
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Beneath:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fd = os.open(path, _QUIET | getattr(os, "O_DIRECTORY", 0))
+        weakref.finalize(self, os.close, self.fd)
 
     def open(self, path: str, flags: int = os.O_RDONLY) -> tuple[int, str]:
         """A descriptor and the real root-relative path, links resolved. Never blocks on a FIFO or a device."""

@@ -141,7 +141,7 @@ class UndoStore:
         gone: list[str] = []
         with self._writing() as db:
             gone += _drop(db, "state = 'done' AND at < ?", (time.time() - max_age_s,))
-            oldest = "seq IN (SELECT seq FROM ops WHERE state = 'done' ORDER BY seq LIMIT 16)"
+            oldest = "seq = (SELECT min(seq) FROM ops WHERE state = 'done')"
             while _size(db) > max_bytes and (dropped := _drop(db, oldest, ())):
                 gone += dropped
         with self.trash() as fd:
@@ -213,10 +213,13 @@ def _record(
 def _drop(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[str]:
     rows = db.execute(f"SELECT seq, id FROM ops WHERE {where}", values).fetchall()
     for seq, _ in rows:
-        db.execute("DELETE FROM ops WHERE seq = ?", (seq,))
+        db.execute(
+            "DELETE FROM blobs WHERE hash IN (SELECT hash FROM kept WHERE op = ?1) AND NOT EXISTS"
+            " (SELECT 1 FROM kept WHERE kept.hash = blobs.hash AND op != ?1)",
+            (seq,),
+        )
         db.execute("DELETE FROM kept WHERE op = ?", (seq,))
-    if rows:
-        db.execute("DELETE FROM blobs WHERE hash NOT IN (SELECT hash FROM kept)")
+        db.execute("DELETE FROM ops WHERE seq = ?", (seq,))
     return [record_id for _, record_id in rows]
 
 

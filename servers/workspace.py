@@ -187,6 +187,8 @@ class Workspace:
         if rule := protected(real):
             way = "" if rule == ".git" else f"; the server's option --allow '{real}' would permit it"
             raise ToolError(f"{shown} is protected ({rule}): it can run code or hold credentials{way}")
+        if any(_is_git_folder(root.fd, above) for above in _folders_above(real)):
+            raise ToolError(f"{shown} lies in a git directory: what is in there can run code")
         if rule := secret(real):
             raise ToolError(_secret_refusal(shown, rule, real))
         if (rule := asks(real)) and not confirmed(shown):
@@ -275,6 +277,21 @@ def _opened(given: Sequence[str]) -> tuple[Root, ...]:
         except OSError as exc:
             raise ValueError(f"root {one!r}: {explain(exc)}") from exc
     return tuple(roots)
+
+
+def _folders_above(real: str) -> list[str]:
+    parts = real.split("/")
+    return ["/".join(parts[:i]) for i in range(len(parts))]
+
+
+def _is_git_folder(root: int, path: str) -> bool:
+    """Whether a folder of any name is a repository's own: a bare one, or one that a .git file points to."""
+    try:
+        for part in ("HEAD", "objects", "refs"):
+            os.stat(f"{path}/{part}" if path else part, dir_fd=root, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def _secret_refusal(shown: str, rule: str, real: str) -> str:
