@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
-from .law import Forecast
+from .forecast import Forecast
 from .plans import Plan, Refusal, Task, Worker, plan_for
 from .runs import Run
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from .forecast import Forecast
 from .foresight import Foresight
-from .law import Forecast, Law
+from .law import Law
 from .profile import Profile
 from .runs import Key, Run
 from .runtime import Answer, EngineError, Model, Query, Runtime

@@ -12,77 +12,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import pairwise
 
+from .forecast import Forecast
 from .phase import OVERHEADS, Guess, Phase, Prior
 from .profile import FRESH_LOAD_S
 from .runs import Key, Run
 from .shape import TYPICAL, Shape
-from .sizes import Lengths, exactly
+from .sizes import CHARS_PER_TOKEN, Lengths, exactly
 from .spread import Spread, student
 
 KEPT_RUNS = 200
 """Runs a law is learned from."""
+_ENOUGH = 3
+"""Finished runs after which unfinished ones tell nothing new."""
+_OUR_CLOCK = 20.0
+"""Doubt about timings of our own clock, in units of the noise: they hold the load, the wait and guessed counts."""
 _SAMPLES = 401
 _TOGETHER, _TOGETHER_RUNS = 0.5, 5.0
 """Prior correlation of the two phases' noise, and its weight in runs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
-    """Predicted seconds of a planned run."""
-
-    total_s: float
-    """The median."""
-    low_s: float
-    high_s: float
-    """The central 90 % interval."""
-    wait_s: float
-    load_s: float
-    prefill_s: float
-    decode_s: float
-    """The parts of a typical run; they need not add up to the median."""
-    cold: bool
-    """The model has to be loaded first."""
-    runs: int
-    """Measured runs behind it; 0 when everything was borrowed from other models on this machine."""
-    tokens_in: int
-    tokens_cached: int
-    tokens_out_p50: int
-    tokens_out_p90: int
-    cap: int | None
-    cap_s: float | None
-    """Upper bound: 95 % of runs that write up to the cap end within this."""
-    ventiles: tuple[float, ...]
-    """The 5, 10, ... 95 % points of the total."""
-
-    def odds(self, deadline_s: float) -> float:
-        """Probability of ending within `deadline_s`, 0.02 to 0.98: the tails are not known better."""
-        points = self.ventiles
-        if deadline_s <= points[0]:
-            return 0.05 if deadline_s == points[0] else max(0.02, 0.05 * deadline_s / points[0])
-        for i, (left, right) in enumerate(pairwise(points)):
-            if deadline_s <= right:
-                inside = (deadline_s - left) / (right - left) if right > left else 1.0
-                return 0.05 * (i + 1 + inside)
-        return min(0.98, 0.95 + 0.03 * (deadline_s / points[-1] - 1))
-
-    def __str__(self) -> str:
-        behind = (
-            f"{self.runs} run{'s' * (self.runs != 1)}"
-            if self.runs
-            else "no run of its own, borrowed from this machine"
-        )
-        bound = (
-            f"; at the cap of {self.cap:,} tokens at most {self.cap_s:.3g} s"
-            if self.cap_s and self.cap
-            else ""
-        )
-        state = "cold, with its load" if self.cold else "warm"
-        return (
-            f"{self.total_s:.3g} s (90 %: {self.low_s:.3g} to {self.high_s:.3g} s; {state}; {behind}{bound})"
-        )
 
 
 class Law:
@@ -111,13 +58,18 @@ class Law:
         self._waits: tuple[float, ...] = ()
         self._cached: tuple[int, ...] = ()
         self._together = self._told = 0.0
+        self._chars_per_token = CHARS_PER_TOKEN
         self._fast_unexplained: list[float] = []
 
     def learn(self, run: Run) -> None:
         """Take in one run; what it does not tell is left out: failed runs, shared engines, unknown cache hits."""
         self.last_id = max(self.last_id, run.id)
         p = run.profile
-        if p.outcome not in ("done", "length") or run.overlapped:
+        if run.overlapped:
+            return
+        if p.outcome in ("cancelled", "aborted"):
+            return self._learn_unfinished(run)
+        if p.outcome not in ("done", "length"):
             return
         cold = p.load_s is not None and p.load_s >= FRESH_LOAD_S
         if p.load_s is not None and cold:
@@ -136,6 +88,37 @@ class Law:
         if write:
             self.writing.learn(*write)
         self.runs += bool(read or write)
+        if p.tokens_in and run.chars_in:
+            self._chars_per_token = run.chars_in / p.tokens_in
+        self._lend_writing()
+
+    def _learn_unfinished(self, run: Run) -> None:
+        """What our clock saw of a stopped run, while little else is known: without it, a first deadline missed would teach nothing."""
+        p = run.profile
+        tokens_in = p.tokens_in or round((run.chars_in or 0) / self._chars_per_token)
+        if (
+            self.runs >= _ENOUGH
+            or p.wall_s is None
+            or p.wall_s <= 0
+            or tokens_in <= 0
+            or p.load_s is not None
+        ):
+            return
+        if p.first_token_s is None:  # it took at least so long; how much longer is open
+            self.reading.learn(*reading_area(tokens_in, 0), 2 * p.wall_s, doubt=2 * _OUR_CLOCK)
+        else:
+            self.reading.learn(*reading_area(tokens_in, 0), p.first_token_s, doubt=_OUR_CLOCK)
+            tokens_out = round((p.chars_out or 0) / CHARS_PER_TOKEN)
+            if tokens_out > 1 and p.wall_s > p.first_token_s:
+                took_s = p.wall_s - p.first_token_s
+                self.writing.learn(*writing_area(tokens_out, tokens_in), took_s, doubt=_OUR_CLOCK)
+        self._lend_writing()
+
+    def _lend_writing(self) -> None:
+        """While no answer was timed: a token written takes about nine times a token read."""
+        read = self.reading.log_rate
+        if read is not None:
+            self.writing.lend(read + math.log(9), spread=1.0)
 
     def forecast(
         self,

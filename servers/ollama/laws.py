@@ -12,7 +12,8 @@ import threading
 from collections.abc import Mapping
 from statistics import fmean
 
-from .law import KEPT_RUNS, Forecast, Law
+from .forecast import Forecast
+from .law import KEPT_RUNS, Law
 from .ledger import Ledger
 from .phase import OVERHEADS, Prior
 from .plans import Task, Worker
@@ -156,7 +157,7 @@ class Laws:
 
 def _sibling_of(law: Law, key: Key, shape: Shape | None) -> Law:
     """The same model under other settings: its law, a little in doubt; on another processor the pace is open."""
-    close = law.key.processor == key.processor
+    close = law.key.processor == key.processor or "unknown" in (law.key.processor, key.processor)
     spread = 0.25 if close else 1.0
     return Law(
         key,

@@ -25,6 +25,7 @@ _TYPES = {
     "tokens_in": "INTEGER",
     "tokens_cached": "INTEGER",
     "tokens_out": "INTEGER",
+    "chars_out": "INTEGER",
     "num_ctx": "INTEGER",
     "prefill_tokens_per_s": "REAL",
     "decode_tokens_per_s": "REAL",

@@ -95,17 +95,20 @@ class Phase:
             for drift, drift_weight in _DRIFTS
         ]
 
-    def learn(self, tokens: float, area: float, seconds: float) -> None:
-        """Take in one run. Runs that tell nothing (no tokens, no time) are ignored."""
+    def learn(self, tokens: float, area: float, seconds: float, doubt: float = 1.0) -> None:
+        """Take in one run. Runs that tell nothing (no tokens, no time) are ignored.
+
+        `doubt` is the variance of what is told, in units of the noise: 1 for a server's own timings.
+        """
         if tokens <= 0 or not 0 < seconds < math.inf:
             return
         seen = math.log(seconds)
         for h in self._grid:
             gap = seen - math.log(h.overhead + tokens + h.rho * area)
             if self._blank:
-                h.level = gap
+                h.level, h.doubt = gap, doubt
             else:
-                _follow(h, gap)
+                _follow(h, gap, doubt)
         self._blank = False
         self.runs += 1
         best = max(h.odds for h in self._grid)
@@ -132,6 +135,13 @@ class Phase:
         spread = max(inner / weight + max(second / weight - mean * mean, 0.0), _NOISE_FLOOR**2)
         return Guess(mean=mean, spread=math.sqrt(spread), freedom=freedom / weight)
 
+    def lend(self, log_rate: float, spread: float) -> None:
+        """Believe this pace until a run tells; ignored once one did."""
+        if self._blank:
+            self._blank = False
+            for h in self._grid:
+                h.level, h.doubt = log_rate, (spread / _NOISE) ** 2
+
     @property
     def log_rate(self) -> float | None:
         """log seconds of one token at no depth, at the present level."""
@@ -152,21 +162,22 @@ class Phase:
         return sum(w * value(h) for w, h in zip(weights, self._grid, strict=True)) / sum(weights)
 
 
-def _follow(h: _Hypothesis, gap: float) -> None:
-    """One step of the filter: weigh the surprise, move the level, learn the noise."""
+def _follow(h: _Hypothesis, gap: float, told: float) -> None:
+    """One step of the filter: weigh the surprise, move the level, learn the noise. `told` is how doubtful the gap is."""
     doubt = h.doubt + h.drift
     surprise = gap - h.level
     noise = h.squares / h.freedom
-    expected = noise * (doubt + 1)
+    expected = noise * (doubt + told)
     strange = surprise * surprise / expected
     h.odds -= 0.5 * math.log(expected) + (_TAIL + 1) / 2 * math.log1p(strange / _TAIL)
     trust = (_TAIL + 1) / (_TAIL + strange)
-    gain = doubt / (doubt + 1 / trust)
+    gain = doubt / (doubt + told / trust)
     h.level += gain * surprise
     h.doubt = (1 - gain) * doubt
-    h.freedom = _NOISE_RUNS + (h.freedom - _NOISE_RUNS) * _MEMORY + 1
+    h.freedom = _NOISE_RUNS + (h.freedom - _NOISE_RUNS) * _MEMORY + 1 / told
     rest = _NOISE_RUNS * _NOISE**2
-    h.squares = rest + (h.squares - rest) * _MEMORY + min(surprise * surprise / (doubt + 1), 9 * noise)
+    seen = min(surprise * surprise / (doubt + told), 9 * noise)
+    h.squares = rest + (h.squares - rest) * _MEMORY + seen / told
 
 
 def _rho_grid(prior: Prior) -> list[tuple[float, float, float]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from .law import Forecast, Law
+from .forecast import Forecast
+from .law import Law
 from .sizes import Lengths
 
 SURE = 0.9

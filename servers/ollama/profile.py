@@ -43,6 +43,8 @@ class Profile:
     tokens_cached: int | None = None
     tokens_out: int | None = None
     """Every sampled token: thinking, tool calls and the end token included."""
+    chars_out: int | None = None
+    """Characters that arrived, thinking included: all an unfinished run tells of its output."""
     num_ctx: int | None = None
     prefill_tokens_per_s: float | None = None
     """Over uncached tokens only."""
@@ -118,6 +120,7 @@ def from_ollama(
         tokens_in=tokens_in,
         tokens_cached=cached,
         tokens_out=tokens_out,
+        chars_out=_sum(thinking_chars, answer_chars),
         num_ctx=num_ctx,
         prefill_tokens_per_s=_prefill_rate(
             tokens_in,
@@ -174,6 +177,7 @@ def from_llamacpp(
         tokens_in=tokens_in,
         tokens_cached=cached,
         tokens_out=tokens_out,
+        chars_out=_sum(thinking_chars, answer_chars),
         num_ctx=num_ctx,
         prefill_tokens_per_s=new / prefill_s if new and prefill_s else None,
         decode_tokens_per_s=_decode_rate(decode_s, tokens_out),
@@ -286,6 +290,10 @@ def _used(tokens_in: int | None, tokens_out: int | None, num_ctx: int | None) ->
 
 def _share(part: float | None, whole: float | None) -> float | None:
     return min(part / whole, 1.0) if part is not None and whole else None
+
+
+def _sum(thinking_chars: int | None, answer_chars: int | None) -> int | None:
+    return None if thinking_chars is None or answer_chars is None else thinking_chars + answer_chars
 
 
 def _thinking(thinking_chars: int | None, answer_chars: int | None) -> float | None:

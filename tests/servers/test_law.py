@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.worlds import key_of, random_machine, run_of, shape_of
-from servers.ollama.law import Forecast, Law
+from servers.ollama.forecast import Forecast
+from servers.ollama.law import Law
 from servers.ollama.laws import Laws
 from servers.ollama.ledger import Key, Ledger, Run
 from servers.ollama.profile import Profile
@@ -157,11 +158,41 @@ def test_runs_that_tell_nothing_about_speed_are_left_out() -> None:
     slow = {"prefill_s": 90.0, "decode_s": 90.0}
     law.learn(a_run(300, 40, outcome="error", **slow))
     law.learn(a_run(300, 40, outcome="aborted", **slow))
+    law.learn(a_run(300, 40, outcome="cancelled", wall_s=180.0, first_token_s=90.0, chars_out=140, **slow))
     law.learn(a_run(300, 40, overlapped=True, **slow))
     law.learn(a_run(300, 40, prefill_s=None, decode_s=None))
     law.learn(a_run(300, 1, prefill_s=0.0, decode_s=1e-6))
     law.learn(Run(key=KEY, profile=Profile(model="m", outcome="done")))
     assert law.forecast(500, 60, cold=False) == before
+
+
+def stopped(tokens_in: int, wall_s: float, first_token_s: float | None, chars_out: int) -> Run:
+    """A run of the machine of `a_run` that its deadline stopped: no server timings at all."""
+    profile = Profile(
+        model="m", outcome="cancelled", wall_s=wall_s, first_token_s=first_token_s, chars_out=chars_out
+    )
+    return Run(key=KEY, profile=profile, chars_in=int(tokens_in * 3.5))
+
+
+def test_a_first_run_stopped_while_writing_still_teaches() -> None:
+    law = Law(KEY)
+    law.learn(stopped(2000, 12.0, 10.0, int(40 * 3.5)))
+    forecast = law.forecast(400, 60, cold=False)
+    assert forecast is not None and forecast.runs == 0
+    assert forecast.low_s < 2 + 2.95 < forecast.high_s
+    assert seconds(forecast) == pytest.approx(4.95, rel=0.4)
+    for n in range(3):
+        law.learn(a_run(400 + n, 60))
+    assert seconds(law.forecast(400, 60, cold=False)) == pytest.approx(4.95, rel=0.1)
+
+
+def test_a_first_run_stopped_while_reading_says_that_it_takes_longer() -> None:
+    law = Law(KEY)
+    law.learn(stopped(2000, 5.0, None, 0))
+    forecast = law.forecast(2000, 60, cold=False)
+    assert forecast is not None and forecast.odds(5.0) < 0.2
+    shorter = law.forecast(100, 5, cold=False)
+    assert shorter is not None and shorter.odds(5.0) > 0.6
 
 
 def test_hits_of_unknown_size_do_not_make_the_law_fast() -> None:
@@ -217,7 +248,7 @@ def test_a_new_model_borrows_from_the_machine_and_a_new_setting_from_its_model()
             ledger.record(run_of(small, machine.run(small, f"{n}", 40, tokens_in=200 * (n + 1))))
         forecast = laws.law(key_of(large)).forecast(500, 100, cold=False)
         truth = large.reading_s(500, 0) + large.writing_s(100, 500)
-        assert forecast is not None and forecast.runs == 0 and "borrowed" in str(forecast)
+        assert forecast is not None and forecast.runs == 0 and "no finished run" in str(forecast)
         assert forecast.low_s < truth < forecast.high_s
         assert forecast.total_s == pytest.approx(truth, rel=0.5)
         other = replace(key_of(small), settings='{"num_ctx":8192}')

@@ -1,0 +1,58 @@
+"""What a planned run is predicted to take: a distribution, told by its median, its interval and its odds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Predicted seconds of a planned run."""
+
+    total_s: float
+    """The median."""
+    low_s: float
+    high_s: float
+    """The central 90 % interval."""
+    wait_s: float
+    load_s: float
+    prefill_s: float
+    decode_s: float
+    """The parts of a typical run; they need not add up to the median."""
+    cold: bool
+    """The model has to be loaded first."""
+    runs: int
+    """Finished runs behind it; 0 when all is from other models or settings here, or from runs that were stopped."""
+    tokens_in: int
+    tokens_cached: int
+    tokens_out_p50: int
+    tokens_out_p90: int
+    cap: int | None
+    cap_s: float | None
+    """Upper bound: 95 % of runs that write up to the cap end within this."""
+    ventiles: tuple[float, ...]
+    """The 5, 10, ... 95 % points of the total."""
+
+    def odds(self, deadline_s: float) -> float:
+        """Probability of ending within `deadline_s`, 0.02 to 0.98: the tails are not known better."""
+        points = self.ventiles
+        if deadline_s <= points[0]:
+            return 0.05 if deadline_s == points[0] else max(0.02, 0.05 * deadline_s / points[0])
+        for i, (left, right) in enumerate(pairwise(points)):
+            if deadline_s <= right:
+                inside = (deadline_s - left) / (right - left) if right > left else 1.0
+                return 0.05 * (i + 1 + inside)
+        return min(0.98, 0.95 + 0.03 * (deadline_s / points[-1] - 1))
+
+    def __str__(self) -> str:
+        behind = f"{self.runs} run{'s' * (self.runs != 1)}" if self.runs else "no finished run of its own"
+        bound = (
+            f"; at the cap of {self.cap:,} tokens at most {self.cap_s:.3g} s"
+            if self.cap_s and self.cap
+            else ""
+        )
+        state = "cold, with its load" if self.cold else "warm"
+        return (
+            f"{self.total_s:.3g} s (90 %: {self.low_s:.3g} to {self.high_s:.3g} s; {state}; {behind}{bound})"
+        )
