@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.recorded import Exchange
 from tests.wire import as_anthropic, as_bedrock, as_chat, as_google, as_ollama, as_responses, listings
 from tests.wire.turns import REFUSALS, TURNS, Dialect, Said, Turn, dumps
 
@@ -36,6 +37,7 @@ class Stub:
         self.log: list[dict[str, Any]] = []
         self.gone = threading.Semaphore(0)
         self.failures: dict[str, int] = {}
+        self.play: Exchange | None = None  # a recorded answer to give to every model call
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.port: int = self.socket.getsockname()[1]
@@ -75,6 +77,7 @@ class Stub:
                 self._route("/google/{version}/models/{call}", as_google.DIALECT),
                 self._route("/bedrock/model/{model}/converse-stream", as_bedrock.DIALECT),
                 self._route("/ollama/api/chat", as_ollama.DIALECT),
+                self._route("/bare/api/chat", as_ollama.DIALECT),
                 Route("/{rest:path}", self._listing, methods=["GET", "POST"]),
             ]
         )
@@ -88,6 +91,9 @@ class Stub:
     async def _answer(self, request: Request, dialect: Dialect) -> Response:
         body = await self._noted(request)
         model = self.log[-1]["model"]
+        if self.play:
+            said = "".join(dumps(each) + "\n" for each in self.play.objects)
+            return Response(said, self.play.status, media_type=dialect.media)
         scenario = self._scenario(model, body, dialect)
         if scenario == "ehtml":
             return HTMLResponse("<html><body>bad gateway</body></html>", 502)
