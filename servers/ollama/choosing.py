@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..outcome import ToolError
+from .foresight import Outlook
 from .law import Forecast
 from .running import HOPELESS
 from .runs import Totals
@@ -32,6 +33,7 @@ class Option:
     """One model and what is expected of it for this task."""
 
     model: Model
+    outlook: Outlook | None
     forecast: Forecast | None
     totals: Totals | None
     """Of this model and kind of task."""
@@ -106,6 +108,11 @@ class Chooser:
         """(the option drawn, why, in one line). ToolError when none may be taken."""
         able = [option for option in options if option.why_not is None]
         if not able:
+            late = [
+                option for option in self.ranked(options) if option.unfit is None and not option.model.remote
+            ]
+            if late:  # its own refusal tells what would meet the deadline
+                return late[0], str(late[0])
             reasons = "; ".join(f"{o.model.name}: {o.why_not}" for o in options)
             raise ToolError(
                 f"no model here can do this: {reasons}" if reasons else "there is no model here yet"

@@ -16,13 +16,14 @@ import anyio
 
 from ..outcome import ToolError, bounded, fenced, masked, visible
 from ..workspace import Workspace
+from .advice import Counsel
 from .candidates import BadAnswer, Candidate
 from .estimating import Estimator
 from .gates import Judging
 from .jobs import Progress
 from .orders import Order, Prepared, prepare
-from .records import Ended, FileChanged, Gated, Profiled, Receipt, Tried, told
-from .running import Ran, Runner, Unfit
+from .records import Ended, FileChanged, Forecasted, Gated, Profiled, Receipt, Tried, told
+from .running import Ran, Runner, Unfit, advised, forecasted
 from .runtime import EngineError, Model, Runtime
 from .staging import Staging
 
@@ -73,21 +74,21 @@ class Delegator:
         prepared = climb.prepared
         try:
             ran = await self.runner.run(prepared, model, progress, failure=climb.failure, left_s=climb.left_s)
-        except Unfit as exc:
-            climb.failed(
-                Tried(model=model.name, outcome="refused", why=str(exc), run=None, total_s=None), None
-            )
+        except (Unfit, EngineError) as exc:
+            outcome = "refused" if isinstance(exc, Unfit) else "error"
+            climb.failed(Tried(model=model.name, outcome=outcome, why=str(exc), run=None, total_s=None), None)
+            climb.counsel = exc.counsel if isinstance(exc, Unfit) else None
             return None
         progress.phase = "checking"
-        gated, candidate, why = await self._judge(prepared, ran)
-        ran = await self.runner.record(ran, gated)
+        gated, candidate, why = await self.judge(prepared, ran)
+        ran = await self.runner.advise(await self.runner.record(ran, gated))
         if candidate is None or (gated is not None and gated.passed is False):
-            climb.failed(_tried(ran, why), ran, gated)
+            climb.failed(self.tried(ran, why), ran, gated)
             return None
         receipt = await self._accept(prepared, ran, candidate, gated)
         return receipt.model_copy(update={"tried": climb.tried})
 
-    async def _judge(self, prepared: Prepared, ran: Ran) -> tuple[Gated | None, Candidate | None, str | None]:
+    async def judge(self, prepared: Prepared, ran: Ran) -> tuple[Gated | None, Candidate | None, str | None]:
         """(verdict, candidate, why not)."""
         if ran.answer.error is not None:
             return None, None, ran.answer.error
@@ -118,7 +119,7 @@ class Delegator:
         self, prepared: Prepared, ran: Ran, candidate: Candidate, gated: Gated | None
     ) -> Receipt:
         receipt = Receipt(
-            outcome="accepted" if gated and gated.passed else "answered",
+            outcome="accepted" if gated and gated.passed else "written" if candidate.files else "answered",
             run=ran.id,
             model=ran.model.name,
             gate=gated,
@@ -148,6 +149,18 @@ class Delegator:
         receipt.tokens_saved = _saved(prepared, candidate, receipt)
         return receipt
 
+    @staticmethod
+    def tried(ran: Ran, why: str | None) -> Tried:
+        """A rung as receipts show it."""
+        profile = ran.answer.profile
+        return Tried(
+            model=ran.model.name,
+            outcome="rejected" if ran.answer.error is None and profile.outcome == "done" else profile.outcome,
+            why=why,
+            run=ran.id,
+            total_s=profile.total_s if profile.total_s is not None else profile.wall_s,
+        )
+
 
 @dataclass(slots=True, kw_only=True)
 class _Climb:
@@ -159,6 +172,8 @@ class _Climb:
     gated: Gated | None = None
     why: str | None = None
     chosen: str | None = None
+    counsel: Counsel | None = None
+    """Of a refused rung."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -176,7 +191,7 @@ class _Climb:
 
     def failed(self, tried: Tried, ran: Ran | None, gated: Gated | None = None) -> None:
         self.why = tried.why
-        self.tried.append(tried.model_copy(update={"why": _first_line(tried.why)}))
+        self.tried.append(tried.model_copy(update={"why": first_line(tried.why)}))
         self.last, self.gated = ran, gated
 
     def escalate(self, note: str | None) -> Receipt:
@@ -194,26 +209,20 @@ class _Climb:
             gate=self.gated,
             profile=Profiled.of(ran.answer.profile) if ran else None,
             waited_s=ran.waited_s if ran else None,
-            forecast=ran.forecasted() if ran else None,
-            advice=ran.advised() if ran else [],
+            forecast=ran.forecasted() if ran else _forecasted(self.counsel),
+            advice=ran.advised() if ran else advised(self.counsel) if self.counsel else [],
             tried=self.tried,
             note=note,
         )
 
 
-def _first_line(text: str | None) -> str | None:
+def _forecasted(counsel: Counsel | None) -> Forecasted | None:
+    return forecasted(counsel.forecast) if counsel and counsel.forecast else None
+
+
+def first_line(text: str | None) -> str | None:
+    """Enough of a reason for a list; the whole stands with the gate."""
     return text.splitlines()[0][:300] if text else text
-
-
-def _tried(ran: Ran, why: str | None) -> Tried:
-    profile = ran.answer.profile
-    return Tried(
-        model=ran.model.name,
-        outcome="rejected" if ran.answer.error is None and profile.outcome == "done" else profile.outcome,
-        why=why,
-        run=ran.id,
-        total_s=profile.total_s if profile.total_s is not None else profile.wall_s,
-    )
 
 
 def shown(answer: str, model: str) -> str:

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from .demo_model import DEMO, NOTE, demo_model
+from .embedded import Embedded
+from .llamacpp import LlamaCpp
 from .ollama_api import Ollama
-from .recited import Recited
+from .recited import Recited, read_recitation
 from .runtime import EngineError, Runtime, endpoint
+
+FORMS = """ENGINE is one of
+  http://HOST:PORT       an Ollama server (default: OLLAMA_BASE_URL, OLLAMA_HOST, then http://127.0.0.1:11434)
+  llamacpp:URL           a llama.cpp server
+  embedded:FILE.gguf     a model file, run by the engine that 'understudy[engine]' installs
+  embedded:demo          the same with a small model that recites, built on the spot
+  embedded:FILE.json     a model built to recite these answers
+  recited:FILE.json      no engine: recorded answers and durations"""
 
 
 def open_runtime(given: str | None, *, allow_remote: bool = False) -> Runtime:
-    """The runtime behind `--host`; nothing is connected yet. Raises EngineError."""
-    kind, _, rest = (given or "").partition(":")
+    """The runtime behind `--host`; nothing is started or connected yet. Raises EngineError."""
+    kind, _, place = (given or "").partition(":")
+    if kind in ("recited", "llamacpp", "embedded") and not place:
+        raise EngineError(f"{given!r} does not say which; {FORMS}")
     if kind == "recited":
-        return Recited(rest)
-    if kind in ("llamacpp", "embedded"):
-        raise EngineError(f"{kind} needs a place: {kind}:URL")
+        return Recited(place)
+    if kind == "llamacpp":
+        return LlamaCpp(endpoint(place, allow_remote=allow_remote))
+    if kind == "embedded":
+        if place == "demo":
+            return Embedded(demo_model(DEMO), note=NOTE)
+        if place.endswith(".json"):
+            return Embedded(demo_model(read_recitation(place)), note=NOTE)
+        return Embedded(Path(place).expanduser().absolute())
     return Ollama(endpoint(given, allow_remote=allow_remote), allow_remote=allow_remote)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -14,7 +15,8 @@ from .foresight import Foresight
 from .ledger import LedgerError
 from .orders import Order, Prepared, prepare
 from .records import Advised, Forecasted, Number
-from .running import Runner, Unfit, forecasted
+from .running import Runner, Unfit, advised, forecasted
+from .runs import Totals
 from .runtime import EngineError, Model, Runtime
 
 
@@ -59,6 +61,7 @@ class Estimator:
             kind=order.kind,
             best=able[0].model.name if able else None,
             models=[_expected(option) for option in ranked],
+            advice=await anyio.to_thread.run_sync(_advice, ranked),
             note=self.runtime.note,
         )
 
@@ -82,7 +85,7 @@ class Estimator:
 
     async def _option(self, prepared: Prepared, model: Model) -> Option:
         order = prepared.order
-        totals, forecast, unfit = None, None, None
+        totals, outlook, unfit = None, None, None
         try:
             ledger = await self.foresight.ledger()
             seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=model.name, kind=order.kind))
@@ -90,10 +93,37 @@ class Estimator:
         except LedgerError:
             pass  # it is logged where forecasts are made; a choice without a record still stands
         try:
-            forecast = await self.runner.forecast(prepared, model)
-        except Unfit as exc:
+            outlook = await self.runner.outlook(prepared, model, odds=_odds(totals))
+        except (Unfit, EngineError) as exc:
             unfit = str(exc)
-        return Option(model=model, forecast=forecast, totals=totals, deadline_s=order.deadline_s, unfit=unfit)
+        forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
+        return Option(
+            model=model,
+            outlook=outlook,
+            forecast=forecast,
+            totals=totals,
+            deadline_s=order.deadline_s,
+            unfit=unfit,
+        )
+
+
+def _odds(totals: Totals | None) -> float | None:
+    """The share of gates passed; None when none judged this kind of task."""
+    judged = totals.gate_passed + totals.gate_failed if totals else 0
+    return totals.gate_passed / judged if totals and judged else None
+
+
+def _advice(ranked: Sequence[Option]) -> list[Advised]:
+    """For the first model, knowing the others; with a deadline nobody meets, the nearest plan."""
+    outlooks = [option.outlook for option in ranked if option.outlook]
+    if not outlooks:
+        return []
+    found = outlooks[0].counsel([other.worker for other in outlooks[1:]])
+    said = advised(found)
+    if found.refusal is not None:
+        change: dict[str, object] = {"deadline_s": found.refusal.needs_s} if found.refusal.needs_s else {}
+        said.insert(0, Advised(action="meet_deadline", say=found.refusal.say, change=change))
+    return said
 
 
 def _writes(model: Model) -> bool:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import anyio
 
+from .advice import Counsel, counsel
 from .law import Forecast
 from .laws import Laws
 from .ledger import Ledger, LedgerError
 from .orders import Order
+from .plans import Task, Worker
 from .profile import Profile
 from .runs import Key, processor_of, settings_of
 from .runtime import Model, Query, Runtime
 from .shape import shape_of
-from .sizing import Size
+from .sizes import Lengths
+from .sizing import Size, largest_ctx
 from .texts import common
 
 PROMPTS_KEPT = 8
@@ -40,6 +43,26 @@ class Planned:
         return (
             self.seconds if self.began is None else max(self.seconds - (time.monotonic() - self.began), 0.0)
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """A planned run: who, and what."""
+
+    worker: Worker
+    task: Task
+
+    def forecast(self) -> Forecast | None:
+        """Blocking; None while nothing is known of this machine."""
+        return self.worker.forecast(self.task)
+
+    def counsel(self, others: Sequence[Worker] = ()) -> Counsel:
+        """Blocking: forecast, advice, and the plan that meets the deadline or the refusal."""
+        return counsel(self.task, self.worker, others=others)
+
+    def whole_prompt_s(self) -> float | None:
+        """Seconds to read the prompt without its cache."""
+        return self.worker.law.expected_prefill_s(self.task.tokens_in)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,59 +95,80 @@ class Foresight:
         share = profile.gpu_share if profile else model.gpu_share if model.loaded else None
         engine = await self.runtime.engine()
         return Key(
-            host=self.runtime.host + (" (simulated)" if self.runtime.note else ""),
+            host=self.runtime.host + (" (simulated)" if self.runtime.simulated else ""),
             processor=processor_of(share),
             digest=model.digest or model.name,
             settings=settings_of({"num_ctx": num_ctx, "shift": False}),
             server=engine,
         )
 
-    async def forecast(
-        self, order: Order, model: Model, size: Size, query: Query | None, *, wait_s: float = 0.0
-    ) -> Forecast | None:
-        """The forecast of a run; None while nothing is known of this machine, or its durations are not its own."""
+    async def outlook(
+        self,
+        order: Order,
+        model: Model,
+        size: Size,
+        query: Query | None = None,
+        *,
+        wait_s: float = 0.0,
+        left_s: float | None = None,
+        odds: float | None = None,
+    ) -> Outlook | None:
+        """A model and a task as laws and plans take them; None when there are no laws, or the durations are replayed.
+
+        `left_s`: what is left of the deadline. `odds`: of passing the gate, where known.
+        """
         laws = await self.laws() if self.runtime.timed else None
         if laws is None:
             return None
-        shape = shape_of(
-            {"model_info": model.info, "details": {"quantization_level": model.quantization}},
-            model.size_bytes,
-        )
-        if shape is not None:
-            laws.know(model.digest or model.name, shape)
+        digest = model.digest or model.name
+        details = {"quantization_level": model.quantization}
+        if shape := shape_of({"model_info": model.info, "details": details}, model.size_bytes):
+            laws.know(digest, shape)
         cold = _cold(model, size.num_ctx)
-        cached = self._hit(model, query, size) if query is not None and not cold else 0 if cold else None
+        task = Task(
+            tokens_in=size.tokens_in,
+            cap=size.num_predict,
+            least_out=size.least_out,
+            kind=order.kind,
+            think=order.think,
+            format=order.format,
+            tokens_cached=self._hit(model, query, size)
+            if query is not None and not cold
+            else 0
+            if cold
+            else None,
+            tokens_spread=size.spread,
+            deadline_s=left_s,
+        )
+
+        def lengths(asked: Task) -> Lengths:
+            return laws.lengths(
+                model.name,
+                asked.kind,
+                tokens_in=asked.tokens_in,
+                cap=asked.cap,
+                think=asked.think,
+                format=asked.format,
+            )
+
         key = await self.key(model, size.num_ctx)
         try:
-            return await anyio.to_thread.run_sync(
-                lambda: laws.forecast(
-                    key,
-                    model.name,
-                    order.kind,
-                    size.tokens_in,
-                    cap=size.num_predict,
-                    think=order.think,
-                    format=order.format,
-                    tokens_cached=cached,
-                    cold=cold,
-                    wait_s=wait_s,
-                    tokens_spread=size.spread,
-                )
-            )
+            law = await anyio.to_thread.run_sync(laws.law, key)
         except LedgerError as exc:
             log.error("no forecast: %s", exc)
             return None
-
-    async def whole_prompt_s(self, model: Model, size: Size) -> float | None:
-        """Seconds to read such a prompt without its cache; None while unknown."""
-        laws = await self.laws() if self.runtime.timed else None
-        if laws is None:
-            return None
-        key = await self.key(model, size.num_ctx)
-        try:
-            return await anyio.to_thread.run_sync(lambda: laws.law(key).expected_prefill_s(size.tokens_in))
-        except LedgerError:
-            return None
+        can_think = model.capabilities is None or "thinking" in model.capabilities
+        worker = Worker(
+            model=model.name,
+            law=law,
+            lengths=lengths,
+            odds=odds,
+            cold=cold,
+            wait_s=wait_s,
+            room=largest_ctx(model),
+            can_think=can_think,
+        )
+        return Outlook(worker=worker, task=task)
 
     def wait_s(self, model: str) -> float:
         """How long our own earlier work on this model will still take."""

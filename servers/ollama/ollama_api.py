@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -17,12 +16,19 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 
-from .profile import Outcome, from_ollama, outcome_of, overflow_numbers
-from .runtime import MAX_ANSWER_CHARS, Answer, EngineError, Model, Query, Said, is_loopback, valid_name
+from .arriving import (
+    ASK_TIMEOUT_S,
+    Arriving,
+    bounded_body,
+    client,
+    error_text,
+    json_object,
+    lines,
+    unreachable,
+)
+from .profile import from_ollama, outcome_of
+from .runtime import Answer, EngineError, Model, Query, Said, is_loopback, valid_name
 
-MAX_LINE_BYTES = 8 << 20
-ASK_TIMEOUT_S = 10.0
-"""For the small questions: which models, which version."""
 BUSY_TRIES = 3
 """How often a "server busy" answer is tried again."""
 
@@ -36,17 +42,14 @@ class Ollama:
         place = urlsplit(url).hostname or ""
         self.host = platform.node() if is_loopback(place) else place
         self.note: str | None = None
-        self.timed = True
+        self.timed, self.simulated = True, False
         self.allow_remote = allow_remote
         self._version: str | None = None
         self._shown: dict[str, tuple[str | None, Mapping[str, Any]]] = {}
-        # no proxy from the environment and no redirect: a local prompt must not leave the machine
-        self._http = httpx2.AsyncClient(
-            base_url=url,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx2.Timeout(ASK_TIMEOUT_S, read=None),
-        )
+        self._http = client(url)
+
+    def close(self) -> None:
+        pass  # no engine of ours
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -55,6 +58,7 @@ class Ollama:
         if self._version is None:
             self._version = str((await self._ask("GET", "/api/version")).get("version") or "unknown")
             if "simulated" in self._version:
+                self.simulated = True
                 self.note = "simulated: no model runs, the durations are made up"
         return self._version
 
@@ -88,7 +92,7 @@ class Ollama:
         return None  # Ollama has no tokenizer endpoint
 
     async def chat(self, query: Query, said: Said) -> Answer:
-        run = _Run(query, said)
+        run = Arriving(query, said)
         with anyio.move_on_after(query.timeout_s):
             for attempt in range(BUSY_TRIES):
                 try:
@@ -98,19 +102,19 @@ class Ollama:
                 if not run.busy or attempt == BUSY_TRIES - 1:
                     break
                 await anyio.sleep(1.0 + attempt)
-                run = _Run(query, said, run.started)
-            return run.answer(await self._entry_of(query.model), self.note)
-        run.stopped(f"stopped after {query.timeout_s:.0f} s, the time it was given")
-        return run.answer(None, self.note)
+                run = Arriving(query, said, run.started)
+            return _answer(run, await self._entry_of(query.model), simulated=self.simulated)
+        run.stopped()
+        return _answer(run, None, simulated=self.simulated)
 
-    async def _stream(self, query: Query, run: _Run) -> None:
+    async def _stream(self, query: Query, run: Arriving) -> None:
         async with self._http.stream("POST", "/api/chat", json=body_of(query)) as response:
             if response.status_code != 200:
-                run.refused(response.status_code, await _bounded_body(response))
+                run.refused(response.status_code, await bounded_body(response))
                 return
-            async with aclosing(_lines(response)) as lines:
-                async for line in lines:
-                    if run.take(line):
+            async with aclosing(lines(response)) as arriving:
+                async for line in arriving:
+                    if _take(run, line):
                         return
 
     async def _loaded(self) -> dict[str, Mapping[str, Any]]:
@@ -129,18 +133,17 @@ class Ollama:
         try:
             with anyio.fail_after(ASK_TIMEOUT_S):
                 async with self._http.stream(method, path, json=body) as response:
-                    text, status = await _bounded_body(response), response.status_code
+                    text, status = await bounded_body(response), response.status_code
         except (httpx2.HTTPError, TimeoutError) as exc:
             raise EngineError(unreachable(self.url, exc)) from exc
         if status != 200:
             raise EngineError(f"{self.name} answered {path} with {status}: {error_text(text)}")
-        try:
-            found = json.loads(text)
-        except ValueError as exc:
+        found = json_object(text)
+        if found is None:
             raise EngineError(
                 f"{self.url} answered {path}, but not as Ollama does; is another program there?"
-            ) from exc
-        return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
+            )
+        return found
 
 
 def body_of(query: Query) -> dict[str, object]:
@@ -169,143 +172,46 @@ def full_name(name: str) -> str:
     return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
 
 
-def unreachable(url: str, exc: BaseException) -> str:
-    """Why nothing answers at `url`, and what would help."""
-    if isinstance(exc, httpx2.ConnectError):
-        return f"nothing answers at {url}; start it (`ollama serve`) or name another with --host"
-    if isinstance(exc, TimeoutError | httpx2.TimeoutException):
-        return f"{url} accepts connections but did not answer in {ASK_TIMEOUT_S:.0f} s; it may be overloaded"
-    return f"the connection to {url} broke: {exc or type(exc).__name__}"
-
-
-def error_text(body: str) -> str:
-    """The sentence inside an error answer, which may itself be JSON."""
-    found: object = body
-    for _ in range(3):
-        if isinstance(found, str):
-            try:
-                found = json.loads(found)
-            except (ValueError, RecursionError):
-                break
-        if not isinstance(found, dict):
-            break
-        inner = cast("dict[str, object]", found)
-        found = inner.get("error", inner.get("message", ""))
-    text = found if isinstance(found, str) else body
-    return " ".join(text.split())[:400] or "no reason given"
-
-
-class _Run:
-    """One answer as it arrives."""
-
-    def __init__(self, query: Query, said: Said, started: float | None = None) -> None:
-        self.query, self.said = query, said
-        self.started = time.perf_counter() if started is None else started
-        self.first_token_s: float | None = None
-        self.text: list[str] = []
-        self.thinking: list[str] = []
-        self.chars = 0
-        self.final: Mapping[str, Any] = {}
-        self.error: str | None = None
-        self.outcome: Outcome | None = None
-        self.busy = False
-
-    def take(self, line: bytes) -> bool:
-        """Take one line of the stream; true when it was the last."""
-        try:
-            found: object = json.loads(line)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            return self._failed("the server sent a line that is not a JSON object")
-        item = cast("dict[str, Any]", found)
-        if "error" in item:  # a stream that began well ends so; its text may be an older run's last log line
-            self.final = item
-            return self._failed(f"the engine stopped during the run: {error_text(json.dumps(item))}")
-        message = item.get("message")
-        if isinstance(message, dict):
-            self._hear(cast("dict[str, object]", message))
-        if item.get("done") is True:
-            self.final = item
-            return True
-        return self.chars > MAX_ANSWER_CHARS and self._failed("the answer has no end")
-
-    def _hear(self, message: Mapping[str, object]) -> None:
-        for key, heard in (("thinking", self.thinking), ("content", self.text)):
-            piece = message.get(key)
-            if isinstance(piece, str) and piece:
-                if self.first_token_s is None:
-                    self.first_token_s = time.perf_counter() - self.started
-                heard.append(piece)
-                self.chars += len(piece)
-                self.said(piece, key == "thinking")
-
-    def refused(self, status: int, body: str) -> None:
-        """The server answered with an error before the first token."""
-        self.busy = status == 503
-        self.final = {"error": body}
-        if numbers := overflow_numbers(body):
-            self._failed(f"the prompt has {numbers[0]:,} tokens, the context {numbers[1]:,}", "overflow")
-        else:
-            self._failed(f"the server refused with {status}: {error_text(body)}")
-
-    def broke(self, exc: httpx2.HTTPError, url: str) -> None:
-        if self.chars or isinstance(exc, httpx2.RemoteProtocolError):
-            self._failed(f"the connection broke after {self.chars:,} characters", "aborted")
-        else:
-            self._failed(unreachable(url, exc))
-
-    def stopped(self, why: str) -> None:
-        self._failed(why, "cancelled")
-
-    def answer(self, entry: Mapping[str, Any] | None, note: str | None) -> Answer:
-        outcome = self.outcome or outcome_of(self.final)
-        if outcome == "aborted" and self.error is None:
-            self.error = "the stream ended without its end: the server gave the run up (it repeats itself?)"
-        text, thinking = "".join(self.text), "".join(self.thinking)
-        profile = from_ollama(
-            self.final,
-            model=self.query.model,
-            outcome=outcome,
-            wall_s=time.perf_counter() - self.started,
-            first_token_s=self.first_token_s,
-            num_ctx=self.query.num_ctx,
-            ps=entry,
-            expected_prefill_s=self.query.expected_prefill_s,
-            thinking_chars=len(thinking),
-            answer_chars=len(text),
-            two_passes=self.query.think and self.query.schema is not None,
-            simulated=note is not None,
-        )
-        return Answer(text=text, profile=profile, error=self.error, raw=self.final)
-
-    def _failed(self, error: str, outcome: Outcome = "error") -> bool:
-        self.error, self.outcome = error, outcome
+def _take(run: Arriving, line: bytes) -> bool:
+    """Take one line of the stream; true when it was the last."""
+    item = json_object(line)
+    if item is None:
+        return run.failed("the server sent a line that is not a JSON object")
+    if "error" in item:  # a stream that began well ends so; its text may be an older run's last log line
+        run.final = item
+        return run.failed(f"the engine stopped during the run: {error_text(json.dumps(item))}")
+    message = item.get("message")
+    if isinstance(message, dict):
+        said = cast("dict[str, object]", message)
+        run.hear(said.get("thinking"), thinking=True)
+        run.hear(said.get("content"), thinking=False)
+    if item.get("done") is True:
+        run.final = item
         return True
+    return run.endless
 
 
-async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """Whole lines by newline alone: httpx's own splitting also cuts at characters JSON may hold unescaped."""
-    rest = b""
-    async for data in response.aiter_bytes():
-        *whole, rest = (rest + data).split(b"\n")
-        for line in whole:
-            if line.strip():
-                yield line
-        if len(rest) > MAX_LINE_BYTES:
-            yield b""  # no JSON: the caller ends the run
-            return
-    if rest.strip():
-        yield rest
-
-
-async def _bounded_body(response: httpx2.Response) -> str:
-    data = b""
-    async for part in response.aiter_bytes():
-        data += part
-        if len(data) > MAX_LINE_BYTES:
-            break
-    return data.decode("utf-8", "replace")
+def _answer(run: Arriving, entry: Mapping[str, Any] | None, *, simulated: bool) -> Answer:
+    outcome = run.outcome or outcome_of(run.final)
+    if outcome == "aborted" and run.error is None:
+        run.error = "the stream ended without its end: the server gave the run up (it repeats itself?)"
+    text, thinking = "".join(run.text), "".join(run.thinking)
+    query = run.query
+    profile = from_ollama(
+        run.final,
+        model=query.model,
+        outcome=outcome,
+        wall_s=run.wall_s,
+        first_token_s=run.first_token_s,
+        num_ctx=query.num_ctx,
+        ps=entry,
+        expected_prefill_s=query.expected_prefill_s,
+        thinking_chars=len(thinking),
+        answer_chars=len(text),
+        two_passes=query.think and query.schema is not None,
+        simulated=simulated,
+    )
+    return Answer(text=text, profile=profile, error=run.error, raw=run.final)
 
 
 def _entries(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:

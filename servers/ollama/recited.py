@@ -45,22 +45,27 @@ class Recitation(BaseModel):
     answers: list[RecitedAnswer]
 
 
+def read_recitation(path: str) -> Recitation:
+    """The recitation in a file. Raises EngineError."""
+    try:
+        return Recitation.model_validate_json(Path(path).read_bytes())
+    except OSError as exc:
+        raise EngineError(f"the recitation {path} cannot be read: {exc.strerror or exc}") from exc
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise EngineError(f"the recitation {path} is wrong at {where}: {first['msg']}") from exc
+
+
 class Recited:
     """A Runtime that plays a Recitation. Raises EngineError when the file is missing or wrong."""
 
     def __init__(self, path: str) -> None:
         self.name = f"recitation {Path(path).name}"
         self.host = platform.node() or "here"
-        self.timed = False
+        self.timed, self.simulated = False, False
         self.note: str | None = "scripted: the answers are recited and their durations recorded"
-        try:
-            self.script = Recitation.model_validate_json(Path(path).read_bytes())
-        except OSError as exc:
-            raise EngineError(f"the recitation {path} cannot be read: {exc.strerror or exc}") from exc
-        except ValidationError as exc:
-            first = exc.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise EngineError(f"the recitation {path} is wrong at {where}: {first['msg']}") from exc
+        self.script = read_recitation(path)
         self.unsaid = list(self.script.answers)
 
     async def engine(self) -> str:
@@ -101,6 +106,9 @@ class Recited:
             recorded=True,
         )
         return Answer(text=found.text, profile=profile, raw=json.loads(json.dumps(final)))
+
+    def close(self) -> None:
+        pass  # no engine of ours
 
     async def aclose(self) -> None:
         pass

@@ -19,8 +19,10 @@ def _short(value: float | None) -> float | None:
 
 Number = Annotated[float | None, PlainSerializer(_short)]
 
-Ended = Literal["accepted", "answered", "escalate", "refused", "running", "cancelled", "failed"]
-"""accepted: its gate passed. answered: nothing checked it. escalate: every rung failed. refused: never ran."""
+Ended = Literal[
+    "accepted", "answered", "written", "partial", "escalate", "refused", "running", "cancelled", "failed"
+]
+"""accepted: its gate passed. answered, written: nothing could check it. escalate: every rung failed. refused: never ran."""
 
 
 class Profiled(BaseModel):
@@ -86,15 +88,21 @@ class Forecasted(BaseModel):
 
 
 class Advised(BaseModel):
+    """One way to make the next query run well. `change`: what to do, for programs; `then_s`: the forecast then."""
+
+    action: str
     say: str
     saves_s: Number = None
     then_s: Number = None
+    change: dict[str, object] = {}
 
 
 class Tried(BaseModel):
     """One rung of the ladder."""
 
     model: str
+    source: str | None = None
+    """Of a map: the chunk."""
     outcome: str
     why: str | None
     run: int | None
@@ -123,6 +131,20 @@ class Receipt(BaseModel):
     tried: list[Tried] = []
     tokens_saved: int | None = None
     note: str | None = None
+
+
+class Mapped(Receipt):
+    """What a map returns. `done` chunks have a good answer; of those, `empty` found nothing."""
+
+    chunks: int
+    done: int
+    empty: int
+    reused: int
+    """Chunks whose answer was kept from an earlier call."""
+    left_out: list[str]
+    tokens_in: int
+    tokens_out: int
+    total_s: Number
 
 
 class Seen(BaseModel):
@@ -170,5 +192,5 @@ def _told(value: object) -> object:
     """`value` without the nulls and empty lists a reader would pay for."""
     if isinstance(value, dict):
         pairs = cast("dict[str, object]", value).items()
-        return {key: _told(item) for key, item in pairs if item is not None and item != []}
+        return {key: _told(item) for key, item in pairs if item is not None and item not in ([], {})}
     return [_told(item) for item in cast("list[object]", value)] if isinstance(value, list) else value

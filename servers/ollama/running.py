@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from dataclasses import dataclass, field, replace
 
 import anyio
 
-from .foresight import Foresight
+from .advice import Counsel
+from .foresight import Foresight, Outlook
 from .jobs import Progress
 from .law import Forecast
 from .ledger import LedgerError
 from .orders import Prepared
+from .profile import Profile
 from .records import Advised, Forecasted, Gated
 from .runs import Key, Run
 from .runtime import Answer, Model, Query, Runtime
@@ -32,6 +33,11 @@ log = logging.getLogger(__name__)
 class Unfit(Exception):
     """The run would not make sense and was not started. The sentence holds the numbers."""
 
+    def __init__(self, say: str, counsel: Counsel | None = None) -> None:
+        super().__init__(say)
+        self.counsel = counsel
+        """What was forecast and what would work instead."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
@@ -46,6 +52,7 @@ class Ran:
     waited_s: float
     overlapped: bool
     forecast: Forecast | None = None
+    counsel: Counsel | None = None
     id: int | None = None
 
     def forecasted(self) -> Forecasted | None:
@@ -61,7 +68,8 @@ class Ran:
         return profile.total_s if profile.total_s is not None else profile.wall_s
 
     def advised(self) -> list[Advised]:
-        return []
+        """What would have made this run better, for the next like it."""
+        return advised(self.counsel) if self.counsel else []
 
 
 def forecasted(forecast: Forecast, measured_s: float | None = None) -> Forecasted:
@@ -74,6 +82,13 @@ def forecasted(forecast: Forecast, measured_s: float | None = None) -> Forecaste
         cap_s=forecast.cap_s,
         error=(forecast.total_s - measured_s) / measured_s if measured_s else None,
     )
+
+
+def advised(counsel: Counsel) -> list[Advised]:
+    return [
+        Advised(action=a.action, say=a.say, saves_s=a.saves_s, then_s=a.then_s, change=dict(a.change))
+        for a in counsel.advice
+    ]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,12 +120,19 @@ class Runner:
             ran = await self._once(prepared, model, query, progress, left_s)  # the exact count is known now
         return ran
 
-    async def forecast(self, prepared: Prepared, model: Model) -> Forecast | None:
-        """What this order would take on this model now; None while nothing is known. Raises Unfit."""
+    async def outlook(self, prepared: Prepared, model: Model, *, odds: float | None = None) -> Outlook | None:
+        """What this order would be on this model now; None while there are no laws. Raises Unfit."""
         query = self._query(prepared, model, None)
         size = await self.size(prepared, model, query)
-        wait_s = self.foresight.wait_s(model.name)
-        return await self.foresight.forecast(prepared.order, model, size, query, wait_s=wait_s)
+        return await self.foresight.outlook(
+            prepared.order,
+            model,
+            size,
+            query,
+            wait_s=self.foresight.wait_s(model.name),
+            left_s=prepared.order.deadline_s,
+            odds=odds,
+        )
 
     async def _once(
         self, prepared: Prepared, model: Model, query: Query, progress: Progress, left_s: float | None
@@ -118,20 +140,24 @@ class Runner:
         foresight, order = self.foresight, prepared.order
         size = await self.size(prepared, model, query)
         query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict)
-        forecast = await foresight.forecast(order, model, size, query, wait_s=foresight.wait_s(model.name))
-        if forecast and left_s is not None and forecast.odds(left_s) < HOPELESS:
-            raise Unfit(_too_late(forecast, left_s))
-        whole_s = await foresight.whole_prompt_s(model, size)
+        wait_s = foresight.wait_s(model.name)
+        outlook = await foresight.outlook(order, model, size, query, wait_s=wait_s, left_s=left_s)
+        forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
+        if outlook and forecast and left_s is not None and forecast.odds(left_s) < HOPELESS:
+            await _refuse(outlook, forecast, left_s)
+        whole_s = await anyio.to_thread.run_sync(outlook.whole_prompt_s) if outlook else None
         query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(left_s, forecast))
         progress.model = model.name
-        with foresight.planned(model.name, forecast.total_s - forecast.wait_s if forecast else None) as plan:
+        planned_s = forecast.total_s - forecast.wait_s if forecast else None
+        with foresight.planned(model.name, planned_s) as plan:
             async with self.slots.taken(model.name, lambda ahead: _wait(progress, ahead)) as turn:
                 plan.began = time.monotonic()
                 if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
                     model = await self.runtime.model(model.name)
-                    forecast = await foresight.forecast(order, model, size, query)
+                    outlook = await foresight.outlook(order, model, size, query, left_s=left_s)
+                    forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
                 progress.run(model.name, query.num_predict, plan.seconds or None)
-                answer = await self.runtime.chat(query, lambda _, thinking: progress.piece(thinking))
+                answer = await self._asked(prepared, model, size, query, progress)
         self.sizing.learn(model, query.chars, answer.profile.tokens_in)
         foresight.sent(model, query)
         return Ran(
@@ -145,6 +171,40 @@ class Runner:
             overlapped=turn.overlapped,
             forecast=forecast,
         )
+
+    async def _asked(
+        self, prepared: Prepared, model: Model, size: Size, query: Query, progress: Progress
+    ) -> Answer:
+        """The answer. A run that is cancelled is recorded too: it took its time."""
+        began = time.perf_counter()
+        try:
+            return await self.runtime.chat(query, lambda _, thinking: progress.piece(thinking))
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                wall_s = time.perf_counter() - began
+                profile = Profile(model=model.name, outcome="cancelled", wall_s=wall_s, num_ctx=query.num_ctx)
+                cancelled = Ran(
+                    model=model,
+                    prepared=prepared,
+                    size=size,
+                    answer=Answer(text="", profile=profile, error="cancelled"),
+                    key=await self.foresight.key(model, query.num_ctx),
+                    chars=query.chars,
+                    waited_s=0.0,
+                    overlapped=True,
+                )
+                await self.record(cancelled, None)
+            raise
+
+    async def advise(self, ran: Ran) -> Ran:
+        """The run with advice for the next like it, from the law that now knows this one."""
+        profile = ran.answer.profile
+        size = replace(ran.size, tokens_in=profile.tokens_in or ran.size.tokens_in, spread=0.0)
+        warm = replace(ran.model, loaded=True, loaded_ctx=size.num_ctx)
+        outlook = await self.foresight.outlook(ran.prepared.order, warm, size)
+        if outlook is None:
+            return ran
+        return replace(ran, counsel=await anyio.to_thread.run_sync(outlook.counsel))
 
     async def record(self, ran: Ran, gated: Gated | None) -> Ran:
         """Write the run into the ledger; a ledger that cannot be written is logged, the work stands."""
@@ -198,11 +258,16 @@ class Runner:
             raise Unfit(str(exc)) from exc
 
 
-def _too_late(forecast: Forecast, left_s: float) -> str:
-    return (
-        f"{max(left_s, 0):.3g} s are left, but {forecast}; deadline_s={math.ceil(forecast.high_s)} would do, "
-        "or fewer files, or a smaller max_output"
-    )
+async def _refuse(outlook: Outlook, forecast: Forecast, left_s: float) -> None:
+    """Raise Unfit with the numbers, and with the nearest plan that would do."""
+    counsel = await anyio.to_thread.run_sync(outlook.counsel)
+    if counsel.refusal is not None:
+        raise Unfit(counsel.refusal.say, counsel)
+    if counsel.plan is not None:
+        raise Unfit(
+            f"{max(left_s, 0):.3g} s are left and it takes {forecast}; this would do: {counsel.plan}", counsel
+        )
+    raise Unfit(f"{max(left_s, 0):.3g} s are left and it takes {forecast}", counsel)
 
 
 def _time_given(deadline_s: float | None, forecast: Forecast | None) -> float:

@@ -94,6 +94,8 @@ class Runtime(Protocol):
     """Whose clock the speeds belong to: a machine."""
     note: str | None
     """What every reader must know: that it recites, or is simulated. None for real inference."""
+    simulated: bool
+    """No model runs: the durations are made up."""
     timed: bool
     """Its durations are measured as it runs; false when they are replayed."""
 
@@ -117,7 +119,13 @@ class Runtime(Protocol):
         """Run the query. Cancelling closes the connection, which frees the engine's slot."""
         ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Let go of connections, and end an engine of our own."""
+        ...
+
+    def close(self) -> None:
+        """End an engine of our own at once; from any thread."""
+        ...
 
 
 def valid_name(name: str) -> str:

@@ -15,8 +15,9 @@ from ..serving import ToolServer, configure_logging, parser, serve
 from ..shell.rules import BUILT_IN, Policy, load
 from ..shell.running import close_gates
 from ..workspace import Workspace
-from .engines import open_runtime
+from .engines import FORMS, open_runtime
 from .gates import parse_gates
+from .mapping import MapOrder
 from .orders import Order
 from .records import Rated, reply
 from .runtime import EngineError, Runtime
@@ -101,6 +102,26 @@ def build(roots: Sequence[str], runtime: Runtime, *, policy: Policy = BUILT_IN) 
         )
         return await shop.delegate(order, wait_s, ctx)
 
+    @server.tool(annotations=LOOKS, structured_output=False)
+    async def delegate_map(
+        task: str,
+        ctx: Context[Any, Any],
+        files: list[str] = [],  # noqa: B006
+        glob: str | None = None,
+        model: str = "auto",
+        reduce: str | None = None,
+        max_parallel: int = 1,
+        gate: Gate = None,
+        wait_s: float = 45,
+    ) -> CallToolResult:
+        """The same task on every piece of many files (list, or glob); answers by place, or one made by `reduce`.
+        gate "quotes" grounds them. Calling again resumes."""
+        order = Order(
+            task=task, model=model, files=tuple(files), gates=parse_gates(gate, None), asked_by=caller(ctx)
+        )
+        asked = MapOrder(order=order, glob=glob, reduce=reduce, max_parallel=max_parallel)
+        return await shop.map(asked, wait_s, ctx)
+
     @server.tool(annotations=NOTES, structured_output=False)
     async def delegation(
         ctx: Context[Any, Any],
@@ -138,8 +159,7 @@ def main() -> None:
     args = parser(
         "ollama",
         "An MCP server that hands tasks to local models: files in by path, checked receipts out.",
-        "ENGINE is http://HOST:PORT of an Ollama server (default: OLLAMA_BASE_URL, OLLAMA_HOST, then\n"
-        "http://127.0.0.1:11434), or recited:FILE.json, which plays recorded answers.",
+        FORMS,
     )
     args.add_argument("root", nargs="*", default=["."], help="folders the models may work on (default: .)")
     args.add_argument("--host", default=None, metavar="ENGINE", help="where the models run")
@@ -151,7 +171,13 @@ def main() -> None:
     configure_logging(given.log_level)
     try:
         policy = load(given.policy) if given.policy else BUILT_IN
-        server = build(given.root, open_runtime(given.host, allow_remote=given.allow_remote), policy=policy)
+        runtime = open_runtime(given.host, allow_remote=given.allow_remote)
+        server = build(given.root, runtime, policy=policy)
     except (EngineError, ValueError) as exc:
         args.error(str(exc))
-    serve(server, on_end=close_gates)
+
+    def end() -> None:
+        runtime.close()
+        close_gates()
+
+    serve(server, on_end=end)

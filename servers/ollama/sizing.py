@@ -32,6 +32,8 @@ class Size:
     """Uncertainty of tokens_in, a standard deviation of its logarithm; 0 when it was counted."""
     num_ctx: int
     num_predict: int
+    least_out: int = 0
+    """Tokens the answer needs at least; 0 is not known."""
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class Sizing:
             spread=0.0 if exact is not None else guess.spread,
             num_ctx=num_ctx,
             num_predict=asked or max(min(wanted, room), needed),
+            least_out=least or 0,
         )
 
     def _context(self, model: Model, needed: int, most: int | None) -> int:

@@ -44,6 +44,11 @@ class Slots:
             finally:
                 self._running.remove(turn)
 
+    def allow(self, model: str, parallel: int) -> None:
+        """Let so many runs of `model` be under way at once; never fewer than before."""
+        queue = self._queues.setdefault(model, anyio.CapacityLimiter(self.parallel))
+        queue.total_tokens = max(queue.total_tokens, parallel)
+
     def busy(self, model: str) -> int:
         """How many runs of `model` hold or wait for a slot."""
         queue = self._queues.get(model)

@@ -17,6 +17,7 @@ from .delegation import Delegator
 from .estimating import Estimator
 from .foresight import Foresight
 from .jobs import Job, Jobs, Progress
+from .mapping import MapOrder, Mapper
 from .orders import Order
 from .overview import Overview
 from .records import Delegations, Receipt, Seen, reply
@@ -35,6 +36,7 @@ class Workshop:
     overview: Overview
     estimator: Estimator
     delegator: Delegator
+    mapper: Mapper
     jobs: Jobs[Receipt] = field(default_factory=Jobs[Receipt])
 
     @classmethod
@@ -47,12 +49,19 @@ class Workshop:
             runtime=runtime, workspace=workspace, runner=runner, staging=staging, estimator=estimator
         )
         overview = Overview(runtime=runtime, foresight=foresight)
-        return cls(overview=overview, estimator=estimator, delegator=delegator)
+        mapper = Mapper(workspace=workspace, delegator=delegator)
+        return cls(overview=overview, estimator=estimator, delegator=delegator, mapper=mapper)
 
     async def delegate(self, order: Order, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
         """Run an order; its receipt, or its id when it takes longer than `wait_s`."""
         return await self.work(
             order.task, lambda progress: self.delegator.delegate(order, progress), wait_s, ctx
+        )
+
+    async def map(self, asked: MapOrder, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
+        """Run a map; as `delegate`."""
+        return await self.work(
+            asked.order.task, lambda progress: self.mapper.map(asked, progress), wait_s, ctx
         )
 
     async def work(

@@ -1,0 +1,180 @@
+"""A model built by hand that recites: real inference over known words, for machines without any model.
+
+Its embeddings are one-hot and its attention is zero, so each token alone decides the next: it walks along its
+phrases. The chat template ends the prompt with a marker, chosen by words in the conversation, and the marker
+decides which answer is said. It understands nothing, and whoever shows it says so; its timings are real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..home import home
+from .recited import Recitation, RecitedAnswer
+from .runtime import EngineError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NOTE = "recited: the demonstration model says canned phrases and understands nothing; its timings are real"
+CONTEXT = 32768
+MAX_TOKENS = 4000
+_FFN, _HEADS = 32, 4
+_PIECE = 4
+"""Characters of a phrase's token, about as many as a common tokenizer's."""
+_CONTROL, _UNKNOWN, _NORMAL, _USER, _BYTE = 3, 2, 1, 4, 6
+_EOS = 2
+_TEMPLATE = """{%- for message in messages %}{{- '<|' + message.role + '|>\\n' + message.content + '\\n' }}{%- endfor %}"""
+
+DEMO = Recitation.model_validate(
+    {
+        "models": [{"name": "demo"}],
+        "answers": [
+            {
+                "text": "I am the demonstration model. I recite this sentence whatever I am asked, and I understand "
+                "nothing; the seconds you see were really spent on it."
+            }
+        ],
+    }
+)
+
+
+def demo_model(recitation: Recitation = DEMO) -> Path:
+    """The GGUF file that recites these answers, built when it is not there yet: about a second.
+
+    Each answer is said whenever its `when` occurs in the conversation, the first that fits; one without `when` last.
+    Raises EngineError when the engine's libraries are missing or the answers are too long.
+    """
+    told = recitation.model_dump_json()
+    name = recitation.models[0].name
+    mark = hashlib.sha256(f"1\0{told}".encode()).hexdigest()[:12]
+    folder = home() / "models" / mark
+    path = folder / f"{name.replace('/', '-')}.gguf"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = folder / f"building-{os.getpid()}"
+        try:
+            _build(fresh, name, recitation.answers)
+            fresh.replace(path)
+        except ImportError as exc:
+            raise EngineError(
+                "building the demonstration model needs: pip install 'understudy[engine]'"
+            ) from exc
+        finally:
+            fresh.unlink(missing_ok=True)
+    return path
+
+
+def _build(path: Path, name: str, answers: Sequence[RecitedAnswer]) -> None:
+    import gguf
+
+    tokens, kinds = _alphabet()
+    follows: dict[int, int] = {}
+    markers = [
+        _add_chain(tokens, kinds, follows, number, answer.text) for number, answer in enumerate(answers)
+    ]
+    width = -(-len(tokens) // 64) * 64
+    out = gguf.GGUFWriter(path, "llama")
+    out.add_name(name)
+    out.add_context_length(CONTEXT)
+    out.add_embedding_length(width)
+    out.add_block_count(1)
+    out.add_feed_forward_length(_FFN)
+    out.add_head_count(_HEADS)
+    out.add_head_count_kv(_HEADS)
+    out.add_layer_norm_rms_eps(1e-5)
+    out.add_rope_dimension_count(width // _HEADS)
+    out.add_vocab_size(len(tokens))
+    out.add_tokenizer_model("llama")
+    out.add_token_list(tokens)
+    out.add_token_scores([-float(i) for i in range(len(tokens))])
+    out.add_token_types(kinds)
+    out.add_bos_token_id(1)
+    out.add_eos_token_id(_EOS)
+    out.add_unk_token_id(0)
+    out.add_add_bos_token(True)
+    out.add_chat_template(_TEMPLATE + _choice(answers, markers))
+    for tensor, values in _weights(len(tokens), width, follows):
+        out.add_tensor(tensor, values)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+
+
+def _alphabet() -> tuple[list[bytes], list[int]]:
+    """Every byte and every printable character: any prompt can be read."""
+    tokens = [b"<unk>", b"<s>", b"</s>", *(f"<0x{i:02X}>".encode() for i in range(256))]
+    kinds = [_UNKNOWN, _CONTROL, _CONTROL, *[_BYTE] * 256]
+    letters = [*(chr(i) for i in range(33, 127)), "▁"]
+    return [*tokens, *(letter.encode() for letter in letters)], [*kinds, *[_NORMAL] * len(letters)]
+
+
+def _add_chain(tokens: list[bytes], kinds: list[int], follows: dict[int, int], number: int, text: str) -> str:
+    """Add the tokens of one answer, each followed by the next; its marker."""
+    marker = f"§{number}§"
+    chain = [marker.encode(), *_pieces(text, set(tokens))]
+    if len(tokens) + len(chain) > MAX_TOKENS:
+        raise EngineError(
+            f"the answers need more than {MAX_TOKENS:,} tokens; a demonstration model recites less"
+        )
+    first = len(tokens)
+    tokens += chain
+    kinds += [_USER] * len(chain)
+    follows |= {place: place + 1 for place in range(first, len(tokens) - 1)} | {len(tokens) - 1: _EOS}
+    return marker
+
+
+def _pieces(text: str, known: set[bytes]) -> list[bytes]:
+    """The text in pieces, no two of them alike and none in `known`: a token must tell where in it we are."""
+    pieces: list[bytes] = []
+    at = 0
+    while at < len(text):
+        size = _PIECE
+        while text[at : at + size].encode() in known and at + size < len(text):
+            size += 1
+        pieces.append(text[at : at + size].encode())
+        while (
+            pieces[-1] in known and len(pieces) > 1
+        ):  # its end was said before: the piece in front takes it in
+            last = pieces.pop()
+            known.discard(pieces[-1])
+            pieces[-1] += last
+        known.add(pieces[-1])
+        at += size
+    return pieces
+
+
+def _choice(answers: Sequence[RecitedAnswer], markers: Sequence[str]) -> str:
+    """The template's end: which marker stands before the answer."""
+    known = list(zip(answers, markers, strict=True))
+    told = [(answer.when, marker) for answer, marker in known if answer.when]
+    always = next((marker for answer, marker in known if not answer.when), known[-1][1])
+    said = "{%- set said = messages | map(attribute='content') | join('\\n') %}"
+    tests = "".join(f"{{%- if {json.dumps(when)} in said %}}{marker}{{%- else %}}" for when, marker in told)
+    return f"{said}{{{{- '<|assistant|>\\n' }}}}{tests}{always}{'{%- endif %}' * len(told)}"
+
+
+def _weights(vocabulary: int, width: int, follows: dict[int, int]) -> list[tuple[str, NDArray[np.float32]]]:
+    import numpy as np
+
+    embed = np.zeros((vocabulary, width), np.float32)
+    embed[np.arange(vocabulary), np.arange(vocabulary)] = 1
+    output = np.zeros((vocabulary, width), np.float32)
+    for token in range(vocabulary):
+        output[follows.get(token, _EOS), token] = 2.0
+    square = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (width, width))
+    layer = {**square, "ffn_gate": (_FFN, width), "ffn_up": (_FFN, width), "ffn_down": (width, _FFN)}
+    return [
+        ("token_embd.weight", embed),
+        ("output_norm.weight", np.ones(width, np.float32)),
+        ("output.weight", output),
+        *((f"blk.0.{name}.weight", np.zeros(shape, np.float32)) for name, shape in layer.items()),
+        *((f"blk.0.{name}.weight", np.ones(width, np.float32)) for name in ("attn_norm", "ffn_norm")),
+    ]

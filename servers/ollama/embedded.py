@@ -1,0 +1,173 @@
+"""The embedded engine: llama.cpp's server as a child process on loopback, for machines without Ollama.
+
+It starts at the first run, restarts when a run needs a larger context, and ends with the server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, cast
+
+import anyio
+
+from .gguf_header import BadGguf, read_header
+from .llamacpp import LlamaCpp
+from .runtime import Answer, EngineError, Model, Query, Said
+from .sizing import TIERS
+
+START_S = 120.0
+_CODE = "from servers.ollama.engine_child import main; main()"
+
+
+class Embedded:
+    """A Runtime on one GGUF file. Raises EngineError when the file or the engine is missing."""
+
+    def __init__(self, path: Path, *, note: str | None = None) -> None:
+        self.path = path
+        self.name = f"embedded engine with {path.name}"
+        self.host = platform.node()
+        self.note = note
+        self.timed, self.simulated = True, False
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise EngineError(
+                "the embedded engine is not installed; pip install 'understudy[engine]' brings it"
+            )
+        try:
+            self.info = read_header(path)
+            self.size_bytes = path.stat().st_size
+        except BadGguf as exc:
+            raise EngineError(str(exc)) from exc
+        except OSError as exc:
+            raise EngineError(f"the model file {path} cannot be read: {exc.strerror or exc}") from exc
+        self._child: _Child | None = None
+        self._lock = anyio.Lock()
+
+    async def engine(self) -> str:
+        return "embedded llamacpp"
+
+    async def models(self) -> list[Model]:
+        return [await self.model(self.model_name)]
+
+    @property
+    def model_name(self) -> str:
+        return self.path.name.removesuffix(".gguf")
+
+    async def model(self, name: str) -> Model:
+        if name != self.model_name:
+            raise EngineError(f"no model {name[:80]!r} here; there is {self.model_name}")
+        arch = self.info.get("general.architecture")
+        trained, params = self.info.get(f"{arch}.context_length"), self.info.get("general.parameter_count")
+        stamp = f"{self.path}:{self.size_bytes}:{self.path.stat().st_mtime_ns}"
+        return Model(
+            name=name,
+            digest=f"gguf:{hashlib.sha256(stamp.encode()).hexdigest()[:16]}",
+            size_bytes=self.size_bytes,
+            parameters=f"{params / 1e9:.2g}B" if isinstance(params, int) else None,
+            context_length=trained if isinstance(trained, int) else None,
+            info=self.info,
+            loaded=self._child is not None,
+            loaded_ctx=self._child.num_ctx if self._child else None,
+        )
+
+    async def count(self, query: Query) -> int | None:
+        async with self._lock:
+            child = self._child or await self._started(TIERS[0])
+        return await child.api.count(query)
+
+    async def chat(self, query: Query, said: Said) -> Answer:
+        began = time.perf_counter()
+        async with self._lock:
+            child = self._child
+            if child is None or child.num_ctx < query.num_ctx or not child.alive:
+                child = await self._started(query.num_ctx)
+            load_s, child.load_s = child.load_s, 0.0
+        answer = await child.api.chat(replace(query, num_ctx=child.num_ctx), said)
+        wall_s = time.perf_counter() - began
+        profile = replace(answer.profile, load_s=load_s, wall_s=wall_s)
+        if profile.total_s is not None:
+            profile = replace(profile, total_s=max(wall_s, profile.total_s))
+        return replace(answer, profile=profile)
+
+    async def aclose(self) -> None:
+        if self._child is not None:
+            await self._child.api.aclose()
+        self.close()
+
+    def close(self) -> None:
+        """End the engine at once; from any thread."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
+    async def _started(self, num_ctx: int) -> _Child:
+        """A fresh engine with this context, the old one ended. Raises EngineError."""
+        self.close()
+        self._child = await anyio.to_thread.run_sync(_start, self.path, num_ctx)
+        return self._child
+
+
+class _Child:
+    """A running engine process."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], url: str, key: str, num_ctx: int, load_s: float
+    ) -> None:
+        self.process = process
+        self.num_ctx = num_ctx
+        self.load_s = load_s
+        """Until it was ready; 0 once a run has shown it."""
+        self.api = LlamaCpp(url, key=key)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(5)
+
+
+def _start(path: Path, num_ctx: int) -> _Child:
+    began = time.perf_counter()
+    key = secrets.token_hex(16)
+    threads = max(
+        (os.cpu_count() or 2) - 1, 1
+    )  # one core less: a single busy neighbour costs tenfold otherwise
+    order = {"path": str(path), "num_ctx": num_ctx, "threads": threads, "key": key}
+    with TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+        )
+        guard = threading.Timer(START_S, process.kill)
+        guard.start()
+        try:
+            stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+            stdin.write(json.dumps(order).encode() + b"\n")
+            stdin.flush()
+            line = stdout.readline()
+        finally:
+            guard.cancel()
+        told: dict[str, str] = json.loads(line) if line else {"error": _last_words(log)}
+    if "url" not in told:
+        process.kill()
+        process.wait(5)
+        raise EngineError(f"the embedded engine cannot run {path.name}: {told['error']}")
+    return _Child(process, told["url"], key, num_ctx, time.perf_counter() - began)
+
+
+def _last_words(log: IO[bytes]) -> str:
+    log.seek(0)
+    said = log.read().decode("utf-8", "replace").strip().splitlines()
+    return said[-1][:300] if said else "it ended without a word"
