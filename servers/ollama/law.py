@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from .forecast import Forecast
 from .phase import OVERHEADS, Guess, Phase, Prior
-from .profile import FRESH_LOAD_S
+from .profile import FRESH_LOAD_S, Profile, could_be_whole
 from .runs import Key, Run
 from .shape import TYPICAL, Shape
 from .sizes import CHARS_PER_TOKEN, Lengths, exactly
@@ -23,6 +23,8 @@ from .spread import Spread, student
 
 KEPT_RUNS = 200
 """Runs a law is learned from."""
+_STEADY = 4
+"""Unexplainedly fast runs in a row that are believed."""
 _ENOUGH = 3
 """Finished runs after which unfinished ones tell nothing new."""
 _OUR_CLOCK = 20.0
@@ -59,7 +61,7 @@ class Law:
         self._cached: tuple[int, ...] = ()
         self._together = self._told = 0.0
         self._chars_per_token = CHARS_PER_TOKEN
-        self._fast_unexplained: list[float] = []
+        self._fast: list[tuple[float, _Row]] = []
 
     def learn(self, run: Run) -> None:
         """Take in one run; what it does not tell is left out: failed runs, shared engines, unknown cache hits."""
@@ -71,7 +73,7 @@ class Law:
             return self._learn_unfinished(run)
         if p.outcome not in ("done", "length"):
             return
-        cold = p.load_s is not None and p.load_s >= FRESH_LOAD_S
+        cold = _loaded(p)
         if p.load_s is not None and cold:
             self._loads = (*self._loads, p.load_s)[-10:]
         elif p.load_s is not None:
@@ -246,23 +248,36 @@ class Law:
         if p.tokens_cached is not None:
             new = p.tokens_in - p.tokens_cached
             return (*reading_area(new, p.tokens_cached), p.prefill_s) if new > 0 else None
-        if p.prefill_tokens_per_s is None:
+        step_s = p.decode_s / (p.tokens_out - 1) if p.decode_s and p.tokens_out and p.tokens_out > 1 else None
+        if step_s and not run.expected_cached and not could_be_whole(p.tokens_in, p.prefill_s, step_s):
             return None
-        row = (*reading_area(p.tokens_in, 0), p.prefill_s)
-        return row if self._uncached(row, fresh=(p.load_s or 0) >= FRESH_LOAD_S) else None
+        return self._untold(p.tokens_in, p.prefill_s, run.expected_cached or 0, fresh=_loaded(p))
 
-    def _uncached(self, row: _Row, *, fresh: bool) -> bool:
-        """Whether a prompt of unknown cache share was read whole: not if it took less than half of what it should.
+    def _untold(self, tokens_in: int, seconds: float, expected: int, *, fresh: bool) -> _Row | None:
+        """The row of a prompt whose cache hits were not reported: as expected or none, whichever fits the law better.
 
-        Unless that keeps happening by the same factor: then the machine has become faster.
+        A prompt read in less than half its time had more hits than known and tells nothing; unless that keeps
+        happening by about the same factor: then the machine is faster than it was thought to be.
         """
-        guess = self.reading.guess(row[0], row[1])
-        if fresh or guess is None or math.log(row[2]) > guess.mean - math.log(2):
-            self._fast_unexplained.clear()
-            return True
-        self._fast_unexplained.append(math.log(row[2]) - guess.mean)
-        steady = self._fast_unexplained[-4:]
-        return len(steady) == 4 and max(steady) - min(steady) < 0.3
+        hit = 0 if fresh else max(0, min(expected, tokens_in - 1))
+        rows = [(*reading_area(tokens_in - cached, cached), seconds) for cached in dict.fromkeys((0, hit))]
+        gaps = [
+            (math.log(seconds) - guess.mean, row) for row in rows if (guess := self.reading.guess(*row[:2]))
+        ]
+        if not gaps:
+            return rows[-1]
+        gap, row = min(gaps, key=lambda found: abs(found[0]))
+        if fresh or gap > -math.log(2):
+            self._fast.clear()
+            return row
+        self._fast.append((gap, row))
+        steady = self._fast[-_STEADY:]
+        if len(steady) < _STEADY or max(steady)[0] - min(steady)[0] > 0.8:
+            return None
+        for _, earlier in steady[:-1]:
+            self.reading.learn(*earlier)
+        self._fast.clear()
+        return row
 
 
 _Row = tuple[float, float, float]
@@ -323,6 +338,11 @@ def _both(read: Guess | None, write: Guess | None, shared: float) -> Guess:
         spread=math.sqrt(a * a + b * b + 2 * shared * a * b),
         freedom=(first * read.freedom + second * write.freedom) / (first + second),
     )
+
+
+def _loaded(profile: Profile) -> bool:
+    """Whether the run started a new engine, whose cache is empty."""
+    return profile.load_s is not None and profile.load_s >= FRESH_LOAD_S
 
 
 def _surprise(guess: Guess, seconds: float) -> float:

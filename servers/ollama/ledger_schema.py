@@ -39,6 +39,7 @@ _TYPES = {
     "format": "TEXT",
     "cap": "INTEGER",
     "chars_in": "INTEGER",
+    "expected_cached": "INTEGER",
     "overlapped": "INTEGER NOT NULL",
     "busy_cores": "REAL",
     "asked_by": "TEXT",

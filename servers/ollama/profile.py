@@ -252,7 +252,12 @@ def _prefill_rate(
         return None
     if step_s is None:
         return tokens_in / prefill_s if expected_cached == 0 else None
-    return tokens_in / prefill_s if prefill_s > step_s * (1.5 + tokens_in / _FASTEST) else None
+    return tokens_in / prefill_s if could_be_whole(tokens_in, prefill_s, step_s) else None
+
+
+def could_be_whole(tokens_in: int, prefill_s: float, step_s: float) -> bool:
+    """Whether so long a prompt can have been read without cache hits in this time, given the time of a decode step."""
+    return prefill_s > step_s * (1.5 + tokens_in / _FASTEST)
 
 
 def _rest(

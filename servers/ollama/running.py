@@ -217,6 +217,7 @@ class Runner:
             format=order.format,
             cap=ran.size.num_predict,
             chars_in=ran.chars,
+            expected_cached=ran.forecast.tokens_cached if ran.forecast else None,
             overlapped=ran.overlapped,
             asked_by=order.asked_by,
             gate=",".join(check.gate for check in gated.checks) or None if gated else None,

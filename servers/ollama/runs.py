@@ -69,6 +69,8 @@ class Run:
     """num_predict as sent."""
     chars_in: int | None = None
     """Characters of the prompt as sent: the ledger learns tokens per character from them."""
+    expected_cached: int | None = None
+    """Prompt tokens expected from the cache when it was sent; believed where the server does not report them."""
     overlapped: bool = False
     """Another run shared the engine: not fit to learn a speed from."""
     busy_cores: float | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, median, pvariance
+from statistics import NormalDist, median, pstdev, pvariance
 
 CHARS_PER_TOKEN = 3.5
 """Before anything was counted for a model."""
@@ -82,6 +82,7 @@ def lengths_of(
         if a.tokens > 0
     ]
     doubt = max(0.0, 2.0 - 0.25 * len(weighted))
+    weighted = _blurred(weighted)
     weighted += [(point, False, doubt / _GUESS_POINTS) for point in guess if doubt]
     points, reached = _survivors(weighted, beyond=cap)
     if cap is not None:
@@ -136,6 +137,19 @@ def _guess(kind: str, tokens_in: int, think: bool, format: str | None) -> list[f
     middle = max(middle * (_THINKING_FACTOR if think else 1.0), 8.0)
     normal = NormalDist(math.log(middle), _GUESS_SPREAD)
     return [math.exp(normal.inv_cdf((i + 0.5) / _GUESS_POINTS)) for i in range(_GUESS_POINTS)]
+
+
+def _blurred(weighted: Sequence[tuple[float, bool, float]]) -> list[tuple[float, bool, float]]:
+    """Each length as three, spread as a kernel estimate would: a few answers do not show how far the next may go."""
+    whole = [math.log(tokens) for tokens, cut, _ in weighted if not cut]
+    if len(whole) < 3:
+        return list(weighted)
+    width = 1.3 * min(pstdev(whole), 1.2) * len(whole) ** -0.2
+    return [
+        (tokens * math.exp(0.0 if cut else step * width), cut, weight / 3)
+        for tokens, cut, weight in weighted
+        for step in (-1, 0, 1)
+    ]
 
 
 def _survivors(
