@@ -190,10 +190,8 @@ class CodingAgent:
             self._session.add_provider(name, provider)
 
     def usage(self) -> dict[str, Usage]:
-        """What each model used, over all restarts, workers and advisers included; {} without a name."""
-        if self._store is None or self._recorder.session is None:
-            return {}
-        return self._store.usage(self._recorder.session)
+        """What each model used in this conversation, over all restarts, workers and advisers included."""
+        return dict(self._recorder.spent)
 
     def close(self) -> None:
         """End servers and connections. Closing twice is the same as once."""
@@ -220,7 +218,13 @@ class CodingAgent:
         if reset:
             self._store.delete(session)
             session = self._store.start(name=self.name, title=self.name or "", folder=self.config.folder)
-        return Recorder(self._store, session, history=self._store.history(session), emit=self._say)
+        return Recorder(
+            self._store,
+            session,
+            history=self._store.history(session),
+            spent=self._store.usage(session),
+            emit=self._say,
+        )
 
     def _say(self, event: Event) -> None:
         """To the screen alone: what the recorder itself has to say."""

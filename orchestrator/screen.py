@@ -23,7 +23,7 @@ from .lines import Lines, Speaker
 from .receipts import MAX_ANSWER_LINES, Receipt, receipt_in, receipt_lines, speaker_name, usage_text
 from .settings import DisplaySettings
 from .types import Message, Text, Thinking, ToolCall, ToolResult
-from .visible import one_line, shown_arguments, shown_text
+from .visible import clipped, one_line, shown_arguments, shown_text
 
 PALETTE = ("cyan", "magenta", "green", "yellow", "blue", "bright_red", "bright_cyan", "bright_magenta")
 YOU = Speaker(name="you", style="bold")
@@ -57,7 +57,7 @@ class Screen:
                 self._started(event)
             case Notice():
                 style = {"info": "dim", "warning": "yellow", "error": "red"}[event.level]
-                self.lines.line(US, one_line(event.text, 400), style)
+                self.lines.line(US, clipped(event.text), style)
             case Switched():
                 if self.settings.show_model_switches:
                     self.switch(event.old, event.new, event.reason)

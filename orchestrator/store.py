@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -266,10 +266,12 @@ class Recorder:
         folder: str = "",
         name: str | None = None,
         history: Iterable[Message] = (),
+        spent: Mapping[str, Usage] | None = None,
         emit: Emit = ignore,
     ) -> None:
         self.store, self.session = store, session
         self.history = list(history)
+        self.spent = dict(spent or {})  # by model, workers and advisers included
         self._folder, self._name, self._emit = folder, name, emit
         self._runs: dict[str, RunStarted] = {}
 
@@ -280,6 +282,7 @@ class Recorder:
             case RunEnded():
                 self._runs.pop(event.run, None)
             case Appended() if (started := self._runs.get(event.run)) is not None:
+                self.spent[started.model] = self.spent.get(started.model, Usage()) + event.usage
                 if started.parent is None and started.role == "lead":
                     self.history += event.messages
                 self._keep(started, event)
@@ -291,7 +294,8 @@ class Recorder:
             return
         try:
             if self.session is None:
-                self.session = self.store.start(title=started.prompt, folder=self._folder, name=self._name)
+                title = started.prompt.strip().split("\n")[0]
+                self.session = self.store.start(title=title, folder=self._folder, name=self._name)
             self.store.append(self.session, started, event)
         except StoreError as exc:
             self.store = None

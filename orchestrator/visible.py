@@ -29,6 +29,11 @@ def one_line(text: str, limit: int = 160) -> str:
     return flat[: max(limit - len(note), 0)] + note
 
 
+def clipped(text: str, limit: int = 4000) -> str:
+    """At most `limit` characters of a longer text, the cut said."""
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
+
+
 def shown_arguments(arguments: Mapping[str, Any], limit: int = 160) -> str:
     """The arguments of a tool call in short: `path="a.txt" edits=[2 items]`."""
     return one_line(" ".join(f"{name}={_shown(value)}" for name, value in arguments.items()), limit)

@@ -24,7 +24,7 @@ FLOORS = [
     {"store", "transcript", "display", "config"},
     {"memory", "session"},
     {"background", "forced", "coding_agent", "demo"},
-    {"repl", "commands"},
+    {"mentions", "repl_input", "repl_commands", "repl", "commands"},
     {"cli"},
 ]
 SINKS_KNOW = {"types", "errors", "events", "settings", "visible", "lines", "receipts", "screen"}

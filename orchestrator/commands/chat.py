@@ -34,4 +34,5 @@ def run(options: argparse.Namespace) -> int:
     from ..repl import chat
 
     config = common.config_of(options)
-    return anyio.run(lambda: chat(config, resume=options.resume, approve=common.approve_of(options)))
+    approve = common.approve_of(options) if options.yes else None  # the conversation asks at its own prompt
+    return anyio.run(lambda: chat(config, model=options.model, resume=options.resume, approve=approve))

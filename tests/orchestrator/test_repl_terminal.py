@@ -1,0 +1,256 @@
+"""R112: the conversation in a real terminal, with real keys and real signals."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CTRL_C, CTRL_D, ALT_ENTER, TAB = b"\x03", b"\x04", b"\x1b\r", b"\t"
+PATIENCE_S = 10.0
+PROMPT = "you │"  # the space after it is a movement of the cursor
+
+
+class Term:
+    """`understudy chat` behind a pseudo-terminal."""
+
+    def __init__(self, folder: Path, *arguments: str, width: int = 100) -> None:
+        self.shown = ""
+        self.code: int | None = None
+        pid, self.fd = pty.fork()
+        if pid == 0:
+            os.chdir(folder)
+            env = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1"}
+            command = str(Path(sys.executable).parent / "understudy")
+            os.execve(command, [command, "chat", *arguments], env)
+        self.pid = pid
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+
+    def press(self, keys: bytes | str) -> None:
+        os.write(self.fd, keys.encode() if isinstance(keys, str) else keys)
+
+    def expect(self, text: str) -> str:
+        """What was shown up to and with `text`, which is then forgotten."""
+        deadline = time.monotonic() + PATIENCE_S
+        while text not in self.shown:
+            assert time.monotonic() < deadline, f"waited for {text!r}, saw {self.shown!r}"
+            assert self._more(0.2) or self.code is None, f"ended before {text!r}, saw {self.shown!r}"
+        seen, _, self.shown = self.shown.partition(text)
+        return seen + text
+
+    def leave(self) -> int:
+        """The exit code, once it has ended."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.code is None:
+            assert time.monotonic() < deadline, f"still running, saw {self.shown!r}"
+            self._more(0.1)
+        return self.code
+
+    def close(self) -> None:
+        if self.code is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+    def _more(self, wait_s: float) -> bool:
+        if select.select([self.fd], [], [], wait_s)[0]:
+            try:
+                data = os.read(self.fd, 65536)
+            except OSError:
+                data = b""
+            if data:
+                text = data.decode("utf-8", "replace")
+                self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r", "", text)
+                return True
+        ended, status = os.waitpid(self.pid, os.WNOHANG)
+        if ended:
+            self.code = os.waitstatus_to_exitcode(status)
+        return False
+
+
+class Place:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.terms: list[Term] = []
+        (folder / "none.json").write_text('{"mcpServers": {}}', encoding="utf-8")
+
+    def script(self, *replies: Any, name: str = "s.jsonl") -> str:
+        lines = [json.dumps({"text": r} if isinstance(r, str) else r) for r in replies]
+        (self.folder / name).write_text("\n".join(lines), encoding="utf-8")
+        return f"scripted:{name}"
+
+    def chat(self, *arguments: str, servers: bool = False, **more: Any) -> Term:
+        term = Term(self.folder, *arguments, *(() if servers else ("--mcp", "none.json")), **more)
+        self.terms.append(term)
+        term.expect("Ctrl-D leaves")
+        term.expect(PROMPT)
+        return term
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    found = Place(tmp_path)
+    yield found
+    for term in found.terms:
+        term.close()
+
+
+def slow(place: Place) -> None:
+    """Scripted models take the time they recorded."""
+    (place.folder / "config.yaml").write_text("providers: {scripted: {options: {pace: 1}}}", encoding="utf-8")
+
+
+def test_a_question_is_typed_edited_answered_and_left(place: Place) -> None:
+    term = place.chat("--model", place.script({"expect": ["What is it?"], "text": "A terminal.\nReally."}))
+    term.press("What isx\x7f it?\r")
+    assert "lead scripted:s.jsonl │ A terminal." in term.expect("lead scripted:s.jsonl │ Really.")
+    term.expect(PROMPT)
+    term.press("/quit\r")
+    assert term.leave() == 0
+
+
+def test_ctrl_c_stops_the_turn_and_the_history_stays_valid(place: Place) -> None:
+    slow(place)
+    long = {"text": "word " * 1000, "usage": {"total_s": 100.0}}
+    model = place.script("one", long, {"expect": ["third"], "text": "three"})
+    term = place.chat("--config", "config.yaml", "--model", model)
+    for question, wait in (("first\r", "│ one"), ("second\r", "word word")):
+        term.press(question)
+        term.expect(wait)
+        if wait == "│ one":
+            term.expect(PROMPT)
+    term.press(CTRL_C)
+    term.expect("stopped: cancelled")
+    term.expect(PROMPT)
+    term.press("third\r")
+    term.expect("│ three")
+    term.expect(PROMPT)
+    term.press("/show\r")
+    shown = term.expect("4 messages")
+    assert "you │ second" not in shown and "you │ third" in shown
+    term.expect(PROMPT)
+    term.press(CTRL_D)
+    assert term.leave() == 0
+
+
+def test_ctrl_c_throws_away_what_was_typed_then_warns_then_leaves(place: Place) -> None:
+    term = place.chat("--model", place.script("unused"))
+    term.press("half a thought")
+    term.expect("thought")
+    term.press(CTRL_C)
+    term.press(CTRL_C)
+    term.expect("Ctrl-C again leaves")
+    term.expect(PROMPT)
+    term.press(CTRL_C)
+    assert term.leave() == 0
+
+
+def test_several_lines_are_one_question(place: Place) -> None:
+    term = place.chat("--model", place.script({"expect": ["one\ntwo\nthree"], "text": "got all"}))
+    term.press("one")
+    term.press(ALT_ENTER)
+    term.press("two\\\r")
+    term.press("three\r")
+    term.expect("│ got all")
+
+
+def test_pasted_lines_are_one_question(place: Place) -> None:
+    term = place.chat("--model", place.script({"expect": ["a = 1\nb = 2"], "text": "pasted"}))
+    term.press("\x1b[200~a = 1\nb = 2\x1b[201~\r")
+    term.expect("│ pasted")
+
+
+def test_commands_models_and_files_are_completed(place: Place) -> None:
+    (place.folder / "unusual.txt").write_text("hello", encoding="utf-8")
+    (place.folder / "config.yaml").write_text("aliases: {quick: 'scripted:q.jsonl'}", encoding="utf-8")
+    place.script("I am quick", {"expect": ["--- unusual.txt ---"], "text": "read"}, name="q.jsonl")
+    term = place.chat("--config", "config.yaml", "--model", place.script("unused"))
+    term.press("/delega")
+    term.press(TAB)
+    term.expect("te")
+    term.press(CTRL_C)
+    term.press("/model qui")
+    term.press(TAB)
+    term.expect("ck")
+    term.press("\r")
+    term.expect("model switched: scripted:s.jsonl → scripted:q.jsonl")
+    term.expect(PROMPT)
+    term.press("hi\r")
+    term.expect("│ I am quick")
+    term.expect(PROMPT)
+    term.press("see @unu")
+    term.press(TAB)
+    term.expect("sual.txt")
+    term.press("\r")
+    term.expect("unusual.txt goes along")
+    term.expect("│ read")
+
+
+def test_a_kill_loses_at_most_the_turn_under_way(place: Place) -> None:
+    slow(place)
+    model = place.script("kept", {"text": "lost " * 1000, "usage": {"total_s": 100.0}})
+    term = place.chat("--config", "config.yaml", "--model", model)
+    term.press("remember me\r")
+    term.expect("│ kept")
+    term.expect(PROMPT)
+    term.press("not this\r")
+    term.expect("lost lost")
+    os.kill(term.pid, signal.SIGKILL)
+    assert term.leave() == -signal.SIGKILL
+    place.script({"expect": ["what now"], "text": "on we go"})
+    again = place.chat("--resume", "last")
+    again.press("what now\r")
+    again.expect("│ on we go")
+    again.expect(PROMPT)
+    again.press("/show\r")
+    shown = again.expect("4 messages")
+    assert "you │ remember me" in shown and "not this" not in shown
+
+
+def test_leaving_ends_the_servers_and_gives_the_terminal_back(place: Place) -> None:
+    term = Term(
+        place.folder,
+        "--model",
+        place.script({"tool_calls": [{"name": "files__list_files", "arguments": {}}]}, "listed"),
+    )
+    place.terms.append(term)
+    before = termios.tcgetattr(term.fd)
+    term.expect("Ctrl-D leaves")
+    term.expect(PROMPT)
+    term.press("list\r")
+    term.expect("│ listed")
+    children = [os.pidfd_open(pid) for pid in descendants(term.pid)]
+    assert children
+    term.expect(PROMPT)
+    term.press(CTRL_D)
+    assert term.leave() == 0
+    assert termios.tcgetattr(term.fd) == before
+    for child in children:
+        assert select.select([child], [], [], PATIENCE_S)[0], "a server outlives the conversation"
+        os.close(child)
+
+
+def descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, IndexError):
+                continue
+            if parent == pid:
+                found += [int(entry.name), *descendants(int(entry.name))]
+    return found
