@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import inspect
 import logging
 import os
 import signal
@@ -39,6 +40,7 @@ class ToolServer(MCPServer):
     async def list_tools(self) -> list[types.Tool]:
         tools = await super().list_tools()
         for tool in tools:
+            tool.description = inspect.cleandoc(tool.description or "")
             tool.input_schema = compact(tool.input_schema)
             if tool.output_schema is not None:
                 tool.output_schema = compact(tool.output_schema)
