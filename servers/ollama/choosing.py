@@ -121,7 +121,9 @@ class Chooser:
         best = self.ranked(able)[0]
         others = [str(o) for o in self.ranked(options) if o is not drawn and o.why_not is None][:2]
         reason = "best expected worth" if drawn is best else "tried, as little is known of it yet"
-        line = f"{drawn} ({reason})" + (f"; then {'; '.join(others)}" if others else "")
+        line = f"{drawn} ({reason if len(options) > 1 else 'the only one here'})" + (
+            f"; then {'; '.join(others)}" if others else ""
+        )
         return drawn, line
 
 

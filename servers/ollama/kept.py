@@ -17,12 +17,19 @@ MAX_AGE_S = 30 * 86_400.0
 MAX_BYTES = 256 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    text: str
+    checked: bool
+    """A gate passed it; else there was nothing to check."""
+
+
 @dataclass(slots=True)
 class Kept:
     """The answers of one map, by the hash of their chunk; several processes may add to them."""
 
     path: Path
-    _answers: dict[str, str]
+    _answers: dict[str, KeptAnswer]
 
     @classmethod
     def open(cls, name: str) -> Self:
@@ -36,13 +43,16 @@ class Kept:
         path = folder / f"{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.jsonl"
         return cls(path, dict(_read(path)))
 
-    def get(self, chunk: str) -> str | None:
+    def get(self, chunk: str) -> KeptAnswer | None:
         return self._answers.get(_mark(chunk))
 
-    def put(self, chunk: str, answer: str) -> None:
+    def put(self, chunk: str, answer: KeptAnswer) -> None:
         """Keep an answer; one that cannot be written is asked for again another time."""
         self._answers[_mark(chunk)] = answer
-        line = json.dumps({"chunk": _mark(chunk), "answer": answer}).encode() + b"\n"
+        line = (
+            json.dumps({"chunk": _mark(chunk), "answer": answer.text, "checked": answer.checked}).encode()
+            + b"\n"
+        )
         with suppress(OSError):
             fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
@@ -52,13 +62,15 @@ class Kept:
                 os.close(fd)
 
 
-def _read(path: Path) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+def _read(path: Path) -> list[tuple[str, KeptAnswer]]:
+    found: list[tuple[str, KeptAnswer]] = []
     with suppress(OSError):
         for line in path.read_bytes().splitlines():
             with suppress(ValueError, KeyError, TypeError):  # the last line of a killed process
                 entry = json.loads(line)
-                found.append((str(entry["chunk"]), str(entry["answer"])))
+                found.append(
+                    (str(entry["chunk"]), KeptAnswer(str(entry["answer"]), entry["checked"] is True))
+                )
     return found
 
 

@@ -19,9 +19,9 @@ from .delegation import Delegator, first_line
 from .foresight import Outlook
 from .gates import quoted
 from .jobs import Progress
-from .kept import Kept
+from .kept import Kept, KeptAnswer
 from .orders import Order, Prepared
-from .records import Ended, Gated, Mapped, Tried
+from .records import Ended, Mapped, Tried
 from .running import Ran, Unfit
 from .runtime import EngineError, Model
 from .texts import Text
@@ -66,12 +66,11 @@ class _Sum:
     tokens_out: int = 0
     seconds: float = 0.0
 
-    def add(self, ran: Ran, gated: Gated | None) -> None:
+    def add(self, ran: Ran) -> None:
         profile = ran.answer.profile
         self.tokens_in += profile.tokens_in or 0
         self.tokens_out += profile.tokens_out or 0
         self.seconds += profile.total_s or profile.wall_s or 0.0
-        self.unchecked += gated is None or gated.passed is None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -157,15 +156,16 @@ class Mapper:
                 answer = await self._answer(work, _chunk_order(work.asked.order, chunk.text), chunk.label)
                 if answer is not None:
                     await anyio.to_thread.run_sync(work.kept.put, mark, answer)
-            if answer is not None and answer.strip().strip(".\"'`*") == NOTHING:
+            if answer is not None and answer.text.strip().strip(".\"'`*") == NOTHING:
                 work.total.empty += 1
             elif answer is not None:
-                work.total.answers[number] = (chunk, answer)
+                work.total.answers[number] = (chunk, answer.text)
+                work.total.unchecked += not answer.checked
             work.progress.step += 1
         finally:
             limit.release()
 
-    async def _answer(self, work: _Work, prepared: Prepared, label: str) -> str | None:
+    async def _answer(self, work: _Work, prepared: Prepared, label: str) -> KeptAnswer | None:
         """A checked answer, at the second try at most; None when there is none, which is noted."""
         why: str | None = None
         tried = Tried(
@@ -179,9 +179,9 @@ class Mapper:
                 break
             gated, candidate, why = await self.delegator.judge(prepared, ran)
             ran = await self.delegator.runner.record(ran, gated)
-            work.total.add(ran, gated)
+            work.total.add(ran)
             if candidate is not None and why is None:
-                return candidate.answer
+                return KeptAnswer(candidate.answer, gated is not None and gated.passed is True)
             tried = self.delegator.tried(ran, why).model_copy(update={"source": label})
             if ran.answer.error is not None:
                 break
@@ -202,7 +202,7 @@ class Mapper:
                 answer = await self._answer(work, prepared, f"reduce of {len(group)}")
                 if answer is None:
                     return None
-                made.append((f"part {len(made) + 1}", answer))
+                made.append((f"part {len(made) + 1}", answer.text))
             if len(made) == 1:
                 return made[0][1]
             if len(made) >= len(parts):  # answers that do not get fewer never will

@@ -116,9 +116,14 @@ class Overview:
             ]
         except EngineError as exc:
             raise ToolError(str(exc)) from exc
-        ledger = await self._ledger()
-        seen = [await anyio.to_thread.run_sync(_model_seen, ledger, model) for model in found]
-        return Models(engine=self.runtime.name, models=seen, note=self.runtime.note)
+        note = self.runtime.note
+        try:
+            ledger = await self.foresight.ledger()
+            seen = await anyio.to_thread.run_sync(lambda: [_model_seen(ledger, model) for model in found])
+        except LedgerError as exc:  # the models are there all the same
+            seen = [_model_seen(None, model) for model in found]
+            note = f"{note}; {exc}" if note else str(exc)
+        return Models(engine=self.runtime.name, models=seen, note=note)
 
     async def profile(self, model: str | None, kind: str | None, last: int) -> ProfileSeen:
         """ToolError when the ledger cannot be read."""
@@ -161,8 +166,8 @@ class Overview:
             raise ToolError(str(exc)) from exc
 
 
-def _model_seen(ledger: Ledger, model: Model) -> ModelSeen:
-    runs = ledger.runs(model=model.name, last=20)
+def _model_seen(ledger: Ledger | None, model: Model) -> ModelSeen:
+    runs = ledger.runs(model=model.name, last=20) if ledger else []
     rates = sorted(r for run in runs if (r := run.profile.decode_tokens_per_s) is not None)
     middle = rates[len(rates) // 2] if rates else None
     return ModelSeen(
@@ -177,6 +182,6 @@ def _model_seen(ledger: Ledger, model: Model) -> ModelSeen:
         speed="not yet measured"
         if middle is None
         else f"writes {middle:.3g} tokens/s (median of {len(rates)} runs)",
-        odds=[Odds.of(total) for total in ledger.summary(model=model.name)],
+        odds=[Odds.of(total) for total in ledger.summary(model=model.name)] if ledger else [],
         leaves_machine=model.remote,
     )

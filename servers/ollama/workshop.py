@@ -13,6 +13,7 @@ from mcp_types import CallToolResult
 from ..outcome import ToolError
 from ..shell.rules import Policy
 from ..workspace import Workspace
+from .briefing import Briefing
 from .delegation import Delegator
 from .estimating import Estimator
 from .foresight import Foresight
@@ -37,6 +38,7 @@ class Workshop:
     estimator: Estimator
     delegator: Delegator
     mapper: Mapper
+    briefing: Briefing
     jobs: Jobs[Receipt] = field(default_factory=Jobs[Receipt])
 
     @classmethod
@@ -50,7 +52,13 @@ class Workshop:
         )
         overview = Overview(runtime=runtime, foresight=foresight)
         mapper = Mapper(workspace=workspace, delegator=delegator)
-        return cls(overview=overview, estimator=estimator, delegator=delegator, mapper=mapper)
+        return cls(
+            overview=overview,
+            estimator=estimator,
+            delegator=delegator,
+            mapper=mapper,
+            briefing=Briefing(overview=overview),
+        )
 
     async def delegate(self, order: Order, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
         """Run an order; its receipt, or its id when it takes longer than `wait_s`."""
