@@ -19,6 +19,8 @@ from .connection import PerLoop, checked, spoken, timeouts, told, trust
 from .failures import failure, unreachable, vendor_words
 from .history import portable
 
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+
 
 class Anthropic:
     def __init__(
@@ -33,10 +35,10 @@ class Anthropic:
         self.base_url = base_url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
         self.timeout_s = timeout_s
         self.hosted = ".anthropic.com" in self.base_url
-        key = api_key or (
-            None if name == "anthropic" else "not-needed"
-        )  # our key goes to its own vendor only
-        self._clients = PerLoop(lambda: self._client(key), lambda client: client.close())
+        # Our key goes to its own vendor, or where the same environment points; servers of another name get none.
+        own = name == "anthropic" and (self.hosted or any(os.environ.get(variable) for variable in KEYS))
+        self._key = api_key or (None if own else "not-needed")
+        self._clients = PerLoop(self._client, lambda client: client.close())
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         return spoken(self.name, self.base_url, self._speak(request), self._translate)
@@ -51,12 +53,12 @@ class Anthropic:
     async def aclose(self) -> None:
         await self._clients.aclose()
 
-    def _client(self, key: str | None) -> AsyncAnthropic:
-        own = key or os.environ.get("ANTHROPIC_API_KEY")
+    def _client(self) -> AsyncAnthropic:
+        key = self._key or os.environ.get("ANTHROPIC_API_KEY")
         # The SDK sends a bearer token; many compatible servers read only the older header.
-        headers = {"x-api-key": own} if own and not self.hosted else {}
+        headers = {"x-api-key": key} if key and not self.hosted else {}
         return AsyncAnthropic(
-            api_key=key,
+            api_key=self._key,
             base_url=self.base_url,
             max_retries=0,
             timeout=timeouts(self.timeout_s),

@@ -7,6 +7,7 @@ seconds of sleep. Its timeouts bound the whole answer; ours bound the silence.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -46,7 +47,10 @@ class Google:
         )
         self.api_version = api_version
         self.timeout_s = timeout_s
-        self._key = api_key or (None if name == "google" else "not-needed")
+        own = (
+            os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") if name == "google" else None
+        )
+        self._key = api_key or own or ("not-needed" if base_url else None)
         self._given_url = base_url
         self._clients = PerLoop(self._client, lambda pair: _end(*pair))
 
@@ -135,7 +139,7 @@ class Google:
                     headers=headers,
                     retry_after_s=_delay(exc.details),
                 )
-            case ValueError() if "api_key" in str(exc) or "key inputs" in str(exc):
+            case ValueError() if re.search("api.?key|key inputs", str(exc), re.IGNORECASE):
                 return AuthFailed(
                     self.name, "no key: set the environment variable GEMINI_API_KEY or GOOGLE_API_KEY"
                 )

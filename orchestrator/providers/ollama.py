@@ -201,12 +201,15 @@ def _only_thought(message: Message) -> bool:
 
 
 def _demand_whole_prompt(provider: str, request: Request, usage: Usage, num_ctx: int) -> None:
-    """Servers that ignore `truncate` drop the oldest messages without a word; fewer tokens than words tells."""
-    fewest = tokens_at_least(request)
-    if usage.input_tokens is not None and usage.input_tokens < 0.9 * fewest:
+    """Servers that ignore `truncate` drop the oldest messages without a word; fewer tokens than words tells.
+
+    A low count alone does not: some versions leave cached tokens out of it.
+    """
+    fewest, read = tokens_at_least(request), usage.input_tokens or 0
+    if fewest > num_ctx or (0 < read < 0.9 * fewest and tokens_at_most(request) > num_ctx):
         raise ContextTooLong(
             provider,
-            f"the server dropped the beginning: at least {fewest:,} tokens were sent, {usage.input_tokens:,} were read "
+            f"the server dropped the beginning: at least {fewest:,} tokens were sent, {read:,} were read "
             f"with num_ctx {num_ctx:,}; raise num_ctx or send less",
         )
 

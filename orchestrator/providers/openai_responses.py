@@ -59,25 +59,25 @@ def body_of(request: Request) -> dict[str, Any]:
 
 async def read(parts: Assembly, events: Any) -> AsyncGenerator[Delta | Completion]:
     final: Any = None
+    place = _Places()
     async for event in events:
         match event.type:
             case "response.output_text.delta" | "response.refusal.delta":
-                yield parts.text(event.output_index, event.delta)
+                yield parts.text(place.of(event), event.delta)
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                yield parts.thinking(event.output_index, event.delta)
+                yield parts.thinking(place.of(event), event.delta)
             case "response.reasoning_summary_part.added" if event.summary_index:
-                yield parts.thinking(event.output_index, "\n\n")
+                yield parts.thinking(place.of(event), "\n\n")
             case "response.output_item.added" if event.item.type == "function_call":
-                parts.call(event.output_index, event.item.name, id=event.item.call_id)
+                parts.call(place.of(event), event.item.name, id=event.item.call_id)
             case "response.output_item.done":
-                _finish(parts, event.output_index, event.item)
+                _finish(parts, place.of(event), event.item)
             case "error":
                 raise failure(parts.provider, None, event.message or "", code=event.code or "")
             case "response.failed":
                 error = event.response.error
-                raise failure(
-                    parts.provider, None, error.message if error else "", code=error.code if error else ""
-                )
+                message, code = (error.message, error.code) if error else ("the vendor gave no reason", "")
+                raise failure(parts.provider, None, message, code=code)
             case "response.completed" | "response.incomplete":
                 final = event.response
             case _:  # newer kinds of events
@@ -87,6 +87,20 @@ async def read(parts: Assembly, events: Any) -> AsyncGenerator[Delta | Completio
     details = final.incomplete_details
     said = details.reason if final.status == "incomplete" and details else final.status
     yield Completion(message=parts.message(), usage=_usage(final.usage), stop=parts.stop(said, STOPS))
+
+
+class _Places:
+    """Where an event's item stands. llama.cpp's server leaves the index out; the item's id tells then."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, int] = {}
+
+    def of(self, event: Any) -> int:
+        index = getattr(event, "output_index", None)
+        if isinstance(index, int):
+            return index
+        id = event.item.id if hasattr(event, "item") else event.item_id
+        return self.by_id.setdefault(id, len(self.by_id))
 
 
 def _finish(parts: Assembly, index: int, item: Any) -> None:

@@ -9,6 +9,12 @@ import pytest
 from tests.wire.stub import Stub
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "foreign: against servers that nobody here wrote, where they are installed"
+    )
+
+
 @pytest.fixture(scope="session")
 def running_stub() -> Iterator[Stub]:
     with Stub() as running:
