@@ -8,6 +8,7 @@ offered, a sentence after their results, a greeting otherwise. Needs numpy and g
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
 import gguf
@@ -133,14 +134,13 @@ def _tensors(vocabulary: int, following: dict[int, int]) -> dict[str, Any]:
 
 def serve(path: str, port: int) -> None:
     """llama.cpp's own server on `port`, until the process is ended."""
-    import xllamacpp
-
-    params: Any = xllamacpp.CommonParams()
+    engine: Any = import_module("xllamacpp")  # compiled, without types
+    params = engine.CommonParams()
     params.model.path = path
     params.n_ctx, params.n_parallel, params.n_predict = CONTEXT, 1, 200
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.port, params.use_jinja, params.warmup = port, True, False
-    server = xllamacpp.Server(params)
+    server = engine.Server(params)
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()
     sys.stdin.read()
