@@ -22,7 +22,7 @@ from .background import Background
 from .config import Config, load_config
 from .display import Display
 from .errors import ConfigError, OrchestratorError
-from .events import Emit, Event, Switched, ignore, tee
+from .events import Emit, Event, Notice, Switched, ignore, tee
 from .forced import forced_call
 from .hosted import Approve
 from .memory import latest
@@ -81,6 +81,8 @@ class CodingAgent:
             raise ConfigError(
                 f"n_latest_messages: wanted 0 or more, or None for all, found {n_latest_messages}"
             )
+        if name is not None and not 0 < len(name.strip()) <= 100:
+            raise ConfigError(f"name: wanted 1 to 100 characters, or None, found {len(name)}")
         self.config = config or load_config()
         self.name, self.system_prompt, self.n_latest_messages = name, system_prompt, n_latest_messages
         self.tools = None if tools is None else tuple(tools)
@@ -98,6 +100,8 @@ class CodingAgent:
         self._session: Session | None = None
         self._closed = False
         self._given: dict[str, Provider] = {}
+        for note in self.config.notices if config is None else ():
+            self._say(Notice(text=note, level="warning"))
 
     @classmethod
     def load_config(cls, *args: Any, **flags: Any) -> Config:

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import anyio
+from anyio.abc import TaskStatus
 from rich.console import Console
 
 from .config import Config
@@ -33,7 +34,8 @@ async def chat(
     approve: Approve | None = None,
     reader: Reader | None = None,
 ) -> int:
-    """Talk until the person leaves; 0, or 1 when lines came from elsewhere than a terminal and a turn failed.
+    """Talk until the person leaves. Returns 0; where lines come from elsewhere than a terminal also 1, when a turn
+    failed, and 130, when an interrupt ended it.
 
     `resume`: the conversation to go on with, by id, its beginning, an agent's name, or "last". `approve`:
     answers what tools ask; None: the person is asked, where there is one. Raises ConfigError, StoreError.
@@ -52,10 +54,12 @@ async def chat(
             talk.session = session
             async with anyio.create_task_group() as group:
                 if threading.current_thread() is threading.main_thread() and sys.platform != "win32":
-                    group.start_soon(talk.watch_interrupts)
+                    await group.start(talk.watch_interrupts)
                 await talk.hold()
                 group.cancel_scope.cancel()
-    return 1 if talk.failed and not talk.reader.interactive else 0
+    if talk.reader.interactive:
+        return 0
+    return 130 if talk.interrupted else 1 if talk.failed else 0
 
 
 class Conversation:
@@ -70,7 +74,8 @@ class Conversation:
         self.listed: dict[str, list[str]] = {}  # models, once /models has asked
         self.over = False
         self.failed = False
-        self._turn: anyio.CancelScope | None = None
+        self.interrupted = False
+        self._turn: anyio.CancelScope | None = None  # the turn, or the wait for the next
         self._told: str | None = None  # the error the screen has already shown
         self._store: Store | None = None
         try:
@@ -120,9 +125,10 @@ class Conversation:
         warned = False
         while not self.over:
             try:
-                line = await self.reader.read()
+                line = await self._read()
             except Interrupted:
-                if warned:
+                if warned or not self.reader.interactive:
+                    self.interrupted = True
                     return
                 warned = True
                 self.say("Ctrl-C again leaves, and so does Ctrl-D")
@@ -133,15 +139,18 @@ class Conversation:
             if line.strip():
                 await self._take(line.strip())
 
-    async def watch_interrupts(self) -> None:
-        """SIGINT stops the turn; without one it ends the conversation."""
+    async def watch_interrupts(self, *, task_status: TaskStatus[None]) -> None:
+        """SIGINT stops the turn, or the wait for the next one."""
         with anyio.open_signal_receiver(signal.SIGINT) as signals:
+            task_status.started()
             async for _ in signals:
                 if self._turn is not None:
                     self._turn.cancel()
-                else:
-                    self.over = True
-                    raise KeyboardInterrupt
+
+    async def _read(self) -> str | None:
+        with anyio.CancelScope() as self._turn:
+            return await self.reader.read()
+        raise Interrupted
 
     async def _take(self, line: str) -> None:
         self._told = None

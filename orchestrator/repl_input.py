@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Protocol, TextIO
 
 import anyio
+import anyio.from_thread
+import anyio.lowlevel
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
@@ -53,24 +59,26 @@ class Terminal:
             prompt_continuation=lambda width, number, wrapped: "... │ ",
         )
         self._question = PromptSession[str]()
+        self._one = anyio.Lock()  # a terminal holds one prompt at a time
 
     async def read(self) -> str | None:
         try:
-            with patch_stdout(raw=True):  # what servers say meanwhile stands above the line being typed
-                return await self._prompt.prompt_async("you │ ", handle_sigint=False)
+            async with self._one:
+                with patch_stdout(raw=True):  # what servers say meanwhile stands above the line being typed
+                    return await self._prompt.prompt_async("you │ ", handle_sigint=False)
         except EOFError:
             return None
         except KeyboardInterrupt:
             raise Interrupted from None
 
     async def choose(self, question: str, choices: Sequence[str]) -> str | None:
-        with patch_stdout(raw=True):
-            try:
-                answer = await self._question.prompt_async(
-                    f"{visible(question)}\n[{'/'.join(choices)}] ", handle_sigint=False
-                )
-            except (EOFError, KeyboardInterrupt):
-                return None
+        asked = f"{visible(question)}\n[{'/'.join(choices)}] "
+        try:
+            async with self._one:
+                with patch_stdout(raw=True):
+                    answer = await self._question.prompt_async(asked, handle_sigint=False)
+        except (EOFError, KeyboardInterrupt):
+            return None
         fitting = [
             choice for choice in choices if answer.strip() and choice.startswith(answer.strip().lower())
         ]
@@ -83,11 +91,17 @@ class Lines:
     interactive = False
 
     def __init__(self, source: TextIO | None = None) -> None:
+        if source is None and isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")  # a wrong byte shall not end the conversation
         self._source = source or sys.stdin
+        self._asked, self._lines = queue.SimpleQueue[None](), queue.SimpleQueue[str]()
+        self._came: Callable[[], None] = lambda: None
+        # Not a worker thread of the loop: the program would wait for it, and it may wait for its line for ever.
+        threading.Thread(target=self._fetch, daemon=True, name="lines").start()
 
     async def read(self) -> str | None:
         whole = ""
-        while line := await anyio.to_thread.run_sync(self._source.readline, abandon_on_cancel=True):
+        while line := await self._line():
             whole += line.removesuffix("\n").removesuffix("\r")
             if not whole.endswith("\\"):
                 return whole
@@ -96,6 +110,23 @@ class Lines:
 
     async def choose(self, question: str, choices: Sequence[str]) -> str | None:
         return None
+
+    async def _line(self) -> str:
+        came, token = anyio.Event(), anyio.lowlevel.current_token()
+        self._came = lambda: anyio.from_thread.run_sync(came.set, token=token)
+        self._asked.put(None)
+        await came.wait()
+        return self._lines.get_nowait()
+
+    def _fetch(self) -> None:
+        while True:
+            self._asked.get()
+            try:
+                self._lines.put(self._source.readline())
+            except (OSError, ValueError):  # closed under us; as good as its end
+                self._lines.put("")
+            with suppress(RuntimeError):  # nobody waits any more
+                self._came()
 
 
 def _keys() -> KeyBindings:

@@ -10,6 +10,7 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 CTRL_C, CTRL_D, ALT_ENTER, TAB = b"\x03", b"\x04", b"\x1b\r", b"\t"
@@ -85,15 +87,19 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.terms: list[Term] = []
-        (folder / "none.json").write_text('{"mcpServers": {}}', encoding="utf-8")
+        for name, servers in {
+            "none": {},
+            "shell": {"shell": {"command": "understudy-shell", "args": ["."]}},
+        }.items():
+            (folder / f"{name}.json").write_text(json.dumps({"mcpServers": servers}), encoding="utf-8")
 
     def script(self, *replies: Any, name: str = "s.jsonl") -> str:
         lines = [json.dumps({"text": r} if isinstance(r, str) else r) for r in replies]
         (self.folder / name).write_text("\n".join(lines), encoding="utf-8")
         return f"scripted:{name}"
 
-    def chat(self, *arguments: str, servers: bool = False, **more: Any) -> Term:
-        term = Term(self.folder, *arguments, *(() if servers else ("--mcp", "none.json")), **more)
+    def chat(self, *arguments: str, servers: str = "none.json") -> Term:
+        term = Term(self.folder, *arguments, "--mcp", servers)
         self.terms.append(term)
         term.expect("Ctrl-D leaves")
         term.expect(PROMPT)
@@ -232,25 +238,93 @@ def test_leaving_ends_the_servers_and_gives_the_terminal_back(place: Place) -> N
     term.expect(PROMPT)
     term.press("list\r")
     term.expect("│ listed")
-    children = [os.pidfd_open(pid) for pid in descendants(term.pid)]
+    children = psutil.Process(term.pid).children(recursive=True)
     assert children
     term.expect(PROMPT)
     term.press(CTRL_D)
     assert term.leave() == 0
     assert termios.tcgetattr(term.fd) == before
-    for child in children:
-        assert select.select([child], [], [], PATIENCE_S)[0], "a server outlives the conversation"
-        os.close(child)
+    assert psutil.wait_procs(children, PATIENCE_S)[1] == [], "a server outlives the conversation"
 
 
-def descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, IndexError):
-                continue
-            if parent == pid:
-                found += [int(entry.name), *descendants(int(entry.name))]
-    return found
+def asking(place: Place, answer: str) -> str:
+    (place.folder / "old").mkdir(exist_ok=True)
+    call = {"tool_calls": [{"name": "shell__run_command", "arguments": {"command": "rm -r old"}}]}
+    term = place.chat("--model", place.script(call, "so be it"), servers="shell.json")
+    term.press("clean up\r")
+    term.expect("rm -r old")
+    question = term.expect("no]")
+    term.press(answer)
+    term.expect("│ so be it")
+    return question
+
+
+def test_a_command_that_needs_a_yes_is_asked_for_and_runs_then(place: Place) -> None:
+    asking(place, "o\r")
+    assert not (place.folder / "old").exists()
+
+
+def test_a_command_without_a_yes_does_not_run(place: Place) -> None:
+    for answer in ("whatever\r", "\x03"):
+        asking(place, answer)
+        assert (place.folder / "old").exists(), answer
+
+
+def piped(place: Place, model: str) -> subprocess.Popen[str]:
+    command = [
+        str(Path(sys.executable).parent / "understudy"),
+        "chat",
+        "--config",
+        "config.yaml",
+        "--mcp",
+        "none.json",
+    ]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*command, "--model", model], cwd=place.folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    while text not in (line := process.stdout.readline()):
+        assert line, f"ended before {text!r}: {process.stderr and process.stderr.read()}"
+
+
+def test_an_interrupt_ends_a_conversation_over_a_pipe_without_a_word_of_python(place: Place) -> None:
+    slow(place)
+    with piped(place, place.script("unused")) as process:
+        until(process, "Ctrl-D leaves")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 130
+        assert process.stderr is not None and process.stderr.read() == ""
+
+
+def test_an_interrupt_during_a_turn_over_a_pipe_stops_that_turn(place: Place) -> None:
+    slow(place)
+    model = place.script({"text": "word\n" * 1000, "usage": {"total_s": 100.0}}, "next")
+    with piped(place, model) as process:
+        assert process.stdin is not None
+        process.stdin.write("first\nsecond\n")
+        process.stdin.close()
+        until(process, "│ word")
+        process.send_signal(signal.SIGINT)
+        until(process, "stopped: cancelled")
+        until(process, "│ next")
+        assert process.wait(PATIENCE_S) == 0
+
+
+def test_bytes_that_are_no_text_do_not_end_a_conversation(place: Place) -> None:
+    slow(place)
+    command = [
+        str(Path(sys.executable).parent / "understudy"),
+        "chat",
+        "--mcp",
+        "none.json",
+        "--model",
+        place.script("a", "b"),
+    ]
+    done = subprocess.run(
+        command, cwd=place.folder, input=b"\xff\xfe\nnext\n", capture_output=True, check=False
+    )
+    assert done.returncode == 0 and done.stdout.count(b"lead scripted") == 4
