@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from ..outcome import ToolError, one_line
 from .jobs import as_text
 from .policy import Decision
+from .runners import runner_for, wanted
 from .running import Shell, refusal
 
 
@@ -37,55 +38,74 @@ class Desk:
 def confirm(
     command: str | None, argv: list[str] | None, cwd: str, env: dict[str, str] | None, ctx: Context[Any, Any]
 ) -> Elicit[Answer] | Answer:
-    """Ask where the policy says so and the client can. The call itself decides again."""
-    desk = desk_of(ctx)
+    """For run_command: ask where the policy says so and the client can. The call itself decides again."""
     try:
-        decision = desk.shell.judge(command, argv, cwd, env)
+        decision = desk_of(ctx).shell.judge(command, argv, cwd, env)
     except ToolError:
-        return Answer(run="no")  # the call says what is wrong
-    if decision.effect != "ask" or _key(command, argv, cwd, env) in desk.always or not _can_ask(ctx):
-        return Answer(run="no")
-    return Elicit(_question(desk.shell, decision, command, argv), Answer)
+        return _NOT_ASKED  # the call says what is wrong
+    return _ask(ctx, decision, key_of(command, argv, cwd, env), command or as_text(argv or ()))
+
+
+def confirm_tests(target: str | None, keyword: str | None, ctx: Context[Any, Any]) -> Elicit[Answer] | Answer:
+    """The same for run_tests, which is judged as its runner."""
+    shell = desk_of(ctx).shell
+    try:
+        rule = test_rule(shell, target, keyword)
+    except ToolError:
+        return _NOT_ASKED
+    return _ask(
+        ctx, shell.judge(None, rule), key_of(None, rule, "tests", None), f"the tests, by {as_text(rule)}"
+    )
+
+
+def test_rule(shell: Shell, target: str | None, keyword: str | None) -> list[str]:
+    """What the policy is asked about before tests run. Raises ToolError when there are none to run."""
+    want = wanted(shell, target, keyword)
+    return ["pytest"] if want.kind == "python" else list(runner_for(shell, want).rule)
 
 
 def cleared(
-    command: str | None,
-    argv: list[str] | None,
-    cwd: str,
-    env: dict[str, str] | None,
-    ctx: Context[Any, Any],
-    confirmed: ElicitationResult[Answer],
-) -> tuple[Decision, str | None]:
-    """The decision, and why the command does not run although nothing is wrong: the user said no.
+    ctx: Context[Any, Any], decision: Decision, key: str, confirmed: ElicitationResult[Answer]
+) -> str | None:
+    """None when the command may run; why it does not although nothing is wrong: the user said no.
 
     Raises ToolError when it may not run.
     """
     desk = desk_of(ctx)
     policy = desk.shell.policy
-    decision = desk.shell.judge(command, argv, cwd, env)
-    key = _key(command, argv, cwd, env)
     if decision.effect == "allow" or (decision.effect == "ask" and key in desk.always):
-        return decision, None
+        return None
     if decision.effect == "deny":
         raise ToolError(refusal(decision, policy))
     if not _can_ask(ctx):
         if policy.ask_fallback == "deny":
             raise ToolError(refusal(decision, policy))
-        return decision, None
+        return None
     if not isinstance(confirmed, AcceptedElicitation) or confirmed.data.run == "no":
-        return decision, f"not run: the user declined ({decision.worst.part}: {decision.worst.rule})"
+        return f"not run: the user declined ({decision.worst.part}: {decision.worst.rule})"
     if confirmed.data.run == "always":
         desk.always.add(key)
-    return decision, None
+    return None
+
+
+def key_of(command: str | None, argv: list[str] | None, cwd: str, env: dict[str, str] | None) -> str:
+    """What an "always" holds for: exactly this."""
+    return repr((command, argv, cwd, sorted((env or {}).items())))
+
+
+def _ask(ctx: Context[Any, Any], decision: Decision, key: str, shown: str) -> Elicit[Answer] | Answer:
+    desk = desk_of(ctx)
+    if decision.effect != "ask" or key in desk.always or not _can_ask(ctx):
+        return _NOT_ASKED
+    return Elicit(_question(desk.shell, decision, one_line(shown)), Answer)
+
+
+_NOT_ASKED = Answer(run="no")
 
 
 def desk_of(ctx: Context[Any, Any]) -> Desk:
     """What the calls of this server share."""
     return ctx.request_context.lifespan_context
-
-
-def _key(command: str | None, argv: list[str] | None, cwd: str, env: dict[str, str] | None) -> str:
-    return repr((command, argv, cwd, sorted((env or {}).items())))
 
 
 def _can_ask(ctx: Context[Any, Any]) -> bool:
@@ -95,8 +115,7 @@ def _can_ask(ctx: Context[Any, Any]) -> bool:
     return able is not None and (able.form is not None or able.url is None)
 
 
-def _question(shell: Shell, decision: Decision, command: str | None, argv: list[str] | None) -> str:
-    shown = one_line(command if command is not None else as_text(argv or ()))
+def _question(shell: Shell, decision: Decision, shown: str) -> str:
     online = " with the network on" if decision.network or shell.policy.network else ""
     worst = decision.worst
     why = f"{worst.part}: " if worst.part and worst.part != shown else ""

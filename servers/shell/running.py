@@ -91,9 +91,9 @@ class Shell:
         stdin: str | None = None,
         env: Mapping[str, str] | None = None,
         network: bool | None = None,
-        memory_mb: int | None = None,
+        extra: Path | None = None,
     ) -> Job:
-        """Start what has been decided on. `network` None: as the policy says."""
+        """Start what has been decided on. `network` None: as the policy says; `extra`: one more folder to write in."""
         words = ["bash", "-c", command] if command is not None else list(argv or ())
         if stdin is not None and len(stdin) > MAX_INPUT_BYTES:
             raise ToolError(
@@ -107,6 +107,7 @@ class Shell:
             env=self.environment(env or {}),
             network=online,
             processes=limits["processes"],
+            extra=extra,
         )
         return await self.jobs.start(
             launch,

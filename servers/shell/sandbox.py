@@ -83,16 +83,23 @@ class Sandbox:
         return f"sandbox={self.level} net={'on' if network else 'off'}"
 
     def launch(
-        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], network: bool, processes: int
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        network: bool,
+        processes: int,
+        extra: Path | None = None,
     ) -> Launch:
-        """`argv` wrapped for this rung. `env` must hold PATH and HOME."""
+        """`argv` wrapped for this rung. `env` must hold PATH and HOME; `extra` is one more folder to write in."""
         env = dict(env)
         match self.level:
             case "bwrap":
                 # The limit is set inside, where the new user namespace counts from 0; root has none.
                 inner = ["bash", "-c", f'ulimit -u {processes} 2>/dev/null; exec "$@"', "bash", *argv]
                 wrapped = _bwrap(
-                    self.root, env, network, inside=inner if os.getuid() else list(argv), cwd=cwd
+                    self.root, env, network, inside=inner if os.getuid() else list(argv), cwd=cwd, extra=extra
                 )
                 return Launch(argv=tuple(wrapped), env=env, cwd="/", ruleset=None, depth=2)
             case "landlock":
@@ -109,7 +116,13 @@ class Sandbox:
                     "GIT_CONFIG_NOSYSTEM": "1",
                 }  # git stops at one it cannot read
                 readable = [*_visible(env), *(_NETWORK_FILES if network else ())]
-                writable = [str(self.root), str(scratch), str(cache), *_DEVICES]
+                writable = [
+                    str(self.root),
+                    str(scratch),
+                    str(cache),
+                    *_DEVICES,
+                    *([str(extra)] if extra else []),
+                ]
                 rules = landlock.Ruleset(read=[*readable, "/proc"], write=writable, network=network)
                 return Launch(argv=tuple(argv), env=env, cwd=str(cwd), ruleset=rules, depth=0)
             case "none":
@@ -163,7 +176,13 @@ _DEVICES = (
 
 
 def _bwrap(
-    root: Path, env: Mapping[str, str], network: bool, *, inside: Sequence[str], cwd: Path
+    root: Path,
+    env: Mapping[str, str],
+    network: bool,
+    *,
+    inside: Sequence[str],
+    cwd: Path,
+    extra: Path | None = None,
 ) -> list[str]:
     user = env["HOME"]
     argv = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -200,6 +219,8 @@ def _bwrap(
         place = Path(user) / name
         if place.is_relative_to(root) and place.exists():
             argv += ["--tmpfs", str(place)] if place.is_dir() else ["--ro-bind", os.devnull, str(place)]
+    if extra:
+        argv += ["--bind", str(extra), str(extra)]
     return [*argv, "--remount-ro", "/", "--chdir", str(cwd), "--", *inside]
 
 

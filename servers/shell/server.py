@@ -11,15 +11,21 @@ from typing import Annotated, Any, Literal
 
 import anyio
 from mcp.server.mcpserver import Context, ElicitationResult, Resolve
-from mcp.types import ToolAnnotations
+from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from ..outcome import ToolError, one_line
 from ..serving import ToolServer, configure_logging, parser, serve
-from .confirming import Answer, Desk, cleared, confirm
+from ..workspace import Workspace
+from .confirming import Answer, Desk, cleared, confirm, confirm_tests, key_of, test_rule
+from .formatting import format_code as format_files
 from .jobs import Job
+from .linting import lint as lint_files
+from .records import reply
 from .rules import BUILT_IN, Policy, load
+from .runners import wanted
 from .running import MAX_TIMEOUT_S, Shell, ending, open_shell, told
+from .testing import TestRun, start_tests
 
 MAX_WAIT_S = 45.0  # many hosts give up on a call after 60 s
 
@@ -28,6 +34,9 @@ INSTRUCTIONS = (
     "Reading and the project's own tools run unasked inside the sandbox; the rest asks the user or is refused with the reason."
 )
 
+
+_RUNS = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=True)
+_CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
 
 Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_S)]
 
@@ -39,12 +48,11 @@ def build(shell: Shell) -> ToolServer:
     async def desk(_: object) -> AsyncGenerator[Desk]:
         yield Desk(shell=shell)
 
+    workspace = Workspace([shell.root])
+    tests: dict[str, TestRun] = {}
     server = ToolServer("understudy-shell", instructions=INSTRUCTIONS, lifespan=desk)
 
-    @server.tool(
-        annotations=ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=True),
-        structured_output=False,
-    )
+    @server.tool(annotations=_RUNS, structured_output=False)
     async def run_command(
         confirmed: Annotated[ElicitationResult[Answer], Resolve(confirm)],
         ctx: Context[Any, Any],
@@ -57,18 +65,14 @@ def build(shell: Shell) -> ToolServer:
         env: dict[str, str] | None = None,
     ) -> str:
         """Run a command in the project, sandboxed. Gives exit code and output, head and tail; one still running after wait_s becomes a job. Background children end with the command."""
-        decision, declined = cleared(command, argv, cwd, env, ctx, confirmed)
-        if declined:
+        decision = shell.judge(command, argv, cwd, env)
+        if declined := cleared(ctx, decision, key_of(command, argv, cwd, env), confirmed):
             return declined
         online = True if decision.effect == "ask" and decision.network else None
         job = await shell.start(
             command, argv, cwd=cwd, timeout_s=timeout_s, stdin=stdin, env=env, network=online
         )
-        try:
-            await job.wait(wait_s)
-        except anyio.get_cancelled_exc_class():
-            job.send({"kill": 0})
-            raise
+        await _waited(job, wait_s)
         if job.failure:
             raise ToolError(job.failure)
         text, job.read_bytes = told(job)
@@ -80,10 +84,7 @@ def build(shell: Shell) -> ToolServer:
             )
         return text
 
-    @server.tool(
-        annotations=ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False),
-        structured_output=False,
-    )
+    @server.tool(annotations=_CHANGES, structured_output=False)
     async def job(
         id: str | None = None,
         action: Literal["output", "wait", "input", "kill"] = "output",
@@ -111,9 +112,50 @@ def build(shell: Shell) -> ToolServer:
             case "output":
                 pass
         shown, found.read_bytes = told(found, found.read_bytes)
-        return shown
+        run = tests.get(id)
+        return shown if run is None or found.running else f"{run.report().model_dump_json()}\n{shown}"
+
+    @server.tool(annotations=_CHANGES, structured_output=False)
+    async def lint(paths: list[str], fix: bool = False) -> CallToolResult:
+        """Lint files and folders: Python, JSON, YAML, TOML, shell, and JavaScript by the project's eslint. Syntax errors have no code. fix makes the safe fixes."""
+        return reply(await lint_files(shell, workspace, paths, fix=fix))
+
+    @server.tool(annotations=_CHANGES, structured_output=False)
+    async def format_code(paths: list[str], check: bool = True) -> str:
+        """Format files and folders: a diff, or with check=false the change itself."""
+        return await format_files(shell, workspace, paths, check=check)
+
+    @server.tool(annotations=_RUNS, structured_output=False)
+    async def run_tests(
+        confirmed: Annotated[ElicitationResult[Answer], Resolve(confirm_tests)],
+        ctx: Context[Any, Any],
+        target: Annotated[str | None, Field(description="file, folder or test id")] = None,
+        keyword: str | None = None,
+        max_failures: Annotated[int, Field(ge=1, le=100)] = 10,
+        timeout_s: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] = 600,
+    ) -> CallToolResult:
+        """Run the project's tests (pytest, unittest, vitest, jest, node, go, cargo). Counts and failures from the runner's report; null counts mean there was none. Not done in 45 s: status running and a job id."""
+        rule = test_rule(shell, target, keyword)
+        decision = shell.judge(None, rule)
+        if declined := cleared(ctx, decision, key_of(None, rule, "tests", None), confirmed):
+            raise ToolError(declined)
+        run = await start_tests(
+            shell, wanted(shell, target, keyword), max_failures=max_failures, timeout_s=timeout_s
+        )
+        tests[run.job.id] = run
+        await _waited(run.job, MAX_WAIT_S)
+        return reply(await anyio.to_thread.run_sync(run.report))
 
     return server
+
+
+async def _waited(job: Job, wait_s: float) -> None:
+    """Wait for the job; a cancelled call ends it."""
+    try:
+        await job.wait(wait_s)
+    except anyio.get_cancelled_exc_class():
+        job.send({"kill": 0})
+        raise
 
 
 async def _type(job: Job, text: str | None) -> None:

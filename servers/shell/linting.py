@@ -1,0 +1,233 @@
+"""lint: what the tools of the trade say about files, as one list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import anyio
+
+from ..outcome import masked, one_line
+from ..workspace import Change, Workspace
+from .records import MAX_RECORD_BYTES, Finding, LintReport
+from .running import Shell
+from .syntax import CHECKS
+from .tools import ask_tool, files_of, may_run, our_program, project_program, relative, text_of
+
+_PYTHON = (".py", ".pyi", ".ipynb")
+_SCRIPT = (".sh", ".bash", ".bats")
+_ESLINT = (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".vue", ".svelte")
+_MAX_MESSAGE = 300
+
+
+async def lint(shell: Shell, workspace: Workspace, paths: list[str], *, fix: bool) -> LintReport:
+    """Look at files and folders; with `fix`, make the safe fixes first, as one undoable operation."""
+    files, notes = await files_of(shell, workspace, paths)
+    op, fixed = await _fix(shell, workspace, files) if fix else (None, [])
+    found = [
+        *await _ruff(shell, _ending(files, _PYTHON)),
+        *await _scripts(shell, workspace, files),
+        *await _eslint(shell, _ending(files, _ESLINT), notes),
+        *await anyio.to_thread.run_sync(_data, workspace, files),
+    ]
+    found.sort(key=lambda f: (f.file, f.line or 0, f.col or 0, f.code or ""))
+    shown = _fitting(found)
+    known = (*_PYTHON, *_SCRIPT, *_ESLINT, *CHECKS)
+    return LintReport(
+        findings=shown, total=len(found), files=len(_ending(files, known)), fixed=fixed, op=op, notes=notes
+    )
+
+
+async def _ruff(shell: Shell, files: list[str]) -> list[Finding]:
+    if not files:
+        return []
+    argv = [
+        _ruff_path(),
+        "check",
+        "--no-cache",
+        "--force-exclude",
+        "--output-format",
+        "json",
+        "--exit-zero",
+        "--",
+        *files,
+    ]
+    answer = await ask_tool(shell, argv)
+    if answer.exit:
+        return [
+            Finding(
+                file="pyproject.toml",
+                line=None,
+                col=None,
+                code="ruff",
+                message=answer.log[-300:],
+                fixable=False,
+            )
+        ]
+    return [
+        _finding(
+            shell, row["filename"], row["location"]["row"], row["location"]["column"],
+            None if row["code"] == "invalid-syntax" else row["code"], row["message"],
+            fixable=(row["fix"] or {}).get("applicability") == "safe",
+        )
+        for row in _json(answer.out)
+    ]  # fmt: skip
+
+
+async def _fix(shell: Shell, workspace: Workspace, files: list[str]) -> tuple[str | None, list[str]]:
+    """Make ruff's safe fixes through the workspace, so that they can be undone."""
+    before = await _ruff(shell, _ending(files, _PYTHON))
+    changes: list[Change] = []
+    for file in dict.fromkeys(finding.file for finding in before if finding.fixable):
+        text = await anyio.to_thread.run_sync(text_of, workspace, file)
+        if text is None:
+            continue
+        argv = [
+            _ruff_path(),
+            "check",
+            "--no-cache",
+            "--fix-only",
+            "--quiet",
+            "--exit-zero",
+            "--stdin-filename",
+            file,
+            "-",
+        ]
+        answer = await ask_tool(shell, argv, stdin=text)
+        if answer.exit == 0 and answer.out and answer.out != text.encode():
+            changes.append(Change(path=file, data=_unless_changed(text.encode(), answer.out)))
+    if not changes:
+        return None, []
+    done = await anyio.to_thread.run_sync(lambda: workspace.apply(changes, tool="lint"))
+    return done.id, [change.path for change in changes]
+
+
+def _unless_changed(seen: bytes, new: bytes) -> Callable[[bytes | None], bytes | None]:
+    """New content for a file that still is what the tool was given."""
+
+    def choose(old: bytes | None) -> bytes | None:
+        return new if old == seen else old
+
+    return choose
+
+
+async def _scripts(shell: Shell, workspace: Workspace, files: list[str]) -> list[Finding]:
+    """Shell scripts by shellcheck where there is one, else by what their own shell says without running them."""
+    found: list[Finding] = []
+    scripts = _ending(files, _SCRIPT)
+    if not scripts:
+        return []
+    if checker := our_program("shellcheck"):
+        answer = await ask_tool(shell, [checker, "--norc", "-f", "json", "--", *scripts])
+        for row in _json(answer.out):
+            message, fixable = row["message"], row.get("fix") is not None
+            found.append(
+                _finding(
+                    shell,
+                    row["file"],
+                    row["line"],
+                    row["column"],
+                    f"SC{row['code']}",
+                    message,
+                    fixable=fixable,
+                )
+            )
+        return found
+    for file in scripts:
+        answer = await ask_tool(shell, ["bash", "-n", "--", file])
+        for line in answer.log.splitlines() if answer.exit else []:
+            _, _, rest = line.partition(": line ")
+            number, _, message = rest.partition(": ")
+            if number.isdigit() and not message.startswith("`"):  # the line quoted below its message
+                found.append(_finding(shell, file, int(number), None, None, message))
+    return found
+
+
+async def _eslint(shell: Shell, files: list[str], notes: list[str]) -> list[Finding]:
+    """JavaScript by the project's own eslint: its configuration is code, so the policy decides."""
+    program = project_program(shell, "eslint") if files else None
+    if program is None:
+        return []
+    if not may_run(shell, "eslint"):
+        notes.append("eslint did not run: the policy asks before it, and lint does not ask")
+        return []
+    answer = await ask_tool(
+        shell, [program, "--format", "json", "--no-error-on-unmatched-pattern", "--", *files]
+    )
+    rows = _json(answer.out)
+    if answer.exit > 1 or not isinstance(rows, list):
+        notes.append(f"eslint failed: {one_line(answer.log[-300:])}")
+        return []
+    return [
+        _finding(
+            shell,
+            row["filePath"],
+            m.get("line"),
+            m.get("column"),
+            m.get("ruleId"),
+            m["message"],
+            fixable="fix" in m,
+        )
+        for row in rows
+        for m in row["messages"]
+    ]
+
+
+def _data(workspace: Workspace, files: list[str]) -> list[Finding]:
+    found: list[Finding] = []
+    for file in files:
+        check = next((check for ending, check in CHECKS.items() if file.casefold().endswith(ending)), None)
+        text = text_of(workspace, file) if check else None
+        if check and text is not None and (problem := check(text.removeprefix("\ufeff"))):
+            line, col, message = problem
+            found.append(
+                Finding(
+                    file=one_line(file), line=line, col=col, code=None, message=_short(message), fixable=False
+                )
+            )
+    return found
+
+
+def _finding(
+    shell: Shell,
+    file: str,
+    line: int | None,
+    col: int | None,
+    code: str | None,
+    message: str,
+    *,
+    fixable: bool = False,
+) -> Finding:
+    return Finding(
+        file=relative(shell, file), line=line, col=col, code=code, message=_short(message), fixable=fixable
+    )
+
+
+def _short(message: str) -> str:
+    return masked(one_line(message))[:_MAX_MESSAGE]
+
+
+def _fitting(found: list[Finding]) -> list[Finding]:
+    room, shown = MAX_RECORD_BYTES // 2, list[Finding]()  # a record travels as text and as structure
+    for finding in found:
+        room -= len(finding.model_dump_json()) + 1
+        if room < 0:
+            break
+        shown.append(finding)
+    return shown
+
+
+def _ending(files: list[str], endings: Iterable[str]) -> list[str]:
+    return [file for file in files if file.casefold().endswith(tuple(endings))]
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data or b"[]")
+    except ValueError:
+        return []
+
+
+def _ruff_path() -> str:
+    return our_program("ruff") or "ruff"
