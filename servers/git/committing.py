@@ -9,8 +9,10 @@ from ..outcome import ToolError, one_line
 from . import identity, parsing
 from .looking import names, porcelain
 from .names import all_inside, shown
+from .recovery import alone
 from .repository import Repository
 from .state import state_of
+from .undoing import changing
 
 MAX_MESSAGE_BYTES = 100_000
 HOOK_TIMEOUT_S = 600.0
@@ -23,6 +25,11 @@ def stage(repo: Repository, paths: Sequence[str], *, unstage: bool) -> str:
         raise ToolError('git_stage needs paths; ["."] means everything')
     if unstage:
         return _unstage(repo, where)
+    with alone(repo):
+        return _stage(repo, where)
+
+
+def _stage(repo: Repository, where: Sequence[bytes]) -> str:
     found = porcelain(repo, where, untracked="all")
     changed = list(dict.fromkeys(e.path for e in (*found.unstaged, *found.conflicts, *found.untracked)))
     nested = [path for path in changed if path.endswith(b"/")]
@@ -31,23 +38,26 @@ def stage(repo: Repository, paths: Sequence[str], *, unstage: bool) -> str:
         raise ToolError(_nothing_to_stage(repo, where, found, nested))
     _refuse_filtered(repo, changed)
     _refuse_markers(repo, found)
-    repo.writing(
-        "update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(changed) + b"\0"
-    )
-    told = f"staged {len(changed):,} file{'s' * (len(changed) != 1)}: {names(changed)}"
+    what = f"{len(changed):,} file{'s' * (len(changed) != 1)}: {names(changed)}"
+    with changing(repo, f"stage {what}") as op:
+        args = ["update-index", "-z", "--add", "--remove", "--replace", "--stdin"]
+        repo.writing(*args, stdin=b"\0".join(changed) + b"\0")
+    told = f"staged {what} · op={op}"
     if nested:
         told += f"\nnot staged, repositories of their own: {names(nested)}"
     return told
 
 
 def _unstage(repo: Repository, where: Sequence[bytes]) -> str:
-    staged = [entry.path for entry in porcelain(repo, where).staged]
-    if not staged:
-        raise ToolError(f"nothing is staged under {names(list(where))}; git_status lists what is")
-    repo.writing(
-        "reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=b"\0".join(where) + b"\0"
-    )
-    return f"unstaged {len(staged):,} file{'s' * (len(staged) != 1)}: {names(staged)}"
+    with alone(repo):
+        staged = [entry.path for entry in porcelain(repo, where).staged]
+        if not staged:
+            raise ToolError(f"nothing is staged under {names(where)}; git_status lists what is")
+        what = f"{len(staged):,} file{'s' * (len(staged) != 1)}: {names(staged)}"
+        with changing(repo, f"unstage {what}") as op:
+            args = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"]
+            repo.writing(*args, stdin=b"\0".join(where) + b"\0")
+    return f"unstaged {what} · op={op}"
 
 
 def _nothing_to_stage(
@@ -110,6 +120,21 @@ def _refuse_markers(repo: Repository, found: parsing.Porcelain) -> None:
 def commit(repo: Repository, message: str, *, amend: bool) -> str:
     """Commit what is staged; one line says what came of it."""
     _check_message(message, amend=amend)
+    with alone(repo):
+        _refuse_unready(repo, amend=amend)
+        identity.known(repo.git, repo.settings)
+        args = ["commit", "--quiet", "--no-gpg-sign", "--cleanup=whitespace"]
+        args += ["--amend"] if amend else []
+        args += ["--no-verify"] if not repo.trusted else []
+        args += ["--file=-"] if message.strip() else ["--no-edit"]
+        timeout_s = HOOK_TIMEOUT_S if repo.trusted and repo.hooks else 120.0
+        subject = message.strip().partition("\n")[0][:60]
+        with changing(repo, f"{'amend' if amend else 'commit'} {subject}".strip()) as op:
+            repo.writing(*args, stdin=message.encode(), timeout_s=timeout_s)
+        return _made(repo, op, amend=amend)
+
+
+def _refuse_unready(repo: Repository, *, amend: bool) -> None:
     found = porcelain(repo)
     if found.conflicts:
         conflicted = names([entry.path for entry in found.conflicts])
@@ -129,14 +154,6 @@ def commit(repo: Repository, message: str, *, amend: bool) -> str:
             else "there are no changes"
         )
         raise ToolError(f"nothing is staged: {hint}")
-    identity.known(repo.git, repo.settings)
-    args = ["commit", "--quiet", "--no-gpg-sign", "--cleanup=whitespace"]
-    args += ["--amend"] if amend else []
-    args += ["--no-verify"] if not repo.trusted else []
-    args += ["--file=-"] if message.strip() else ["--no-edit"]
-    timeout_s = HOOK_TIMEOUT_S if repo.trusted and repo.hooks else 120.0
-    repo.writing(*args, stdin=message.encode("utf-8", "surrogatepass"), timeout_s=timeout_s)
-    return _made(repo, amend=amend)
 
 
 def _check_message(message: str, *, amend: bool) -> None:
@@ -152,7 +169,7 @@ def _check_message(message: str, *, amend: bool) -> None:
         raise ToolError(f"the message has {size:,} bytes; at most {MAX_MESSAGE_BYTES:,} work")
 
 
-def _made(repo: Repository, *, amend: bool) -> str:
+def _made(repo: Repository, op: str, *, amend: bool) -> str:
     out = repo.git(
         "log", "-1", "--no-patch", "--format=%h%x00%s", "--shortstat", "--no-renames", "--root", "HEAD", "--"
     )
@@ -160,5 +177,5 @@ def _made(repo: Repository, *, amend: bool) -> str:
     commit_id, _, subject = head.partition("\0")
     branch = parsing.text_of(repo.git.attempt("symbolic-ref", "--quiet", "--short", "HEAD").out).strip()
     where = f"on {one_line(branch)}" if branch else "on a detached HEAD"
-    told = f"{'amended' if amend else 'committed'} {commit_id} {where}: {one_line(subject)[:200]}"
+    told = f"{'amended' if amend else 'committed'} {commit_id} {where}: {one_line(subject)[:200]} · op={op}"
     return "\n".join(part for part in (told, stat.strip(), repo.ignored()) if part)

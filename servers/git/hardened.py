@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Git:
     def __call__(
         self,
         *args: str | bytes,
-        stdin: bytes = b"",
+        stdin: bytes | Iterable[bytes] = (),
         max_bytes: int = MAX_OUTPUT_BYTES,
         timeout_s: float = TIMEOUT_S,
     ) -> bytes:
@@ -62,7 +62,7 @@ class Git:
     def attempt(
         self,
         *args: str | bytes,
-        stdin: bytes = b"",
+        stdin: bytes | Iterable[bytes] = (),
         max_bytes: int = MAX_OUTPUT_BYTES,
         timeout_s: float = TIMEOUT_S,
     ) -> Finished:
@@ -73,7 +73,7 @@ class Git:
                 argv,
                 env=self.environment(),
                 cwd=self.top,
-                stdin=stdin,
+                stdin=(stdin,) if isinstance(stdin, bytes) else stdin,
                 max_bytes=max_bytes,
                 timeout_s=timeout_s,
             )
@@ -87,6 +87,9 @@ class Git:
 
     def with_env(self, **extra: str) -> Git:
         return replace(self, extra_env={**self.extra_env, **extra})
+
+    def with_config(self, *pairs: Pair) -> Git:
+        return replace(self, config=(*self.config, *pairs))
 
     def environment(self) -> dict[str, str]:
         """Made from scratch; transports are off unless `extra_env` turns them on."""

@@ -87,7 +87,7 @@ def diff(repo: Repository, scope: str, paths: Sequence[str], *, stat_only: bool,
     out = repo.git.attempt(*args, *_scope(repo, scope), "--", *where, max_bytes=MAX_READ_BYTES)
     if out.code not in (0, None):
         raise ToolError(repo.git.said(out, args))
-    return _told(
+    return told(
         out.out, f"diff {one_line(scope)}", cut=out.cut, note=repo.ignored(), again="git_diff(paths=[...])"
     )
 
@@ -239,7 +239,9 @@ def _circumstances(repo: Repository) -> list[str]:
     return notes
 
 
-def _told(out: bytes, title: str, *, cut: bool, note: str, again: str) -> str:
+def told(
+    out: bytes, title: str, *, cut: bool, note: str, again: str, max_bytes: int = MAX_PATCH_BYTES
+) -> str:
     """numstat lines and patch as one bounded text: header, fence, what was left out."""
     stats, patch = _split(out)
     added = sum(int(match[1]) for line in stats if (match := _COUNTS.match(line)) and match[1] != b"-")
@@ -249,8 +251,8 @@ def _told(out: bytes, title: str, *, cut: bool, note: str, again: str) -> str:
     if not stats and not patch.strip():
         return "\n".join(part for part in (f"{title} · no changes", note) if part)
     table = [f"+{_count(line, 1)} -{_count(line, 2)}  {_name(line)}" for line in stats]
-    kept, left_out = _whole_files(patch, MAX_PATCH_BYTES)
-    body = bounded("\n".join(table), MAX_RESULT_BYTES // 8 if patch else MAX_PATCH_BYTES)
+    kept, left_out = _whole_files(patch, max_bytes)
+    body = bounded("\n".join(table), MAX_RESULT_BYTES // 8 if patch else max_bytes)
     if kept:
         body += "\n\n" + kept
     parts = [f"{title} · {total}", fenced(masked(visible(body)), title)]

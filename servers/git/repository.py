@@ -6,7 +6,7 @@ Its work tree, git dir, common dir and borrowed objects all lie inside the root,
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +42,8 @@ class Repository:
     """It was trusted once, but what was trusted has changed."""
     hooks: tuple[str, ...]
     beneath: Beneath
+    check: Callable[[Path], None]
+    """Raises ToolError when something in a git dir leads out of the root."""
 
     @property
     def writing(self) -> Git:
@@ -110,6 +112,7 @@ class Place:
             stale_trust=known is not None and not trusted,
             hooks=tuple(sorted(hooks)),
             beneath=self._beneath,
+            check=self._survey.check,
         )
 
     def _git_dir(self) -> Path:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from anyio.from_thread import check_cancelled
@@ -23,6 +23,7 @@ _MAX_STDERR_BYTES = 64_000
 
 _alive: set[subprocess.Popen[bytes]] = set()
 _alive_lock = threading.Lock()
+_here = threading.local()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +44,16 @@ def run(
     *,
     env: Mapping[str, str],
     cwd: str | os.PathLike[str],
-    stdin: bytes = b"",
+    stdin: Iterable[bytes] = (),
     max_bytes: int,
     timeout_s: float,
 ) -> Finished:
-    """Run and wait. Raises OSError when the program cannot start, and whatever cancels the tool call."""
+    """Run and wait; `stdin` is fed piece by piece. Raises OSError when the program cannot start, and whatever cancels the tool call."""
     process = subprocess.Popen(
         argv,
         env=env,
         cwd=cwd,
-        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+        stdin=subprocess.PIPE if stdin != () else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -60,11 +61,22 @@ def run(
     with _alive_lock:
         _alive.add(process)
     try:
-        return _attend(process, stdin, max_bytes, time.monotonic() + timeout_s)
+        return _attend(process, iter(stdin), max_bytes, time.monotonic() + timeout_s)
     finally:
         _end(process)
         with _alive_lock:
             _alive.discard(process)
+
+
+@contextlib.contextmanager
+def shielded() -> Generator[None]:
+    """What runs inside finishes although the tool call was cancelled: tidying up."""
+    before = getattr(_here, "shielded", False)
+    _here.shielded = True
+    try:
+        yield
+    finally:
+        _here.shielded = before
 
 
 def end_all() -> None:
@@ -80,11 +92,13 @@ def end_all() -> None:
         _signal(process, signal.SIGKILL)
 
 
-def _attend(process: subprocess.Popen[bytes], stdin: bytes, max_bytes: int, deadline: float) -> Finished:
+def _attend(
+    process: subprocess.Popen[bytes], stdin: Iterator[bytes], max_bytes: int, deadline: float
+) -> Finished:
     """Feed stdin and gather both outputs until they close, the cap is reached or time is up."""
     assert process.stdout and process.stderr
     out, err = bytearray(), bytearray()
-    todo = memoryview(stdin)
+    todo = memoryview(b"")
     with selectors.DefaultSelector() as ready:
         for stream in (process.stdout, process.stderr):
             os.set_blocking(stream.fileno(), False)
@@ -98,8 +112,8 @@ def _attend(process: subprocess.Popen[bytes], stdin: bytes, max_bytes: int, dead
                 return Finished(code=None, out=bytes(out), err=bytes(err), late=True)
             for key, _ in ready.select(_TICK_S):
                 if process.stdin and key.fileobj is process.stdin:
-                    todo = _feed(key.fd, todo)
-                    if not todo:
+                    todo = _feed(key.fd, todo or memoryview(next(stdin, b"")))
+                    if todo is None:
                         ready.unregister(process.stdin)
                         process.stdin.close()
                     continue
@@ -121,13 +135,14 @@ def _attend(process: subprocess.Popen[bytes], stdin: bytes, max_bytes: int, dead
     return Finished(code=process.returncode, out=bytes(out), err=bytes(err))
 
 
-def _feed(fd: int, todo: memoryview) -> memoryview:
+def _feed(fd: int, todo: memoryview) -> memoryview | None:
+    """Write what fits and return the rest; None when there is no more to write, or nobody to read it."""
     try:
-        return todo[os.write(fd, todo[: 1 << 16]) :]
+        return todo[os.write(fd, todo[: 1 << 16]) :] if todo else None
     except BlockingIOError:
         return todo
     except BrokenPipeError:  # it wants no more; its exit code tells why
-        return todo[:0]
+        return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -152,6 +167,8 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
 
 def _still_wanted() -> None:
     """Raise when the tool call was cancelled. Outside a tool call (the command line) nobody cancels."""
+    if getattr(_here, "shielded", False):
+        return
     try:
         check_cancelled()
     except RuntimeError:

@@ -34,6 +34,7 @@ FIXED: tuple[Pair, ...] = (
     ("commit.gpgSign", "false"),
     ("tag.gpgSign", "false"),
     ("push.gpgSign", "false"),
+    ("push.pushOption", ""),
     ("log.showSignature", "false"),
     ("merge.verifySignatures", "false"),
     ("gc.auto", "0"),
@@ -123,7 +124,10 @@ _TELLING = re.compile(
 )
 """Settings whose loss the user should hear about."""
 
-_REACHING = re.compile(r"http\..*|url\..*\.(insteadof|pushinsteadof)|credential\..*", re.DOTALL)
+_REACHING = re.compile(
+    r"http\..*|url\..*\.(insteadof|pushinsteadof)|credential\..*|remote\..*\.(vcs|proxy|proxyauthmethod)",
+    re.DOTALL,
+)
 _HARMLESS_HTTP = re.compile(r"http\.(postbuffer|version|lowspeedlimit|lowspeedtime|maxrequests|minsessions)")
 _OFF = ("", "false", "no", "off", "0")
 _BUILT_IN_MONITOR = ("true", "yes", "on", "1")

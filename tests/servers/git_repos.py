@@ -61,3 +61,26 @@ class Repo:
         """Whether fsck finds nothing wrong."""
         self.git("fsck", "--full", "--strict")
         return True
+
+    def picture(self) -> dict[str, object]:
+        """Everything undo promises to bring back: files with bytes and modes, index, branches, stash, HEAD."""
+        files: dict[str, object] = {}
+        for folder, names, leaves in os.walk(self.top):
+            if ".git" in names:
+                names.remove(".git")
+            for leaf in (*leaves, *(name for name in names if (Path(folder) / name).is_symlink())):
+                path = Path(folder) / leaf
+                link = path.is_symlink()
+                mode = 0 if link else path.stat().st_mode
+                files[str(path.relative_to(self.top))] = (
+                    os.readlink(path) if link else path.read_bytes(),
+                    mode,
+                )
+        return {
+            "files": files,
+            "index": self.git("ls-files", "--stage"),
+            "refs": self.git("for-each-ref", "refs/heads", "refs/stash"),
+            "stash": self.git("stash", "list", "--format=%H %gs"),
+            "head": (self.top / ".git" / "HEAD").read_text(encoding="utf-8"),
+            "status": self.git("status", "--porcelain", "--ignored", "-z"),
+        }

@@ -1,0 +1,80 @@
+"""A yes from the user before anything leaves or enters by the network; never taken from the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
+from pydantic import BaseModel, Field
+
+from ..outcome import ToolError
+from .remotes import Action, Plan, plan
+from .repository import Place
+
+
+class Answer(BaseModel):
+    """What the user says to one remote operation."""
+
+    go: Literal["yes", "no"] = Field(description="yes: do exactly this, once")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What every call of one server shares; its lifespan context."""
+
+    place: Place
+    allowed: frozenset[str]  # remote actions the user's own command line permits without a question
+
+
+def planned(
+    action: Action, remote: str | None, ref: str | None, force: bool, ctx: Context[Any, Any]
+) -> Plan | str | None:
+    """The plan the question is about, so that what was asked is what is done; None for a list."""
+    if action == "list":
+        return None
+    try:
+        return plan(desk_of(ctx).place.repository(), action, remote, ref, force=force)
+    except ToolError as exc:
+        return str(exc)  # the call itself says it
+
+
+def question(
+    found: Annotated[Plan | str | None, Resolve(planned)], ctx: Context[Any, Any]
+) -> Elicit[Answer] | Answer:
+    """Ask where a question is due and the client can show it."""
+    if not isinstance(found, Plan) or _permitted(found, ctx) or not _can_ask(ctx):
+        return Answer(go="no")
+    return Elicit(found.question, Answer)
+
+
+def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answer]) -> str | None:
+    """None when it may be done, else why it is not although nothing is wrong. ToolError when it may not."""
+    if _permitted(found, ctx):
+        return None
+    if not _can_ask(ctx):
+        why = (
+            "the remote is a folder outside the root, which always needs a yes"
+            if found.outside
+            else f"the user can allow it: start understudy-git with --allow-remote {found.action}"
+        )
+        raise ToolError(f"{found.action} needs the user's yes, and this client cannot ask; {why}")
+    if not isinstance(answer, AcceptedElicitation) or answer.data.go != "yes":
+        return f"not done: the user declined ({found.question})"
+    return None
+
+
+def desk_of(ctx: Context[Any, Any]) -> Desk:
+    """What the calls of this server share."""
+    return ctx.request_context.lifespan_context
+
+
+def _permitted(found: Plan, ctx: Context[Any, Any]) -> bool:
+    return found.action in desk_of(ctx).allowed and not found.outside
+
+
+def _can_ask(ctx: Context[Any, Any]) -> bool:
+    """Whether the client shows forms; a bare `elicitation: {}` is the older way to say so."""
+    capabilities = ctx.client_capabilities
+    able = capabilities.elicitation if capabilities else None
+    return able is not None and (able.form is not None or able.url is None)
