@@ -93,7 +93,7 @@ def _reverse(workspace: Workspace, step: Step, op: str) -> Change:
             f"{workspace.shown(path)} has changed since {op}, and undoing would lose that too. It would do this:\n"
             + fenced(bounded(masked(visible(diff)), MAX_DIFF_BYTES), "diff")
         )
-    return Change(path=path, data=old, expect_rev=step.new_rev or "")
+    return Change(path=path, data=old, expect_rev=step.new_rev or "", mode=step.mode)
 
 
 def _lines(data: bytes | None) -> list[str]:
@@ -107,7 +107,8 @@ def _move_back(workspace: Workspace, step: Step, tool: str) -> Operation:
         raise ToolError("the content that the move overwrote is no longer in the undo store")
     done = moves.move(workspace, there, back, tool=tool, confirmed=_allowed_before)
     if old is not None:
-        apply(workspace, [Change(path=there, data=old, expect_rev="")], tool, confirmed=_allowed_before)
+        change = Change(path=there, data=old, expect_rev="", mode=step.mode)
+        apply(workspace, [change], tool, confirmed=_allowed_before)
     return done
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, one_line
 from ..workspace import Root, Workspace
 from .globs import expanded
+from .rows import fitting
 from .walking import Entry, walk
 
 MAX_WALKED = 300_000  # entries looked at in one call
@@ -200,13 +201,7 @@ def _sorted(rows: Sequence[Row], sort: str) -> Sequence[Row]:
 
 
 def _said(shown: str, tally: Tally, page: Sequence[Row], skip: int, total: int, max_bytes: int) -> str:
-    room = max_bytes - _FRAME_BYTES
-    lines: list[str] = []
-    for row in page:
-        room -= len(row.text.encode("utf-8", "replace")) + 1
-        if room < 0 and lines:
-            break
-        lines.append(row.text)
+    lines = fitting((row.text for row in page), max_bytes - _FRAME_BYTES)
     head = f"{one_line(shown)} · {tally.said()}"
     if not lines:
         return head + (" · nothing more" if skip else " · nothing to show")

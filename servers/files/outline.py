@@ -6,14 +6,15 @@ import importlib
 import os
 import re
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..outcome import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
+from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
 from ..places import allowed, secret
 from ..workspace import Workspace, read_all
+from .rows import fitting
 from .text import decode
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 MAX_PARSED_BYTES = 4 << 20
 MAX_FILES = 500  # of a folder
 MAX_SIGNATURE = 120
+MAX_LEVEL = 20  # of indentation shown
+_FRAME_BYTES = 500
 MAX_NAMED = 12  # symbols named on a folder's line for one file
 
 # suffix -> module of the grammar, name of its language function
@@ -111,9 +114,8 @@ def outline(workspace: Workspace, path: str, max_bytes: int = MAX_RESULT_BYTES) 
         os.close(fd)
     if symbols is None:
         raise ToolError(f"no outline for {shown}; known are {', '.join(sorted({*_GRAMMARS, 'md'}))}")
-    rows = [f"{one.first}-{one.last}\t{'  ' * one.level}{one.signature}" for one in symbols]
-    head = f"{one_line(shown)} · {len(rows)} symbols"
-    return f"{head}\n{fenced(bounded(masked(chr(10).join(rows)), max_bytes - 500), shown)}" if rows else head
+    rows = (f"{one.first}-{one.last}\t{'  ' * min(one.level, MAX_LEVEL)}{one.signature}" for one in symbols)
+    return _said(f"{one_line(shown)} · {len(symbols)} symbols", rows, len(symbols), shown, max_bytes)
 
 
 def symbols_of(path: str, data: bytes) -> list[Symbol] | None:
@@ -164,7 +166,15 @@ def _folder(workspace: Workspace, shown: str, path: str, max_bytes: int) -> str:
             rows.append(f"{one_line(inside)}: {named}")
     cut = f" · stopped after {MAX_FILES} files; outline a folder within" if files > MAX_FILES else ""
     head = f"{one_line(shown)} · {min(files, MAX_FILES)} source files{cut}"
-    return f"{head}\n{fenced(bounded(masked(chr(10).join(rows)), max_bytes - 500), shown)}" if rows else head
+    return _said(head, rows, len(rows), shown, max_bytes)
+
+
+def _said(head: str, rows: Iterable[str], total: int, shown: str, max_bytes: int) -> str:
+    kept = fitting(rows, max_bytes - _FRAME_BYTES)
+    if not kept:
+        return head
+    left = f"\nleft out: {total - len(kept):,} more" if len(kept) < total else ""
+    return f"{head}\n{fenced(masked(chr(10).join(kept)), shown)}{left}"
 
 
 def _named_in(workspace: Workspace, path: str) -> str:

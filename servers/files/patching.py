@@ -103,6 +103,8 @@ def parse(patch: str) -> list[FilePatch]:
             start, size = match[1], match[2]
             hunk = Hunk(int(start) if start else None, int(size) if size else 1 if start else None)
             files[-1].hunks.append(hunk)
+        elif hunk is not None and line == "-- " and len(hunk.old) == hunk.size:
+            hunk = None  # the signature below a mailed patch
         elif hunk is not None:
             _add(hunk, line, at + 1)
         at += 1

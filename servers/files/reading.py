@@ -16,6 +16,7 @@ from mcp.server.mcpserver import Image
 
 from ..outcome import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ..workspace import Workspace, read_all, rev_of, stat_rev
+from .rows import fitting
 from .text import SNIFF_BYTES, decode, is_binary
 
 WHOLE_BYTES = 8 << 20  # up to here a file is read whole, its lines counted and its content hashed
@@ -23,6 +24,7 @@ CHUNK_BYTES = 256 << 10
 MAX_LINE = 2000  # characters of one line that are shown
 MAX_IMAGE_BYTES = 3_700_000  # in base64 just under the 5 MB that vendors take
 MAX_INDEXED_BYTES = 8 << 30
+MAX_TAIL_BYTES = 32 << 20
 _FRAME_BYTES = 400  # header, fences and footer
 
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
@@ -103,18 +105,18 @@ def window(
     return _part(fd, shown, info, offset, limit, max_bytes)
 
 
+def forget() -> None:
+    """Drop the line indexes."""
+    with _indexing:
+        _indexes.clear()
+
+
 def render(shown: str, part: Window, max_bytes: int) -> str:
     """Header, numbered lines between fences, and the call that shows what follows."""
     if not part.lines:
         return f"{one_line(shown)} · empty · rev={part.rev}"
-    body: list[str] = []
-    room = max_bytes - _FRAME_BYTES - len(one_line(shown)) * 2
-    for number, line in enumerate(part.lines, part.first):
-        text = f"{number}\t{visible(_cut(line))}"
-        room -= len(text.encode("utf-8", "replace")) + 1
-        if room < 0 and body:
-            break
-        body.append(text)
+    numbered = (f"{number}\t{visible(_cut(line))}" for number, line in enumerate(part.lines, part.first))
+    body = fitting(numbered, max_bytes - _FRAME_BYTES - len(one_line(shown)) * 2)
     last = part.first + len(body) - 1
     total = "" if part.total is None else f"/{part.total}"
     head = f"{one_line(shown)} · L{part.first}-{last}{total} · {part.label} · rev={part.rev}"
@@ -205,9 +207,9 @@ def _last_lines(fd: int, size: int, count: int) -> tuple[bytes, int | None]:
         part = os.pread(fd, step, at)
         parts.append(part)
         newlines += part.count(b"\n")
-        if size - at > WHOLE_BYTES * 4:
+        if size - at > MAX_TAIL_BYTES:
             raise ToolError(
-                f"the last {count:,} lines have more than {WHOLE_BYTES * 4:,} bytes; ask for fewer"
+                f"the last {count:,} lines have more than {MAX_TAIL_BYTES:,} bytes; ask for fewer"
             )
     raw = b"".join(reversed(parts))
     wanted = count + raw.endswith(b"\n")

@@ -14,6 +14,7 @@ from ..workspace import Root, Workspace
 from .engine import Hit, Mode, Query, search
 from .globs import below, expanded
 from .listing import position
+from .rows import fitting
 from .text import SNIFF_BYTES, decode, is_binary
 
 MAX_HITS = 20_000  # collected before sorting; beyond it the engine is asked again, in order
@@ -203,16 +204,8 @@ def _row(workspace: Workspace, root: Root, hit: Hit, mode: Mode) -> str:
 
 def _fitting(rows: Sequence[tuple[str, bool]], max_bytes: int) -> tuple[str, int]:
     """The rows that fit, as one text, and how many of them are hits."""
-    room = max_bytes - _FRAME_BYTES
-    kept: list[str] = []
-    hits = 0
-    for row, is_hit in rows:
-        room -= len(row.encode("utf-8", "replace")) + 1
-        if room < 0 and kept:
-            break
-        kept.append(row)
-        hits += is_hit
-    return masked("\n".join(kept)), hits
+    kept = fitting((row for row, _ in rows), max_bytes - _FRAME_BYTES)
+    return masked("\n".join(kept)), sum(is_hit for _, is_hit in rows[: len(kept)])
 
 
 def _said(

@@ -11,6 +11,10 @@ from ..outcome import ToolError
 SNIFF_BYTES = 8192
 _MOSTLY_ASCII = 0.3  # share of non-ASCII bytes up to which a western encoding is the best guess
 
+_ENOUGH_BYTES = 64  # below, a guess at an encoding is worth nothing
+_HIGH = bytes(range(128, 256))
+_ASCII = bytes(range(128)).decode("ascii")
+
 _MARKS = (  # UTF-32 first: its little-endian mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -97,14 +101,14 @@ def is_binary(head: bytes) -> bool:
 
 def _guess(raw: bytes) -> tuple[str, str]:
     """Encoding and text of bytes that are not UTF-8."""
-    if sum(byte > 127 for byte in raw[:65536]) > _MOSTLY_ASCII * len(raw[:65536]):
+    if len(raw) >= _ENOUGH_BYTES and _high(raw[:65536]) > _MOSTLY_ASCII * len(raw[:65536]):
         from charset_normalizer import from_bytes  # 30 ms to import, seldom needed
 
         best = from_bytes(raw[:1_000_000]).best()
-        if best is not None:
+        if best is not None and _holds_ascii(best.encoding):
             try:
                 return best.encoding.replace("_", "-"), raw.decode(best.encoding)
-            except (UnicodeDecodeError, LookupError):
+            except UnicodeDecodeError:
                 pass  # the sample was not the whole
     if any(0x80 <= byte < 0xA0 for byte in raw):
         try:
@@ -112,6 +116,15 @@ def _guess(raw: bytes) -> tuple[str, str]:
         except UnicodeDecodeError:
             pass
     return "latin-1", raw.decode("latin-1")
+
+
+def _high(raw: bytes) -> int:
+    return len(raw) - len(raw.translate(None, _HIGH))
+
+
+def _holds_ascii(encoding: str) -> bool:
+    """Not so in EBCDIC and UTF-7, which nobody's source files are in, but which a guess may name."""
+    return _ASCII.encode("ascii") == _ASCII.encode(encoding, "replace")
 
 
 def _with_ends(whole: str, encoding: str, mark: bytes) -> Text:

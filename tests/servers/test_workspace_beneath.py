@@ -54,7 +54,6 @@ def root(tmp_path: Path) -> Path:
 PARTS = [
     "..",
     ".",
-    "",
     "out",
     "out-file",
     "absolute",
@@ -65,8 +64,12 @@ PARTS = [
     "dir",
     "up",
     "deep",
-]
-PARTS += ["file", "secret", "allowed_sensitive", "~", "...", "new\nline"]
+    "file",
+    "secret",
+    "allowed_sensitive",
+    "~",
+    "...",
+] + ["", "new\nline"]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
