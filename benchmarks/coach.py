@@ -1,6 +1,6 @@
 """Does advice work? Deadline hit rates by call number, in random worlds, of three callers with the same tasks.
 
-    python benchmarks/coach.py [--worlds 200] [--seed 0]
+    python -m benchmarks.coach [--worlds 200] [--seed 0]
 
 Each world is a simulated Ollama with unknown laws, noise, drift, loads, cache and queue, spoken to over its real wire.
 A caller has a task: a prompt of which a part is needed, an answer of some length, a deadline which the task as it is

@@ -1,6 +1,6 @@
 """Is the law right? Held-out error and interval coverage of the next run's total, against constant-rate estimators.
 
-    python benchmarks/law.py [--live 40] [--worlds 60]
+    python -m benchmarks.law [--live 40] [--worlds 60]
 
 Three sources of runs: timings of a real engine recorded in data/raw.csv; the same engine live on this machine (random
 weights, real timings; needs the `engine` extra; 0 turns it off); simulated machines drawn at random. Every estimator sees
@@ -208,6 +208,8 @@ def live(count: int) -> tuple[list[Timed], Shape]:
         child = context.Process(target=serve, args=(str(path), theirs), daemon=True)
         child.start()
         try:
+            if not ours.poll(60):
+                raise TimeoutError("the engine did not start within 60 s")
             url = ours.recv()
             runs = list(work(url, count, model.vocabulary))
         finally:

@@ -21,7 +21,7 @@ from .shape import TYPICAL, Shape
 from .sizes import CHARS_PER_TOKEN, Lengths, exactly
 from .spread import Spread, student
 
-KEPT_RUNS = 200
+KEPT_RUNS = 100
 """Runs a law is learned from."""
 _STEADY = 4
 """Unexplainedly fast runs in a row that are believed."""

@@ -30,7 +30,7 @@ _MEMORY = 0.5 ** (1 / 30)
 """Half of what is known about the noise is forgotten in 30 runs."""
 _TAIL = 4.0
 """Degrees of freedom of the robust weights."""
-_DROPPED = -30.0
+_DROPPED = -20.0
 """Hypotheses this far behind the best (log odds) are given up."""
 
 
