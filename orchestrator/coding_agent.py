@@ -25,7 +25,7 @@ from .errors import ConfigError, OrchestratorError
 from .events import Emit, Event, Notice, Switched, ignore, tee
 from .forced import forced_call
 from .hosted import Approve
-from .memory import latest
+from .memory import Memory, window_of
 from .patterns import consult, delegate
 from .providers import Provider, resolve, split
 from .session import Session, open_session
@@ -99,6 +99,7 @@ class CodingAgent:
         self._background: Background | None = None
         self._session: Session | None = None
         self._closed = False
+        self._memory: Memory | None = None
         self._given: dict[str, Provider] = {}
         for note in self.config.notices if config is None else ():
             self._say(Notice(text=note, level="warning"))
@@ -127,8 +128,10 @@ class CodingAgent:
 
         async def work() -> Reply:
             session = self._open
-            recent = latest(self._recorder.history, self.n_latest_messages)
-            return await session.ask(self._agent(session, self.chat_kwargs), prompt, history=recent)
+            if self._memory is None:
+                self._memory = Memory(window_of(session, self.n_latest_messages), self._say)
+            agent = self._agent(session, self.chat_kwargs)
+            return await self._memory.ask(session.ask, agent, prompt, self._recorder.history)
 
         with self._taking_turn():
             return self._call(work)

@@ -54,6 +54,8 @@ _SCALARS = (
     "temperature",
     "timeout_s",
     "run_timeout_s",
+    "history_tokens",
+    "summary_model",
 )
 _OTHER_WORDS = {
     "model": "default_model",
@@ -213,7 +215,7 @@ def _environment(real: Mapping[str, str], variables: Mapping[str, str]) -> Layer
         names = ("FAST_MODEL",) if field == ("fast_model",) else names
         for variable in (*names, f"UNDERSTUDY_{'_'.join(field).upper()}"):
             if value := variables.get(variable):
-                text = field[-1] in ("default_model", "fast_model", "format")
+                text = field[-1] in ("default_model", "fast_model", "summary_model", "format")
                 put(field, variable, value if text else read_scalar(value))
     return layer
 

@@ -18,6 +18,7 @@ from .display import Display
 from .errors import ConfigError, OrchestratorError
 from .events import Event, Notice, RunEnded
 from .hosted import Approve
+from .memory import Memory, window_of
 from .mentions import with_files
 from .repl_commands import COMMANDS, obey
 from .repl_input import Interrupted, Lines, Reader, Terminal
@@ -85,6 +86,7 @@ class Conversation:
         self.begin()
 
     def begin(self) -> None:
+        self._memory: Memory | None = None
         self.recorder = Recorder(self._store, folder=self.config.folder, emit=self.display)
 
     def resume(self, which: str) -> None:
@@ -95,7 +97,7 @@ class Conversation:
         self.recorder = Recorder(
             store, kept.id, history=history, spent=store.usage(kept.id), emit=self.display
         )
-        self.model = kept.model or self.model
+        self._memory, self.model = None, kept.model or self.model
         self.say(f"going on with {kept.id}, {kept.messages} messages: {kept.title}")
 
     def kept(self) -> Store:
@@ -175,5 +177,7 @@ class Conversation:
         said = await anyio.to_thread.run_sync(with_files, line, Path(self.config.folder))
         for note in said.notes:
             self.say(note)
+        if self._memory is None:
+            self._memory = Memory(window_of(self.session), self.display)
         lead = self.session.agent(self.model)
-        await self.session.ask(lead, said.message, history=tuple(self.recorder.history))
+        await self._memory.ask(self.session.ask, lead, said.message, self.recorder.history)

@@ -88,6 +88,10 @@ class Config(_Settings):
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
     timeout_s: Seconds | None = None  # longest silence of a model; None: the provider's default
     run_timeout_s: Seconds | None = 300.0  # of one run with all its rounds; None: no limit
+    history_tokens: int | None = Field(
+        default=None, ge=100
+    )  # of the conversation in a request; None: no limit
+    summary_model: Model | None = None  # summarises what history_tokens leaves out; None: nothing does
     aliases: dict[str, Model] = {}
     providers: dict[Name, ProviderSettings] = {}
     agents: dict[Name, AgentSettings] = {}
