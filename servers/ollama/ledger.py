@@ -35,6 +35,7 @@ from .sizes import Output
 
 MAX_RUNS = 1000
 """The most runs one question returns."""
+MAX_NOTE_CHARS = 2_000
 BUSY_S = 20.0
 """How long a write waits for another process's write."""
 _CHECKED_BYTES = 8 << 20
@@ -63,6 +64,8 @@ class Ledger:
         try:
             where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(where, os.O_CREAT | os.O_RDWR, 0o600))
+            if not where.is_file():
+                raise LedgerError(f"the ledger {where} cannot be opened: it is no regular file")
             if where.stat().st_size:
                 _inspect(where)
             db = _connect(where)
@@ -133,6 +136,8 @@ class Ledger:
         """The caller's judgement of a run; a later one replaces it in the odds, both stay on record."""
         if verdict not in VERDICTS:
             raise LedgerError(f"no verdict {verdict!r}; there are {', '.join(VERDICTS)}")
+        if note is not None and len(note) > MAX_NOTE_CHARS:
+            raise LedgerError(f"a note may have {MAX_NOTE_CHARS:,} characters, this one has {len(note):,}")
         self.run(run)
         with self._transaction() as db:
             db.execute(
@@ -204,6 +209,8 @@ class Ledger:
                 yield self._db
             except sqlite3.Error as exc:
                 raise _damaged(self.path, exc) from exc
+            except (OverflowError, UnicodeEncodeError) as exc:
+                raise LedgerError(f"the ledger cannot hold that: {exc}") from exc
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:

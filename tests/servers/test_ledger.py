@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -153,6 +154,40 @@ def test_a_place_that_cannot_hold_a_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LedgerError, match="cannot be opened"):
         Ledger.open(tmp_path / "file" / "ledger.sqlite")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LedgerError, match="no regular file"):
+        Ledger.open(tmp_path / "pipe")
+
+
+def test_what_a_database_cannot_hold_is_a_sentence_and_the_ledger_lives_on() -> None:
+    with Ledger.open() as ledger:
+        for wrong in (run(cap=2**70), run(kind="\ud800")):
+            with pytest.raises(LedgerError, match="cannot hold that"):
+                ledger.record(wrong)
+        with pytest.raises(LedgerError, match="cannot hold that"):
+            ledger.rate(2**70, "good")
+        assert ledger.record(run()) == 1
+        with pytest.raises(LedgerError, match="a note may have 2,000 characters, this one has 3,000"):
+            ledger.rate(1, "good", "n" * 3000)
+
+
+def test_a_writer_killed_in_the_middle_leaves_whole_runs(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    script = (
+        "import sys; from servers.ollama.ledger import *; from servers.ollama.profile import Profile\n"
+        "ledger = Ledger.open(sys.argv[1]); p = Profile(model='m', outcome='done')\n"
+        "while True: print(ledger.record(Run(key=Key(host='h', digest='d'), profile=p)), flush=True)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        told = [int(writer.stdout.readline()) for _ in range(30)][-1]
+        writer.kill()
+        told = max([told, *(int(line) for line in writer.stdout if line.endswith(b"\n"))])
+    with Ledger.open(path) as ledger:
+        runs = ledger.runs(last=1000)
+        assert len(runs) == min(ledger.summary()[0].runs, 1000) and ledger.summary()[0].runs >= told
 
 
 def test_runs_cannot_be_changed_or_deleted_through_sql() -> None:
