@@ -41,8 +41,8 @@ def answered(text: str, *, schema: bool) -> Candidate:
     return Candidate(answer=text, data=parsed_json(text))
 
 
-def rewritten(text: str, path: str, before: str | None) -> Candidate:
-    """The candidate of a task that writes one whole file; `before` is what it holds now."""
+def rewritten(text: str, path: str, before: str | None, *, schema: bool = False) -> Candidate:
+    """The candidate of a task that writes one whole file; `before` is what it holds now. With `schema` it is JSON."""
     content = _whole(
         without_thoughts(text), prose=path.lower().endswith((".md", ".markdown", ".mdx", ".rst"))
     )
@@ -51,7 +51,7 @@ def rewritten(text: str, path: str, before: str | None) -> Candidate:
     content = content if content.endswith("\n") else content + "\n"
     if content == before:
         raise BadAnswer("the answer leaves the file as it is")
-    return Candidate(answer=text, files={path: content})
+    return Candidate(answer=text, data=parsed_json(content) if schema else None, files={path: content})
 
 
 def edited(text: str, inputs: Mapping[str, Text]) -> Candidate:

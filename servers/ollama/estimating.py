@@ -73,12 +73,7 @@ class Estimator:
     async def options(self, prepared: Prepared, name: str) -> list[Option]:
         """The models that may be meant, each with its forecast and record."""
         try:
-            if name != "auto":
-                found = [await self.runtime.model(name)]
-            else:
-                found = [
-                    m if m.remote else await self.runtime.model(m.name) for m in await self.runtime.models()
-                ]
+            found = await self.runtime.models() if name == "auto" else [await self.runtime.model(name)]
         except EngineError as exc:
             raise ToolError(str(exc)) from exc
         return [await self._option(prepared, model) for model in found if _writes(model)]

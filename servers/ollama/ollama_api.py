@@ -69,24 +69,36 @@ class Ollama:
         await self.version()
         loaded = await self._loaded()
         entries = _entries(await self._ask("GET", "/api/tags"))
-        return [_model(entry, loaded.get(str(entry.get("digest"))), {}) for entry in entries]
+        found: list[Model] = []
+        for entry in entries:
+            try:
+                shown = await self._show(entry)
+            except EngineError:  # one broken model must not hide the others
+                shown = {}
+            found.append(_model(entry, loaded.get(str(entry.get("digest"))), shown))
+        return found
 
     async def model(self, name: str) -> Model:
         """Raises EngineError when it is not there, naming those that are."""
+        await self.version()
         wanted = full_name(valid_name(name))
         entries = _entries(await self._ask("GET", "/api/tags"))
         entry = next((e for e in entries if full_name(str(e.get("name"))) == wanted), None)
         if entry is None:
             raise EngineError(_unknown(name, [str(e.get("name")) for e in entries]))
-        digest = cast("str | None", entry.get("digest"))
-        if name not in self._shown or self._shown[name][0] != digest:
-            self._shown[name] = (digest, await self._ask("POST", "/api/show", {"model": name}))
-        found = _model(entry, (await self._loaded()).get(str(digest)), self._shown[name][1])
+        found = _model(entry, (await self._loaded()).get(str(entry.get("digest"))), await self._show(entry))
         if found.remote and not self.allow_remote:
             raise EngineError(
                 f"{name} runs on another machine; start with --allow-remote, or take a local model"
             )
         return found
+
+    async def _show(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`/api/show` of a listed model, asked once for each version of it."""
+        name, digest = str(entry.get("name")), cast("str | None", entry.get("digest"))
+        if name not in self._shown or self._shown[name][0] != digest:
+            self._shown[name] = (digest, await self._ask("POST", "/api/show", {"model": name}))
+        return self._shown[name][1]
 
     async def count(self, query: Query) -> int | None:
         return None  # Ollama has no tokenizer endpoint

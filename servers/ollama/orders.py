@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -57,7 +58,7 @@ class Order:
 
     @property
     def format(self) -> str | None:
-        return "schema" if self.gates.schema is not None and not self.write else None
+        return "schema" if self.gates.schema is not None and self.write not in IN_PLACE else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,8 @@ class Prepared:
         if self.order.write == "patch":
             return from_patch(answer, self.inputs)
         if self.target is not None:
-            return rewritten(answer, self.target, self.before.text if self.before else None)
+            before = self.before.text if self.before else None
+            return rewritten(answer, self.target, before, schema=self.order.gates.schema is not None)
         return answered(answer, schema=self.order.gates.schema is not None)
 
     def known(self, path: str) -> Text | None:
@@ -142,6 +144,12 @@ def prepare(workspace: Workspace, order: Order) -> Prepared:
         raise ToolError("the task is empty; say what the worker shall do")
     if len(order.task) + len(order.context) > MAX_TASK_CHARS:
         raise ToolError(f"task and context have more than {MAX_TASK_CHARS:,} characters; name files instead")
+    if order.max_output is not None and order.max_output < 1:
+        raise ToolError(f"max_output is a number of tokens, at least 1; found {order.max_output}")
+    if order.deadline_s is not None and not 0 < order.deadline_s < math.inf:
+        raise ToolError(f"deadline_s is a number of seconds above 0; found {order.deadline_s}")
+    if order.gates.schema is not None and order.write in IN_PLACE:
+        raise ToolError(f'a schema goes with an answer or a file to fill, not with write="{order.write}"')
     inputs = read_texts(workspace, order.files)
     if sum(len(text.text) for text in inputs.values()) > MAX_INPUT_CHARS:
         raise ToolError(f"the files hold more than {MAX_INPUT_CHARS:,} characters; use delegate_map")

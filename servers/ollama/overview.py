@@ -110,10 +110,7 @@ class Overview:
     async def models(self) -> Models:
         """ToolError when the engine does not answer."""
         try:
-            found = [
-                await self.runtime.model(model.name) if not model.remote else model
-                for model in await self.runtime.models()
-            ]
+            found = await self.runtime.models()
         except EngineError as exc:
             raise ToolError(str(exc)) from exc
         note = self.runtime.note

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass, field, replace
 
@@ -158,13 +159,15 @@ class Runner:
                     forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
                 progress.run(model.name, query.num_predict, plan.seconds or None)
                 answer = await self._asked(prepared, model, size, query, progress)
-        self.sizing.learn(model, query.chars, answer.profile.tokens_in)
+        answer = _checked(answer, query, size)
+        if answer.error is None or not answer.text:  # a count of what was cut would teach a wrong ratio
+            self.sizing.learn(model, query.chars, answer.profile.tokens_in)
         foresight.sent(model, query)
         return Ran(
             model=model,
             prepared=prepared,
             size=size,
-            answer=_checked(answer, query),
+            answer=answer,
             key=await foresight.key(model, query.num_ctx, answer.profile),
             chars=query.chars,
             waited_s=turn.waited_s,
@@ -282,13 +285,17 @@ def _wait(progress: Progress, ahead: int) -> None:
     progress.phase, progress.ahead = "waiting", ahead
 
 
-def _checked(answer: Answer, query: Query) -> Answer:
-    """The answer, or an overflow when the server must have cut the prompt: it read fewer tokens than there are words."""
+def _checked(answer: Answer, query: Query, size: Size) -> Answer:
+    """The answer, or an overflow when the server must have cut the prompt in silence.
+
+    It must: when it read fewer tokens than there are words, or far fewer than prompts of this length have here.
+    """
     counted = answer.profile.tokens_in
     if answer.error is not None or counted is None or answer.profile.recorded:
         return answer
     floor = sum(fewest_tokens(message["content"]) for message in query.messages)
-    if counted >= floor:
+    usual = size.tokens_in * math.exp(-max(4 * size.spread, 0.35))
+    if counted >= max(floor, usual):
         return answer
-    error = f"the server cut the prompt: it read {counted:,} tokens of at least {floor:,}; the answer is void"
+    error = f"the server cut the prompt: it read {counted:,} tokens of about {max(floor, size.tokens_in):,}; the answer is void"
     return replace(answer, error=error, profile=replace(answer.profile, outcome="overflow"))

@@ -104,11 +104,11 @@ class Runtime(Protocol):
         ...
 
     async def models(self) -> list[Model]:
-        """All its models, without the details that cost a request each."""
+        """Everything it says about all its models."""
         ...
 
     async def model(self, name: str) -> Model:
-        """Everything it says about one model."""
+        """The same about one."""
         ...
 
     async def count(self, query: Query) -> int | None:

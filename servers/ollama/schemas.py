@@ -13,7 +13,7 @@ from jsonschema import exceptions, validators
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-CHECK_S = 10.0
+CHECK_S = 3.0
 
 
 def schema_wrong(schema: Mapping[str, object]) -> str | None:

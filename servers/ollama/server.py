@@ -14,7 +14,6 @@ from pydantic import WithJsonSchema
 
 from ..serving import ToolServer, configure_logging, parser, serve
 from ..shell.rules import BUILT_IN, Policy, load
-from ..shell.running import close_gates
 from ..workspace import Workspace
 from .briefing import OFFLOAD
 from .engines import FORMS, open_runtime
@@ -40,9 +39,14 @@ Gate = Annotated[
 """A gate in any form; lists work too, but saying so costs every host tokens."""
 
 
-def build(roots: Sequence[str], runtime: Runtime, *, policy: Policy = BUILT_IN) -> ToolServer:
-    """The server on these folders and this engine. ValueError when a root is no folder."""
-    shop = Workshop.open(Workspace(roots), runtime, policy)
+def build(
+    roots: Sequence[str], runtime: Runtime, *, policy: Policy = BUILT_IN, shop: Workshop | None = None
+) -> ToolServer:
+    """The server on these folders and this engine. ValueError when a root is no folder.
+
+    `shop`: what it works with, for a caller that has to close it.
+    """
+    shop = shop or Workshop.open(Workspace(roots), runtime, policy)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncGenerator[None]:
@@ -197,12 +201,9 @@ def main() -> None:
     try:
         policy = load(given.policy) if given.policy else BUILT_IN
         runtime = open_runtime(given.host, allow_remote=given.allow_remote)
-        server = build(given.root, runtime, policy=policy)
+        shop = Workshop.open(Workspace(given.root), runtime, policy)
+        server = build(given.root, runtime, shop=shop)
     except (EngineError, ValueError) as exc:
         args.error(str(exc))
 
-    def end() -> None:
-        runtime.close()
-        close_gates()
-
-    serve(server, on_end=end)
+    serve(server, on_end=shop.close)

@@ -136,7 +136,7 @@ def fewest_tokens(text: str) -> int:
     return sum(1 for _ in _WORD.finditer(text))
 
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w{2,}")
 
 
 def _id(model: Model) -> str:

@@ -7,11 +7,10 @@ under the shell server's policy and sandbox.
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import stat
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +19,11 @@ import anyio
 
 from ..home import home
 from ..outcome import ToolError, fenced
+from ..shell.confirming import test_rule
 from ..shell.rules import BUILT_IN, Policy
-from ..shell.running import run_gate
+from ..shell.runners import wanted
+from ..shell.running import Shell, open_shell, refusal, run_gate
+from ..shell.testing import start_tests
 from ..workspace import Root, Workspace
 
 MAX_COPIED_BYTES = 1 << 30
@@ -40,37 +42,76 @@ class Staging:
     workspace: Workspace
     policy: Policy = field(default_factory=lambda: BUILT_IN)
 
+    _shells: dict[Path, Shell] = field(default_factory=dict[Path, Shell])
+
     async def command(self, files: Mapping[str, bytes], command: str) -> tuple[bool, str]:
         """Whether `command` exits 0 on a copy that holds these files, and what it said."""
+
+        async def run(tree: Path) -> tuple[bool, str]:
+            ran = await run_gate(tree, command, timeout_s=TIMEOUT_S, policy=self.policy)
+            if ran.exit is None:
+                return False, ran.output[:_NOTE_CHARS]
+            took = f"{ran.duration_s:.1f} s" if ran.duration_s is not None else "?"
+            header = f"exit={ran.exit} · {took} · {ran.sandbox}"
+            return ran.exit == 0, header if ran.exit == 0 else f"{header}\n{_told(ran.output, tree)}"
+
+        return await self._on_copy(files, command, run)
+
+    async def tests(self, files: Mapping[str, bytes], target: str) -> tuple[bool, str]:
+        """Whether the project's tests pass on such a copy, by their runner's own report."""
+
+        async def run(tree: Path) -> tuple[bool, str]:
+            if tree not in self._shells:
+                self._shells[tree] = await anyio.to_thread.run_sync(open_shell, tree, self.policy)
+            shell = self._shells[tree]
+            decision = shell.judge(None, test_rule(shell, target or None, None))
+            if decision.effect != "allow":
+                return False, refusal(decision, self.policy)
+            started = await start_tests(
+                shell, wanted(shell, target or None, None), max_failures=5, timeout_s=TIMEOUT_S
+            )
+            try:
+                await started.job.wait(TIMEOUT_S + 10)
+            finally:
+                if started.job.running:
+                    started.job.send({"kill": 0})
+            report = await anyio.to_thread.run_sync(started.report)
+            header = (
+                f"{report.status}: {report.passed or 0} passed, {report.failed or 0} failed, "
+                f"{report.errors or 0} errors · {report.runner} · {report.sandbox}"
+            )
+            if report.status == "passed":
+                return True, header
+            faults = [f"{f.file or ''}:{f.line or ''} {f.id}: {f.message}" for f in report.failures]
+            return False, f"{header}\n{_told(chr(10).join([*faults, report.note or '']), tree)}"
+
+        return await self._on_copy(files, "the tests", run)
+
+    def close(self) -> None:
+        """End everything that still runs."""
+        for shell in self._shells.values():
+            shell.close()
+
+    async def _on_copy(
+        self, files: Mapping[str, bytes], what: str, run: Callable[[Path], Awaitable[tuple[bool, str]]]
+    ) -> tuple[bool, str]:
+        """What `run` says of a copy of the root that holds these files; never passed when it rewrote them."""
         root, reals = self._one_root(files)
         async with _slot() as scratch:
             tree = scratch / (root.path.name or "root")
             try:
-                await anyio.to_thread.run_sync(_copy, root.path, tree, abandon_on_cancel=False)
+                await anyio.to_thread.run_sync(_copy, root.path, tree)
                 await anyio.to_thread.run_sync(_place, tree, reals)
-                ran = await run_gate(tree, command, timeout_s=TIMEOUT_S, policy=self.policy)
+                passed, note = await run(tree)
                 changed = await anyio.to_thread.run_sync(_changed, tree, reals)
             except (OSError, ValueError) as exc:
-                raise ToolError(f"the gate could not run {command!r}: {exc}") from exc
+                raise ToolError(f"the gate could not run {what!r}: {exc}") from exc
             finally:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(_remove, tree)
-        if ran.exit is None:
-            return False, ran.output[:_NOTE_CHARS]
-        said = ran.output.replace(f"{tree}/", "").strip()
-        tail = fenced(said[-_NOTE_CHARS:], "output of the gate")
-        if ran.exit == 0 and changed:
-            return False, f"the command exited 0 but rewrote {changed}: what it checked is not the candidate"
-        took = f"{ran.duration_s:.1f} s" if ran.duration_s is not None else "?"
-        return ran.exit == 0, f"exit={ran.exit} · {took} · {ran.sandbox}" + (
-            "" if ran.exit == 0 else f"\n{tail}"
-        )
-
-    async def tests(self, files: Mapping[str, bytes], target: str) -> tuple[bool, str]:
-        """Whether the project's Python tests pass on such a copy. pytest exits 5 when there are none, a failure."""
-        return await self.command(
-            files, f"python3 -m pytest -q {shlex.quote(target)}" if target else "python3 -m pytest -q"
-        )
+        if passed and changed:
+            return False, f"it passed but rewrote {changed} on the way: what it checked is not the candidate"
+        return passed, note
 
     def _one_root(self, files: Mapping[str, bytes]) -> tuple[Root, Mapping[str, bytes]]:
         """The root all files lie in, and their places in it with links resolved."""
@@ -85,6 +126,11 @@ class Staging:
         if len(roots) > 1:
             raise ToolError("a command gate needs all changed files in one root")
         return (roots or list(self.workspace.all_roots()))[0], found
+
+
+def _told(output: str, tree: Path) -> str:
+    """The end of what a gate printed, fenced, with paths as the tree has them."""
+    return fenced(output.replace(f"{tree}/", "").strip()[-_NOTE_CHARS:], "output of the gate")
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from mcp_types import CallToolResult
 
 from ..outcome import ToolError
 from ..shell.rules import Policy
+from ..shell.running import close_gates
 from ..workspace import Workspace
 from .briefing import Briefing
 from .delegation import Delegator
@@ -59,6 +60,12 @@ class Workshop:
             mapper=mapper,
             briefing=Briefing(overview=overview),
         )
+
+    def close(self) -> None:
+        """End everything that runs outside this process; from any thread."""
+        self.delegator.runtime.close()
+        self.delegator.staging.close()
+        close_gates()
 
     async def delegate(self, order: Order, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
         """Run an order; its receipt, or its id when it takes longer than `wait_s`."""
