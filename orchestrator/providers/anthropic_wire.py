@@ -9,6 +9,7 @@ from typing import Any
 from ..types import Delta, Image, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
 from .assemble import Assembly
 from .history import sides
+from .sane import count
 
 ANSWER_TOKENS = 16_000
 """This API demands a cap; this one stands where the request sets none."""
@@ -93,16 +94,16 @@ def grow(parts: Assembly, index: int, delta: Any) -> Delta | None:
 
 def usage_of(before: Usage, said: Any) -> Usage:
     """`input_tokens` here excludes what went through the cache; ours includes it. Later figures replace earlier."""
-    read = _or(said.cache_read_input_tokens, before.cached_tokens)
-    written = _or(said.cache_creation_input_tokens, before.cache_write_tokens)
+    read = _or(count(said.cache_read_input_tokens), before.cached_tokens)
+    written = _or(count(said.cache_creation_input_tokens), before.cache_write_tokens)
     details = said.output_tokens_details
-    fresh = said.input_tokens
+    fresh = count(said.input_tokens)
     return Usage(
         input_tokens=before.input_tokens if fresh is None else fresh + (read or 0) + (written or 0),
         cached_tokens=read,
         cache_write_tokens=written,
-        output_tokens=_or(said.output_tokens, before.output_tokens),
-        thinking_tokens=_or(details.thinking_tokens if details else None, before.thinking_tokens),
+        output_tokens=_or(count(said.output_tokens), before.output_tokens),
+        thinking_tokens=_or(count(details.thinking_tokens) if details else None, before.thinking_tokens),
     )
 
 

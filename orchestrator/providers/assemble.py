@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 from ..errors import ProviderError
 from ..types import Delta, JsonObject, Message, Part, Request, Stop, Text, Thinking, ToolCall
 from .history import wire_name
+from .sane import clean, sane, word
 
 MAX_ANSWER_CHARS = 32_000_000
 """Where a server that never stops is stopped."""
@@ -30,19 +31,19 @@ class Assembly:
 
     def text(self, key: Key, fragment: str) -> Delta:
         self._grow(self._draft(key, "text"), fragment)
-        return Delta(text=fragment)
+        return Delta(text=clean(fragment))
 
     def thinking(self, key: Key, fragment: str) -> Delta:
         self._grow(self._draft(key, "thinking"), fragment)
-        return Delta(text=fragment, thinking=True)
+        return Delta(text=clean(fragment), thinking=True)
 
     def call(
         self, key: Key, name: str, *, id: str | None = None, arguments: JsonObject | None = None
     ) -> None:
         """A tool call begins; its arguments come whole here or in fragments later."""
         draft = self._draft(key, "tool_call")
-        draft.name = draft.name or name
-        draft.id = draft.id or id or ""
+        draft.name = draft.name or word(name)
+        draft.id = draft.id or word(id)
         draft.arguments = arguments
 
     def arguments(self, key: Key, fragment: str) -> None:
@@ -97,7 +98,9 @@ class Assembly:
     def _draft(self, key: Key, kind: Literal["text", "thinking", "tool_call"]) -> _Draft:
         return self._drafts.setdefault(key, _Draft(kind=kind))
 
-    def _grow(self, draft: _Draft, fragment: str) -> None:
+    def _grow(self, draft: _Draft, fragment: Any) -> None:
+        if not isinstance(fragment, str):  # SDKs do not check what servers send
+            raise TypeError(f"wanted a piece of text, found {type(fragment).__name__}")
         self._chars += len(fragment)
         if self._chars > MAX_ANSWER_CHARS:
             raise ProviderError(self.provider, f"the answer exceeds {MAX_ANSWER_CHARS:,} characters; stopped")
@@ -114,12 +117,12 @@ class _Draft:
     arguments: JsonObject | None = None
 
     def part(self) -> Part | None:
-        content, seal = "".join(self.fragments), self.seal or None
+        content, seal = clean("".join(self.fragments)), sane(self.seal) or None
         if self.kind == "tool_call":
             arguments, raw = (
                 (self.arguments, None) if self.arguments is not None else parse_arguments(content)
             )
-            return ToolCall(id=self.id, name=self.name, arguments=arguments, raw=raw, seal=seal)
+            return ToolCall(id=self.id, name=self.name, arguments=sane(dict(arguments)), raw=raw, seal=seal)
         if not content and not seal:
             return None
         return Text(text=content, seal=seal) if self.kind == "text" else Thinking(text=content, seal=seal)

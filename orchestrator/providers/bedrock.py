@@ -138,6 +138,8 @@ class Bedrock:
         """Runs in a thread: credentials may have to be fetched first."""
         headers = {"content-type": "application/json", "accept": "application/vnd.amazon.eventstream"}
         if token := os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
+            if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+                raise AuthFailed(self.name, "AWS_BEARER_TOKEN_BEDROCK is sent over https alone")
             return headers | {"authorization": f"Bearer {token}"}
         credentials = client.session.get_credentials()
         if credentials is None:

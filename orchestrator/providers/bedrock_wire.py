@@ -9,6 +9,7 @@ from typing import Any
 from ..types import Delta, Image, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
 from .assemble import Assembly
 from .history import sides
+from .sane import count
 
 STOPS: dict[str, Stop] = {
     "end_turn": "end",
@@ -75,13 +76,13 @@ def grow(parts: Assembly, event: dict[str, Any]) -> Delta | None:
 def usage_of(said: dict[str, Any]) -> Usage:
     """`inputTokens` here excludes what went through the cache; ours includes it."""
     fresh, read, written = (
-        said.get(k) for k in ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+        count(said.get(k)) for k in ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
     )
     return Usage(
         input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
         cached_tokens=read,
         cache_write_tokens=written,
-        output_tokens=said.get("outputTokens"),
+        output_tokens=count(said.get("outputTokens")),
     )
 
 

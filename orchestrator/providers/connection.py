@@ -84,7 +84,14 @@ def told(provider: str, where: str, exc: Exception, translate: Translate) -> Exc
         return exc
     if (known := translate(exc) or unreachable(provider, exc, where)) is not None:
         return known
-    shape = (ValueError, TypeError, AttributeError, LookupError)  # of an answer nobody validated before us
+    shape = (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        RecursionError,
+    )  # of an answer nobody validated before us
     return off_protocol(provider, exc) if isinstance(exc, shape) else exc
 
 

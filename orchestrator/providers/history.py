@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from ..types import Image, Message, Part, Request, Text, Thinking, ToolCall, ToolResult
+from .sane import clean, sane
 
 NO_OUTPUT = "(no output)"
 INTERRUPTED = "Interrupted: no result."
@@ -60,11 +60,6 @@ def wire_name(name: str) -> str:
     return f"t_{re.sub(r'[^a-zA-Z0-9_-]', '_', name)[:53]}_{mark}"
 
 
-def clean(text: str) -> str:
-    """`text` without lone surrogates, which cannot be sent as UTF-8."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
 def _sendable_messages(messages: Iterable[Message], origin: str) -> list[Message]:
     kept = (replace(m, parts=_kept(m, own=m.origin == origin)) for m in messages)
     return [message for message in kept if message.parts]
@@ -90,7 +85,7 @@ def _sendable(part: Part, own: bool) -> Part | None:
         case Thinking():
             return part if own else None
         case ToolCall():
-            arguments = {clean(key): _sane(value) for key, value in part.arguments.items()}
+            arguments = sane(dict(part.arguments))
             return replace(
                 part, name=wire_name(part.name), arguments=arguments, seal=part.seal if own else None
             )
@@ -99,21 +94,6 @@ def _sendable(part: Part, own: bool) -> Part | None:
         case ToolResult():
             content = tuple(c for p in part.content if (c := _content(p)) is not None)
             return replace(part, name=wire_name(part.name), content=content or (Text(text=NO_OUTPUT),))
-
-
-def _sane(value: Any) -> Any:
-    """A JSON value without what JSON or UTF-8 cannot carry."""
-    match value:
-        case str():
-            return clean(value)
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {clean(str(key)): _sane(inner) for key, inner in value.items()}
-        case list():
-            return [_sane(inner) for inner in value]
-        case _:
-            return value
 
 
 def _content(part: Text | Image) -> Text | Image | None:

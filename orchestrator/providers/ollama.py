@@ -30,9 +30,12 @@ from .history import portable
 from .jsonlines import json_lines
 from .ollama_wire import body_of, read, usage_of
 from .rescue import rescued
+from .sane import sane
 
 ANSWER_TOKENS = 4096
 """Room for the answer where the request sets no cap; Ollama's own default is ten contexts."""
+LEAST_ANSWER_TOKENS = 1024
+"""Less room than this, and the model is loaded anew with a larger context."""
 SMALLEST_CONTEXT = 4096
 STOPS: dict[str, Stop] = {"stop": "end", "length": "length"}
 
@@ -89,11 +92,11 @@ class Ollama:
         await self._http.aclose()
 
     async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        asked, spent, room = checked(request, self.name), Usage(), request.max_tokens or ANSWER_TOKENS
+        asked, spent, wanted = checked(request, self.name), Usage(), request.max_tokens
         for last in (False, True):
             parts = Assembly(self.name, asked)
             request = portable(asked, parts.origin)
-            num_ctx = await self._context(request, room)
+            num_ctx, room = await self._size(request, wanted)
             body = body_of(request, num_ctx=num_ctx, room=room, keep_alive=self.keep_alive)
             final: dict[str, Any] = {}
             async with aclosing(self._lines(body, request.timeout_s)) as lines:
@@ -111,25 +114,30 @@ class Ollama:
             stop = parts.stop(final.get("done_reason"), STOPS)
             if last or stop != "length" or not _only_thought(message):
                 break
-            room *= 4  # a thinking model spent its whole budget before the first word
+            wanted = room * 4  # a thinking model spent its whole budget before the first word
         if message.tool_calls and stop == "end":
             stop = "tool"
-        yield Completion(message=message, usage=spent, stop=stop, raw=final)
+        yield Completion(message=message, usage=spent, stop=stop, raw=sane(final))
 
-    async def _context(self, request: Request, room: int) -> int:
-        """The context to run with: what is loaded if it suffices, else the next size up, at most the trained one."""
+    async def _size(self, request: Request, wanted: int | None) -> tuple[int, int]:
+        """(context, room for the answer): what is loaded if it suffices, else the next size up, at most the trained one.
+
+        `wanted` caps the answer; None leaves its room to what the context has, up to ANSWER_TOKENS.
+        """
+        prompt = tokens_at_most(request)
         if self.num_ctx is not None:
-            return self.num_ctx
+            return self.num_ctx, wanted or ANSWER_TOKENS
         name = request.model_name
         if name not in self._trained:
             self._trained[name] = _trained(await self._known("POST", "/api/show", {"model": name}))
-        need, trained = tokens_at_most(request) + room, self._trained[name]
         running = (await self._known("GET", "/api/ps")).get("models") or []
         loaded = [m.get("context_length") or 0 for m in running if m.get("name") in (name, f"{name}:latest")]
-        if loaded and loaded[0] >= min(need, trained or need):
-            return loaded[0]
-        size = max(SMALLEST_CONTEXT, 1 << (need - 1).bit_length())
-        return min(size, trained) if trained else size
+        trained = self._trained[name]
+        if loaded and (loaded[0] >= prompt + (wanted or LEAST_ANSWER_TOKENS) or loaded[0] == trained):
+            return loaded[0], wanted or max(min(loaded[0] - prompt, ANSWER_TOKENS), LEAST_ANSWER_TOKENS)
+        room = wanted or ANSWER_TOKENS
+        size = max(SMALLEST_CONTEXT, 1 << (prompt + room - 1).bit_length())
+        return (min(size, trained) if trained else size), room
 
     async def _known(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """As `_ask`, but empty where a server of another make does not know the path."""

@@ -12,6 +12,7 @@ from servers.ollama.profile import from_llamacpp
 from ..types import Completion, Delta, Image, Message, Part, Request, Stop, Text, Thinking, ToolResult, Usage
 from .assemble import Assembly
 from .rescue import rescued
+from .sane import count, sane
 from .schemas import strict
 
 STOPS: dict[str, Stop] = {
@@ -70,7 +71,10 @@ async def read(parts: Assembly, chunks: Any, *, rescue: bool) -> AsyncGenerator[
         message = rescued(message, parts.names)
     stop = parts.stop("tool_calls" if message.tool_calls and reason == "stop" else reason, STOPS)
     yield Completion(
-        message=message, usage=_timed(usage, timings), stop=stop, raw={"timings": timings} if timings else {}
+        message=message,
+        usage=_timed(usage, timings),
+        stop=stop,
+        raw={"timings": sane(timings)} if timings else {},
     )
 
 
@@ -170,11 +174,11 @@ def _format(request: Request) -> dict[str, Any]:
 def _usage(said: Any) -> Usage:
     prompt, completion = said.prompt_tokens_details, said.completion_tokens_details
     return Usage(
-        input_tokens=said.prompt_tokens,
-        cached_tokens=prompt.cached_tokens if prompt else None,
-        cache_write_tokens=getattr(prompt, "cache_write_tokens", None),
-        output_tokens=said.completion_tokens,
-        thinking_tokens=completion.reasoning_tokens if completion else None,
+        input_tokens=count(said.prompt_tokens),
+        cached_tokens=count(prompt.cached_tokens) if prompt else None,
+        cache_write_tokens=count(getattr(prompt, "cache_write_tokens", None)),
+        output_tokens=count(said.completion_tokens),
+        thinking_tokens=count(completion.reasoning_tokens) if completion else None,
     )
 
 

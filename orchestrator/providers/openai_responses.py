@@ -23,6 +23,7 @@ from ..types import (
 from .assemble import Assembly
 from .failures import failure
 from .openai_chat import effort, image_url
+from .sane import count
 from .schemas import strict
 
 STOPS: dict[str, Stop] = {"completed": "end", "max_output_tokens": "length", "content_filter": "refusal"}
@@ -180,9 +181,9 @@ def _usage(said: Any) -> Usage:
         return Usage()
     into, out = said.input_tokens_details, said.output_tokens_details
     return Usage(
-        input_tokens=said.input_tokens,
-        cached_tokens=into.cached_tokens if into else None,
-        cache_write_tokens=getattr(into, "cache_write_tokens", None),
-        output_tokens=said.output_tokens,
-        thinking_tokens=out.reasoning_tokens if out else None,
+        input_tokens=count(said.input_tokens),
+        cached_tokens=count(into.cached_tokens) if into else None,
+        cache_write_tokens=count(getattr(into, "cache_write_tokens", None)),
+        output_tokens=count(said.output_tokens),
+        thinking_tokens=count(out.reasoning_tokens) if out else None,
     )

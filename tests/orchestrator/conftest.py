@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.wire.stub import Stub
+from tests.wire.stub import SECRET, Stub
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,7 +24,7 @@ def running_stub() -> Iterator[Stub]:
 @pytest.fixture
 def stub(running_stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Stub:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     running_stub.log.clear()
     running_stub.failures.clear()
     while running_stub.gone.acquire(blocking=False):

@@ -103,7 +103,7 @@ def test_no_word_of_a_person_is_lost(messages: tuple[Message, ...]) -> None:
         if isinstance(p, Text)
     ]
     for text in said:
-        assert text.encode("utf-8", "replace").decode() in kept
+        assert text.replace("\ud800", "\ufffd") in kept
 
 
 @given(HISTORIES)

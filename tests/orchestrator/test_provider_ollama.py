@@ -41,6 +41,19 @@ async def test_the_context_is_sized_by_need_and_by_what_is_loaded(
     assert stub.sent["options"]["num_ctx"] == num_ctx and stub.sent["truncate"] is False
 
 
+@pytest.mark.parametrize(("scenario", "num_ctx", "room"), [("text", 8192, 4096), ("loaded", 16_384, 4096)])
+async def test_an_answer_without_a_cap_gets_one_that_fits(
+    stub: Stub, scenario: str, num_ctx: int, room: int
+) -> None:
+    await complete(ollama(stub), asking("ollama", scenario))
+    assert (stub.sent["options"]["num_ctx"], stub.sent["options"]["num_predict"]) == (num_ctx, room)
+
+
+async def test_a_loaded_model_is_not_loaded_anew_for_a_roomier_answer(stub: Stub) -> None:
+    await complete(ollama(stub), asking("ollama", "loaded", "word " * 8000))  # 13 k of 16 k tokens
+    assert stub.sent["options"]["num_ctx"] == 16_384 and 1024 <= stub.sent["options"]["num_predict"] < 4096
+
+
 async def test_a_context_that_was_configured_stays(stub: Stub) -> None:
     await complete(ollama(stub, num_ctx=2048, keep_alive="10m"), asking("ollama", "text"))
     assert (stub.sent["options"]["num_ctx"], stub.sent["keep_alive"]) == (2048, "10m")

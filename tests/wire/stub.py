@@ -25,8 +25,11 @@ from starlette.routing import Route
 
 from tests.recorded import Exchange
 from tests.wire import as_anthropic, as_bedrock, as_chat, as_google, as_ollama, as_responses, listings
+from tests.wire.sigv4 import is_signed
 from tests.wire.turns import REFUSALS, TURNS, Dialect, Said, Turn, dumps
 
+SECRET = "not-a-secret"
+"""AWS_SECRET_ACCESS_KEY of every test."""
 WORD = Turn((Said("It is sunny in both."),))
 
 
@@ -38,6 +41,7 @@ class Stub:
         self.gone = threading.Semaphore(0)
         self.failures: dict[str, int] = {}
         self.play: Exchange | None = None  # a recorded answer to give to every model call
+        self.raw: bytes | None = None  # a body to give to every model call, whatever it is
         # The protocol is named: asyncio turns Nagle off only then, which costs 40 ms an answer otherwise.
         self.socket = socket.socket(proto=socket.IPPROTO_TCP)
         self.socket.bind(("127.0.0.1", 0))
@@ -76,7 +80,7 @@ class Stub:
                 self._route("/openai/v1/chat/completions", as_chat.DIALECT),
                 self._route("/openai/v1/responses", as_responses.DIALECT),
                 self._route("/google/{version}/models/{call}", as_google.DIALECT),
-                self._route("/bedrock/model/{model}/converse-stream", as_bedrock.DIALECT),
+                self._route("/bedrock/model/{model:path}/converse-stream", as_bedrock.DIALECT),
                 self._route("/ollama/api/chat", as_ollama.DIALECT),
                 self._route("/bare/api/chat", as_ollama.DIALECT),
                 Route("/{rest:path}", self._listing, methods=["GET", "POST"]),
@@ -92,6 +96,11 @@ class Stub:
     async def _answer(self, request: Request, dialect: Dialect) -> Response:
         body = await self._noted(request)
         model = self.log[-1]["model"]
+        if dialect.name == "bedrock" and not await self._signed(request):
+            _, refused, headers = dialect.refusal("auth", 403)
+            return JSONResponse(refused, 403, headers)
+        if self.raw is not None:
+            return Response(self.raw, media_type=dialect.media)
         if self.play:
             said = "".join(dumps(each) + "\n" for each in self.play.objects)
             return Response(said, self.play.status, media_type=dialect.media)
@@ -112,6 +121,12 @@ class Stub:
         turn = TURNS.get(scenario, WORD)
         frames = dialect.frames(turn, model, body)
         return StreamingResponse(self._send(turn, frames, dialect), media_type=dialect.media)
+
+    async def _signed(self, request: Request) -> bool:
+        if request.headers.get("authorization", "").startswith("Bearer "):
+            return True
+        path = request.scope["raw_path"].decode()
+        return is_signed(request.method, path, request.headers, await request.body(), SECRET)
 
     def _scenario(self, model: str, body: dict[str, Any], dialect: Dialect) -> str:
         found = re.search(r"stub-([a-z0-9]+)", model)
@@ -161,7 +176,14 @@ class Stub:
         named = re.search(r"/models?/([^/:]+)", path)
         model = body.get("model") or (named[1] if named else "")
         is_call = request.method == "POST" and "/api/show" not in path
-        entry = {"path": path, "query": request.url.query, "headers": dict(request.headers), "body": body}
+        raw_path = request.scope["raw_path"].decode()
+        entry = {
+            "path": path,
+            "raw_path": raw_path,
+            "query": request.url.query,
+            "headers": dict(request.headers),
+            "body": body,
+        }
         self.log.append(entry | {"model": model if is_call else ""})
         return body
 
