@@ -20,6 +20,7 @@ Action = Literal[
     "shorten_prompt",
     "stable_first",
     "cap_output",
+    "raise_cap",
     "no_thinking",
     "ask_schema",
     "split",
@@ -46,7 +47,7 @@ class Advice:
     action: Action
     say: str
     saves_s: float
-    """By the median, or by the upper bound for a cap."""
+    """By the median; by the upper bound for a cap; for a cap too low, the runs it is expected to waste."""
     then_s: float | None
     """Forecast seconds of the query with this advice followed."""
     change: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -163,7 +164,19 @@ def _stable(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
 
 
 def _cap(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
-    usual = max(worker.lengths(replace(task, cap=None)).p90, task.least_out, 1)
+    free = worker.lengths(replace(task, cap=None))
+    usual = max(free.p90, task.least_out, 1)
+    cut = free.beyond(task.cap) if task.cap is not None and free.runs >= 3 else 0.0
+    raised = replace(task, cap=usual)
+    if task.cap is not None and task.cap < usual and cut > 0.1 and worker.holds(raised):
+        then = worker.forecast(raised)
+        yield Advice(
+            action="raise_cap",
+            say=f"raise the cap from {task.cap:,} to {usual:,} tokens: {cut:.0%} of such answers are cut, and a cut answer is lost",
+            saves_s=cut * now.total_s,
+            then_s=then.total_s if then else None,
+            change={"cap": usual},
+        )
     if task.cap is not None and task.cap < 1.3 * usual:
         return
     then = worker.forecast(replace(task, cap=usual))
@@ -236,6 +249,15 @@ def _loaded(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
             say=f"keep {worker.model} loaded (same options, longer keep_alive, work in a row): {_from_to(now, then)} from the next call on",
             saves_s=now.total_s - then.total_s,
             then_s=then.total_s,
+            change={"keep_alive": -1},
+        )
+    elif worker.law.reload_share >= 0.5:
+        load_s = median(worker.law.loads)
+        yield Advice(
+            action="keep_loaded",
+            say=f"{worker.law.reload_share:.0%} of the last runs loaded {worker.model} again, {load_s:.3g} s each: keep num_ctx, num_thread and the model the same",
+            saves_s=load_s * worker.law.reload_share,
+            then_s=now.total_s,
             change={"keep_alive": -1},
         )
 

@@ -57,6 +57,7 @@ class Law:
         self._borrowed_loads = list(loads)
         self._loads: tuple[float, ...] = ()
         self._warm: tuple[float, ...] = ()
+        self._reloads: tuple[bool, ...] = ()
         self._waits: tuple[float, ...] = ()
         self._cached: tuple[int, ...] = ()
         self._together = self._told = 0.0
@@ -74,6 +75,7 @@ class Law:
         if p.outcome not in ("done", "length"):
             return
         cold = _loaded(p)
+        self._reloads = (*self._reloads, cold)[-6:]
         if p.load_s is not None and cold:
             self._loads = (*self._loads, p.load_s)[-10:]
         elif p.load_s is not None:
@@ -198,6 +200,12 @@ class Law:
     def loads(self) -> list[float]:
         """Seconds of the last loads, oldest first."""
         return list(self._loads)
+
+    @property
+    def reload_share(self) -> float:
+        """Of the last few runs after the first, those that loaded the model again; 0 while there are fewer than four."""
+        again = self._reloads[1:]
+        return sum(again) / len(again) if len(again) >= 3 else 0.0
 
     def _ends(
         self,

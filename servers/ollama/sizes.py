@@ -55,6 +55,12 @@ class Lengths:
             (p for p, r in zip(self.points, self.reached, strict=True) if r >= share), self.points[-1]
         )
 
+    def beyond(self, tokens: int) -> float:
+        """The share of answers longer than this."""
+        return 1 - max(
+            (r for p, r in zip(self.points, self.reached, strict=True) if p <= tokens), default=0.0
+        )
+
     @property
     def p50(self) -> int:
         return round(self.at(0.5))

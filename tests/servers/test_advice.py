@@ -89,6 +89,22 @@ def test_a_cap_is_set_where_nine_in_ten_answers_end() -> None:
     assert counsel(Task(tokens_in=400, least_in=400, cap=2000, least_out=1900), worker()).advice == ()
 
 
+def test_a_cap_that_cuts_answers_is_raised() -> None:
+    advice = advised(counsel(Task(tokens_in=400, cap=60), worker()), "raise_cap")
+    cap = advice.change["cap"]
+    assert isinstance(cap, int) and cap >= 105 and "100% of such answers are cut" in advice.say
+    assert not [a for a in counsel(Task(tokens_in=400, cap=200), worker()).advice if a.action == "raise_cap"]
+
+
+def test_reloads_are_told_of() -> None:
+    machine, law = Machine(MODEL, noise=Noise(spread=0.03)), Law(key_of(MODEL))
+    for n in range(6):
+        law.learn(run_of(MODEL, machine.run(MODEL, f"{n}", 40, options={"num_thread": n % 2})))
+    assert (
+        "loaded sim again" in advised(counsel(Task(tokens_in=200, cap=110), worker(law)), "keep_loaded").say
+    )
+
+
 def test_thinking_off_and_a_schema_shorten_the_answer() -> None:
     told = counsel(Task(tokens_in=200, cap=2000, think=True, kind="extract"), worker())
     assert advised(told, "no_thinking").then_s == pytest.approx(truth(200, 100), rel=0.12)
