@@ -12,6 +12,7 @@ from typing import Any, Literal
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult
 from pydantic import BaseModel, Field
 
+from .. import audit
 from ..outcome import ToolError, one_line
 from .jobs import as_text
 from .policy import Decision
@@ -65,27 +66,31 @@ def test_rule(shell: Shell, target: str | None, keyword: str | None) -> list[str
 
 
 def cleared(
-    ctx: Context[Any, Any], decision: Decision, key: str, confirmed: ElicitationResult[Answer]
+    ctx: Context[Any, Any], decision: Decision, key: str, confirmed: ElicitationResult[Answer], shown: str
 ) -> str | None:
     """None when the command may run; why it does not although nothing is wrong: the user said no.
 
-    Raises ToolError when it may not run.
+    Raises ToolError when it may not run. Either way the audit has it.
     """
     desk = desk_of(ctx)
     policy = desk.shell.policy
-    if decision.effect == "allow" or (decision.effect == "ask" and key in desk.always):
-        return None
-    if decision.effect == "deny":
-        raise ToolError(refusal(decision, policy))
-    if not _can_ask(ctx):
-        if policy.ask_fallback == "deny":
-            raise ToolError(refusal(decision, policy))
-        return None
-    if not isinstance(confirmed, AcceptedElicitation) or confirmed.data.run == "no":
-        return f"not run: the user declined ({decision.worst.part}: {decision.worst.rule})"
-    if confirmed.data.run == "always":
-        desk.always.add(key)
-    return None
+    answer, refused = None, None
+    if decision.effect == "ask" and key in desk.always:
+        answer = "always"
+    elif decision.effect == "ask" and _can_ask(ctx):
+        answer = confirmed.data.run if isinstance(confirmed, AcceptedElicitation) else "no"
+        if answer == "always":
+            desk.always.add(key)
+    elif decision.effect == "deny" or (decision.effect == "ask" and policy.ask_fallback == "deny"):
+        refused = refusal(decision, policy)
+    worst = decision.worst
+    audit.record(
+        "shell", event="decision", root=str(desk.shell.root), command=shown, effect=decision.effect, part=worst.part,
+        rule=worst.rule, answer=answer, ran=not refused and answer != "no", sandbox=desk.shell.sandbox.level,
+    )  # fmt: skip
+    if refused:
+        raise ToolError(refused)
+    return f"not run: the user declined ({worst.part}: {worst.rule})" if answer == "no" else None
 
 
 def key_of(command: str | None, argv: list[str] | None, cwd: str, env: dict[str, str] | None) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Job:
     failure: str | None = None  # it could not be started, or its supervisor was killed
     read_bytes: int = 0  # of the spool, handed out so far
     heard: bytes = b""
+    on_end: Callable[[Job], None] | None = None  # called once, when the end is noticed
+    notes: list[str] = field(default_factory=list)  # what else there is to say about it
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     @property
@@ -83,7 +85,7 @@ class Job:
                 data = b""
             if not data:
                 self.failure = "its supervisor was killed from outside; everything it ran has been killed"
-                return
+                break
             self.heard += data
             *lines, self.heard = self.heard.split(b"\n")
             for line in lines:
@@ -92,6 +94,9 @@ class Job:
                     self.failure = f"could not start: {message['failed']}"
                 elif "ended" in message:
                     self.ended = Ended(**message)
+        if self.on_end:
+            self.on_end(self)
+            self.on_end = None
 
 
 class Jobs:
@@ -114,6 +119,7 @@ class Jobs:
         timeout_s: float,
         limits: Limits,
         stdin: str | None = None,
+        on_end: Callable[[Job], None] | None = None,
     ) -> Job:
         """Start a command. Raises ToolError when too many run or the supervisor cannot be reached."""
         running = [job for job in self.all.values() if not job.poll()]
@@ -133,6 +139,7 @@ class Jobs:
             spool=self._spools() / f"{self.number}.out",
             control=ours,
             timeout_s=timeout_s,
+            on_end=on_end,
         )
         spec = Spec(
             argv=list(launch.argv),

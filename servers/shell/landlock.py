@@ -29,9 +29,11 @@ _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same numbers on every architectu
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 _BY_ABI = {1: (1 << 13) - 1, 2: _REFER, 3: _TRUNCATE, 5: _IOCTL_DEV}
+_DEVICE_NODES = 1 << 6 | 1 << 11  # never: root would read the disk through one
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 _NET_TCP = 3  # bind and connect
 _SCOPES = 3  # abstract Unix sockets and signals
+_DROP_BOUNDING = 24
 _NO_NEW_PRIVS, _SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 
 
@@ -58,7 +60,9 @@ def restrict(rules: Ruleset) -> None:
         for path in rules["read"]:
             _allow(libc, ruleset, path, handled & (_EXECUTE | _READ_FILE | _READ_DIR))
         for path in rules["write"]:
-            _allow(libc, ruleset, path, handled)
+            _allow(libc, ruleset, path, handled & ~_DEVICE_NODES)
+        for capability in range(64):  # root keeps none past the exec
+            libc.prctl(_DROP_BOUNDING, capability, 0, 0, 0)
         _checked(libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0))
         _checked(libc.syscall(_RESTRICT, ruleset, 0))
     finally:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from .. import audit
 from ..outcome import ToolError, bounded, fenced, masked, one_line, visible
+from .guarding import absent, removed
 from .jobs import Job, Jobs, as_text, total_bytes
 from .limits import Limits
 from .policy import Decision, Judge
@@ -92,8 +94,13 @@ class Shell:
         env: Mapping[str, str] | None = None,
         network: bool | None = None,
         extra: Path | None = None,
+        approved: bool = False,
     ) -> Job:
-        """Start what has been decided on. `network` None: as the policy says; `extra`: one more folder to write in."""
+        """Start what has been decided on.
+
+        `network` None: as the policy says; `extra`: one more folder to write in; `approved`: the user said yes
+        to exactly this, so it may make protected places that are not there yet.
+        """
         words = ["bash", "-c", command] if command is not None else list(argv or ())
         if stdin is not None and len(stdin) > MAX_INPUT_BYTES:
             raise ToolError(
@@ -109,6 +116,7 @@ class Shell:
             processes=limits["processes"],
             extra=extra,
         )
+        missing = [] if approved else absent(self.root)
         return await self.jobs.start(
             launch,
             command=command if command is not None else as_text(words),
@@ -116,6 +124,21 @@ class Shell:
             timeout_s=timeout_s,
             limits=limits,
             stdin=stdin,
+            on_end=lambda job: self._ended(job, missing),
+        )
+
+    def _ended(self, job: Job, missing: list[str]) -> None:
+        """Note the end, and take out of the way what the command put into protected places."""
+        moved = removed(self.root, missing)
+        for name, place in moved.items():
+            job.notes.append(f"{name} is a protected place: what the command made there was moved to {place}")
+        facts = (
+            {"ended": job.ended["ended"], "exit": job.ended["exit"], "bytes": job.ended["output_bytes"]}
+            if job.ended
+            else {}
+        )
+        audit.record(
+            "shell", event="end", job=job.id, failure=job.failure, moved=", ".join(moved) or None, **facts
         )
 
     def folder(self, cwd: str) -> Path:
@@ -300,6 +323,7 @@ def told(job: Job, start: int = 0) -> tuple[str, int]:
     """Header and fenced output of a job from byte `start` on, and where the next part starts."""
     text, end = recorded(job, start)
     shown = header(job, len(text.encode()), end - start)
+    shown = "\n".join([shown, *job.notes])
     if not text:
         return shown + ("\nno output" if start == 0 and not job.running else "\nno new output"), end
     return f"{shown}\n{fenced(text, job.id + ' ' + job.command[:60])}", end

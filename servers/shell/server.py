@@ -19,7 +19,7 @@ from ..serving import ToolServer, configure_logging, parser, serve
 from ..workspace import Workspace
 from .confirming import Answer, Desk, cleared, confirm, confirm_tests, key_of, test_rule
 from .formatting import format_code as format_files
-from .jobs import Job
+from .jobs import Job, as_text
 from .linting import lint as lint_files
 from .records import reply
 from .rules import BUILT_IN, Policy, load
@@ -66,11 +66,20 @@ def build(shell: Shell) -> ToolServer:
     ) -> str:
         """Run a command in the project, sandboxed. Gives exit code and output, head and tail; one still running after wait_s becomes a job. Background children end with the command."""
         decision = shell.judge(command, argv, cwd, env)
-        if declined := cleared(ctx, decision, key_of(command, argv, cwd, env), confirmed):
+        shown = command or as_text(argv or ())
+        if declined := cleared(ctx, decision, key_of(command, argv, cwd, env), confirmed, shown):
             return declined
-        online = True if decision.effect == "ask" and decision.network else None
+        approved = decision.effect == "ask"
+        online = True if approved and decision.network else None
         job = await shell.start(
-            command, argv, cwd=cwd, timeout_s=timeout_s, stdin=stdin, env=env, network=online
+            command,
+            argv,
+            cwd=cwd,
+            timeout_s=timeout_s,
+            stdin=stdin,
+            env=env,
+            network=online,
+            approved=approved,
         )
         await _waited(job, wait_s)
         if job.failure:
@@ -137,7 +146,7 @@ def build(shell: Shell) -> ToolServer:
         """Run the project's tests (pytest, unittest, vitest, jest, node, go, cargo). Counts and failures from the runner's report; null counts mean there was none. Not done in 45 s: status running and a job id."""
         rule = test_rule(shell, target, keyword)
         decision = shell.judge(None, rule)
-        if declined := cleared(ctx, decision, key_of(None, rule, "tests", None), confirmed):
+        if declined := cleared(ctx, decision, key_of(None, rule, "tests", None), confirmed, "run_tests"):
             raise ToolError(declined)
         run = await start_tests(
             shell, wanted(shell, target, keyword), max_failures=max_failures, timeout_s=timeout_s
