@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
-from rich.style import Style
-from rich.text import Text
+from rich.segment import Segment, Segments
 
 from .visible import visible
 
@@ -40,20 +39,28 @@ class Lines:
         self.console = console
         self.styled = styled
         self.open: tuple[Speaker, str] | None = None  # whose line is being written, in which style
+        self._room: int | None = None  # cells for what is said on a line; None: no limit, in a file
         self._column = 0  # cells written after the prefix
         self._held = ""  # the word under way, until it is known whether it fits
         self._carry = ""  # a carriage return that may belong to a line feed
         self._status = False  # a line that the next one replaces
+        self._gathered: list[tuple[list[str], str]] = []
 
     def line(self, speaker: Speaker, text: str, style: str = "") -> None:
         """One line for each line of `text`."""
-        self.end()
-        self.write(speaker, text.removesuffix("\n") + "\n", style)
+        self._end()
+        self._write(speaker, text.removesuffix("\n") + "\n", style)
+        self._show()
 
     def write(self, speaker: Speaker, text: str, style: str = "") -> None:
         """A fragment; it goes on where the last one of this speaker in this style stopped."""
+        self._write(speaker, text, style)
+        self._show()
+
+    def _write(self, speaker: Speaker, text: str, style: str) -> None:
         if self.open is not None and self.open != (speaker, style):
-            self.end()
+            self._end()
+        self._room = self._room_of(speaker)
         text = self._carry + text
         self._carry = "\r" if text.endswith("\r") else ""
         text = visible(text.removesuffix("\r").replace("\r\n", "\n"))
@@ -62,7 +69,7 @@ class Lines:
                 self._begin(speaker, style)
                 self._flush()
                 self._finish()
-            elif self._room(speaker) is None:
+            elif self._room is None:
                 self._begin(speaker, style)
                 self._put(piece, style)
             elif piece.isspace():
@@ -77,6 +84,10 @@ class Lines:
 
     def end(self) -> None:
         """Close the open line, if there is one."""
+        self._end()
+        self._show()
+
+    def _end(self) -> None:
         if self.open is not None:
             self._flush()
             self._finish()
@@ -89,13 +100,14 @@ class Lines:
             self._clear()
             self._print(speaker.prefix, speaker.style)
             self._print(chop_cells(visible(text), room)[0] if text else "", "dim")
+            self._show()
             self._status = True
 
     def clear(self) -> None:
         """Take a passing line away."""
         self._clear()
 
-    def _room(self, speaker: Speaker) -> int | None:
+    def _room_of(self, speaker: Speaker) -> int | None:
         if not self.console.is_terminal:
             return None
         return max(self.console.width - cell_len(speaker.prefix), MIN_ROOM)
@@ -121,8 +133,7 @@ class Lines:
         held, self._held = self._held, ""
         if not held or self.open is None:
             return
-        speaker, style = self.open
-        room = self._room(speaker) or 0
+        style, room = self.open[1], self._room or MIN_ROOM
         if self._column and self._column + cell_len(held) > room:
             self._wrapped()
         first, *rest = chop_cells(held, room)
@@ -133,7 +144,7 @@ class Lines:
 
     def _space(self, piece: str) -> None:
         assert self.open is not None
-        room = self._room(self.open[0]) or 0
+        room = self._room or MIN_ROOM
         if self._column + len(piece) >= room:
             self._wrapped()
         else:
@@ -149,13 +160,23 @@ class Lines:
             self._status = False
 
     def _print(self, text: str, style: str) -> None:
-        text = writable(text, self.console.encoding)
-        if not self.styled:
-            self.console.file.write(text)
-            self.console.file.flush()
+        """Gathered, and written by `_show`: a call of the console costs as much as a thousand characters."""
+        if self._gathered and self._gathered[-1][1] == style:
+            self._gathered[-1][0].append(text)
+        elif text:
+            self._gathered.append(([text], style))
+
+    def _show(self) -> None:
+        pieces = [(writable("".join(texts), self.console.encoding), style) for texts, style in self._gathered]
+        self._gathered.clear()
+        if self.styled:
+            styled = Segments(
+                [Segment(text, self.console.get_style(style or "none")) for text, style in pieces]
+            )
+            self.console.print(styled, end="", soft_wrap=True, highlight=False)
         else:
-            shown = Text(text, style=style or Style.null(), end="")
-            self.console.print(shown, end="", soft_wrap=True, highlight=False)
+            self.console.file.write("".join(text for text, _ in pieces))
+            self.console.file.flush()
 
 
 def writable(text: str, encoding: str) -> str:
