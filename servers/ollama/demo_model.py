@@ -26,11 +26,20 @@ NOTE = "recited: the demonstration model says canned phrases and understands not
 CONTEXT = 32768
 MAX_TOKENS = 4000
 _FFN, _HEADS = 32, 4
-_PIECE = 4
-"""Characters of a phrase's token, about as many as a common tokenizer's."""
+_SIZES = (4, 5, 3, 6, 7, 8, 2)
+"""Characters of a phrase's token, about as many as a common tokenizer's; the others where those are taken."""
 _CONTROL, _UNKNOWN, _NORMAL, _USER, _BYTE = 3, 2, 1, 4, 6
 _EOS = 2
 _TEMPLATE = """{%- for message in messages %}{{- '<|' + message.role + '|>\\n' + message.content + '\\n' }}{%- endfor %}"""
+
+_ALPHABET: list[tuple[bytes, int]] = [
+    (b"<unk>", _UNKNOWN),
+    (b"<s>", _CONTROL),
+    (b"</s>", _CONTROL),
+    *((f"<0x{i:02X}>".encode(), _BYTE) for i in range(256)),
+    *((letter.encode(), _NORMAL) for letter in [*(chr(i) for i in range(33, 127)), "▁"]),
+]
+"""Every byte and every printable character: any prompt can be read."""
 
 DEMO = Recitation.model_validate(
     {
@@ -74,7 +83,7 @@ def demo_model(recitation: Recitation = DEMO) -> Path:
 def _build(path: Path, name: str, answers: Sequence[RecitedAnswer]) -> None:
     import gguf
 
-    tokens, kinds = _alphabet()
+    tokens, kinds = [token for token, _ in _ALPHABET], [kind for _, kind in _ALPHABET]
     follows: dict[int, int] = {}
     markers = [
         _add_chain(tokens, kinds, follows, number, answer.text) for number, answer in enumerate(answers)
@@ -108,46 +117,45 @@ def _build(path: Path, name: str, answers: Sequence[RecitedAnswer]) -> None:
     out.close()
 
 
-def _alphabet() -> tuple[list[bytes], list[int]]:
-    """Every byte and every printable character: any prompt can be read."""
-    tokens = [b"<unk>", b"<s>", b"</s>", *(f"<0x{i:02X}>".encode() for i in range(256))]
-    kinds = [_UNKNOWN, _CONTROL, _CONTROL, *[_BYTE] * 256]
-    letters = [*(chr(i) for i in range(33, 127)), "▁"]
-    return [*tokens, *(letter.encode() for letter in letters)], [*kinds, *[_NORMAL] * len(letters)]
-
-
 def _add_chain(tokens: list[bytes], kinds: list[int], follows: dict[int, int], number: int, text: str) -> str:
-    """Add the tokens of one answer, each followed by the next; its marker."""
+    """Add the tokens of one answer, each followed by the next; its marker. Raises EngineError."""
     marker = f"§{number}§"
-    chain = [marker.encode(), *_pieces(text, set(tokens))]
-    if len(tokens) + len(chain) > MAX_TOKENS:
-        raise EngineError(
-            f"the answers need more than {MAX_TOKENS:,} tokens; a demonstration model recites less"
-        )
     first = len(tokens)
+    if text.encode() in tokens[: len(_ALPHABET)]:  # a single letter: its token is there, and the answer's end
+        chain: list[bytes] | None = [marker.encode()]
+        follows[first] = tokens.index(text.encode())
+    else:
+        tries = (_pieces(text, set(tokens), size) for size in _SIZES)
+        found = next((pieces for pieces in tries if pieces is not None), None)
+        chain = None if found is None else [marker.encode(), *found]
+    if chain is None or len(tokens) + len(chain) > MAX_TOKENS:
+        raise EngineError(f"answer {number + 1} is too long to recite, or too like another: {text[:60]!r}")
     tokens += chain
     kinds += [_USER] * len(chain)
-    follows |= {place: place + 1 for place in range(first, len(tokens) - 1)} | {len(tokens) - 1: _EOS}
+    for place in range(first, len(tokens)):
+        follows.setdefault(place, place + 1 if place + 1 < len(tokens) else _EOS)
     return marker
 
 
-def _pieces(text: str, known: set[bytes]) -> list[bytes]:
+def _pieces(text: str, known: set[bytes], size: int) -> list[bytes] | None:
     """The text in pieces, no two of them alike and none in `known`: a token must tell where in it we are."""
     pieces: list[bytes] = []
     at = 0
     while at < len(text):
-        size = _PIECE
-        while text[at : at + size].encode() in known and at + size < len(text):
-            size += 1
-        pieces.append(text[at : at + size].encode())
+        taken = size
+        while text[at : at + taken].encode() in known and at + taken < len(text):
+            taken += 1
+        pieces.append(text[at : at + taken].encode())
         while (
             pieces[-1] in known and len(pieces) > 1
         ):  # its end was said before: the piece in front takes it in
             last = pieces.pop()
             known.discard(pieces[-1])
             pieces[-1] += last
+        if pieces[-1] in known:
+            return None
         known.add(pieces[-1])
-        at += size
+        at += taken
     return pieces
 
 

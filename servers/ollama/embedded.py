@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -87,17 +88,17 @@ class Embedded:
         return await child.api.count(query)
 
     async def chat(self, query: Query, said: Said) -> Answer:
-        began = time.perf_counter()
         async with self._lock:
             child = self._child
             if child is None or child.num_ctx < query.num_ctx or not child.alive:
                 child = await self._started(query.num_ctx)
             load_s, child.load_s = child.load_s, 0.0
         answer = await child.api.chat(replace(query, num_ctx=child.num_ctx), said)
-        wall_s = time.perf_counter() - began
-        profile = replace(answer.profile, load_s=load_s, wall_s=wall_s)
-        if profile.total_s is not None:
-            profile = replace(profile, total_s=max(wall_s, profile.total_s))
+        profile = replace(answer.profile, load_s=load_s)
+        if (
+            profile.total_s is not None
+        ):  # the engine may have been started for counting, before this run's clock
+            profile = replace(profile, total_s=profile.total_s + load_s, wall_s=profile.total_s + load_s)
         return replace(answer, profile=profile)
 
     async def aclose(self) -> None:
@@ -113,7 +114,7 @@ class Embedded:
 
     async def _started(self, num_ctx: int) -> _Child:
         """A fresh engine with this context, the old one ended. Raises EngineError."""
-        self.close()
+        await self.aclose()
         self._child = await anyio.to_thread.run_sync(_start, self.path, num_ctx)
         return self._child
 
@@ -135,8 +136,16 @@ class _Child:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(5)
+        _end(self.process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait(5)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
 
 
 def _start(path: Path, num_ctx: int) -> _Child:
@@ -161,8 +170,7 @@ def _start(path: Path, num_ctx: int) -> _Child:
             guard.cancel()
         told: dict[str, str] = json.loads(line) if line else {"error": _last_words(log)}
     if "url" not in told:
-        process.kill()
-        process.wait(5)
+        _end(process)
         raise EngineError(f"the embedded engine cannot run {path.name}: {told['error']}")
     return _Child(process, told["url"], key, num_ctx, time.perf_counter() - began)
 
