@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "show the whole path on a small project of its own: no key, no network, no Ollama needed",
     "run": "give a lead one task",
     "chat": "talk with a lead in the terminal",
+    "sessions": "list, read, search, export, fork and delete kept conversations",
     "tools": "list the tools of the configured servers",
     "call": "call one tool, as a model would",
     "init": "set up Claude Desktop, Claude Code, Cursor or VS Code",

@@ -13,7 +13,7 @@ from .events import Switched
 from .patterns import consult, delegate
 from .receipts import usage_text
 from .store import Store, StoreError
-from .transcript import as_jsonl, as_markdown, moment
+from .transcript import moment, write
 
 if TYPE_CHECKING:
     from .repl import Conversation
@@ -130,15 +130,7 @@ async def _save(talk: Conversation, rest: str) -> None:
 
 def _write_down(store: Store, session: str, folder: str, name: str) -> Path:
     path = Path(folder) / Path(name).expanduser()
-    kept, entries = store.find(session), store.entries(session)
-    written = as_jsonl(kept, entries) if path.suffix == ".jsonl" else as_markdown(kept, entries)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in written)
-    except FileExistsError:
-        raise ConfigError(f"{path} exists; choose another name") from None
-    except OSError as exc:
-        raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+    write(store.find(session), store.entries(session), path)
     return path
 
 

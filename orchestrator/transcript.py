@@ -6,10 +6,24 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
+from .errors import ConfigError
 from .store import Entry, Kept, message_json
 from .types import Image, Message, Text, Thinking, ToolCall, ToolResult
 from .visible import one_line, visible
+
+
+def write(kept: Kept, entries: Iterable[Entry], path: Path) -> None:
+    """Into a new file: JSON lines when its name ends in .jsonl, else Markdown. Raises ConfigError."""
+    written = as_jsonl(kept, entries) if path.suffix == ".jsonl" else as_markdown(kept, entries)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in written)
+    except FileExistsError:
+        raise ConfigError(f"{path} exists; choose another name") from None
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}") from exc
 
 
 def as_jsonl(kept: Kept, entries: Iterable[Entry]) -> Iterator[str]:

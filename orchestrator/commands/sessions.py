@@ -1,0 +1,146 @@
+"""List, read, search, export, fork and delete kept conversations."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+from . import options as common
+
+if TYPE_CHECKING:
+    from ..store import Kept, Store
+
+EXAMPLES = """\
+ID is an id, the beginning of one, the name of an agent, or 'last'.
+
+examples:
+  understudy sessions                              the newest conversations
+  understudy sessions search "parser bug"
+  understudy sessions show last
+  understudy sessions export last --to talk.md     or talk.jsonl, with everything
+  understudy sessions fork last --rounds 3         begin again after the third round
+  understudy sessions delete 4f2a
+  understudy chat --resume last
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        nargs="?",
+        default="list",
+        choices=["list", "show", "search", "export", "fork", "delete"],
+    )
+    parser.add_argument("which", nargs="*", metavar="ID", help="which conversation; for search, the words")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N lines (default: 20)")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="fork: keep the first N rounds (default: all)"
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", help="export: .md or .jsonl; standard output without it"
+    )
+    common.add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..store import Store
+
+    store = Store()
+    try:
+        return _ACTIONS[options.action](store, options)
+    finally:
+        store.close()
+
+
+def _list(store: Store, options: argparse.Namespace) -> int:
+    from ..transcript import moment
+
+    kept = store.sessions(options.limit)
+    if options.json:
+        common.print_json([asdict(one) for one in kept])
+    else:
+        lines = [
+            f"{one.id}  {moment(one.updated_at)}  {one.messages:4} messages  {one.model or '-'}  {one.name or one.title}\n"
+            for one in kept
+        ]
+        sys.stdout.write("".join(lines) or "there is no conversation yet; 'understudy chat' begins one\n")
+    return 0
+
+
+def _show(store: Store, options: argparse.Namespace) -> int:
+    from ..display import Display
+
+    kept = _one(store, options)
+    if options.json:
+        return _export(store, options)
+    Display().show_conversation_summary(store.history(kept.id))
+    return 0
+
+
+def _search(store: Store, options: argparse.Namespace) -> int:
+    from ..transcript import moment
+
+    found = store.search(" ".join(options.which), options.limit)
+    if options.json:
+        common.print_json([asdict(one) for one in found])
+    else:
+        lines = [f"{one.session}  {moment(one.at)}  {one.role}: {one.excerpt}\n" for one in found]
+        sys.stdout.write("".join(lines) or "no message holds these words\n")
+    return 0
+
+
+def _export(store: Store, options: argparse.Namespace) -> int:
+    from .. import transcript
+
+    kept = _one(store, options)
+    entries = store.entries(kept.id)
+    if options.to is not None:
+        transcript.write(kept, entries, options.to)
+        sys.stdout.write(f"{kept.id} is in {options.to}\n")
+    else:
+        form = transcript.as_jsonl if options.json else transcript.as_markdown
+        sys.stdout.writelines(f"{line}\n" for line in form(kept, entries))
+    return 0
+
+
+def _fork(store: Store, options: argparse.Namespace) -> int:
+    new = store.fork(_one(store, options).id, rounds=options.rounds)
+    if options.json:
+        common.print_json(asdict(store.find(new)))
+    else:
+        sys.stdout.write(f"{new} begins there; understudy chat --resume {new} goes on\n")
+    return 0
+
+
+def _delete(store: Store, options: argparse.Namespace) -> int:
+    if not options.which:
+        raise ConfigError("say which to delete: an id, or several")
+    gone = [store.find(which) for which in options.which]  # all of them exist, or none is deleted
+    for kept in gone:
+        store.delete(kept.id)
+    if options.json:
+        common.print_json({"deleted": [kept.id for kept in gone]})
+    else:
+        sys.stdout.write("".join(f"{kept.id} is deleted: {json.dumps(kept.title)}\n" for kept in gone))
+    return 0
+
+
+def _one(store: Store, options: argparse.Namespace) -> Kept:
+    if len(options.which) > 1:
+        raise ConfigError(f"wanted one conversation, found {len(options.which)} words")
+    return store.find(options.which[0] if options.which else "last")
+
+
+_ACTIONS = {
+    "list": _list,
+    "show": _show,
+    "search": _search,
+    "export": _export,
+    "fork": _fork,
+    "delete": _delete,
+}
