@@ -20,7 +20,7 @@ import anyio.abc
 from anyio.from_thread import start_blocking_portal
 
 from .simulated_engine import Machine, Noise, SimulatedModel
-from .simulated_shelf import ps, show, tags
+from .simulated_shelf import delete, ps, pull, show, tags
 from .simulated_wire import Order, Played, Refused, World, check, chunk, loaded_only, play
 
 MAX_HEAD_BYTES = 64 << 10
@@ -35,6 +35,7 @@ _REASONS = {
     405: "Method Not Allowed",
     413: "Too Large",
     500: "Error",
+    501: "Not Implemented",
     503: "Busy",
 }
 
@@ -163,6 +164,15 @@ class _Server:
                 await wire.send(200, show(self.world, _json(body)))
             case "POST", ("/api/chat" | "/api/generate"):
                 await self._run(wire, _json(body), generate=path == "/api/generate")
+            case "POST", "/api/pull":
+                await wire.begin_stream()
+                await wire.lines(pull(self.world, _json(body)))
+                await wire.end_stream()
+            case "DELETE", "/api/delete":
+                delete(self.world, _json(body))
+                await wire.send(200, "")
+            case "POST", "/api/embed":
+                raise Refused(501, "This server does not support embeddings. Start it with `--embeddings`")
             case _, (
                 "/" | "/api/version" | "/api/tags" | "/api/ps" | "/api/show" | "/api/chat" | "/api/generate"
             ):

@@ -77,6 +77,29 @@ def show(world: World, body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def pull(world: World, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of a pull: models that are here succeed, others fail inside a stream that began well."""
+    name = str(body.get("model") or body.get("name") or "")
+    first = {"status": "pulling manifest"}
+    if world.machine.model(name) is None:
+        return [first, {"error": f"pull model manifest: simulated server has no {name!r} and no network"}]
+    return [
+        first,
+        {"status": "verifying sha256 digest"},
+        {"status": "writing manifest"},
+        {"status": "success"},
+    ]
+
+
+def delete(world: World, body: Mapping[str, Any]) -> None:
+    """Raises Refused."""
+    name = str(body.get("model") or body.get("name") or "")
+    if (found := world.machine.model(name)) is None:
+        raise Refused(404, f"model '{name}' not found")
+    world.machine.unload(found)
+    del world.machine.models[found.name]
+
+
 def _details(m: SimulatedModel) -> dict[str, Any]:
     bits = m.size_bytes * 8 / m.params
     return {

@@ -33,10 +33,12 @@ def world(**changed: Any) -> World:
     return World(machine=Machine(SMALL, PLAIN, noise=Noise(spread=0.0), room=2), **changed)
 
 
-async def ask(url: str, body: dict[str, Any], path: str = "/api/chat") -> tuple[int, list[dict[str, Any]]]:
+async def ask(
+    url: str, body: dict[str, Any], path: str = "/api/chat", method: str = "POST"
+) -> tuple[int, list[dict[str, Any]]]:
     """(status, every JSON object of the answer)."""
     async with httpx2.AsyncClient(trust_env=False) as client:
-        got = await client.post(url + path, json=body)
+        got = await client.request(method, url + path, json=body)
         return got.status_code, [json.loads(line) for line in got.text.splitlines()]
 
 
@@ -60,12 +62,14 @@ def chat(text: str = "hi", **changed: Any) -> dict[str, Any]:
         ("chat_think_unsupported", "/api/chat", "POST"),
         ("chat_tools_unsupported", "/api/chat", "POST"),
         ("show_missing", "/api/show", "POST"),
+        ("delete_missing", "/api/delete", "DELETE"),
+        ("embed_unsupported_or_ok", "/api/embed", "POST"),
     ],
 )
 async def test_refusals_are_the_recorded_ones(name: str, path: str, method: str) -> None:
     recorded = exchange(name)
     async with simulated(world()) as url:
-        status, objects = await ask(url, recorded.request["body"], path)
+        status, objects = await ask(url, recorded.request["body"], path, method)
     assert (status, objects) == (recorded.status, recorded.objects)
 
 
@@ -80,8 +84,30 @@ async def test_answers_have_the_recorded_fields(name: str) -> None:
         )
     assert status == recorded.status
     assert objects[0].keys() == recorded.objects[0].keys()
-    assert objects[-1].keys() - {"context"} == recorded.final.keys() - {"context"}
+    assert objects[-1].keys() == recorded.final.keys()
     assert objects[-1]["done_reason"] in ("stop", "length", "load", "unload")
+
+
+async def test_a_profile_of_its_answer_is_the_machine_s_own_story() -> None:
+    mine = World(machine=Machine(SMALL, noise=Noise(spread=0.2, wait_odds=1.0, wait_s=3.0)))
+    async with simulated(mine) as url:
+        for n in range(5):
+            _, objects = await ask(url, chat("s" * 500 * n))
+            got = from_ollama(objects[-1])
+            parts = (got.load_s, got.prefill_s, got.decode_s, got.queue_s)
+            assert got.total_s == pytest.approx(sum(part or 0 for part in parts))
+            assert got.tokens_in and got.tokens_cached is not None and got.tokens_out == 24
+    assert mine.machine.clock > 5
+
+
+async def test_a_pull_fails_inside_its_stream_and_a_deleted_model_is_gone() -> None:
+    async with simulated(world()) as url:
+        status, lines = await ask(url, {"model": "no-such-model-xyz"}, "/api/pull")
+        recorded = exchange("pull_fails")
+        assert status == 200 and [set(line) for line in lines] == [set(o) for o in recorded.objects]
+        assert (await ask(url, {"model": "small"}, "/api/pull"))[1][-1] == {"status": "success"}
+        assert await ask(url, {"model": "small"}, "/api/delete", "DELETE") == (200, [])
+        assert (await ask(url, chat()))[0] == 404
 
 
 async def test_a_refused_prompt_tells_its_size_inside_the_error_text() -> None:
