@@ -77,7 +77,10 @@ class Google:
 
         http = httpx2.AsyncClient(event_hooks={"request": [bound_silence]}, verify=trust())
         options = gt.HttpOptions(
-            base_url=self._given_url, api_version=self.api_version, httpx_async_client=http
+            base_url=self._given_url,
+            api_version=self.api_version,
+            httpx_async_client=http,
+            httpx_client=httpx2.Client(verify=trust()),  # never used; the SDK would make one, at 50 ms
         )
         return genai.Client(api_key=self._key, http_options=options), http
 

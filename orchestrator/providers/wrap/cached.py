@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from ...events import Emit, Notice, ignore
 from ...types import Completion, Delta, Request, Text, Thinking, Usage
 from .. import Provider
-from . import Around
+from . import Around, Closes
 from .caches import Cache
 
 _REQUEST = TypeAdapter(Request)
@@ -51,6 +51,11 @@ class Cached(Around):
                 if isinstance(item, Completion) and item.stop in ("end", "tool"):
                     await self._set(key, item)
                 yield item
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        if isinstance(self.cache, Closes):
+            await self.cache.aclose()
 
     async def _get(self, key: str) -> Completion | None:
         try:

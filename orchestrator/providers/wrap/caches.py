@@ -107,3 +107,6 @@ class RedisCache:
         await self._client.set(
             self.prefix + key, value, px=None if ttl_s is None else max(int(ttl_s * 1000), 1)
         )
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
