@@ -65,14 +65,18 @@ _running_lock = threading.Lock()
 
 
 def search(
-    query: Query, *, in_order: bool = False, check: Callable[[], None] = lambda: None
+    query: Query,
+    *,
+    untrusted: Sequence[Path] = (),
+    in_order: bool = False,
+    check: Callable[[], None] = lambda: None,
 ) -> Generator[Hit]:
     """Hits as they are found; by path with `in_order`. `check` is called often and may raise to stop.
 
-    ToolError for a bad expression, and when the deadline passes before the first hit; hits found before
-    it stay, followed by a TimeoutError.
+    ripgrep is not taken from an `untrusted` folder. ToolError for a bad expression, TimeoutError when the
+    deadline passes; hits found before it stay.
     """
-    program = ripgrep()
+    program = ripgrep(tuple(untrusted))
     with _spawned(query, program, in_order) as (process, errors):
         yield from _parsed(_chunks(process, check), query.mode)
         code = process.wait()
@@ -90,12 +94,15 @@ def stop_all() -> None:
             process.kill()
 
 
-@lru_cache(1)
-def ripgrep() -> str | None:
-    """ripgrep's full path: on PATH, or beside this interpreter. None where there is none."""
-    beside = os.path.join(os.path.dirname(sys.executable), "rg")
-    found = shutil.which("rg") or (beside if os.access(beside, os.X_OK) else None)
-    return os.path.abspath(found) if found else None
+@lru_cache(4)
+def ripgrep(untrusted: tuple[Path, ...] = ()) -> str | None:
+    """ripgrep's full path: on PATH, or beside this interpreter. None where there is none that may be trusted."""
+    for folder in (*os.get_exec_path(), os.path.dirname(sys.executable)):
+        if os.path.isabs(folder) and (found := shutil.which("rg", path=folder)):
+            real = Path(found).resolve()
+            if not any(real.is_relative_to(root) or Path(found).is_relative_to(root) for root in untrusted):
+                return found
+    return None
 
 
 @contextmanager
@@ -108,7 +115,8 @@ def _spawned(
         tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".ignore") as rules,
     ):
         if program:
-            rules.write("\n".join(ignore_lines_above(query.root, query.start)))
+            above = [] if everything else ignore_lines_above(query.root, query.start)
+            rules.write("\n".join([*_all_but(query.globs), *above]))
             rules.flush()
             argv = _ripgrep_argv(program, query, rules.name, everything, in_order)
             stdin = b""
@@ -162,22 +170,27 @@ def _ripgrep_argv(program: str, query: Query, rules: str, everything: bool, in_o
         "count": ["--count"],
     }[query.mode]
     argv += ["--hidden", "--no-ignore-dot", "--no-ignore-exclude", "--no-ignore-global", "--no-ignore-parent"]
-    argv += (
-        ["--no-require-git", "--no-ignore"] if everything else ["--no-require-git", f"--ignore-file={rules}"]
-    )
+    argv += ["--no-require-git", f"--ignore-file={rules}", *(["--no-ignore"] if everything else [])]
     argv += ["--sort=path"] if in_order else []
     argv += ["--fixed-strings"] if query.fixed else []
     argv += ["--ignore-case"] if query.ignore_case else ["--case-sensitive"]
     argv += ["--multiline"] if query.multiline else ["--crlf"]
     for glob in query.globs:
-        argv += [f"--glob={glob}", f"--glob={_whole(glob)}"]
+        if glob.startswith("!"):  # other globs would search ignored files too: they go into the ignore file
+            argv += [f"--glob={glob}", f"--glob=!{_inside(glob[1:])}"]
     return [*argv, "--glob=!.git", "-e", query.pattern, "--", f"./{query.start}" if query.start else "."]
 
 
-def _whole(glob: str) -> str:
+def _all_but(globs: Sequence[str]) -> list[str]:
+    """Ignore lines that leave the files these globs want, and all folders."""
+    wanted = [glob for glob in globs if not glob.startswith("!")]
+    lines = [line for glob in wanted for line in (f"!{glob}", f"!{_inside(glob)}")]
+    return ["*", "!*/", *lines] if wanted else []
+
+
+def _inside(glob: str) -> str:
     """What lies below a folder that matches, as .gitignore has it."""
-    bang, plain = ("!", glob[1:]) if glob.startswith("!") else ("", glob)
-    return f"{bang}{'' if '/' in plain else '**/'}{plain.removesuffix('/')}/**"
+    return f"{'' if '/' in glob else '**/'}{glob.removesuffix('/')}/**"
 
 
 def _folder_of(root: int) -> str:

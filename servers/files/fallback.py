@@ -6,7 +6,9 @@ It reads one JSON query from stdin, walks below the inherited root descriptor, a
 
 from __future__ import annotations
 
+import codecs
 import ctypes
+import io
 import json
 import os
 import re
@@ -14,13 +16,15 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, BinaryIO
 
+from .globs import matcher
 from .walking import walk
 
 MAX_CPU_S = 30
 MAX_MULTILINE_BYTES = 64 << 20
 BLOCK_BYTES = 8 << 20
+BUFFER_BYTES = 64 << 10  # ripgrep's
 _FILE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _UNKNOWN_TO_RIPGREP = re.compile(r"(?<!\\)(?:\\\\)*(?:\(\?(?:[=!>]|<[=!]|P=|\()|\\[1-9]|[*+?}]\+)")
 
@@ -41,11 +45,11 @@ def main() -> None:
         if fd is None:
             continue
         with open(fd, "rb") as file:
-            hits = (
-                _multiline(file.read(MAX_MULTILINE_BYTES), pattern)
-                if query["multiline"]
-                else _by_line(file.read, pattern)
-            )
+            read = _as_utf8(file)
+            if query["multiline"]:
+                hits = _multiline(read(MAX_MULTILINE_BYTES), pattern)
+            else:
+                hits = _by_line(read, pattern)
             found += _answer(out.write, os.fsencode(path), hits, query["mode"])
         out.flush()
     sys.exit(0 if found else 1)
@@ -71,7 +75,7 @@ def _files(query: dict[str, Any]) -> Generator[str]:
     if query["is_file"]:
         yield start
         return
-    wanted = _wanted(query["globs"])
+    wanted = matcher(query["globs"])
     for entry in walk(query["root"], start, into_ignored=query["ignored"]):
         if (
             not entry.is_folder
@@ -80,16 +84,6 @@ def _files(query: dict[str, Any]) -> Generator[str]:
             and wanted(entry.path)
         ):
             yield entry.path
-
-
-def _wanted(globs: list[str]) -> Callable[[str], bool]:
-    if not globs:
-        return lambda path: True
-    from pathspec import GitIgnoreSpec
-
-    yes = [glob for glob in globs if not glob.startswith("!")]
-    spec = GitIgnoreSpec.from_lines([*([] if yes else ["*"]), *globs])
-    return spec.match_file
 
 
 def _open(root: int, path: str) -> int | None:
@@ -112,6 +106,21 @@ def _open(root: int, path: str) -> int | None:
     return None
 
 
+def _as_utf8(file: BinaryIO) -> Callable[[int], bytes]:
+    """How to read a file: UTF-16 with its mark is turned into UTF-8, as ripgrep does."""
+    mark = file.read(2)
+    file.seek(0)
+    if mark not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return file.read
+    return io.BytesIO(file.read(MAX_MULTILINE_BYTES).decode("utf-16", "replace").encode()).read
+
+
+def _before_nul(data: bytes, offset: int) -> bytes | None:
+    """What ripgrep sees of a file with a NUL: the buffers before the one it is in. None: there is no NUL."""
+    nul = data.find(b"\0")
+    return None if nul < 0 else data[: max((offset + nul) // BUFFER_BYTES * BUFFER_BYTES - offset, 0)]
+
+
 Hit = tuple[int, int, int]  # line, column in bytes from 1, byte offset of the line
 
 
@@ -120,9 +129,9 @@ def _by_line(read: Callable[[int], bytes], pattern: re.Pattern[str]) -> Generato
     line, offset, rest = 1, 0, b""
     while True:
         data = read(BLOCK_BYTES)
-        nul = data.find(b"\0")
-        block = rest + (data if nul < 0 else data[:nul])
-        last = not data or nul >= 0
+        before = _before_nul(data, offset + len(rest))
+        block = rest + (data if before is None else before)
+        last = not data or before is not None
         cut = len(block) if last else block.rfind(b"\n") + 1
         rest = block[cut:]
         block = block[:cut]
@@ -153,8 +162,8 @@ def _in_block(text: str, pattern: re.Pattern[str], line: int, offset: int) -> Ge
 
 
 def _multiline(data: bytes, pattern: re.Pattern[str]) -> Generator[Hit]:
-    nul = data.find(b"\0")
-    text = (data if nul < 0 else data[:nul]).decode("utf-8", "surrogateescape")
+    before = _before_nul(data, 0)
+    text = (data if before is None else before).decode("utf-8", "surrogateescape")
     line, offset, at, done = 1, 0, 0, 0
     for match in pattern.finditer(text):
         first = text.rfind("\n", 0, match.start()) + 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, one_line
+from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, one_line, readable
 from ..workspace import Root, Workspace
 from .globs import expanded
 from .rows import fitting
@@ -97,6 +97,12 @@ def matching(workspace: Workspace, glob: str, limit: int) -> tuple[list[str], bo
     return found, False
 
 
+def alternatives(glob: str) -> list[str]:
+    """The globs that one with braces stands for."""
+    with readable(ValueError):
+        return expanded(glob)
+
+
 def position(cursor: str | None) -> int:
     """The number a cursor of ours stands for. ToolError when it is not one."""
     if cursor is None or cursor == "":
@@ -164,7 +170,7 @@ def _matcher(glob: str | None, start: str) -> Callable[[Entry], bool] | None:
         return None
     from pathspec import GitIgnoreSpec
 
-    spec = GitIgnoreSpec.from_lines(expanded(glob))
+    spec = GitIgnoreSpec.from_lines(alternatives(glob))
     skip = len(start) + 1 if start else 0
     folders_too = glob.endswith("/")
     return lambda entry: (

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
+from itertools import groupby, islice
 
 from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
 from ..places import allowed, secret
 from ..workspace import Root, Workspace
 from .engine import Hit, Mode, Query, search
-from .globs import below, expanded
-from .listing import position
+from .globs import below, matcher
+from .listing import alternatives, position
 from .rows import fitting
 from .text import SNIFF_BYTES, decode, is_binary
 
@@ -62,7 +64,7 @@ def search_text(
     skip = position(cursor)
     found: list[Found] = []
     for root, start, is_file in _places(workspace, path):
-        globs = [below(one, start) for one in expanded(glob)] if glob else []
+        globs = [below(one, start) for one in alternatives(glob)] if glob else []
         query = Query(
             root=root.fd,
             start=start,
@@ -80,8 +82,8 @@ def search_text(
     if mode == "lines":
         body, kept = _lines(workspace, page, context, max_bytes)
     else:
-        rows = [_row(workspace, root, hit, mode) for root, hit in page]
-        body, kept = _fitting([(row, True) for row in rows], max_bytes)
+        rows = [(_row(workspace, root, hit, mode), i) for i, (root, hit) in enumerate(page, 1)]
+        body, kept = _fitting(rows, len(page), max_bytes)
     return _said(path, mode, pairs, found, body, skip, kept)
 
 
@@ -97,19 +99,28 @@ def _places(workspace: Workspace, path: str) -> list[tuple[Root, str, bool]]:
 def _collect(workspace: Workspace, root: Root, query: Query, wanted: int, check: Callable[[], None]) -> Found:
     """All hits in path order, or, where there are very many, the first ones."""
 
+    matches = matcher([] if query.is_file else query.globs)
+
+    @lru_cache(MAX_HITS)
+    def shows(path: bytes) -> bool:
+        real = os.fsdecode(path)
+        return matches(real) and (not secret(real) or allowed(real, workspace.allow))
+
     def readable(hit: Hit) -> bool:
-        real = os.fsdecode(hit.path)
-        return not secret(real) or allowed(real, workspace.allow)
+        return shows(hit.path)
 
     hits: list[Hit] = []
     late: str | None = None
     more = False
     try:
-        hits += islice(filter(readable, search(query, check=check)), MAX_HITS + 1)
+        hits += islice(filter(readable, search(query, untrusted=workspace.roots, check=check)), MAX_HITS + 1)
         more = len(hits) > MAX_HITS
         if more:
             hits.clear()
-            hits += islice(filter(readable, search(query, in_order=True, check=check)), max(MAX_HITS, wanted))
+            hits += islice(
+                filter(readable, search(query, untrusted=workspace.roots, in_order=True, check=check)),
+                max(MAX_HITS, wanted),
+            )
     except TimeoutError as exc:
         late = str(exc)
         if not hits:
@@ -121,24 +132,23 @@ def _collect(workspace: Workspace, root: Root, query: Query, wanted: int, check:
 def _lines(
     workspace: Workspace, page: Sequence[tuple[Root, Hit]], context: int, max_bytes: int
 ) -> tuple[str, int]:
-    """`path:line:text` for hits, `path-line-text` around them; with how many hits fitted."""
-    rows: list[tuple[str, bool]] = []
-    at = 0
-    while at < len(page):
-        root, path = page[at][0], page[at][1].path
-        group = [hit for other, hit in page[at : at + len(page)] if other is root and hit.path == path]
-        at += len(group)
+    """`path:line:text` for hits, `path-line-text` around them; with how many hits that was."""
+    rows: list[tuple[str, int]] = []  # with how many hits are done when the row is shown
+    done = 0
+    for (root, path), group in groupby(page, key=lambda pair: (pair[0], pair[1].path)):
+        hits = [hit for _, hit in group]
         shown = workspace.display(root, one_line(os.fsdecode(path)))
+        chosen = [hit.line for hit in hits]
         last = 0
-        texts = _texts(root, os.fsdecode(path), group, context)
-        chosen = {hit.line for hit in group}
-        for number, text in sorted(texts.items()):
+        for number, text in sorted(_texts(root, os.fsdecode(path), hits, context).items()):
+            so_far = done + bisect_right(chosen, number)
             if context and last and number > last + 1:
-                rows.append(("--", False))
+                rows.append(("--", so_far))
             last = number
             sign = ":" if number in chosen else "-"
-            rows.append((f"{shown}{sign}{number}{sign}{text}", number in chosen))
-    return _fitting(rows, max_bytes)
+            rows.append((f"{shown}{sign}{number}{sign}{text}", so_far))
+        done += len(hits)
+    return _fitting(rows, len(page), max_bytes)
 
 
 def _texts(root: Root, path: str, hits: Sequence[Hit], context: int) -> dict[int, str]:
@@ -171,7 +181,7 @@ def _texts(root: Root, path: str, hits: Sequence[Hit], context: int) -> dict[int
 
 def _around(fd: int, hit: Hit, context: int) -> list[tuple[int, str]]:
     """The hit's line and its neighbours."""
-    skip = max(hit.column - 1 - MAX_SHOWN, 0) if hit.column > MAX_SHOWN else 0
+    skip = hit.column - 1 - MAX_SHOWN // 2 if hit.column > MAX_SHOWN else 0
     data = os.pread(
         fd, _AROUND_BYTES if context else 4 * MAX_SHOWN + 8, hit.offset + (0 if context else skip)
     )
@@ -202,10 +212,10 @@ def _row(workspace: Workspace, root: Root, hit: Hit, mode: Mode) -> str:
     return f"{shown}:{hit.line}" if mode == "count" else shown
 
 
-def _fitting(rows: Sequence[tuple[str, bool]], max_bytes: int) -> tuple[str, int]:
-    """The rows that fit, as one text, and how many of them are hits."""
+def _fitting(rows: Sequence[tuple[str, int]], hits: int, max_bytes: int) -> tuple[str, int]:
+    """The rows that fit, as one text, and how many of the hits are done with them."""
     kept = fitting((row for row, _ in rows), max_bytes - _FRAME_BYTES)
-    return masked("\n".join(kept)), sum(is_hit for _, is_hit in rows[: len(kept)])
+    return masked("\n".join(kept)), hits if len(kept) == len(rows) else rows[len(kept) - 1][1]
 
 
 def _said(
@@ -227,7 +237,7 @@ def _said(
     note = f" · {late}" if late else ""
     if not pairs:
         return f"no match in {one_line(path)}"
-    if not kept:
+    if skip >= len(pairs):
         return f"{total} {what}; nothing after cursor={skip}"
     head = f"{skip + 1}-{skip + kept} of {total} {what}{note}"
     tail = f"\nmore: cursor={skip + kept}" if skip + kept < len(pairs) or more else ""

@@ -1,7 +1,7 @@
 """Walking a folder by descriptor: entries in name order, ignore rules applied, links never followed.
 
-The rules are those of .gitignore files from the root down, and nothing else: no global file, no
-.git/info/exclude. Searching by ripgrep is told the same.
+The rules are those of .gitignore and .rgignore files from the root down, and nothing else: no global
+file, no .git/info/exclude. Searching by ripgrep is told the same.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..places import LITTER
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
+IGNORE_FILES = (".gitignore", ".rgignore")  # the later one wins
 MAX_IGNORE_BYTES = 1 << 20
 MAX_DEPTH = 100  # folders nested deeper are not entered
 _FOLDER = (
@@ -158,14 +159,19 @@ _SPECIAL = re.compile(r"[*?\[\]!\\ ]")
 
 
 def _ignore_lines(folder: int) -> Sequence[str]:
+    """The lines of the ignore files in an open folder; an empty sequence when it has none."""
+    return [line for name in IGNORE_FILES for line in _lines_of(folder, name)]
+
+
+def _lines_of(folder: int, name: str) -> Sequence[str]:
     try:
-        fd = os.open(".gitignore", _FILE, dir_fd=folder)
+        fd = os.open(name, _FILE, dir_fd=folder)
     except OSError:
         return ()
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return ()
-        return tuple(os.read(fd, MAX_IGNORE_BYTES).decode("utf-8", "replace").splitlines())
+        return os.read(fd, MAX_IGNORE_BYTES).decode("utf-8", "replace").splitlines()
     finally:
         os.close(fd)
 
