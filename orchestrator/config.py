@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 from .config_files import Layer, Place, read_bytes, read_env_file, read_scalar, read_servers, read_yaml, short
 from .errors import ConfigError
 from .providers.names import COMPATIBLE
-from .settings import AgentSettings, Config, DisplaySettings, ProviderSettings, ServerSettings
+from .settings import AgentSettings, Config, DisplaySettings, ModelSettings, ProviderSettings, ServerSettings
 from .trust import BUILT_IN, Approve, allowed, loopback, needs_trust
 
 __all__ = ["AgentSettings", "Config", "DisplaySettings", "ProviderSettings", "ServerSettings", "load_config"]
@@ -71,6 +71,7 @@ _OTHER_WORDS = {
 _PARTS: dict[Place, type[BaseModel]] = {
     (): Config,
     ("display",): DisplaySettings,
+    ("models", "*"): ModelSettings,
     ("providers", "*"): ProviderSettings,
     ("agents", "*"): AgentSettings,
     ("servers", "*"): ServerSettings,

@@ -55,13 +55,14 @@ class Session:
             )
         if system is None:
             system = kept.system if kept and kept.system else LEAD_SYSTEM if name == "lead" else ""
+        full = resolve(spec, aliases=config.aliases, providers={*config.providers, *self._providers})
         return Agent(
             name=name,
-            model=resolve(spec, aliases=config.aliases, providers={*config.providers, *self._providers}),
+            model=full,
             system=system,
             max_rounds=config.max_rounds,
             timeout_s=config.run_timeout_s,
-            settings=config.request_settings(),
+            settings=config.request_settings(full),
             tools=kept.tools if kept else None if name == "lead" else (),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -62,6 +63,16 @@ class ProviderSettings(_Settings):
         return {key: value for key, value in given.items() if value is not None} | self.options
 
 
+class ModelSettings(_Settings):
+    """Of each call of one model, or of all whose names fit a pattern such as "ollama:*"."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
+    timeout_s: Seconds | None = None
+    think: bool | Literal["low", "medium", "high"] | None = None
+    options: dict[str, Any] = {}  # sent as they are
+
+
 class AgentSettings(_Settings):
     model: Model | None = None  # None: default_model
     system: str = ""
@@ -93,6 +104,9 @@ class Config(_Settings):
     )  # of the conversation in a request; None: no limit
     summary_model: Model | None = None  # summarises what history_tokens leaves out; None: nothing does
     aliases: dict[str, Model] = {}
+    models: dict[
+        str, ModelSettings
+    ] = {}  # by "provider:model" or a pattern; of several that fit the last counts
     providers: dict[Name, ProviderSettings] = {}
     agents: dict[Name, AgentSettings] = {}
     servers: dict[Name, ServerSettings] = {}
@@ -102,14 +116,15 @@ class Config(_Settings):
     with_keys: frozenset[str] = Field(default=frozenset(), repr=False)  # providers whose key was found
     notices: tuple[str, ...] = ()  # what was passed over, for the person
 
-    def request_settings(self) -> dict[str, Any]:
-        """The fields of every model call that are set."""
-        given = {
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "timeout_s": self.timeout_s,
-        }
-        return {key: value for key, value in given.items() if value is not None}
+    def request_settings(self, model: str = "") -> dict[str, Any]:
+        """The fields of every call of `model` that are set."""
+        layers: list[Config | ModelSettings] = [self]
+        layers += [own for pattern, own in self.models.items() if fnmatchcase(model, pattern)]
+        given: dict[str, Any] = {}
+        for layer in layers:
+            chosen = layer.model_dump(include={"max_tokens", "temperature", "timeout_s", "think", "options"})
+            given |= {key: value for key, value in chosen.items() if value is not None and value != {}}
+        return given
 
     def usable_providers(self) -> list[str]:
         """Providers worth asking for their models: configured, with a key, or local."""

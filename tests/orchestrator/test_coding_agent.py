@@ -138,6 +138,19 @@ def test_kwargs_reach_the_request_and_unknown_ones_the_provider(room: Room) -> N
     assert request.system == "Be brief, step 1."
 
 
+def test_the_configuration_of_a_model_reaches_its_requests(room: Room) -> None:
+    own = {"fake:*": {"max_tokens": 9, "options": {"seed": 1}}}
+    room.config = load_config(cwd=room.config.folder, env={}, models=own, temperature=0.0)
+    agent = room.agent("ok", chat_kwargs={"top_k": 4})
+    agent.chat("x")
+    request = room.script.requests[0]
+    assert (request.max_tokens, request.temperature, dict(request.options)) == (
+        9,
+        0.0,
+        {"seed": 1, "top_k": 4},
+    )
+
+
 def test_a_forced_tool_call_sends_no_history_and_keeps_the_record(room: Room, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("the real file\n", encoding="utf-8")
     call = ToolCall(id="1", name="files__read_file", arguments={"path": "a.txt"})

@@ -236,3 +236,27 @@ def test_a_new_model_or_compatible_service_needs_only_configuration(tmp_path: Pa
         "max_retries": 1,
     }
     assert config.aliases == {"fast": "ollama:tiny"} and "box" in config.usable_providers()
+
+
+def test_settings_of_one_model_or_of_all_that_fit_a_pattern_win_over_the_general_ones(tmp_path: Path) -> None:
+    text = """
+temperature: 0.0
+max_tokens: 1024
+models:
+  "ollama:*": {max_tokens: 300, options: {seed: 1}}
+  "ollama:big": {temperature: 1.0, think: low}
+"""
+    config = load_config(write(tmp_path, "own.yaml", text), cwd=tmp_path, env={})
+    assert config.request_settings("openai:x") == {"temperature": 0.0, "max_tokens": 1024}
+    assert config.request_settings("ollama:small")["max_tokens"] == 300
+    assert config.request_settings("ollama:big") == {
+        "temperature": 1.0,
+        "max_tokens": 300,
+        "think": "low",
+        "options": {"seed": 1},
+    }
+    wrong = write(tmp_path, "wrong.yaml", "models:\n  ollama:x:\n    temprature: 1\n")
+    with pytest.raises(
+        ConfigError, match=r"line 3: models\.ollama:x\.temprature: unknown key; did you mean 'temperature'"
+    ):
+        load_config(wrong, cwd=tmp_path, env={})
