@@ -100,7 +100,7 @@ def _context(model: Model, sizing: Sizing) -> tuple[int, list[int]]:
     """One context for all probes, as delegations would choose it, and the probes that fit it."""
     for largest in sorted(PROBES, reverse=True):
         try:
-            size = sizing.size(model, _query(model, largest, 1), exact=None, asked=OUTPUT_TOKENS, least=None)
+            size = sizing.size(model, _query(model, largest, 1), exact=None, asked=OUTPUT_TOKENS)
         except TooLong:
             continue
         return size.num_ctx, [tokens for tokens in PROBES if tokens <= largest]

@@ -27,7 +27,7 @@ from .running import Ran, Runner, Unfit, advised, forecasted
 from .runtime import EngineError, Model, Runtime
 from .staging import Staging
 
-MAX_DIFF_BYTES = 3_000
+MAX_DIFF_BYTES = 1_600
 MAX_ANSWER_BYTES = 24_000
 CHARS_PER_CALLER_TOKEN = 4
 

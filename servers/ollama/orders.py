@@ -17,6 +17,8 @@ from .texts import Text, read_text, read_texts
 
 MAX_TASK_CHARS = 200_000
 MAX_INPUT_CHARS = 8_000_000
+_NEW_FILE_CHARS = 8000
+"""A new file gets room for so much, or for as much as was given, whichever is more."""
 IN_PLACE = ("edits", "patch")
 """Values of `write` that change the given files instead of naming one."""
 
@@ -117,11 +119,18 @@ class Prepared:
         old = self.known(path)
         return changed_lines(old.text if old else "", text)
 
-    def output_chars(self) -> int | None:
-        """How long the answer will be at least, where the task says it; None where it does not."""
+    def output_chars(self) -> tuple[int, int]:
+        """How long the answer must be at least, and may well be, in characters; 0 where the task does not say."""
+        given = sum(len(text.text) for text in self.inputs.values())
+        if self.order.write in IN_PLACE:
+            return 0, given // 2
         if self.target is None:
-            return None
-        return len(self.before.text) if self.before else None
+            return 0, 0
+        return (
+            (len(self.before.text), len(self.before.text))
+            if self.before
+            else (0, max(given, _NEW_FILE_CHARS))
+        )
 
     def _wanted(self) -> str:
         order = self.order

@@ -253,11 +253,14 @@ class Runner:
         )
 
     async def size(self, prepared: Prepared, model: Model, query: Query) -> Size:
-        chars = prepared.output_chars()
-        least = None if chars is None else self.sizing.prompt(model, chars).tokens
+        least, likely = (
+            self.sizing.prompt(model, chars).tokens if chars else 0 for chars in prepared.output_chars()
+        )
         exact = await self.runtime.count(query)
         try:
-            return self.sizing.size(model, query, exact=exact, asked=prepared.order.max_output, least=least)
+            return self.sizing.size(
+                model, query, exact=exact, asked=prepared.order.max_output, least=least, likely=likely
+            )
         except TooLong as exc:
             raise Unfit(str(exc)) from exc
 

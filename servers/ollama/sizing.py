@@ -55,19 +55,26 @@ class Sizing:
             del counted[_REMEMBERED:]
 
     def size(
-        self, model: Model, query: Query, *, exact: int | None, asked: int | None, least: int | None
+        self,
+        model: Model,
+        query: Query,
+        *,
+        exact: int | None,
+        asked: int | None,
+        least: int = 0,
+        likely: int = 0,
     ) -> Size:
         """Context and cap for a query. Raises TooLong.
 
         `exact`: the prompt's tokens where the engine counted them. `asked`: the caller's cap, never cut.
-        `least`: the tokens the answer needs at least.
+        `least`: the tokens the answer needs at least; `likely`: those it may well have. 0 is not known.
         """
         guess = self.prompt(model, query.chars)
         tokens = exact if exact is not None else guess.tokens
         roomy = tokens if exact is not None else math.ceil(tokens * math.exp(guess.spread)) + _SLACK_TOKENS
         most = largest_ctx(model)
-        wanted = asked or max(DEFAULT_OUTPUT, math.ceil((least or 0) * 1.25) + 256)
-        needed = asked or max(MIN_OUTPUT, math.ceil((least or 0) * 1.1))
+        wanted = asked or max(DEFAULT_OUTPUT, math.ceil(max(least, likely) * 1.25) + 256)
+        needed = asked or max(MIN_OUTPUT, math.ceil(least * 1.1))
         if most is not None and tokens + needed > most:
             about = "" if exact is not None else "about "
             raise TooLong(
@@ -81,7 +88,7 @@ class Sizing:
             spread=0.0 if exact is not None else guess.spread,
             num_ctx=num_ctx,
             num_predict=asked or max(min(wanted, room), needed),
-            least_out=least or 0,
+            least_out=least,
         )
 
     def _context(self, model: Model, needed: int, most: int | None) -> int:
