@@ -143,6 +143,12 @@ def _by_line(read: Callable[[int], bytes], pattern: re.Pattern[str]) -> Generato
 
 
 def _in_block(text: str, pattern: re.Pattern[str], line: int, offset: int) -> Generator[Hit]:
+    if "\r\n" in text:  # the end of such a line lies before its CR: each line is looked at alone
+        for row in text.removesuffix("\n").split("\n"):
+            if match := pattern.search(row.removesuffix("\r")):
+                yield line, _size(row[: match.start()]) + 1, offset
+            line, offset = line + 1, offset + _size(row) + 1
+        return
     at = 0  # everything before this has been counted into line and offset
     while at < len(text) and (match := pattern.search(text, at)):
         start = text.rfind("\n", 0, match.start()) + 1
