@@ -1,7 +1,7 @@
 """Ways to make the next query run well here, each with its predicted effect, the most seconds saved first.
 
 Every piece of advice is the forecast of a varied task against the forecast of the task as it is; what cannot be
-forecast is not advised. The ledger keeps what was followed, and `held` says whether it came true.
+forecast is not advised. Whether it came true when it was followed is followed.py's matter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Literal
 
 from .forecast import Forecast
 from .plans import Plan, Refusal, Task, Worker, plan_for
-from .runs import Run
 
 Action = Literal[
     "meet_deadline",
@@ -91,29 +90,6 @@ def counsel(
     if plan is not None and plan.changes and forecast.odds(task.deadline_s or 0) < plan.odds:
         ranked = [_planned(plan, forecast), *ranked][:most]
     return Counsel(forecast=forecast, advice=tuple(ranked), plan=plan, refusal=refusal)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """How followed advice came out."""
-
-    runs: int
-    median_error: float
-    """|predicted - measured| / measured."""
-
-
-def held(runs: Iterable[Run]) -> dict[str, Held]:
-    """By action, over runs whose `advice` was followed: whether the predicted seconds came true."""
-    errors: dict[str, list[float]] = {}
-    for run in runs:
-        total_s = run.profile.total_s
-        if not total_s or run.profile.outcome not in ("done", "length"):
-            continue
-        for followed in run.advice:
-            then_s = followed.get("then_s")
-            if isinstance(then_s, int | float):
-                errors.setdefault(str(followed.get("action")), []).append(abs(then_s - total_s) / total_s)
-    return {action: Held(runs=len(seen), median_error=median(seen)) for action, seen in errors.items()}
 
 
 def _all(

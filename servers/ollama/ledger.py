@@ -6,18 +6,19 @@ itself as runs arrive, so what `profile` asks for stays fast however long the re
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Self
 
 from ..home import home
-from .ledger_schema import APPLICATION_ID, CREATE, RUN_COLUMNS, TOTAL_COLUMNS, VERSION
+from .ledger_schema import APPLICATION_ID, CREATE, LATER_COLUMNS, RUN_COLUMNS, TOTAL_COLUMNS, VERSION
 from .runs import (
     RUNNER_OPTIONS,
     VERDICTS,
@@ -81,6 +82,9 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self._db.close()
+
     def close(self) -> None:
         """Close the file; further calls fail."""
         with self._lock:
@@ -143,6 +147,28 @@ class Ledger:
             db.execute(
                 "INSERT INTO ratings(run, at, verdict, note) VALUES (?, ?, ?, ?)",
                 (run, time.time(), verdict, note),
+            )
+
+    def complete(
+        self,
+        run: int,
+        *,
+        advice: Sequence[Mapping[str, object]] | None = None,
+        tokens_without: int | None = None,
+        tokens_spent: int | None = None,
+        usd_without: float | None = None,
+        usd_spent: float | None = None,
+    ) -> None:
+        """Add what became known after a run was recorded: the advice given, and what the caller saved.
+
+        Savings count when both figures of a pair come in one call; several calls add up.
+        """
+        self.run(run)
+        told = json.dumps(list(advice)) if advice else None
+        with self._transaction() as db:
+            db.execute(
+                f"INSERT INTO later(run, at, {', '.join(LATER_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run, time.time(), told, tokens_without, tokens_spent, usd_without, usd_spent),
             )
 
     def lengths(
@@ -294,9 +320,14 @@ def _damaged(path: Path, exc: sqlite3.Error) -> LedgerError:
 
 
 _INSERT = f"INSERT INTO runs({', '.join(RUN_COLUMNS)}) VALUES ({', '.join(':' + c for c in RUN_COLUMNS)})"
+_TOLD = {
+    name: f"coalesce((SELECT {name} FROM later WHERE run = runs.id AND {name} IS NOT NULL "
+    f"ORDER BY id DESC LIMIT 1), runs.{name})"
+    for name in LATER_COLUMNS
+}
 _SELECT = (
-    f"SELECT runs.id, {', '.join('runs.' + c for c in RUN_COLUMNS)}, "
-    "(SELECT verdict FROM ratings WHERE ratings.run = runs.id ORDER BY ratings.id DESC LIMIT 1) FROM runs"
+    f"SELECT runs.id, {', '.join(_TOLD.get(c, 'runs.' + c) for c in RUN_COLUMNS)}, "
+    "(SELECT verdict FROM ratings WHERE run = runs.id ORDER BY id DESC LIMIT 1) FROM runs"
 )
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The ledger's tables: runs and ratings are only ever appended to; totals and keys follow them by triggers."""
+"""The ledger's tables: rows are only ever appended; totals and keys follow by triggers."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ _TYPES = {
 }
 
 RUN_COLUMNS = tuple(_TYPES)
+LATER_COLUMNS = ("advice", "tokens_without", "tokens_spent", "usd_without", "usd_spent")
+"""Known only after a run was recorded; each may be told once more, in a row of `later`."""
 
 _SUMS = {
     "runs": "1",
@@ -78,12 +80,18 @@ TOTAL_COLUMNS = ("model", "kind", *_SUMS, *_VERDICTS)
 _LATEST = "(SELECT verdict FROM ratings WHERE run = new.run AND id < new.id ORDER BY id DESC LIMIT 1)"
 _MOVED = ", ".join(f"{v} = {v} + (new.verdict = '{v}') - coalesce({_LATEST} = '{v}', 0)" for v in _VERDICTS)
 
+_SAVINGS = ", ".join(
+    f"{name} = {name} + ({_SUMS[name]})"
+    for name in ("tokens_counted", "tokens_saved", "usd_counted", "usd_saved")
+)
 _ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
 
 CREATE = (
     f"CREATE TABLE runs(id INTEGER PRIMARY KEY AUTOINCREMENT, {', '.join(f'{c} {t}' for c, t in _TYPES.items())})",
     """CREATE TABLE ratings(id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs(id),
         at REAL NOT NULL, verdict TEXT NOT NULL, note TEXT)""",
+    f"""CREATE TABLE later(id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs(id),
+        at REAL NOT NULL, {", ".join(f"{name} {_TYPES[name]}" for name in LATER_COLUMNS)})""",
     f"""CREATE TABLE totals(model TEXT NOT NULL, kind TEXT NOT NULL,
         {", ".join(f"{name} NOT NULL DEFAULT 0" for name in (*_SUMS, *_VERDICTS))},
         PRIMARY KEY (model, kind)) WITHOUT ROWID""",
@@ -98,6 +106,7 @@ CREATE = (
     "CREATE INDEX runs_forecast ON runs(model, id) WHERE forecast_s IS NOT NULL",
     "CREATE INDEX runs_forecast_all ON runs(id) WHERE forecast_s IS NOT NULL",
     "CREATE INDEX ratings_run ON ratings(run, id)",
+    "CREATE INDEX later_run ON later(run, id)",
     f"""CREATE TRIGGER count_run AFTER INSERT ON runs BEGIN
         INSERT INTO totals(model, kind, {", ".join(_SUMS)})
         VALUES (new.model, new.kind, {", ".join(_SUMS.values())}) ON CONFLICT DO UPDATE SET {_ADDED};
@@ -105,6 +114,9 @@ CREATE = (
         ON CONFLICT DO UPDATE SET last = excluded.last; END""",
     f"""CREATE TRIGGER count_rating AFTER INSERT ON ratings BEGIN
         UPDATE totals SET {_MOVED}
+        WHERE (model, kind) = (SELECT model, kind FROM runs WHERE id = new.run); END""",
+    f"""CREATE TRIGGER count_later AFTER INSERT ON later BEGIN
+        UPDATE totals SET {_SAVINGS}
         WHERE (model, kind) = (SELECT model, kind FROM runs WHERE id = new.run); END""",
     "CREATE TRIGGER runs_stay BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'runs are only appended'); END",
     "CREATE TRIGGER runs_remain BEFORE DELETE ON runs BEGIN SELECT raise(ABORT, 'runs are only appended'); END",

@@ -84,7 +84,7 @@ class Run:
     forecast_high_s: float | None = None
     """The 90 % interval of forecast_s."""
     advice: Sequence[Mapping[str, object]] = ()
-    """Advice in force for this run, as given; kept as JSON."""
+    """Given to the caller after this run, for the next like it: {action, saves_s, then_s, change}."""
     tokens_without: int | None = None
     """Tokens the caller would have spent doing the work itself."""
     tokens_spent: int | None = None

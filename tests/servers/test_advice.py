@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from benchmarks.coach import world_of
 from benchmarks.worlds import key_of, run_of, shape_of
-from servers.ollama.advice import Advice, Counsel, counsel, held
+from servers.ollama.advice import Advice, Counsel, counsel
+from servers.ollama.followed import held, kept
 from servers.ollama.law import Law
+from servers.ollama.ledger import Ledger
 from servers.ollama.plans import Plan, Refusal, Task, Worker, plan_for
-from servers.ollama.runs import Key, Run
 from servers.ollama.simulated_engine import Machine, Noise, SimulatedModel
 from servers.ollama.sizes import Lengths, Output, lengths_of
 
@@ -235,27 +236,22 @@ def test_a_plan_never_leaves_the_task_and_meets_the_deadline_it_promises(
 
 
 def test_the_ledger_says_whether_followed_advice_held() -> None:
-    machine = Machine(MODEL)
-    ran = run_of(MODEL, machine.run(MODEL, "x", 50))
-    total_s = ran.profile.total_s or 0.0
-    runs = [
-        replace(ran, advice=[{"action": "cap_output", "then_s": total_s * 1.1}]),
-        replace(
-            ran,
-            advice=[{"action": "cap_output", "then_s": total_s * 0.7}, {"action": "split", "then_s": None}],
-        ),
-        replace(
-            ran,
-            profile=replace(ran.profile, outcome="error"),
-            advice=[{"action": "cap_output", "then_s": 1.0}],
-        ),
-    ]
-    assert held(runs)["cap_output"].runs == 2
-    assert held(runs)["cap_output"].median_error == pytest.approx(0.2)
-    assert (
-        set(held(runs)) == {"cap_output"}
-        and held([Run(key=Key(host="h", digest="d"), profile=ran.profile)]) == {}
-    )
+    machine, told = Machine(MODEL), worker()
+
+    def record(tokens_in: int, cap: int) -> int:
+        return ledger.record(
+            replace(run_of(MODEL, machine.run(MODEL, f"{cap}", 100, tokens_in=tokens_in)), cap=cap)
+        )
+
+    with Ledger.open() as ledger:
+        first = record(3000, 110)
+        ledger.complete(first, advice=kept(counsel(Task(tokens_in=3000, cap=110), told).advice))
+        second = record(1480, 110)  # as advised: half the prompt
+        ledger.complete(second, advice=kept(counsel(Task(tokens_in=1480, cap=2000), told).advice))
+        record(1480, 1900)  # not as advised
+        came = held(ledger.runs(last=10))
+    assert set(came) == {"shorten_prompt"}
+    assert came["shorten_prompt"].runs == 1 and came["shorten_prompt"].median_error < 0.25
 
 
 @pytest.mark.anyio

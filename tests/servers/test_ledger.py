@@ -230,6 +230,25 @@ def test_savings_may_be_negative_and_unknown_ones_do_not_count() -> None:
     assert (totals.usd_saved, totals.usd_counted) == (0.25, 1)
 
 
+def test_what_is_known_later_is_added_to_its_run() -> None:
+    with Ledger.open() as ledger:
+        number = ledger.record(run())
+        ledger.complete(number, advice=[{"action": "split"}])
+        ledger.complete(number, tokens_without=500, tokens_spent=90)
+        ledger.complete(number, usd_without=0.25, usd_spent=0.5)
+        got, (totals,) = ledger.run(number), ledger.summary()
+        assert got.advice == [{"action": "split"}] and (got.tokens_without, got.usd_spent) == (500, 0.5)
+        assert (totals.tokens_saved, totals.tokens_counted, totals.usd_saved, totals.usd_counted) == (
+            410,
+            1,
+            -0.25,
+            1,
+        )
+        assert totals.runs == 1
+        with pytest.raises(LedgerError, match="no run 9"):
+            ledger.complete(9, tokens_spent=1)
+
+
 def test_forecast_accuracy_is_the_median_error_and_the_share_inside() -> None:
     with Ledger.open() as ledger:
         assert ledger.accuracy() == Accuracy(runs=0, median_error=None, coverage=None)
