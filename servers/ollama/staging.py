@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ from pathlib import Path
 
 import anyio
 
-from ..home import home
 from ..outcome import ToolError, fenced
 from ..shell.confirming import test_rule
 from ..shell.rules import BUILT_IN, Policy
@@ -32,6 +32,7 @@ TIMEOUT_S = 600.0
 SLOTS = 8
 """Scratch folders of one user; more gates than this at once wait."""
 _LEFT_OUT = (".git", ".hg", ".svn")
+_SCRATCH = "understudy-gates-"
 _NOTE_CHARS = 1200
 
 
@@ -138,7 +139,7 @@ async def _slot() -> AsyncGenerator[Path]:
     """A scratch folder that is ours until we leave or die. Few of them: the shell keeps a cache for each place."""
     while True:
         for number in range(SLOTS):
-            folder = home() / "gates" / str(number)
+            folder = _scratch() / str(number)
             fd = _claim(folder)
             if fd is not None:
                 try:
@@ -147,6 +148,18 @@ async def _slot() -> AsyncGenerator[Path]:
                     os.close(fd)
                 return
         await anyio.sleep(0.1)
+
+
+def _scratch() -> Path:
+    """This user's folder for copies, outside the state folder, which commands must not see. Raises OSError."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()).resolve() / f"{_SCRATCH}{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    info = folder.lstat()
+    if not stat.S_ISDIR(info.st_mode) or (hasattr(os, "getuid") and info.st_uid != user):
+        raise OSError(f"{folder} belongs to somebody else; remove it")
+    folder.chmod(0o700)
+    return folder
 
 
 def _claim(folder: Path) -> int | None:
@@ -175,7 +188,7 @@ def _copy(source: Path, target: Path) -> None:
     for folder, folders, names, fd in os.fwalk(source, follow_symlinks=False):
         into = target / os.path.relpath(folder, source)
         into.mkdir(parents=True, exist_ok=True)
-        folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        folders[:] = [n for n in folders if n not in _LEFT_OUT and not n.startswith(_SCRATCH)]
         for name in (*folders, *names):
             try:
                 info = os.stat(name, dir_fd=fd, follow_symlinks=False)
