@@ -22,7 +22,7 @@ from .events import (
     ToolStarted,
 )
 from .lines import writable
-from .receipts import receipt_in, receipt_lines, speaker_name, usage_text
+from .receipts import answer_in, receipt_in, receipt_lines, speaker_name, usage_text
 from .screen import Screen
 from .settings import DisplaySettings
 from .types import Message, Text, ToolCall, ToolResult
@@ -279,7 +279,7 @@ def _result(result: ToolResult, seconds: float | None, delegations: bool) -> str
     if delegations and (receipt := receipt_in(result.text)):
         lines = [f"{name}{took} {speaker_name(receipt)}", *(text for text, _ in receipt_lines(receipt))]
         return "\n  - ".join(
-            [*lines, *([f"answer: {one_line(receipt.answer, 400)}"] if receipt.answer else [])]
+            [*lines, *([f"answer: {one_line(answer_in(receipt), 400)}"] if receipt.answer else [])]
         )
     return f"{name}{took}: `{_code(shown_text(result.text))}`"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .types import Usage
@@ -91,6 +93,11 @@ def receipt_in(text: str) -> Receipt | None:
         return None
 
 
+def answer_in(receipt: Receipt) -> str:
+    """What the worker said, without the fences that keep a model from taking it for instructions."""
+    return _unfenced(receipt.answer or "")
+
+
 def speaker_name(receipt: Receipt) -> str:
     """Whose words a receipt carries: the worker and its model, `scripted` where nobody computed them."""
     made_up = "scripted " if receipt.scripted else ""
@@ -121,6 +128,15 @@ def receipt_lines(receipt: Receipt) -> list[tuple[str, str]]:
     return lines
 
 
+def diff_lines(receipt: Receipt) -> list[tuple[str, str]]:
+    """(text, style) of the change it made, cut after MAX_DIFF_LINES."""
+    lines = _unfenced(receipt.diff or "").rstrip("\n").split("\n") if receipt.diff else []
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    shown = [(line, styles.get(line[:1], "dim")) for line in lines[:MAX_DIFF_LINES]]
+    cut = len(lines) - MAX_DIFF_LINES
+    return [*shown, (f"... {cut:,} more lines", "dim")] if cut > 0 else shown
+
+
 def usage_text(usage: Usage, seconds: float | None, *, recorded: bool) -> str:
     """Tokens, seconds and money in one line; what was not reported is left out, an unknown cost is said."""
     parts = [
@@ -131,6 +147,11 @@ def usage_text(usage: Usage, seconds: float | None, *, recorded: bool) -> str:
         f"${usage.cost_usd:.4f}" if usage.cost_usd is not None else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _unfenced(text: str) -> str:
+    fenced = re.fullmatch(r"<<data (\w+) [^\n]*>>\n(.*)<<end \1>>\n?", text, re.DOTALL)
+    return fenced[2] if fenced else text
 
 
 def _seconds(usage: Usage, recorded: bool) -> str:

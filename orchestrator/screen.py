@@ -20,7 +20,16 @@ from .events import (
     ToolStarted,
 )
 from .lines import Lines, Speaker
-from .receipts import MAX_ANSWER_LINES, Receipt, receipt_in, receipt_lines, speaker_name, usage_text
+from .receipts import (
+    MAX_ANSWER_LINES,
+    Receipt,
+    answer_in,
+    diff_lines,
+    receipt_in,
+    receipt_lines,
+    speaker_name,
+    usage_text,
+)
 from .settings import DisplaySettings
 from .types import Message, Text, Thinking, ToolCall, ToolResult
 from .visible import clipped, one_line, shown_arguments, shown_text
@@ -216,12 +225,12 @@ class Screen:
 
     def _receipt(self, speaker: Speaker, receipt: Receipt) -> None:
         worker = self._speaker(speaker_name(receipt), receipt.model or "", speaker.depth + 1)
-        if receipt.answer:
-            said = receipt.answer.rstrip("\n").split("\n")
+        if answer := answer_in(receipt):
+            said = answer.rstrip("\n").split("\n")
             self.lines.line(worker, "\n".join(said[:MAX_ANSWER_LINES]))
             if len(said) > MAX_ANSWER_LINES:
                 self.lines.line(worker, f"... {len(said) - MAX_ANSWER_LINES:,} more lines", "dim")
-        for text, style in receipt_lines(receipt):
+        for text, style in (*diff_lines(receipt), *receipt_lines(receipt)):
             self.lines.line(worker, text, style)
 
     def _message(self, message: Message) -> None:
