@@ -15,7 +15,7 @@ from ..types import Completion, Delta, Request, Usage
 from . import ModelInfo
 from .anthropic_wire import STOPS, begin, body_of, grow, usage_of
 from .assemble import Assembly
-from .connection import PerLoop, checked, spoken, timeouts, told, trust
+from .connection import PerLoop, checked, hosted_at, spoken, timeouts, told, trust
 from .failures import failure, unreachable, vendor_words
 from .history import portable
 
@@ -34,7 +34,7 @@ class Anthropic:
         self.name = name
         self.base_url = base_url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
         self.timeout_s = timeout_s
-        self.hosted = ".anthropic.com" in self.base_url
+        self.hosted = hosted_at(self.base_url, "anthropic.com")
         # Our key goes to its own vendor, or where the same environment points; servers of another name get none.
         own = name == "anthropic" and (self.hosted or any(os.environ.get(variable) for variable in KEYS))
         self._key = api_key or (None if own else "not-needed")

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import cache
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 from anyio import Lock, to_thread
@@ -56,6 +57,12 @@ class PerLoop(Generic[T]):
 def trust() -> ssl.SSLContext:
     """The system's certificates, read once for all clients."""
     return httpx2.create_ssl_context()
+
+
+def hosted_at(url: str, *domains: str) -> bool:
+    """Whether `url` lies in one of `domains`, which is where a vendor's own service is."""
+    host = urlsplit(url).hostname or ""
+    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
 def timeouts(silence_s: float | None) -> httpx2.Timeout:

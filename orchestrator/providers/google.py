@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncGenerator
+from secrets import token_hex
 from typing import Any
 
 import httpx2
@@ -25,8 +26,8 @@ from .failures import failure, vendor_words
 from .google_wire import MALFORMED, STOPS, Reader, config_of, contents_of, usage_of
 from .history import portable
 
-_SILENCE = "x-silence-s"
-"""Carries one request's timeout to our client, which takes it off again."""
+_MARK = "x-understudy-stream"
+"""Tells our client which stream a request belongs to, and is taken off before it is sent."""
 
 
 class Google:
@@ -53,6 +54,8 @@ class Google:
         self._key = api_key or own or ("not-needed" if base_url else None)
         self._given_url = base_url
         self._clients = PerLoop(self._client, lambda pair: _end(*pair))
+        self._silences: dict[str, float | None] = {}  # by stream
+        self._responses: dict[str, httpx2.Response] = {}  # by stream
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         return spoken(self.name, self.base_url, self._speak(request), self._translate)
@@ -69,13 +72,17 @@ class Google:
         await self._clients.aclose()
 
     def _client(self) -> tuple[genai.Client, httpx2.AsyncClient]:
-        default = timeouts(self.timeout_s)
-
         async def bound_silence(request: httpx2.Request) -> None:
-            wanted = request.headers.pop(_SILENCE, None)
-            request.extensions["timeout"] = (timeouts(float(wanted)) if wanted else default).as_dict()
+            mark = request.headers.pop(_MARK, "")
+            request.extensions["timeout"] = timeouts(self._silences.get(mark) or self.timeout_s).as_dict()
+            request.extensions["stream"] = mark
 
-        http = httpx2.AsyncClient(event_hooks={"request": [bound_silence]}, verify=trust())
+        async def remember(response: httpx2.Response) -> None:
+            if mark := response.request.extensions["stream"]:
+                self._responses[mark] = response
+
+        hooks = {"request": [bound_silence], "response": [remember]}
+        http = httpx2.AsyncClient(event_hooks=hooks, verify=trust())
         options = gt.HttpOptions(
             base_url=self._given_url,
             api_version=self.api_version,
@@ -87,18 +94,17 @@ class Google:
     async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         parts = Assembly(self.name, checked(request, self.name))
         client, _ = await self._clients.get()
-        sent = portable(request, parts.origin)
+        sent, mark = portable(request, parts.origin), token_hex(8)
         config = config_of(sent)
-        if request.timeout_s:
-            config.http_options = gt.HttpOptions(
-                headers={_SILENCE: str(request.timeout_s)},
-                extra_body=config.http_options and config.http_options.extra_body,
-            )
-        usage, reason, reader = Usage(), None, Reader(parts)
-        stream: Any = await client.aio.models.generate_content_stream(
-            model=request.model_name, contents=contents_of(sent), config=config
+        config.http_options = gt.HttpOptions(
+            headers={_MARK: mark}, extra_body=config.http_options.extra_body if config.http_options else None
         )
+        self._silences[mark] = request.timeout_s
+        usage, reason, reader = Usage(), None, Reader(parts)
         try:
+            stream: Any = await client.aio.models.generate_content_stream(
+                model=request.model_name, contents=contents_of(sent), config=config
+            )
             async for chunk in stream:
                 usage = usage_of(chunk.usage_metadata) or usage
                 for candidate in chunk.candidates or ():
@@ -109,7 +115,10 @@ class Google:
                 if not chunk.candidates and (feedback := chunk.prompt_feedback) and feedback.block_reason:
                     raise Refused(self.name, f"the prompt was blocked: {feedback.block_reason.value}")
         finally:
-            await stream.aclose()
+            del self._silences[mark]
+            # The SDK leaves the connection open when its stream is left early.
+            if response := self._responses.pop(mark, None):
+                await response.aclose()
         if reason is None:
             parts.cut()
         if reason.value in MALFORMED:

@@ -17,7 +17,7 @@ from ..errors import AuthFailed, ConfigError, ProviderError
 from ..types import Completion, Delta, Request
 from . import ModelInfo, openai_chat, openai_responses
 from .assemble import Assembly
-from .connection import PerLoop, checked, spoken, timeouts, told, trust
+from .connection import PerLoop, checked, hosted_at, spoken, timeouts, told, trust
 from .failures import failure, unreachable, vendor_words
 from .history import portable
 
@@ -37,7 +37,7 @@ class OpenAI:
         from_env = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
         self.name = name
         self.base_url = base_url or from_env or "https://api.openai.com/v1"
-        self.hosted = any(part in self.base_url for part in (".openai.com", ".openai.azure.com"))
+        self.hosted = hosted_at(self.base_url, "openai.com", "openai.azure.com")
         self.api = api or ("responses" if self.hosted else "chat")
         self.timeout_s = timeout_s
         # Our key goes to its own vendor, or where the same environment points; servers of another name get none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -55,7 +56,9 @@ def body_of(request: Request) -> dict[str, Any]:
         "extra_body": dict(request.options) or None,
     }
     sent = {key: value for key, value in body.items() if value is not None}
-    return sent | {"stream": True, "store": False, "include": ["reasoning.encrypted_content"]}
+    if not re.match(r"gpt-[34]|chatgpt-", request.model_name):  # which do not reason, and refuse the question
+        sent["include"] = ["reasoning.encrypted_content"]
+    return sent | {"stream": True, "store": False}
 
 
 async def read(parts: Assembly, events: Any) -> AsyncGenerator[Delta | Completion]:

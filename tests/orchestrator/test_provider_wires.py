@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -219,6 +220,14 @@ async def test_giving_up_closes_the_connection_at_once(stub: Stub, wire: str, sc
         assert await anyio.to_thread.run_sync(partial(stub.gone.acquire, timeout=5))
     assert (await complete(provider, asking(wire, "text"))).stop == "end"  # still usable
     await close(provider)
+
+
+async def test_walking_away_after_the_first_word_closes_the_connection(stub: Stub, wire: str) -> None:
+    async with aclosing(opened(stub, wire).stream(asking(wire, "hang"))) as items:
+        async for item in items:
+            assert isinstance(item, Delta)
+            break
+    assert await anyio.to_thread.run_sync(partial(stub.gone.acquire, timeout=5))
 
 
 async def test_nobody_there_says_where_it_looked(wire: str, stub: Stub) -> None:
