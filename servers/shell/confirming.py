@@ -36,6 +36,14 @@ class Desk:
     always: set[str] = field(default_factory=set)  # commands the user said "always" to
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clearance:
+    """A command may run, or the user said no: `declined` says so, and nothing is wrong."""
+
+    declined: str | None
+    approved: bool  # the user said yes to exactly this
+
+
 def confirm(
     command: str | None, argv: list[str] | None, cwd: str, env: dict[str, str] | None, ctx: Context[Any, Any]
 ) -> Elicit[Answer] | Answer:
@@ -67,11 +75,8 @@ def test_rule(shell: Shell, target: str | None, keyword: str | None) -> list[str
 
 def cleared(
     ctx: Context[Any, Any], decision: Decision, key: str, confirmed: ElicitationResult[Answer], shown: str
-) -> str | None:
-    """None when the command may run; why it does not although nothing is wrong: the user said no.
-
-    Raises ToolError when it may not run. Either way the audit has it.
-    """
+) -> Clearance:
+    """What was decided about a command. Raises ToolError when it may not run. Either way the audit has it."""
     desk = desk_of(ctx)
     policy = desk.shell.policy
     answer, refused = None, None
@@ -90,7 +95,8 @@ def cleared(
     )  # fmt: skip
     if refused:
         raise ToolError(refused)
-    return f"not run: the user declined ({worst.part}: {worst.rule})" if answer == "no" else None
+    declined = f"not run: the user declined ({worst.part}: {worst.rule})" if answer == "no" else None
+    return Clearance(declined=declined, approved=answer in ("once", "always"))
 
 
 def key_of(command: str | None, argv: list[str] | None, cwd: str, env: dict[str, str] | None) -> str:

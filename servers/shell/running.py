@@ -102,6 +102,8 @@ class Shell:
         to exactly this, so it may make protected places that are not there yet.
         """
         words = ["bash", "-c", command] if command is not None else list(argv or ())
+        if not timeout_s > 0:
+            raise ToolError(f"timeout_s is a number of seconds above 0, found {timeout_s:g}")
         if stdin is not None and len(stdin) > MAX_INPUT_BYTES:
             raise ToolError(
                 f"stdin has {len(stdin):,} characters, at most {MAX_INPUT_BYTES:,} go in; put them in a file"

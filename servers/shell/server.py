@@ -38,7 +38,7 @@ INSTRUCTIONS = (
 _RUNS = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=True)
 _CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
 
-Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_S)]
+Wait = Annotated[float, Field(le=MAX_WAIT_S)]
 
 
 def build(shell: Shell) -> ToolServer:
@@ -56,21 +56,21 @@ def build(shell: Shell) -> ToolServer:
     async def run_command(
         confirmed: Annotated[ElicitationResult[Answer], Resolve(confirm)],
         ctx: Context[Any, Any],
-        command: Annotated[str | None, Field(description="a bash line")] = None,
-        argv: Annotated[list[str] | None, Field(description="instead of command: no shell")] = None,
+        command: Annotated[str | None, Field(description="for bash")] = None,
+        argv: Annotated[list[str] | None, Field(description="or this, no shell")] = None,
         cwd: str = ".",
-        timeout_s: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] = 120,
+        timeout_s: Annotated[float, Field(le=MAX_TIMEOUT_S)] = 120,
         wait_s: Wait = 20,
         stdin: str | None = None,
         env: dict[str, str] | None = None,
     ) -> str:
-        """Run a command in the project, sandboxed. Gives exit code and output, head and tail; one still running after wait_s becomes a job. Background children end with the command."""
+        """Run a command in the project, sandboxed: exit code, head and tail of the output; still running after wait_s: a job. Background children end with it."""
         decision = shell.judge(command, argv, cwd, env)
         shown = command or as_text(argv or ())
-        if declined := cleared(ctx, decision, key_of(command, argv, cwd, env), confirmed, shown):
-            return declined
-        approved = decision.effect == "ask"
-        online = True if approved and decision.network else None
+        clear = cleared(ctx, decision, key_of(command, argv, cwd, env), confirmed, shown)
+        if clear.declined:
+            return clear.declined
+        online = True if clear.approved and decision.network else None
         job = await shell.start(
             command,
             argv,
@@ -79,7 +79,7 @@ def build(shell: Shell) -> ToolServer:
             stdin=stdin,
             env=env,
             network=online,
-            approved=approved,
+            approved=clear.approved,
         )
         await _waited(job, wait_s)
         if job.failure:
@@ -97,12 +97,10 @@ def build(shell: Shell) -> ToolServer:
     async def job(
         id: str | None = None,
         action: Literal["output", "wait", "input", "kill"] = "output",
-        text: Annotated[
-            str | None, Field(description="input; a line needs its newline, '' ends the input")
-        ] = None,
+        text: Annotated[str | None, Field(description="with newline; '' ends input")] = None,
         wait_s: Wait = 20,
     ) -> str:
-        """A command started earlier: its new output and state, waiting for its end, typing into it, killing its whole process tree. Without id: the list."""
+        """A started command: its new output, wait for its end, type into it, kill its process tree. No id: list."""
         if id is None:
             return _listed(shell)
         found = shell.jobs.find(id)
@@ -126,12 +124,12 @@ def build(shell: Shell) -> ToolServer:
 
     @server.tool(annotations=_CHANGES, structured_output=False)
     async def lint(paths: list[str], fix: bool = False) -> CallToolResult:
-        """Lint files and folders: Python, JSON, YAML, TOML, shell, and JavaScript by the project's eslint. Syntax errors have no code. fix makes the safe fixes."""
+        """Lint files, folders: Python, JSON, YAML, TOML, shell, eslint. code null: a syntax error. fix: safe fixes, undoable."""
         return reply(await lint_files(shell, workspace, paths, fix=fix))
 
     @server.tool(annotations=_CHANGES, structured_output=False)
     async def format_code(paths: list[str], check: bool = True) -> str:
-        """Format files and folders: a diff, or with check=false the change itself."""
+        """Format files, folders: a diff; check=false writes."""
         return await format_files(shell, workspace, paths, check=check)
 
     @server.tool(annotations=_RUNS, structured_output=False)
@@ -140,14 +138,17 @@ def build(shell: Shell) -> ToolServer:
         ctx: Context[Any, Any],
         target: Annotated[str | None, Field(description="file, folder or test id")] = None,
         keyword: str | None = None,
-        max_failures: Annotated[int, Field(ge=1, le=100)] = 10,
-        timeout_s: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] = 600,
+        max_failures: int = 10,
+        timeout_s: Annotated[float, Field(le=MAX_TIMEOUT_S)] = 600,
     ) -> CallToolResult:
-        """Run the project's tests (pytest, unittest, vitest, jest, node, go, cargo). Counts and failures from the runner's report; null counts mean there was none. Not done in 45 s: status running and a job id."""
+        """Run the project's tests. Counts come from the runner's own report; null: it left none. Over 45 s: a job."""
         rule = test_rule(shell, target, keyword)
         decision = shell.judge(None, rule)
-        if declined := cleared(ctx, decision, key_of(None, rule, "tests", None), confirmed, "run_tests"):
-            raise ToolError(declined)
+        clear = cleared(ctx, decision, key_of(None, rule, "tests", None), confirmed, "run_tests")
+        if clear.declined:
+            raise ToolError(clear.declined)
+        if max_failures < 1:
+            raise ToolError(f"max_failures is a whole number above 0, found {max_failures}")
         run = await start_tests(
             shell, wanted(shell, target, keyword), max_failures=max_failures, timeout_s=timeout_s
         )
