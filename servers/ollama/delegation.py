@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import anyio
@@ -22,14 +21,13 @@ from .estimating import Estimator
 from .gates import Judging
 from .jobs import Progress
 from .orders import Order, Prepared, prepare
-from .records import Ended, FileChanged, Forecasted, Gated, Profiled, Receipt, Tried, told
+from .records import Ended, FileChanged, Forecasted, Gated, Profiled, Receipt, Tried
 from .running import Ran, Runner, Unfit, advised, forecasted
 from .runtime import EngineError, Model, Runtime
 from .staging import Staging
 
 MAX_DIFF_BYTES = 1_600
 MAX_ANSWER_BYTES = 24_000
-CHARS_PER_CALLER_TOKEN = 4
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +144,8 @@ class Delegator:
                 for path, text in candidate.files.items()
             ]
             receipt.diff = short_diff(prepared, candidate)
-        receipt.tokens_saved = _saved(prepared, candidate, receipt)
+        without, spent = self.runner.saved(ran, gated)
+        receipt.tokens_saved = without - spent
         return receipt
 
     @staticmethod
@@ -239,13 +238,3 @@ def short_diff(prepared: Prepared, candidate: Candidate) -> str:
             old.text.splitlines() if old else [], text.splitlines(), f"a/{path}", f"b/{path}", "", "", 1, ""
         )
     return fenced(bounded(masked(visible("\n".join(lines))), MAX_DIFF_BYTES, tail=0.2), "diff")
-
-
-def _saved(prepared: Prepared, candidate: Candidate, receipt: Receipt) -> int:
-    """Tokens the caller did not spend, about: content that stayed here, less this call. May be negative."""
-    written: Mapping[str, str] = candidate.files
-    without = sum(len(text.text) for text in prepared.inputs.values())
-    without += sum(map(len, written.values())) or len(candidate.answer)
-    order = prepared.order
-    spent = len(order.task) + len(order.context) + len(told(receipt))
-    return (without - spent) // CHARS_PER_CALLER_TOKEN

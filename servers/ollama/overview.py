@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -9,10 +10,14 @@ from pydantic import BaseModel
 
 from ..outcome import ToolError
 from .foresight import Foresight
+from .laws import Laws
 from .ledger import MAX_RUNS, Ledger, LedgerError
 from .records import Number, Profiled
 from .runs import Accuracy, Run, Totals
 from .runtime import EngineError, Model, Runtime
+
+MAX_LAWS = 3
+"""Shown by profile; each costs up to 50 ms the first time."""
 
 
 class Odds(BaseModel):
@@ -91,8 +96,22 @@ class Forecasts(BaseModel):
         return cls(runs=accuracy.runs, median_error=accuracy.median_error, coverage=accuracy.coverage)
 
 
+class LawSeen(BaseModel):
+    """The fitted speed of a model here, in tokens a second: at no depth, and behind 4,096 tokens."""
+
+    model: str
+    processor: str
+    settings: str
+    runs: int
+    reads: Number
+    writes: Number
+    reads_at_4096: Number
+    writes_at_4096: Number
+
+
 class ProfileSeen(BaseModel):
     engine: str
+    laws: list[LawSeen]
     odds: dict[str, list[Odds]]
     forecasts: Forecasts
     runs: list[RunSeen]
@@ -127,6 +146,7 @@ class Overview:
         if not 1 <= last <= MAX_RUNS:
             raise ToolError(f"last must be between 1 and {MAX_RUNS}, found {last}")
         ledger = await self._ledger()
+        laws = await self.foresight.laws()
 
         def read() -> ProfileSeen:
             totals = ledger.summary(model=model, kind=kind)
@@ -134,11 +154,13 @@ class Overview:
             for total in totals:
                 odds.setdefault(total.model, []).append(Odds.of(total))
             counted = any(total.tokens_counted for total in totals)
+            runs = ledger.runs(model=model, kind=kind, last=last)
             return ProfileSeen(
                 engine=self.runtime.name,
+                laws=_laws_seen(laws, runs) if laws else [],
                 odds=odds,
                 forecasts=Forecasts.of(ledger.accuracy(model=model)),
-                runs=[RunSeen.of(run) for run in ledger.runs(model=model, kind=kind, last=last)],
+                runs=[RunSeen.of(run) for run in runs],
                 tokens_saved=sum(total.tokens_saved for total in totals) if counted else None,
                 note=self.runtime.note,
             )
@@ -161,6 +183,27 @@ class Overview:
             return await self.foresight.ledger()
         except LedgerError as exc:
             raise ToolError(str(exc)) from exc
+
+
+def _laws_seen(laws: Laws, runs: Sequence[Run]) -> list[LawSeen]:
+    """The laws behind these runs, the latest used first."""
+    seen: dict[str, LawSeen] = {}
+    for run in runs:
+        if run.profile.recorded or str(run.key) in seen or len(seen) == MAX_LAWS:
+            continue
+        law = laws.law(run.key)
+        flat, deep = law.speeds(0), law.speeds(4096)
+        seen[str(run.key)] = LawSeen(
+            model=run.profile.model,
+            processor=run.key.processor,
+            settings=run.key.settings,
+            runs=law.runs,
+            reads=flat[0] if flat else None,
+            writes=flat[1] if flat else None,
+            reads_at_4096=deep[0] if deep else None,
+            writes_at_4096=deep[1] if deep else None,
+        )
+    return list(seen.values())
 
 
 def _model_seen(ledger: Ledger | None, model: Model) -> ModelSeen:

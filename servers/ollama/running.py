@@ -25,6 +25,9 @@ from .slots import Slots
 DEFAULT_TIMEOUT_S = 900.0
 HOPELESS = 0.1
 """With lower odds of ending in time a run is not started."""
+RECEIPT_TOKENS = 450
+"""What a call and its receipt cost a caller, about."""
+_CHARS_PER_TOKEN = 4
 LATE_S = 0.05
 """A wait for the slot this long makes the forecast anew."""
 
@@ -223,6 +226,8 @@ class Runner:
             expected_cached=ran.forecast.tokens_cached if ran.forecast else None,
             overlapped=ran.overlapped,
             asked_by=order.asked_by,
+            tokens_without=self.saved(ran, gated)[0],
+            tokens_spent=self.saved(ran, gated)[1],
             gate=",".join(check.gate for check in gated.checks) or None if gated else None,
             gate_passed=gated.passed if gated else None,
             forecast_s=ran.forecast.total_s if ran.forecast else None,
@@ -238,6 +243,19 @@ class Runner:
         except LedgerError as exc:
             log.error("a run was not recorded: %s", exc)
         return replace(ran, id=id)
+
+    @staticmethod
+    def saved(ran: Ran, gated: Gated | None) -> tuple[int, int]:
+        """Tokens the caller would have spent on the work itself, and did spend on handing it over; about.
+
+        A run that came to nothing has saved nothing, yet its call and receipt were paid for.
+        """
+        order = ran.prepared.order
+        good = ran.answer.error is None and not (gated and gated.passed is False)
+        content = sum(len(text.text) for text in ran.prepared.inputs.values()) + len(ran.answer.text)
+        spent = len(order.task) + len(order.context)
+        spent += 0 if ran.prepared.target or order.write else len(ran.answer.text)
+        return content // _CHARS_PER_TOKEN if good else 0, spent // _CHARS_PER_TOKEN + RECEIPT_TOKENS
 
     def _query(self, prepared: Prepared, model: Model, failure: str | None) -> Query:
         order = prepared.order
