@@ -40,7 +40,13 @@ class Task:
     deadline_s: float | None = None
 
     @property
+    def least_answer(self) -> int:
+        """Answer tokens it cannot do without."""
+        return max(self.least_out if self.cap is None else min(self.least_out, self.cap), 1)
+
+    @property
     def floor(self) -> int:
+        """Prompt tokens it cannot do without."""
         return min(self.least_in or max(self.tokens_in // 10, 1), self.tokens_in)
 
 
@@ -73,7 +79,7 @@ class Worker:
         )
 
     def holds(self, task: Task) -> bool:
-        return self.room is None or task.tokens_in + (task.cap or task.least_out) <= self.room
+        return self.room is None or task.tokens_in + (task.cap or task.least_answer) <= self.room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,7 @@ def plan_for(task: Task, workers: Sequence[Worker]) -> Plan | Refusal:
     """
     if task.deadline_s is None:
         raise ValueError("a plan needs a deadline_s")
+    task = replace(task, least_in=task.floor)
     best: Plan | None = None
     for worker in workers:
         for plan in _variants(task, worker):
@@ -127,7 +134,7 @@ def plan_for(task: Task, workers: Sequence[Worker]) -> Plan | Refusal:
             if best is None or plan.nearer_than(best):
                 best = plan
     if best is None:
-        return Refusal(say=_unmeasured(workers), nearest=None, needs_s=None)
+        return Refusal(say=_hopeless(task, workers), nearest=None, needs_s=None)
     if best.odds > HOPELESS:
         return best
     needs_s = best.forecast.ventiles[17]
@@ -141,8 +148,9 @@ def plan_for(task: Task, workers: Sequence[Worker]) -> Plan | Refusal:
 
 def _variants(task: Task, worker: Worker) -> Iterable[Plan]:
     """Plans from the mildest change to the hardest: as asked, without thinking, capped, with less prompt, with less answer."""
-    if not worker.holds(task):
-        task = replace(task, tokens_in=max(task.floor, (worker.room or 0) - (task.cap or task.least_out)))
+    if (fitted := _fitted(task, worker)) is None:
+        return
+    task = fitted
     changes: list[str] = []
     if (plan := _plan(task, worker, changes)) is None:
         return
@@ -166,6 +174,17 @@ def _variants(task: Task, worker: Worker) -> Iterable[Plan]:
         cuts += [f"{task.floor:,} prompt tokens", f"at most {task.least_out:,} answer tokens"]
         if plan := _plan(tight, worker, cuts):
             yield plan
+
+
+def _fitted(task: Task, worker: Worker) -> Task | None:
+    """The task cut to the worker's context; None when not even what it needs fits."""
+    if worker.room is None or worker.holds(task):
+        return task
+    most = worker.room - task.floor
+    if most < task.least_answer:
+        return None
+    cap = min(task.cap or max(task.least_out, most // 2), most)
+    return replace(task, cap=cap, tokens_in=min(task.tokens_in, worker.room - cap))
 
 
 def _shortened(task: Task, worker: Worker, changes: list[str]) -> Iterable[Plan]:
@@ -202,8 +221,12 @@ def _plan(task: Task, worker: Worker, changes: Sequence[str]) -> Plan | None:
     )
 
 
-def _unmeasured(workers: Sequence[Worker]) -> str:
+def _hopeless(task: Task, workers: Sequence[Worker]) -> str:
     if not workers:
         return "there is no local model to plan with"
-    names = ", ".join(worker.model for worker in workers[:4])
+    able = [worker for worker in workers if _fitted(task, worker) is not None]
+    if not able:
+        most = max(worker.room or 0 for worker in workers)
+        return f"the task needs {task.floor + task.least_answer:,} tokens of context, the models here hold {most:,}"
+    names = ", ".join(worker.model for worker in able[:4])
     return f"no run of {names} was measured on this machine yet; run one, or `understudy calibrate`, and plan again"

@@ -226,7 +226,11 @@ def test_a_plan_never_leaves_the_task_and_meets_the_deadline_it_promises(
     )
     found = plan_for(task, [worker(room=room)])
     plan = found if isinstance(found, Plan) else found.nearest
+    if room is not None and room < task.floor + task.least_answer:
+        assert isinstance(found, Refusal) and plan is None and "tokens of context" in found.say
+        return
     assert plan is not None
+    assert room is None or plan.task.tokens_in + task.least_answer <= room
     assert task.floor <= plan.task.tokens_in <= tokens_in
     assert cap is None or (plan.task.cap is not None and plan.task.cap <= cap)
     assert think or not plan.task.think
