@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +46,22 @@ class Term:
 
     def expect(self, text: str) -> str:
         """What was shown up to and with `text`, which is then forgotten."""
-        deadline = time.monotonic() + PATIENCE_S
-        while text not in self.shown:
-            assert time.monotonic() < deadline, f"waited for {text!r}, saw {self.shown!r}"
-            assert self._more(0.2) or self.code is None, f"ended before {text!r}, saw {self.shown!r}"
+        self.until(lambda: text in self.shown, text)
         seen, _, self.shown = self.shown.partition(text)
         return seen + text
 
+    def until(self, holds: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < deadline, f"waited for {what!r}, saw {self.shown!r}"
+            assert self._more(0.1) or self.code is None or holds(), (
+                f"ended before {what!r}, saw {self.shown!r}"
+            )
+
     def leave(self) -> int:
         """The exit code, once it has ended."""
-        deadline = time.monotonic() + PATIENCE_S
-        while self.code is None:
-            assert time.monotonic() < deadline, f"still running, saw {self.shown!r}"
-            self._more(0.1)
+        self.until(lambda: self.code is not None, "the end")
+        assert self.code is not None
         return self.code
 
     def close(self) -> None:
@@ -328,3 +331,23 @@ def test_bytes_that_are_no_text_do_not_end_a_conversation(place: Place) -> None:
         command, cwd=place.folder, input=b"\xff\xfe\nnext\n", capture_output=True, check=False
     )
     assert done.returncode == 0 and done.stdout.count(b"lead scripted") == 4
+
+
+def test_ctrl_c_while_a_tool_runs_ends_the_tool_and_the_next_turn_works(place: Place) -> None:
+    command = f"sleep {100_000 + os.getpid()}"
+    call = {"tool_calls": [{"name": "shell__run_command", "arguments": {"command": command}}]}
+    model = place.script(call, {"expect": ["go on"], "text": "going on"})
+    term = place.chat("--model", model, servers="shell.json")
+    term.press("wait\r")
+    running: list[psutil.Process] = []
+    term.until(lambda: running.extend(named(command)) or running, command)
+    term.press(CTRL_C)
+    term.expect("stopped: cancelled")
+    term.expect(PROMPT)
+    assert psutil.wait_procs(running, PATIENCE_S)[1] == [], "the command goes on after its turn was stopped"
+    term.press("go on\r")
+    term.expect("│ going on")
+
+
+def named(command: str) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if " ".join(p.info["cmdline"] or ()) == command]
