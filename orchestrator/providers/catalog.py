@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-
-from genai_prices import Usage as PricedUsage
-from genai_prices import data_snapshot
+from typing import TYPE_CHECKING
 
 from ..types import Completion, Usage
 from . import ModelInfo
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
 
 LOCAL = frozenset({"llamacpp", "lmstudio", "ollama", "scripted", "vllm"})
 _THEIR_NAMES = {"bedrock": "aws", "xai": "x-ai"}
@@ -43,6 +44,8 @@ def cost_usd(model: str, usage: Usage, own: Prices | None = None) -> float | Non
         rate = price.input_usd if price.cached_usd is None else price.cached_usd
         fresh = max(usage.input_tokens - cached, 0)
         return (fresh * price.input_usd + cached * rate + usage.output_tokens * price.output_usd) / 1e6
+    from genai_prices import Usage as PricedUsage
+
     counted = PricedUsage(
         input_tokens=usage.input_tokens,
         cache_read_tokens=min(usage.cached_tokens or 0, usage.input_tokens),
@@ -51,7 +54,7 @@ def cost_usd(model: str, usage: Usage, own: Prices | None = None) -> float | Non
     )
     provider, name = _theirs(model)
     try:
-        return float(data_snapshot.get_snapshot().calc(counted, name, provider, None, None).total_price)
+        return float(_data().calc(counted, name, provider, None, None).total_price)
     except (LookupError, ValueError):
         return None
 
@@ -73,7 +76,7 @@ def context_tokens(model: str) -> int | None:
     """The context of "provider:model" where the data has it."""
     provider, name = _theirs(model)
     try:
-        return data_snapshot.get_snapshot().find_provider_model(name, None, provider, None)[1].context_window
+        return _data().find_provider_model(name, None, provider, None)[1].context_window
     except LookupError:
         return None
 
@@ -81,6 +84,13 @@ def context_tokens(model: str) -> int | None:
 def completed(models: Iterable[ModelInfo]) -> tuple[ModelInfo, ...]:
     """`models` with the context sizes their vendors did not say."""
     return tuple(m if m.context_tokens else replace(m, context_tokens=context_tokens(m.id)) for m in models)
+
+
+def _data() -> DataSnapshot:
+    """A tenth of a second to load, which local models never need."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    return get_snapshot()
 
 
 def _theirs(model: str) -> tuple[str, str]:

@@ -16,7 +16,6 @@ from ...events import Emit, ignore
 from .. import Provider
 from .breaker import Breaker
 from .budgeted import Budget, Budgeted
-from .cached import Cached
 from .caches import Cache, MemoryCache, RedisCache, SqliteCache
 from .limited import Limited
 from .recorded import Recorded
@@ -55,6 +54,8 @@ def wrapped(
         retry = Retry(attempts=settings.retries + 1, max_s=settings.retry_max_s)
         provider = Retrying(provider, retry, emit=emit)
     if settings.cache:
+        from .cached import Cached  # its schemas of requests and answers are built for those who keep some
+
         provider = Cached(provider, cache_at(settings.cache), ttl_s=settings.cache_ttl_s, emit=emit)
     return provider
 
