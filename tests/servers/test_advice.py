@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.coach import world_of
@@ -198,6 +198,7 @@ def test_a_plan_needs_a_deadline() -> None:
         plan_for(Task(tokens_in=10), [worker()])
 
 
+@settings(deadline=None)
 @given(
     tokens_in=st.integers(1, 40_000),
     least_in=st.integers(0, 50_000),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import median
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.law import SHAPES, ConstantRate, OurLaw, live, recorded, scores
@@ -331,6 +331,7 @@ def test_answers_that_grow_with_their_input_are_scaled() -> None:
     assert lengths_of(seen, tokens_in=1000).p50 == pytest.approx(1000, rel=0.1)
 
 
+@settings(deadline=None)
 @given(
     outputs=st.lists(
         st.builds(
@@ -362,6 +363,7 @@ def test_prompt_sizes_are_learned_from_counted_prompts() -> None:
 sizes = st.integers(1, 200_000)
 
 
+@settings(deadline=None)
 @given(
     runs=st.lists(
         st.tuples(sizes, st.integers(2, 5000), st.floats(1e-6, 1e5), st.floats(1e-6, 1e5)),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servers.home import home
@@ -320,6 +320,7 @@ def test_the_cost_of_a_question_does_not_grow_with_the_record() -> None:
 counts = st.one_of(st.none(), st.integers(0, 10**9))
 
 
+@settings(deadline=None)
 @given(without=st.lists(st.tuples(counts, counts, st.sampled_from([None, True, False])), max_size=8))
 def test_totals_are_the_sum_of_the_runs(without: list[tuple[int | None, int | None, bool | None]]) -> None:
     with Ledger.open(home() / "sums.sqlite") as ledger:

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servers.ollama.profile import Profile, from_llamacpp, from_ollama, overflow_numbers
@@ -148,6 +148,7 @@ anything = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     final=st.fixed_dictionaries(
         {}, optional=dict.fromkeys(METRICS, anything) | {"done": anything, "error": anything}
@@ -167,6 +168,7 @@ def test_whatever_a_server_sends_gives_sane_numbers_or_none(
         assert got.tokens_cached <= got.tokens_in
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 100_000), new=st.integers(1, 64), step_us=st.integers(100, 500_000))
 def test_a_full_cache_hit_is_never_a_rate(count: int, new: int, step_us: int) -> None:
     """A hit reads a token or a few in about one decode step, whatever the prompt's length."""
