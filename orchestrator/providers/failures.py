@@ -35,10 +35,11 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 _CREDIT = re.compile(
-    r"insufficient_quota|exceeded your current quota, please check|credit balance|spend[ _]limit|billing|out of credit"
-    r"|payment required|insufficient (balance|funds|credit)",
+    r"insufficient_quota|credit balance|spend[ _]limit|out of credit|payment required|insufficient (balance|funds|credit)",
     re.IGNORECASE,
 )
+_PERHAPS_CREDIT = re.compile(r"exceeded your current quota|billing", re.IGNORECASE)
+"""Google says this of a limit by the minute too, but then it names a wait."""
 _AUTH = re.compile(
     r"api key not valid|api_key_invalid|invalid api key|incorrect api key|UnrecognizedClient|InvalidSignature"
     r"|ExpiredToken|security token",
@@ -71,7 +72,7 @@ def failure(
     for feature, pattern in _FEATURES.items():
         if pattern.search(words):
             return Unsupported(provider, said, feature=feature)
-    if status == 402 or _CREDIT.search(words):
+    if status == 402 or _CREDIT.search(words) or (wait is None and _PERHAPS_CREDIT.search(words)):
         return OutOfCredit(provider, said)
     if status in (401, 403) or _AUTH.search(words):
         return AuthFailed(provider, said)
@@ -97,6 +98,8 @@ def failure(
         )
     if re.search(r"content_(filter|policy)|safety|PROHIBITED_CONTENT|blocked", words, re.IGNORECASE):
         return Refused(provider, said)
+    if status is not None and 300 <= status < 400:
+        return _wrong_address(provider, said)
     if status is not None and 400 <= status < 500 and status not in (409, 425):
         return BadRequest(provider, said)
     return ProviderError(provider, said, retryable=True, retry_after_s=wait)

@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from orchestrator.errors import ProviderError
+from orchestrator.errors import (
+    AuthFailed,
+    BadRequest,
+    ContextTooLong,
+    OutOfCredit,
+    ProviderError,
+    RateLimited,
+    Unsupported,
+)
 from orchestrator.providers import close, complete
 from orchestrator.providers.failures import failure, retry_after
 from orchestrator.providers.rescue import rescued
@@ -127,6 +135,30 @@ def test_every_status_and_text_has_a_meaning(
 def test_a_wait_is_a_number_of_seconds_or_unknown(headers: dict[str, str], message: str) -> None:
     wait = retry_after(headers, message)
     assert wait is None or 0 <= wait < float("inf")
+
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind"),
+    [
+        (429, "RESOURCE_EXHAUSTED", f"{QUOTA} Please retry in 7.5s.", RateLimited),
+        (429, "insufficient_quota", QUOTA, OutOfCredit),
+        (400, "invalid_request_error", "Your credit balance is too low to access the API.", OutOfCredit),
+        (429, "rate_limit_error contract_spend_limit_reached", "You have reached it.", OutOfCredit),
+        (400, "", "API key not valid. Please pass a valid API key.", AuthFailed),
+        (413, "", "Request too large for model on tokens per minute (TPM): Limit 6000", ContextTooLong),
+        (500, "", "image input is not supported - hint: you may need to provide the mmproj", Unsupported),
+        (None, "throttlingException", "Too many tokens, please wait before trying again.", RateLimited),
+        (404, "", "404 page not found", BadRequest),
+        (301, "", "Moved Permanently", BadRequest),
+    ],
+)
+def test_what_vendors_say_for_the_same_thing(
+    status: int | None, code: str, message: str, kind: type[ProviderError]
+) -> None:
+    assert type(failure("p", status, message, code=code)) is kind
 
 
 MARKS = [
