@@ -223,13 +223,13 @@ def _environment(real: Mapping[str, str], variables: Mapping[str, str]) -> Layer
 
 def _address(host: str) -> str:
     """What OLLAMA_HOST may be (host, host:port, :port, 0.0.0.0) as the address a client uses."""
-    parts = urlsplit(host if "//" in host else f"http://{host}")
-    name = parts.hostname or "127.0.0.1"
-    name = "127.0.0.1" if name in ("0.0.0.0", "::") else f"[{name}]" if ":" in name else name
     try:
+        parts = urlsplit(host if "//" in host else f"http://{host}")
         port = parts.port or (11434 if parts.scheme == "http" else 443)
     except ValueError:
-        return host
+        return host  # refused as an address, with its name
+    name = parts.hostname or "127.0.0.1"
+    name = "127.0.0.1" if name in ("0.0.0.0", "::") else f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}"
 
 

@@ -10,8 +10,9 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from servers.home import home
@@ -19,6 +20,8 @@ from servers.home import home
 from .config_files import Layer, Place, short
 
 BUILT_IN = {name: f"understudy-{name}" for name in ("files", "shell", "git", "ollama")}
+HARMLESS = {"kind", "base_url", "max_parallel"}
+"""Of a provider, when its address is on this machine."""
 Approve = Callable[[Path, Sequence[str]], bool]
 """Puts to the person what a file of the workspace asks for; True approves this content of this file."""
 
@@ -46,19 +49,25 @@ def distrust(path: Path) -> bool:
 def needs_trust(layer: Layer, folder: Path) -> dict[Place, str]:
     """What of a workspace's file starts programs or sends prompts and keys elsewhere, said in words."""
     asked: dict[Place, str] = {}
-    providers, servers = layer.values.get("providers"), layer.values.get("servers")
-    for name, entry in providers.items() if isinstance(providers, dict) else ():
-        if not isinstance(entry, dict):
-            continue
-        if isinstance(url := entry.get("base_url"), str) and not loopback(url):
-            asked[("providers", name)] = f"send {name} prompts to {short(url)}"
-        elif {"api_key_env", "options"} & entry.keys():
-            asked[("providers", name)] = f"change the key or the options of {name}"
-    for name, entry in servers.items() if isinstance(servers, dict) else ():
-        if isinstance(entry, dict) and not _as_built_in(entry, folder):
-            line = " ".join([str(entry.get("command", "")), *map(str, entry.get("args") or ())])
-            asked[("servers", name)] = f"start the program {short(line, 200)}"
+    for name, entry in _entries(layer, "providers"):
+        url = entry.get("base_url")
+        if isinstance(url, str) and not loopback(url):
+            asked[("providers", name)] = f"send the prompts for {short(name)} to {short(url)}"
+        elif risky := sorted(entry.keys() - HARMLESS):
+            asked[("providers", name)] = f"set {', '.join(map(short, risky))} of the provider {short(name)}"
+    for name, entry in _entries(layer, "servers"):
+        if not _as_built_in(entry, folder):
+            args = entry.get("args")
+            words = [entry.get("command"), *(cast(list[Any], args) if isinstance(args, list) else ())]
+            asked[("servers", name)] = f"start the program {short(' '.join(map(str, words)), 200)}"
     return asked
+
+
+def _entries(layer: Layer, section: str) -> list[tuple[str, dict[str, Any]]]:
+    """The named parts of a section; what is no mapping is left for the validation to refuse."""
+    found = layer.values.get(section)
+    named = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    return [(name, cast(dict[str, Any], entry)) for name, entry in named.items() if isinstance(entry, dict)]
 
 
 def _as_built_in(entry: Mapping[str, Any], folder: Path) -> bool:
@@ -66,8 +75,11 @@ def _as_built_in(entry: Mapping[str, Any], folder: Path) -> bool:
     args, cwd = entry.get("args") or [], entry.get("cwd") or "."
     if not isinstance(args, list) or not all(isinstance(arg, str) for arg in (*args, cwd)):
         return False
-    base = (folder / cwd).resolve()
-    roots = [(base / arg).resolve() for arg in args]
+    try:
+        base = (folder / cwd).resolve()
+        roots = [(base / arg).resolve() for arg in args]
+    except (OSError, ValueError):
+        return False
     return (
         entry.get("command") in BUILT_IN.values()
         and not entry.get("env")
@@ -77,7 +89,9 @@ def _as_built_in(entry: Mapping[str, Any], folder: Path) -> bool:
 
 
 def loopback(url: str) -> bool:
-    return urlsplit(url if "//" in url else f"//{url}").hostname in ("localhost", "127.0.0.1", "::1")
+    with suppress(ValueError):  # no address at all
+        return urlsplit(url if "//" in url else f"//{url}").hostname in ("localhost", "127.0.0.1", "::1")
+    return False
 
 
 def allowed(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config import load_config
@@ -170,6 +171,64 @@ def test_any_text_is_a_configuration_or_a_config_error(
         except ConfigError as exc:
             assert str(folder) in str(exc)  # noqa: PT017  (either outcome is right)
         (folder / name).unlink()
+
+
+WORDS = st.sampled_from(
+    [
+        "http://[",
+        "http://localhost:99999",
+        "\x00",
+        "[",
+        ":",
+        "understudy-files",
+        "${A",
+        "..",
+        "",
+        "ollama:x",
+        "💥",
+        "a" * 300,
+    ]
+)
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=6,
+)
+ENTRY = st.dictionaries(
+    st.sampled_from(["command", "args", "env", "cwd", "url", "base_url", "model", "options"]), ODD
+)
+SECTION = ODD | st.dictionaries(WORDS | st.sampled_from(["files", "ollama"]), ENTRY | ODD, max_size=3)
+WHOLE = st.dictionaries(
+    st.sampled_from(
+        [
+            "servers",
+            "mcpServers",
+            "providers",
+            "agents",
+            "display",
+            "aliases",
+            "models",
+            "patterns",
+            "max_rounds",
+        ]
+    ),
+    SECTION,
+)
+
+
+@settings(max_examples=50)
+@given(whole=WHOLE, name=st.sampled_from(["config.yaml", "mcp.json"]), trusted=st.booleans(), host=WORDS)
+def test_any_values_anywhere_are_a_configuration_or_a_config_error(
+    whole: dict[str, object], name: str, trusted: bool, host: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / name).write_text(json.dumps(whole), encoding="utf-8")  # JSON is YAML too
+    try:
+        config = load_config(cwd=folder, env={"OLLAMA_HOST": host}, approve=lambda *_: trusted)
+    except ConfigError as exc:
+        assert str(exc) and "\n" not in str(exc)  # noqa: PT017  (either outcome is right)
+    else:
+        assert all(server.launch()["command"] for server in config.servers.values())
 
 
 def test_a_key_in_the_file_is_refused_without_being_repeated(tmp_path: Path) -> None:

@@ -95,6 +95,25 @@ def test_prompts_and_keys_go_to_no_machine_a_workspace_names_on_its_own(tmp_path
     assert set(load_config(cwd=tmp_path, env={}).providers) == {"openai", "anthropic"}
 
 
+@pytest.mark.parametrize(
+    ("entry", "free"),
+    [
+        ({"base_url": "http://127.0.0.1:8080/v1", "kind": "openai", "max_parallel": 2}, True),
+        ({"base_url": "http://[::1]:8080/v1", "kind": "openai"}, True),
+        ({"base_url": "http://localhost@evil.example/v1"}, False),
+        ({"base_url": "http://localhost.evil.example/v1"}, False),
+        ({"base_url": "http://127.0.0.1:1/v1", "api_key_env": "GITHUB_TOKEN"}, False),
+        ({"options": {"default_headers": {}}}, False),
+    ],
+)
+def test_a_workspace_may_set_of_a_provider_only_what_stays_on_this_machine(
+    tmp_path: Path, entry: dict[str, Any], free: bool
+) -> None:
+    (tmp_path / "config.yaml").write_text(json.dumps({"providers": {"box": entry}}), encoding="utf-8")
+    config = load_config(cwd=tmp_path, env={})
+    assert ("box" in config.providers) is free and bool(config.notices) is not free
+
+
 def test_a_loopback_address_of_a_workspace_needs_no_approval(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("OLLAMA_BASE_URL=http://localhost:9999\n", encoding="utf-8")
     config = load_config(cwd=tmp_path, env={})
