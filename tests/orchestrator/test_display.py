@@ -544,3 +544,65 @@ async def test_a_cancelled_run_closes_its_line_and_says_so() -> None:
         await run(Agent(name="lead", model="slow:m"), "go", provider=Slow(), emit=display)
     lines = file.getvalue().splitlines()
     assert lines[0] == "lead slow:m │ I begin" and lines[-1] == "lead slow:m │ ✗ stopped: cancelled"
+
+
+RUNS = st.sampled_from(["a", "b", "c"])
+WORDS = st.sampled_from(
+    ["", "x", "two\nlines\n", "word " * 30, HOSTILE, '{"outcome": "done"}', json.dumps(RECEIPT)]
+)
+CALLS = st.builds(
+    ToolCall,
+    id=RUNS,
+    name=st.sampled_from(["t", "ollama__delegate"]),
+    arguments=st.fixed_dictionaries({"task": WORDS}),
+)
+RESULTS = st.builds(lambda call, text, bad: result(call, text, is_error=bad), CALLS, WORDS, st.booleans())
+USED = st.builds(
+    Usage,
+    input_tokens=st.none() | st.integers(0, 9),
+    total_s=st.none() | st.just(1.0),
+    decode_s=st.none() | st.just(0.5),
+)
+ROUND = st.builds(
+    lambda text, call, answer: (user("?"), assistant(text, call), Message(role="tool", parts=(answer,))),
+    WORDS,
+    CALLS,
+    RESULTS,
+)
+EVENTS = st.one_of(
+    st.builds(
+        started,
+        RUNS,
+        model=WORDS,
+        parent=st.none() | RUNS,
+        role=st.sampled_from(["lead", "worker", "adviser"]),
+        prompt=WORDS,
+    ),
+    st.builds(said, WORDS, RUNS, thinking=st.booleans()),
+    st.builds(ToolStarted, run=RUNS, call=CALLS),
+    st.builds(
+        ToolProgress, run=RUNS, call_id=RUNS, done=st.just(1.0), total=st.none() | st.just(2.0), message=WORDS
+    ),
+    st.builds(ToolFinished, run=RUNS, result=RESULTS, seconds=st.just(0.1)),
+    st.builds(
+        Appended,
+        run=RUNS,
+        messages=ROUND | st.builds(lambda text: (assistant(text),), WORDS),
+        usage=USED,
+        recorded=st.booleans(),
+    ),
+    st.builds(ended, RUNS, error=st.none() | WORDS, usage=USED),
+    st.builds(Notice, text=WORDS),
+    st.builds(Switched, old=WORDS, new=WORDS, reason=WORDS),
+)
+
+
+@given(
+    events=st.lists(EVENTS, max_size=25),
+    width=st.none() | st.just(50),
+    format=st.sampled_from(["rich", "plain", "markdown", "json"]),
+)
+def test_no_order_of_events_is_too_odd_to_draw(events: list[Event], width: int | None, format: str) -> None:
+    text = drawn(*events, width=width, format=format)
+    if format == "plain":
+        assert all("│ " in line for line in text.split("\n")[:-1] if "\r" not in line)
