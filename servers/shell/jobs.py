@@ -26,10 +26,12 @@ from .limits import Limits
 from .sandbox import Launch
 from .supervisor import Ended, Spec
 
-MAX_RUNNING = 8
+MAX_RUNNING = 8  # the next ones wait
 MAX_KEPT = 64  # ended jobs whose output can still be read
 MAX_OUTPUT_BYTES = 64 << 20
 _END_S = 0.9
+_QUEUE_S = 20.0  # how long a command waits for one of the others to end
+_AT_ONCE_BYTES = 64 << 10  # a fresh socket takes this much without waiting
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,6 +111,7 @@ class Jobs:
         self.lock = threading.Lock()
         self.keeper: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self.closed = False
+        self.starting = 0
 
     async def start(
         self,
@@ -121,16 +124,30 @@ class Jobs:
         stdin: str | None = None,
         on_end: Callable[[Job], None] | None = None,
     ) -> Job:
-        """Start a command. Raises ToolError when too many run or the supervisor cannot be reached."""
-        running = [job for job in self.all.values() if not job.poll()]
-        if len(running) >= MAX_RUNNING:
-            names = ", ".join(job.id for job in running)
-            raise ToolError(
-                f"{MAX_RUNNING} jobs run already ({names}); wait for one or kill it with the job tool"
-            )
+        """Start a command, after a while in the queue when many run. Raises ToolError when it cannot be."""
+        await self._room()
+        self.starting += 1
+        try:
+            return await self._start(launch, command, sandbox, timeout_s, limits, stdin, on_end)
+        finally:
+            self.starting -= 1
+
+    async def _start(
+        self,
+        launch: Launch,
+        command: str,
+        sandbox: str,
+        timeout_s: float,
+        limits: Limits,
+        stdin: str | None,
+        on_end: Callable[[Job], None] | None,
+    ) -> Job:
         ours, theirs = socket.socketpair()
         with theirs:
-            await anyio.to_thread.run_sync(self._hand_over, theirs)
+            if self.keeper:
+                self._hand_over(theirs)  # at once
+            else:
+                await anyio.to_thread.run_sync(self._hand_over, theirs)
         self.number += 1
         job = Job(
             id=f"j{self.number}",
@@ -155,11 +172,29 @@ class Jobs:
             secrets=list(secret_patterns()),
         )
         job.spool.touch(mode=0o600)
-        await anyio.to_thread.run_sync(ours.sendall, json.dumps(spec).encode() + b"\n")
+        line = json.dumps(spec).encode() + b"\n"
+        if len(line) < _AT_ONCE_BYTES:
+            ours.sendall(line)
+        else:
+            await anyio.to_thread.run_sync(ours.sendall, line)
         ours.setblocking(False)
         self.all[job.id] = job
         self._evict()
         return job
+
+    async def _room(self) -> None:
+        """Wait until fewer than MAX_RUNNING run. Raises ToolError when that takes too long."""
+        deadline = time.monotonic() + _QUEUE_S
+        while (
+            len(running := [job for job in self.all.values() if not job.poll()]) + self.starting
+            >= MAX_RUNNING
+        ):
+            if time.monotonic() > deadline:
+                names = ", ".join(job.id for job in running)
+                raise ToolError(
+                    f"{MAX_RUNNING} jobs run already ({names}); kill one with the job tool, or wait"
+                )
+            await anyio.sleep(0.02)
 
     def find(self, job_id: str) -> Job:
         """The job of this id. Raises ToolError naming those there are."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -73,8 +74,6 @@ def apply(limits: Limits, *, count_user: bool) -> None:
     `count_user`: bound processes by this user's number of them as well. Not for a command that gets a
     user namespace of its own (it is counted there), and without effect on root.
     """
-    import resource
-
     cpu_s = limits["cpu_s"]
     bounds = [
         (resource.RLIMIT_CORE, 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..outcome import masked, one_line
 from ..workspace import Change, Workspace
 from .records import MAX_RECORD_BYTES, Finding, LintReport
 from .running import Shell
-from .syntax import CHECKS
+from .syntax import CHECKS, Problem
 from .tools import ask_tool, files_of, may_run, our_program, project_program, relative, text_of
 
 _PYTHON = (".py", ".pyi", ".ipynb")
@@ -33,10 +34,7 @@ async def lint(shell: Shell, workspace: Workspace, paths: list[str], *, fix: boo
     ]
     found.sort(key=lambda f: (f.file, f.line or 0, f.col or 0, f.code or ""))
     shown = _fitting(found)
-    known = (*_PYTHON, *_SCRIPT, *_ESLINT, *CHECKS)
-    return LintReport(
-        findings=shown, total=len(found), files=len(_ending(files, known)), fixed=fixed, op=op, notes=notes
-    )
+    return LintReport(findings=shown, total=len(found), files=len(files), fixed=fixed, op=op, notes=notes)
 
 
 async def _ruff(shell: Shell, files: list[str]) -> list[Finding]:
@@ -175,18 +173,29 @@ async def _eslint(shell: Shell, files: list[str], notes: list[str]) -> list[Find
 
 
 def _data(workspace: Workspace, files: list[str]) -> list[Finding]:
+    """What does not parse: data files, and the languages no linter here has looked at."""
+    from ..files.outline import first_error
+
     found: list[Finding] = []
     for file in files:
-        check = next((check for ending, check in CHECKS.items() if file.casefold().endswith(ending)), None)
-        text = text_of(workspace, file) if check else None
-        if check and text is not None and (problem := check(text.removeprefix("\ufeff"))):
+        name = file.casefold()
+        if name.endswith((*_PYTHON, *_SCRIPT)) or (text := text_of(workspace, file)) is None:
+            continue
+        check = next((check for ending, check in CHECKS.items() if name.endswith(ending)), None)
+        problem = check(text.removeprefix("\ufeff")) if check else _told(first_error(file, text))
+        if problem:
             line, col, message = problem
-            found.append(
-                Finding(
-                    file=one_line(file), line=line, col=col, code=None, message=_short(message), fixable=False
-                )
+            one = Finding(
+                file=one_line(file), line=line, col=col, code=None, message=_short(message), fixable=False
             )
+            found.append(one)
     return found
+
+
+def _told(note: str | None) -> Problem | None:
+    """`syntax: line 3: does not parse` as a problem."""
+    match = re.match(r"syntax: line (\d+): (.*)", note or "")
+    return (int(match[1]), None, match[2]) if match else None
 
 
 def _finding(

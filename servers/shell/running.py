@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,7 +20,8 @@ from .jobs import Job, Jobs, as_text, total_bytes
 from .limits import Limits
 from .policy import Decision, Judge
 from .rules import BUILT_IN, Policy
-from .sandbox import Sandbox, open_sandbox, refused_root
+from .sandbox import Sandbox, open_sandbox, refused_root, scratch_folder
+from .surroundings import drop_old_caches, git_identity
 
 MAX_TIMEOUT_S = 3600.0
 MAX_INPUT_BYTES = 4 << 20
@@ -163,11 +165,12 @@ class Shell:
         kept = {name: os.environ[name] for name in names if name in os.environ}
         path = [entry for entry in kept.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(entry)]
         kept |= {"PATH": os.pathsep.join(path), "HOME": os.path.expanduser("~")}
-        return {**kept, **_QUIET, **extra}
+        return {**kept, **_QUIET, **git_identity(), **extra}
 
     def close(self) -> None:
-        """End everything that runs."""
+        """End everything that runs, and clear what it left outside the workspace."""
         self.jobs.close()
+        shutil.rmtree(scratch_folder(), ignore_errors=True)
 
     def _limits(self, timeout_s: float) -> Limits:
         cpus = os.cpu_count() or 1
@@ -186,6 +189,7 @@ def open_shell(root: Path, policy: Policy = BUILT_IN) -> Shell:
         raise ValueError(f"{root} is not a folder; name the project folder to work in")
     if why := refused_root(root):
         raise ValueError(why)
+    drop_old_caches()
     return Shell(root=root, policy=policy, sandbox=open_sandbox(root, policy.sandbox))
 
 
@@ -328,7 +332,7 @@ def told(job: Job, start: int = 0) -> tuple[str, int]:
     shown = "\n".join([shown, *job.notes])
     if not text:
         return shown + ("\nno output" if start == 0 and not job.running else "\nno new output"), end
-    return f"{shown}\n{fenced(text, job.id + ' ' + job.command[:60])}", end
+    return f"{shown}\n{fenced(text, masked(f'{job.id} {job.command}')[:70])}", end
 
 
 def _size(count: float) -> str:

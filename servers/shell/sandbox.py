@@ -67,27 +67,14 @@ class Sandbox:
                 line = wrapped(self.root, inside, cwd=cwd, env=env, network=network, extra=extra)
                 return Launch(argv=tuple(line), env=env, cwd="/", ruleset=None, depth=2)
             case "landlock":
-                scratch = home() / "shell" / "tmp" / str(os.getpid())
+                scratch, cache = scratch_folder(), cache_folder(self.root)
                 scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-                cache = cache_folder(self.root)
-                env |= {
-                    "TMPDIR": str(scratch),
-                    "XDG_CACHE_HOME": str(cache),
-                    "GOCACHE": str(cache / "go-build"),
-                }
-                env |= {
-                    "GIT_CONFIG_GLOBAL": os.devnull,
-                    "GIT_CONFIG_NOSYSTEM": "1",
-                }  # git warns of one it cannot read
-                readable = [*visible(env), *(NETWORK_FILES if network else ())]
-                writable = [
-                    str(self.root),
-                    str(scratch),
-                    str(cache),
-                    *_DEVICES,
-                    *([str(extra)] if extra else []),
-                ]
-                rules = landlock.Ruleset(read=[*readable, "/proc"], write=writable, network=network)
+                env |= {"TMPDIR": str(scratch), "XDG_CACHE_HOME": str(cache), "GOCACHE": f"{cache}/go-build"}
+                # git stops or warns at a configuration it may not read
+                env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+                readable = [*visible(env), *(NETWORK_FILES if network else ()), "/proc"]
+                writable = [*map(str, filter(None, (self.root, scratch, cache, extra))), *_DEVICES]
+                rules = landlock.Ruleset(read=readable, write=writable, network=network)
                 return Launch(argv=tuple(argv), env=env, cwd=str(cwd), ruleset=rules, depth=0)
             case "none":
                 return Launch(argv=tuple(argv), env=env, cwd=str(cwd), ruleset=None, depth=0)
@@ -108,6 +95,11 @@ def open_sandbox(root: Path, mode: Mode) -> Sandbox:
     return Sandbox(root=root, level="none", why=why)
 
 
+def scratch_folder() -> Path:
+    """Where commands of this process put temporary files, on the rung that has no /tmp of its own."""
+    return home() / "shell" / "tmp" / str(os.getpid())
+
+
 def refused_root(root: Path) -> str | None:
     """Why this folder may not be a workspace, or None: a sandbox around everything is none."""
     if root == Path(root.anchor):
@@ -117,14 +109,6 @@ def refused_root(root: Path) -> str | None:
     return None
 
 
-_DEVICES = (
-    "/dev/null",
-    "/dev/zero",
-    "/dev/full",
-    "/dev/random",
-    "/dev/urandom",
-    "/dev/tty",
-    "/dev/ptmx",
-    "/dev/pts",
-    "/dev/shm",
+_DEVICES = tuple(
+    f"/dev/{name}" for name in ["null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"]
 )

@@ -14,7 +14,7 @@ from mcp.server.mcpserver import Context, ElicitationResult, Resolve
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
-from ..outcome import ToolError, one_line
+from ..outcome import ToolError, masked, one_line
 from ..serving import ToolServer, configure_logging, parser, serve
 from ..workspace import Workspace
 from .confirming import Answer, Desk, cleared, confirm, confirm_tests, key_of, test_rule
@@ -181,7 +181,7 @@ async def _type(job: Job, text: str | None) -> None:
 
 def _listed(shell: Shell) -> str:
     rows = [
-        f"{j.id} · {ending(j) if j.poll() else 'running'} · {one_line(j.command)[:80]}"
+        f"{j.id} · {ending(j) if j.poll() else 'running'} · {one_line(masked(j.command))[:80]}"
         for j in shell.jobs.all.values()
     ]
     return "\n".join(rows) or "no jobs yet"

@@ -15,9 +15,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import selectors
 import signal
 import socket
+import termios
 import time
 from typing import Any, Literal, NoReturn, TypedDict
 
@@ -63,10 +65,12 @@ def keep(fd: int) -> None:
     with socket.socket(fileno=fd) as server:
         server.settimeout(0.5)
         while True:
-            supervisors.difference_update(_reaped())
-            for pid, depth in bounds.descendants(os.getpid()).items():
-                if depth == 1 and pid not in supervisors:
-                    _kill(pid)
+            ended = _reaped()
+            supervisors.difference_update(ended)
+            if any(os.WIFSIGNALED(status) for status in ended.values()):  # what it ran is ours now
+                for pid, depth in bounds.descendants(os.getpid()).items():
+                    if depth == 1 and pid not in supervisors:
+                        _kill(pid)
             try:
                 message, fds, *_ = socket.recv_fds(server, 1, 1)
             except TimeoutError:
@@ -173,9 +177,6 @@ class _Job:
             return ours, theirs
         self.input_ends = False
         try:
-            import pty
-            import termios
-
             ours, theirs = pty.openpty()
             mode = termios.tcgetattr(theirs)
             mode[3] &= ~(termios.ECHO | termios.ISIG)
@@ -261,13 +262,13 @@ class _Job:
         """Kill whatever still descends from us; how many could not be (0, but for processes in a dead disk wait)."""
         deadline = time.monotonic() + 2
         while time.monotonic() < deadline:
-            bounds.kill_tree(os.getpid())
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
+            except ChildProcessError:  # no child, so no descendant: orphans would be our children
                 return 0
             if pid == 0:
-                time.sleep(0.002)
+                bounds.kill_tree(os.getpid())
+                time.sleep(0.001)
             elif pid == self.child:
                 self.status = status
         return len(bounds.descendants(os.getpid()))

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Mapping
-from functools import lru_cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from pathlib import Path
 
 from ..home import home
 from ..places import SECRET_FOLDERS
+
+CACHE_DAYS = 30
 
 PROTECTED = (
     ".git/config", ".git/config.worktree", ".git/hooks", ".git/info", ".gitmodules", ".mcp.json", ".claude", ".codex",
@@ -52,7 +58,29 @@ def cache_folder(root: Path) -> Path:
 
     folder = home() / "shell" / "cache" / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.utime(folder)
     return folder
+
+
+def drop_old_caches() -> None:
+    """Forget caches of workspaces that have not been opened for a month."""
+    caches = home() / "shell" / "cache"
+    for folder in caches.iterdir() if caches.is_dir() else ():
+        if folder.stat().st_mtime < time.time() - CACHE_DAYS * 86400:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def git_identity() -> dict[str, str]:
+    """The user's name and address for commits made in the sandbox, which cannot read the user's configuration."""
+    found: dict[str, str] = {}
+    for key, name in (("user.name", "NAME"), ("user.email", "EMAIL")):
+        with suppress(OSError, subprocess.TimeoutExpired):
+            argv = ["git", "config", "--global", "--get", key]
+            ran = subprocess.run(argv, capture_output=True, cwd="/", timeout=5, check=False)
+            if value := ran.stdout.decode("utf-8", "replace").strip():
+                found |= {f"GIT_AUTHOR_{name}": value, f"GIT_COMMITTER_{name}": value}
+    return found
 
 
 @lru_cache(8)

@@ -40,6 +40,7 @@ def test_lint_finds_what_does_not_parse_in_every_language(tmp_path: Path) -> Non
             "d.yaml": "a: [1\nb: 2\n",
             "e.toml": "x = \n",
             "f.sh": "if true; then\n  echo 'x\nfi\n",
+            "g.js": "function (\n",
             "good/g.py": "x = 1\n",
             "node_modules/h.py": "def (:\n",
         },
@@ -47,7 +48,9 @@ def test_lint_finds_what_does_not_parse_in_every_language(tmp_path: Path) -> Non
     with start("shell", str(tmp_path)) as server:
         report = server.call("lint", paths=["."]).structured
     found = {f["file"]: f for f in report["findings"]}
-    assert set(found) == {"a.py", "b.py", "c.json", "d.yaml", "e.toml", "f.sh"} and report["files"] == 7
+    assert (
+        set(found) == {"a.py", "b.py", "c.json", "d.yaml", "e.toml", "f.sh", "g.js"} and report["files"] == 8
+    )
     assert found["a.py"]["code"] == "F401" and found["a.py"]["fixable"] and found["a.py"]["line"] == 1
     assert found["b.py"]["code"] is None and found["c.json"]["line"] == 1 and found["d.yaml"]["line"] == 2
     assert [f["file"] for f in report["findings"]] == sorted(f["file"] for f in report["findings"])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -12,7 +15,8 @@ import psutil
 import pytest
 from mcp.types import ElicitResult
 
-from tests.stdio import Stdio, connect, start
+from servers.shell.running import close_gates, open_shell, run_gate
+from tests.stdio import Stdio, as_result, connect, start
 
 pytestmark = pytest.mark.anyio
 
@@ -172,3 +176,90 @@ def test_control_characters_are_shown_not_obeyed(tmp_path: Path) -> None:
         result = server.call("run_command", command=r"printf '\033[31mred\033[0m \342\200\256 10%%\r20%%\n'")
     assert body(result.text) == "20%\n" or "\\u202e" in result.text
     assert "\x1b" not in result.text
+
+
+def test_more_commands_than_may_run_at_once_wait_their_turn(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        sent = [
+            server.send(
+                "tools/call", {"name": "run_command", "arguments": {"command": f"sleep 0.2; echo n{n}"}}
+            )
+            for n in range(20)
+        ]
+        answers = [as_result(server.answer(number)) for number in sent]
+    assert [body(answer.text) for answer in answers] == [f"n{n}\n" for n in range(20)]
+
+
+def test_a_slow_command_does_not_stop_others(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        slow = server.send(
+            "tools/call", {"name": "run_command", "arguments": {"command": "sleep 8341", "wait_s": 30}}
+        )
+        assert "exit=0" in server.call("run_command", command="true").text
+        server.notify("notifications/cancelled", {"requestId": slow, "reason": "test"})
+        assert _gone("8341")
+
+
+def test_programs_that_would_read_a_pipe_do_not_hang(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("needle\n", encoding="utf-8")
+    with start("shell", str(tmp_path)) as server:
+        assert "needle" in server.call("run_command", command="grep -rn needle").text
+        assert body(server.call("run_command", command="wc -c", stdin="12345").text).strip() == "5"
+        server.call("run_command", command="cat", wait_s=0.3)
+        server.call("job", id="j3", action="input", text="typed\n")
+        ended = server.call("job", id="j3", action="input", text="").text
+        assert "exit=0" in ended or "exit=0" in server.call("job", id="j3", action="wait").text
+
+
+@pytest.mark.skipif(not shutil.which("rg"), reason="needs rg")
+def test_ripgrep_searches_the_folder_not_its_stdin(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("needle\n", encoding="utf-8")
+    with start("shell", str(tmp_path)) as server:
+        result = server.call("run_command", command="rg needle", timeout_s=10)
+    assert "exit=0" in result.text and "a.txt" in body(result.text)
+
+
+async def test_a_yes_to_a_network_command_switches_the_network_on_for_it_alone(tmp_path: Path) -> None:
+    async def yes(_: object, params: object) -> ElicitResult:
+        assert "with the network on" in params.message  # type: ignore[attr-defined]
+        return ElicitResult(action="accept", content={"run": "once"})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        async with connect("shell", str(tmp_path), elicitation_callback=yes) as client:
+            with anyio.fail_after(30):
+                code = (
+                    f"import socket; socket.create_connection(('127.0.0.1', {listener.getsockname()[1]}), 2)"
+                )
+                alone = await client.call_tool("run_command", {"argv": ["python3", "-c", code]})
+                asked = await client.call_tool("run_command", {"command": f"curl -s -m 1 {url}"})
+        assert "net=off" in alone.content[0].text and "exit=1" in alone.content[0].text
+        assert "net=on" in asked.content[0].text
+        assert select.select([listener], [], [], 0)[0]
+
+
+async def test_a_gate_command_is_held_to_the_same_policy_and_sandbox(tmp_path: Path) -> None:
+    (tmp_path / "keep").write_text("x", encoding="utf-8")
+    try:
+        with anyio.fail_after(60):
+            good = await run_gate(tmp_path, "python3 -c 'print(1)'; exit 0", timeout_s=20)
+            bad = await run_gate(tmp_path, "echo no; exit 4", timeout_s=20)
+            asked = await run_gate(tmp_path, "rm keep", timeout_s=20)
+            denied = await run_gate(tmp_path, "sudo id", timeout_s=20)
+            slow = await run_gate(tmp_path, "sleep 8351", timeout_s=0.5)
+            empty = await run_gate(tmp_path, " ", timeout_s=20)
+    finally:
+        close_gates()
+    assert (good.exit, good.output) == (0, "1\n") and good.sandbox.startswith("sandbox=")
+    assert (bad.exit, bad.output) == (4, "no\n")
+    assert asked.exit is None and "rm keep" in asked.output and (tmp_path / "keep").exists()
+    assert denied.exit is None and "denies" in denied.output
+    assert slow.exit not in (0, None) and "timed out" in slow.output
+    assert empty.exit is None and "empty" in empty.output
+
+
+def test_a_whole_file_system_is_no_workspace(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be a workspace"):
+        open_shell(Path("/"))
+    with pytest.raises(ValueError, match="not a folder"):
+        open_shell(tmp_path / "nowhere")
