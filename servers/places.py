@@ -5,9 +5,9 @@ They hold whether or not the place exists, and without regard to case: some file
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from functools import lru_cache
+from fnmatch import fnmatchcase, translate
 
 LITTER = ".understudy-"
 """How the temporary names this package leaves in a folder for a moment begin."""
@@ -29,15 +29,22 @@ ASK = (
     "gnumakefile", "conftest.py", "package.json", "sitecustomize.py",
 )  # fmt: skip
 
+_MAYBE_SECRET = re.compile(
+    "(?:^|/)(?:"
+    + "|".join([*map(translate, SECRET), *(re.escape(name) + "/" for name in SECRET_FOLDERS)])
+    + ")"
+)
 _RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     f"{d}{n}" for d in ("com", "lpt") for n in "123456789¹²³"
 }
 
 
-@lru_cache(4096)
 def secret(real: str) -> str | None:
     """The rule that keeps a file's content from being read, or None."""
-    *folders, name = real.casefold().split("/")
+    folded = real.casefold()
+    if not _MAYBE_SECRET.search(folded):  # one expression decides for nearly all of a hundred thousand hits
+        return None
+    *folders, name = folded.split("/")
     for folder in folders:
         if folder in SECRET_FOLDERS:
             return f"{folder}/**"

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import IO, Literal
 
 from ..outcome import ToolError, bounded, masked, visible
+from .globs import is_simple
 from .walking import ignore_lines_above, is_ignored
 
 DEADLINE_S = 20.0
-Mode = Literal["lines", "files", "count"]
+Mode = Literal["lines", "files", "count", "names"]
 
 _RECORDS = {
     "lines": re.compile(rb"([^\0]*)\0(\d+):(\d+):(\d+):[^\n]*\n"),
@@ -48,6 +49,9 @@ class Query:
     fixed: bool = False
     ignore_case: bool = False
     multiline: bool = False
+    depth: int | None = None
+    hidden: bool = True
+    ignored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,13 @@ def search(
                 raise ToolError(f"the search failed: {visible(bounded(masked(said), 600))}")
 
 
+def names(query: Query, program: str, check: Callable[[], None] = lambda: None) -> list[bytes]:
+    """Paths of the files ripgrep would search, in no order. TimeoutError when the deadline passes."""
+    with _spawned(query, program, in_order=False) as (process, _):
+        found = b"".join(_chunks(process, check)).split(b"\0")
+    return [path.removeprefix(b"./") for path in found[:-1]]
+
+
 def stop_all() -> None:
     """End every search under way."""
     with _running_lock:
@@ -109,7 +120,7 @@ def ripgrep(untrusted: tuple[Path, ...] = ()) -> str | None:
 def _spawned(
     query: Query, program: str | None, in_order: bool
 ) -> Generator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    everything = is_ignored(query.root, query.start)
+    everything = query.ignored or is_ignored(query.root, query.start)
     with (
         tempfile.TemporaryFile() as errors,
         tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".ignore") as rules,
@@ -155,19 +166,12 @@ def _spawned(
 
 
 def _ripgrep_argv(program: str, query: Query, rules: str, everything: bool, in_order: bool) -> list[str]:
-    argv = [
-        program,
-        "--no-config",
-        "--no-messages",
-        "--color=never",
-        "--null",
-        "--with-filename",
-        "--no-heading",
-    ]
+    argv = [program, "--no-config", "--no-messages", "--color=never", "--null", "--with-filename"]
     argv += {
-        "lines": ["--line-number", "--column", "--byte-offset", "--max-columns=1"],
+        "lines": ["--no-heading", "--line-number", "--column", "--byte-offset", "--max-columns=1"],
         "files": ["--files-with-matches"],
         "count": ["--count"],
+        "names": ["--files"],
     }[query.mode]
     argv += ["--hidden", "--no-ignore-dot", "--no-ignore-exclude", "--no-ignore-global", "--no-ignore-parent"]
     argv += ["--no-require-git", f"--ignore-file={rules}", *(["--no-ignore"] if everything else [])]
@@ -175,17 +179,29 @@ def _ripgrep_argv(program: str, query: Query, rules: str, everything: bool, in_o
     argv += ["--fixed-strings"] if query.fixed else []
     argv += ["--ignore-case"] if query.ignore_case else ["--case-sensitive"]
     argv += ["--multiline"] if query.multiline else ["--crlf"]
+    argv += [] if query.depth is None else [f"--max-depth={query.depth}"]
+    argv += [] if query.hidden else ["--glob=!.*"]
     for glob in query.globs:
-        if glob.startswith("!"):  # other globs would search ignored files too: they go into the ignore file
+        if glob.startswith("!"):  # other globs would search ignored files too
             argv += [f"--glob={glob}", f"--glob=!{_inside(glob[1:])}"]
-    return [*argv, "--glob=!.git", "-e", query.pattern, "--", f"./{query.start}" if query.start else "."]
+    if _by_name(query.globs):
+        argv += [*(f"--type-add=wanted:{glob}" for glob in query.globs), "--type=wanted"]
+    pattern = [] if query.mode == "names" else ["-e", query.pattern]
+    return [*argv, "--glob=!.git", *pattern, "--", f"./{query.start}" if query.start else "."]
 
 
 def _all_but(globs: Sequence[str]) -> list[str]:
     """Ignore lines that leave the files these globs want, and all folders."""
+    if _by_name(globs):
+        return []
     wanted = [glob for glob in globs if not glob.startswith("!")]
     lines = [line for glob in wanted for line in (f"!{glob}", f"!{_inside(glob)}")]
     return ["*", "!*/", *lines] if wanted else []
+
+
+def _by_name(globs: Sequence[str]) -> bool:
+    """Whether the globs can be a file type, which ripgrep matches by name without touching what is ignored."""
+    return bool(globs) and all(map(is_simple, globs))
 
 
 def _inside(glob: str) -> str:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+import stat
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
 from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, one_line, readable
 from ..workspace import Root, Workspace
-from .globs import expanded
+from .finding import find
+from .globs import below, expanded
 from .rows import fitting
-from .walking import Entry, walk
+from .walking import Clock, Entry, is_ignored, walk
 
-MAX_WALKED = 300_000  # entries looked at in one call
 MAX_COUNTED = 10_000  # files counted in one ignored folder
 _FRAME_BYTES = 600
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    text: str
-    size: int = 0
-    mtime_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -34,14 +28,14 @@ class Tally:
     files: int = 0
     hidden: int = 0
     ignored: int = 0
-    walked: int = 0
     rows: int = 0
+    cut: str = ""
 
     def said(self) -> str:
-        parts = [f"{self.folders:,} folders", f"{self.files:,} files"]
+        parts = [counted(self.folders, "folder"), counted(self.files, "file")]
         parts += [f"{self.hidden:,} hidden"] if self.hidden else []
         parts += [f"{self.ignored:,} ignored"] if self.ignored else []
-        parts += [f"stopped after {MAX_WALKED:,} entries"] if self.walked > MAX_WALKED else []
+        parts += [self.cut] if self.cut else []
         return ", ".join(parts)
 
 
@@ -56,6 +50,7 @@ def list_folder(
     ignored: bool = False,
     limit: int = 500,
     cursor: str | None = None,
+    check: Callable[[], None] = lambda: None,
     max_bytes: int = MAX_RESULT_BYTES,
 ) -> str:
     """The listing as the model sees it."""
@@ -66,35 +61,43 @@ def list_folder(
         names = [f"{root.name}/" for root in workspace.all_roots()]
         return f". · {len(names)} roots\n{fenced(chr(10).join(map(one_line, names)), '.')}"
     fd, root, start = workspace.open_real(path)
+    is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
     os.close(fd)
     shown = workspace.display(root, start)
-    tally = Tally()
+    if not is_folder:
+        raise ToolError(f"{shown} is a file; read_file shows it")
+    ignored = ignored or is_ignored(root.fd, start)  # whoever names an ignored folder wants to see into it
+    if glob is None and sort == "name":
+        tally = Tally()
+        walked = walk(root.fd, start, depth=depth, into_ignored=ignored, into_hidden=hidden)
+        page = _tree(root, walked, tally, hidden, ignored, range(skip, skip + limit), Clock(check))
+        return _said(f"{one_line(shown)} · {tally.said()}", shown, page, skip, tally.rows, max_bytes)
+    globs = [below(one, start) for one in alternatives(glob)] if glob else []
     deep = None if glob and ("**" in glob or "/" in glob) else depth
-    rows = _rows(root, start, tally, deep, glob, sort, hidden, ignored)
-    try:
-        page = (
-            list(islice(rows, skip, skip + limit))
-            if sort == "name"
-            else _sorted(list(rows), sort)[skip : skip + limit]
+    with readable(TimeoutError):
+        paths = find(
+            workspace, root, start, globs=globs, depth=deep, hidden=hidden, ignored=ignored, check=check
         )
-        for _ in rows:  # the totals are of everything
-            pass
-    except NotADirectoryError:
-        raise ToolError(f"{shown} is a file; read_file shows it") from None
-    return _said(shown, tally, page, skip, tally.rows, max_bytes)
+    total = len(paths)
+    page = _files(root, start, paths, sort, skip, limit)
+    return _said(f"{one_line(shown)} · {counted(total, 'file')}", shown, page, skip, total, max_bytes)
 
 
-def matching(workspace: Workspace, glob: str, limit: int) -> tuple[list[str], bool]:
+def matching(
+    workspace: Workspace, glob: str, limit: int, check: Callable[[], None]
+) -> tuple[list[str], bool]:
     """Files of all roots whose path matches, ignored ones left out; and whether there are more."""
     found: list[str] = []
-    for root in workspace.all_roots():
-        matches = _matcher(glob, "")
-        for entry in walk(root.fd, ""):
-            if not entry.is_folder and not entry.ignored and matches is not None and matches(entry):
-                if len(found) == limit:
-                    return found, True
-                found.append(workspace.display(root, entry.path))
-    return found, False
+    with readable(TimeoutError):
+        for root in workspace.all_roots():
+            paths = find(workspace, root, "", globs=alternatives(glob), check=check)
+            found += [workspace.display(root, os.fsdecode(path)) for path in paths[: limit + 1]]
+    return found[:limit], len(found) > limit
+
+
+def counted(number: int, what: str) -> str:
+    """`1 file`, `1,204 files`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def alternatives(glob: str) -> list[str]:
@@ -120,95 +123,93 @@ def size_said(size: int) -> str:
     raise AssertionError
 
 
-def _rows(
+def _tree(
     root: Root,
-    start: str,
+    entries: Iterable[Entry],
     tally: Tally,
-    depth: int | None,
-    glob: str | None,
-    sort: str,
     hidden: bool,
     ignored: bool,
-) -> Generator[Row]:
-    matches = _matcher(glob, start)
-    for entry in walk(root.fd, start, depth=depth, into_ignored=ignored, into_hidden=hidden):
-        tally.walked += 1
-        if tally.walked > MAX_WALKED:
-            return
-        if not hidden and entry.name.startswith("."):
-            tally.hidden += 1
-            continue
-        if entry.ignored and not ignored:
-            tally.ignored += 1
-            if entry.is_folder and glob is None and sort == "name":
-                tally.rows += 1
-                yield Row(
-                    text=f"{_indent(entry)}{one_line(entry.name)}/ ({_count(root, entry.path)}, ignored)"
-                )
-            continue
-        if (
-            matches is not None
-            and not matches(entry)
-            or (glob is None and sort != "name" and entry.is_folder)
-        ):
-            continue
-        if entry.is_folder:
-            tally.folders += 1
-        else:
-            tally.files += 1
-        tally.rows += 1
-        if glob is None and sort == "name":
-            yield Row(text=_indent(entry) + _named(entry, entry.name))
-        else:
-            info = entry.stat()
-            inside = entry.path[len(start) + 1 :] if start else entry.path
-            yield Row(text=_named(entry, inside), size=info.st_size, mtime_ns=info.st_mtime_ns)
-
-
-def _matcher(glob: str | None, start: str) -> Callable[[Entry], bool] | None:
-    if glob is None:
-        return None
-    from pathspec import GitIgnoreSpec
-
-    spec = GitIgnoreSpec.from_lines(alternatives(glob))
-    skip = len(start) + 1 if start else 0
-    folders_too = glob.endswith("/")
-    return lambda entry: (
-        (not entry.is_folder or folders_too) and spec.match_file(entry.path[skip:] + "/" * entry.is_folder)
-    )
-
-
-def _named(entry: Entry, name: str) -> str:
-    shown = one_line(name)
-    if entry.is_folder:
-        return shown + "/"
+    wanted: range,
+    clock: Clock,
+) -> list[str]:
+    """The wanted ones of the rows, one per entry in tree order; all are counted."""
+    page: list[str] = []
     try:
-        info = entry.stat()
+        for entry in entries:
+            clock.tick()
+            if not hidden and entry.name.startswith("."):
+                tally.hidden += 1
+                continue
+            aside = entry.ignored and not ignored
+            if aside:
+                tally.ignored += 1
+            elif entry.is_folder:
+                tally.folders += 1
+            else:
+                tally.files += 1
+            if aside and not entry.is_folder:
+                continue
+            if tally.rows in wanted:
+                what = (
+                    f"{one_line(entry.name)}/ ({_count(root, entry.path)}, ignored)"
+                    if aside
+                    else _named(entry)
+                )
+                page.append("  " * (entry.depth - 1) + what)
+            tally.rows += 1
+    except TimeoutError as exc:
+        tally.cut = str(exc)
+    return page
+
+
+def _files(root: Root, start: str, paths: Sequence[bytes], sort: str, skip: int, limit: int) -> list[str]:
+    """Rows of a flat list; all files are looked at only where their age or size decides."""
+    inside = len(start) + 1 if start else 0
+    if sort == "name":
+        page = list(map(os.fsdecode, paths[skip : skip + limit]))
+        return [_sized(path[inside:], _stat(root, path)) for path in page]
+    infos = [(path, info) for path in map(os.fsdecode, paths) if (info := _stat(root, path))]
+    infos.sort(key=lambda pair: -(pair[1].st_mtime_ns if sort == "mtime" else pair[1].st_size))
+    return [_sized(path[inside:], info) for path, info in infos[skip : skip + limit]]
+
+
+def _stat(root: Root, path: str) -> os.stat_result | None:
+    """None when it is not there any more."""
+    try:
+        fd, _ = root.open(path, getattr(os, "O_PATH", os.O_RDONLY))
     except OSError:
-        return shown
+        return None
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def _named(entry: Entry) -> str:
+    if entry.is_folder:
+        return one_line(entry.name) + "/"
     if entry.is_link:
-        return f"{shown} (link)"
-    return f"{shown}  {size_said(info.st_size)}"
+        return one_line(entry.name) + " (link)"
+    try:
+        return _sized(entry.name, entry.stat())
+    except OSError:
+        return one_line(entry.name)
 
 
-def _indent(entry: Entry) -> str:
-    return "  " * (entry.depth - 1)
+def _sized(name: str, info: os.stat_result | None) -> str:
+    return f"{one_line(name)}  {size_said(info.st_size)}" if info else one_line(name)
 
 
 def _count(root: Root, path: str) -> str:
-    files = sum(
-        1 for entry in islice(walk(root.fd, path, into_ignored=True), MAX_COUNTED) if not entry.is_folder
-    )
-    return f"{files:,}{'+' if files >= MAX_COUNTED * 0.9 else ''} files"
+    files = seen = 0
+    for entry in islice(walk(root.fd, path, into_ignored=True), MAX_COUNTED):
+        seen += 1
+        files += not entry.is_folder
+    return counted(files, "file") if seen < MAX_COUNTED else f"{files:,}+ files"
 
 
-def _sorted(rows: Sequence[Row], sort: str) -> Sequence[Row]:
-    return sorted(rows, key=lambda row: (-(row.mtime_ns if sort == "mtime" else row.size), row.text))
-
-
-def _said(shown: str, tally: Tally, page: Sequence[Row], skip: int, total: int, max_bytes: int) -> str:
-    lines = fitting((row.text for row in page), max_bytes - _FRAME_BYTES)
-    head = f"{one_line(shown)} · {tally.said()}"
+def _said(head: str, shown: str, page: Sequence[str], skip: int, total: int, max_bytes: int) -> str:
+    lines = fitting(page, max_bytes - _FRAME_BYTES)
     if not lines:
         return head + (" · nothing more" if skip else " · nothing to show")
     more = f"\nmore: cursor={skip + len(lines)}" if skip + len(lines) < total else ""

@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, islice
+from typing import Literal
 
 from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
 from ..places import allowed, secret
 from ..workspace import Root, Workspace
-from .engine import Hit, Mode, Query, search
+from .engine import Hit, Query, search
+from .finding import MAX_FOUND, tree_order
 from .globs import below, matcher
-from .listing import alternatives, position
+from .listing import alternatives, counted, position
 from .rows import fitting
 from .text import SNIFF_BYTES, decode, is_binary
 
@@ -24,6 +26,8 @@ MAX_SHOWN = 300  # characters of a line
 MAX_CONTEXT = 20
 _AROUND_BYTES = 32_768  # read before and after a hit for its line and context
 _FRAME_BYTES = 500
+
+Shows = Literal["lines", "files", "count"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,7 @@ def search_text(
     path: str = ".",
     *,
     glob: str | None = None,
-    mode: Mode = "lines",
+    mode: Shows = "lines",
     fixed: bool = False,
     ignore_case: bool = False,
     multiline: bool = False,
@@ -99,6 +103,7 @@ def _places(workspace: Workspace, path: str) -> list[tuple[Root, str, bool]]:
 def _collect(workspace: Workspace, root: Root, query: Query, wanted: int, check: Callable[[], None]) -> Found:
     """All hits in path order, or, where there are very many, the first ones."""
 
+    most = MAX_HITS if query.mode == "lines" else MAX_FOUND
     matches = matcher([] if query.is_file else query.globs)
 
     @lru_cache(MAX_HITS)
@@ -113,19 +118,19 @@ def _collect(workspace: Workspace, root: Root, query: Query, wanted: int, check:
     late: str | None = None
     more = False
     try:
-        hits += islice(filter(readable, search(query, untrusted=workspace.roots, check=check)), MAX_HITS + 1)
-        more = len(hits) > MAX_HITS
+        hits += islice(filter(readable, search(query, untrusted=workspace.roots, check=check)), most + 1)
+        more = len(hits) > most
         if more:
             hits.clear()
             hits += islice(
                 filter(readable, search(query, untrusted=workspace.roots, in_order=True, check=check)),
-                max(MAX_HITS, wanted),
+                max(most, wanted),
             )
     except TimeoutError as exc:
         late = str(exc)
         if not hits:
             raise ToolError(f"{exc} before it found anything; narrow path, glob or pattern") from None
-    hits.sort(key=lambda hit: (hit.path.split(b"/"), hit.line))
+    hits.sort(key=lambda hit: (tree_order(hit.path), hit.line))
     return Found(root=root, hits=hits, more=more, late=late)
 
 
@@ -207,7 +212,7 @@ def _cut(line: str, column: int) -> str:
     return visible(("..." if start else "") + text + ("..." if start + MAX_SHOWN < len(line) else ""))
 
 
-def _row(workspace: Workspace, root: Root, hit: Hit, mode: Mode) -> str:
+def _row(workspace: Workspace, root: Root, hit: Hit, mode: Shows) -> str:
     shown = workspace.display(root, one_line(os.fsdecode(hit.path)))
     return f"{shown}:{hit.line}" if mode == "count" else shown
 
@@ -220,7 +225,7 @@ def _fitting(rows: Sequence[tuple[str, int]], hits: int, max_bytes: int) -> tupl
 
 def _said(
     path: str,
-    mode: Mode,
+    mode: Shows,
     pairs: Sequence[tuple[Root, Hit]],
     found: Sequence[Found],
     body: str,
@@ -231,9 +236,11 @@ def _said(
     late = next((one.late for one in found if one.late), None)
     total = f"{'at least ' if more or late else ''}{len(pairs):,}"
     files = len({(root.name, hit.path) for root, hit in pairs})
-    what = {"lines": f"matching lines in {files:,} files", "files": "files", "count": "files"}[mode]
-    if mode == "count":
-        what += f", {sum(hit.line for _, hit in pairs):,} matching lines"
+    what = {
+        "lines": f"matching line{'s' * (len(pairs) != 1)} in {counted(files, 'file')}",
+        "files": f"file{'s' * (len(pairs) != 1)}",
+        "count": f"files, {counted(sum(hit.line for _, hit in pairs), 'matching line')}",
+    }[mode]
     note = f" · {late}" if late else ""
     if not pairs:
         return f"no match in {one_line(path)}"

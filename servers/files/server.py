@@ -87,7 +87,9 @@ def _add_reading(server: serving.ToolServer, workspace: Workspace) -> None:
         if (paths is None) == (glob is None):
             raise ToolError("read_many takes either paths or glob")
         found, more = (
-            listing.matching(workspace, glob, MAX_MANY) if glob is not None else (paths or [], False)
+            listing.matching(workspace, glob, MAX_MANY, anyio.from_thread.check_cancelled)
+            if glob is not None
+            else (paths or [], False)
         )
         if not found:
             raise ToolError(f"no file matches {glob!r}" if glob else "paths is empty")
@@ -123,6 +125,7 @@ def _add_reading(server: serving.ToolServer, workspace: Workspace) -> None:
             ignored=ignored,
             limit=limit,
             cursor=cursor,
+            check=anyio.from_thread.check_cancelled,
         )
 
     @server.tool(annotations=READS, structured_output=False)

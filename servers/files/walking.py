@@ -9,18 +9,22 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from ..places import LITTER
+from .globs import is_tame
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 IGNORE_FILES = (".gitignore", ".rgignore")  # the later one wins
 MAX_IGNORE_BYTES = 1 << 20
+MAX_RULES = 2000  # lines of one ignore file that count
+MAX_WALK_S = 15.0
 MAX_DEPTH = 100  # folders nested deeper are not entered
 _FOLDER = (
     os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -60,6 +64,20 @@ class Rules:
     def plus(self, lines: Sequence[str], base: str) -> Rules:
         """These rules and the lines of a .gitignore in the folder `base`."""
         return Rules(specs=(*self.specs, (base, _spec(tuple(lines))))) if lines else self
+
+
+class Clock:
+    """Stops a long walk: asks `check`, which may raise, and raises TimeoutError after MAX_WALK_S."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.check, self.seen, self.end = check, 0, time.monotonic() + MAX_WALK_S
+
+    def tick(self) -> None:
+        self.seen += 1
+        if not self.seen % 500:
+            self.check()
+            if time.monotonic() > self.end:
+                raise TimeoutError(f"the walk took longer than {MAX_WALK_S:.0f} s and was stopped")
 
 
 def walk(
@@ -109,7 +127,7 @@ def _walk(fd: int, base: str, rules: Rules, level: int, enters: Callable[[Entry]
     try:
         rules = rules.plus(_ignore_lines(fd), base)
         with os.scandir(fd) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+            entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
         for entry in entries:
             if entry.name.startswith(LITTER):
                 continue
@@ -180,4 +198,4 @@ def _lines_of(folder: int, name: str) -> Sequence[str]:
 def _spec(lines: tuple[str, ...]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec  # 20 ms to import
 
-    return GitIgnoreSpec.from_lines(lines)
+    return GitIgnoreSpec.from_lines([line for line in lines[:MAX_RULES] if is_tame(line)])

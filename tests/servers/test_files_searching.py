@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from servers.files import engine
+from servers.files import engine, listing, walking
 from servers.files.searching import search_text
 from servers.outcome import ToolError
 from servers.workspace import Workspace
@@ -118,6 +118,49 @@ def test_answers_are_the_same_without_ripgrep(
     with_ripgrep = answer(root, query)
     monkeypatch.setattr(engine, "ripgrep", no_ripgrep)
     assert answer(root, query) == with_ripgrep
+
+
+@needs_ripgrep
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"glob": "**/*"},
+        {"glob": "**/*", "hidden": True},
+        {"glob": "**/*", "ignored": True},
+        {"glob": "**/*", "ignored": True, "hidden": True},
+        {"glob": "*.txt"},
+        {"glob": "*.{py,txt}", "depth": 3},
+        {"glob": "!*.txt", "depth": 3},
+        {"glob": "src/**"},
+        {"glob": "deep/*", "path": "src"},
+        {"glob": "*", "path": "build"},
+        {"glob": "*", "path": ".hidden"},
+        {"sort": "size"},
+        {"sort": "size", "depth": 5},
+        {"glob": "**/*.nothing"},
+    ],
+    ids=str,
+)
+def test_names_are_the_same_without_ripgrep(
+    root: Path, query: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_ripgrep = listing.list_folder(Workspace([root]), **query)  # type: ignore[arg-type]
+    monkeypatch.setattr(engine, "ripgrep", no_ripgrep)
+    without = listing.list_folder(Workspace([root]), **query)  # type: ignore[arg-type]
+    assert without.split("\n")[2:-1] == with_ripgrep.split("\n")[2:-1]
+    assert without.split("\n")[0] == with_ripgrep.split("\n")[0]
+
+
+@pytest.mark.parametrize("ignore", ["*a*a*a*a*a*a*b", "**/a/**/a/**/a/**/a/**/b", "*a*a*a*b\n" * 5000])
+def test_rules_made_to_take_for_ever_do_not(root: Path, ignore: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "ripgrep", no_ripgrep)
+    monkeypatch.setattr(walking, "MAX_WALK_S", 1.0)
+    (root / ".gitignore").write_text(ignore, encoding="utf-8")
+    for i in range(40):
+        (root / ("a" * 200 + str(i))).touch()
+    assert "files" in listing.list_folder(Workspace([root]))
+    with pytest.raises(ToolError, match=r"too many \*"):
+        listing.list_folder(Workspace([root]), glob="*a*a*a*a*b")
 
 
 words = st.text("ab \u00e9.", max_size=12)
