@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OrchestratorError as exc:
         return _failed(exc, options)
     except BaseExceptionGroup as group:
+        if group.split(BrokenPipeError)[1] is None:
+            sys.stderr.close()
+            return 0
         known, rest = group.split(OrchestratorError)
         if known is None or rest is not None:
             raise

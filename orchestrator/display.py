@@ -42,9 +42,17 @@ class Display:
         self.history: Callable[[], Sequence[Message]] = tuple
         """What a summary shows when it is given nothing."""
         self._form = _form(self.console, self.settings)
+        self._gone = False  # nobody reads any more
 
     def __call__(self, event: Event) -> None:
-        self._form.event(event)
+        """Raises BrokenPipeError once, when the reader has left: the run then ends, without another."""
+        if self._gone:
+            return
+        try:
+            self._form.event(event)
+        except BrokenPipeError:
+            self._gone = True
+            raise
 
     def show_model_switch(self, from_model: str, to_model: str, reason: str = "") -> None:
         if self.settings.show_model_switches:

@@ -37,7 +37,7 @@ class Lines:
 
     def __init__(self, console: Console, *, styled: bool = True) -> None:
         self.console = console
-        self.styled = styled
+        self.styled = styled and console.is_terminal  # elsewhere styles are nothing, and a broken pipe is one
         self.open: tuple[Speaker, str] | None = None  # whose line is being written, in which style
         self._room: int | None = None  # cells for what is said on a line; None: no limit, in a file
         self._column = 0  # cells written after the prefix

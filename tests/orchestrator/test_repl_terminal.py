@@ -351,3 +351,30 @@ def test_ctrl_c_while_a_tool_runs_ends_the_tool_and_the_next_turn_works(place: P
 
 def named(command: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cmdline"]) if " ".join(p.info["cmdline"] or ()) == command]
+
+
+@pytest.mark.parametrize("command", [["chat"], ["run", "hi"]])
+def test_a_reader_that_leaves_ends_the_program_without_a_word_of_python(
+    place: Place, command: list[str]
+) -> None:
+    slow(place)
+    model = place.script({"text": "word\n" * 1000, "usage": {"total_s": 5.0}})
+    program = [
+        str(Path(sys.executable).parent / "understudy"),
+        *command,
+        "--mcp",
+        "none.json",
+        "--config",
+        "config.yaml",
+    ]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*program, "--model", model], cwd=place.folder, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write(b"hi\n")
+        process.stdin.close()
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(PATIENCE_S) == 0
+        assert process.stderr.read() == b""
