@@ -29,6 +29,8 @@ _ENOUGH = 3
 """Finished runs after which unfinished ones tell nothing new."""
 _OUR_CLOCK = 20.0
 """Doubt about timings of our own clock, in units of the noise: they hold the load, the wait and guessed counts."""
+_SLOWED = 0.5
+"""New doubt about the log pace of a known machine whose run was stopped when it should long have ended."""
 _SAMPLES = 401
 _TOGETHER, _TOGETHER_RUNS = 0.5, 5.0
 """Prior correlation of the two phases' noise, and its weight in runs."""
@@ -97,26 +99,31 @@ class Law:
         self._lend_writing()
 
     def _learn_unfinished(self, run: Run) -> None:
-        """What our clock saw of a stopped run, while little else is known: without it, a first deadline missed would teach nothing."""
+        """What our clock saw of a stopped run: without it a missed deadline, or a machine that became slow, would teach nothing."""
         p = run.profile
         tokens_in = p.tokens_in or round((run.chars_in or 0) / self._chars_per_token)
-        if (
-            self.runs >= _ENOUGH
-            or p.wall_s is None
-            or p.wall_s <= 0
-            or tokens_in <= 0
-            or p.load_s is not None
-        ):
+        if p.wall_s is None or p.wall_s <= 0 or tokens_in <= 0 or p.load_s is not None:
             return
+        cached = max(0, min(run.expected_cached or 0, tokens_in - 1))
+        area = reading_area(tokens_in - cached, cached)
         if p.first_token_s is None:  # it took at least so long; how much longer is open
-            self.reading.learn(*reading_area(tokens_in, 0), 2 * p.wall_s, doubt=2 * _OUR_CLOCK)
+            self._hear(self.reading, (*area, 2 * p.wall_s), least_s=p.wall_s)
         else:
-            self.reading.learn(*reading_area(tokens_in, 0), p.first_token_s, doubt=_OUR_CLOCK)
+            self._hear(self.reading, (*area, p.first_token_s), least_s=p.first_token_s)
             tokens_out = round((p.chars_out or 0) / CHARS_PER_TOKEN)
             if tokens_out > 1 and p.wall_s > p.first_token_s:
                 took_s = p.wall_s - p.first_token_s
-                self.writing.learn(*writing_area(tokens_out, tokens_in), took_s, doubt=_OUR_CLOCK)
+                self._hear(self.writing, (*writing_area(tokens_out, tokens_in), took_s), least_s=took_s)
         self._lend_writing()
+
+    def _hear(self, phase: Phase, row: _Row, least_s: float) -> None:
+        """Let our own clock teach a phase: much while little is known, later only that it has become slow."""
+        guess = phase.guess(row[0], row[1])
+        if self.runs < _ENOUGH:
+            phase.learn(*row, doubt=_OUR_CLOCK)
+        elif guess is not None and math.log(least_s) > guess.mean + max(2 * guess.spread, math.log(1.5)):
+            phase.loosen(_SLOWED)
+            phase.learn(*row, doubt=_OUR_CLOCK)
 
     def _lend_writing(self) -> None:
         """While no answer was timed: a token written takes about nine times a token read."""
@@ -144,9 +151,9 @@ class Law:
         out = exactly(lengths) if isinstance(lengths, int) else lengths
         tokens_in = max(tokens_in, 1)
         cached = _typical(self._cached) if tokens_cached is None else tokens_cached
-        if 2 * cached <= tokens_in and self.runs and not any(self._cached):
+        if cold or (2 * cached <= tokens_in and self._cached and not any(self._cached)):
             cached = (
-                0  # small hits were never told of here: if there were any, they are part of the learned pace
+                0  # a server that tells of hits and never had one, not even a template's, keeps no prompts
             )
         cached = max(0, min(cached, tokens_in - 1))
         read = self.reading.guess(*reading_area(tokens_in - cached, cached))

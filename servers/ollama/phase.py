@@ -142,6 +142,11 @@ class Phase:
             for h in self._grid:
                 h.level, h.doubt = log_rate, (spread / _NOISE) ** 2
 
+    def loosen(self, spread: float) -> None:
+        """Doubt the present pace by this standard deviation of log seconds: something has changed."""
+        for h in self._grid:
+            h.doubt += spread**2 * h.freedom / h.squares
+
     @property
     def log_rate(self) -> float | None:
         """log seconds of one token at no depth, at the present level."""

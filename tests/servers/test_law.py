@@ -213,6 +213,32 @@ def test_a_first_run_stopped_while_reading_says_that_it_takes_longer() -> None:
     assert shorter is not None and shorter.odds(5.0) > 0.6
 
 
+def test_a_machine_that_became_slow_is_noticed_although_every_run_is_stopped() -> None:
+    law = Law(KEY)
+    for n in range(10):
+        law.learn(a_run(1000 + n, 40))
+    for _ in range(4):  # four times slower: 20 s of reading, stopped at 15
+        law.learn(stopped(1000, 15.0, None, 0))
+    forecast = law.forecast(1000, 40, cold=False)
+    assert forecast is not None and forecast.odds(15.0) < 0.5
+    quick = Law(KEY)
+    for n in range(10):
+        quick.learn(a_run(1000 + n, 40))
+    before = quick.forecast(1000, 40, cold=False)
+    quick.learn(stopped(1000, 3.0, None, 0))  # stopped long before it could have ended: no news
+    assert quick.forecast(1000, 40, cold=False) == before
+
+
+def test_a_hidden_hit_that_was_expected_is_learned_as_a_hit() -> None:
+    law = Law(KEY)
+    law.learn(a_run(1000, 40, cached=None, load_s=1.0))
+    for n in range(4):
+        told = a_run(1000 + n, 40, cached=None, prefill_s=0.5)
+        law.learn(replace(told, expected_cached=900))
+    assert seconds(law.forecast(1000, 2, tokens_cached=0, cold=False)) == pytest.approx(5, rel=0.15)
+    assert seconds(law.forecast(1000, 2, tokens_cached=900, cold=False)) == pytest.approx(0.55, rel=0.2)
+
+
 def test_hits_of_unknown_size_do_not_make_the_law_fast() -> None:
     law = Law(KEY)
     for n in range(3):
