@@ -135,9 +135,9 @@ def _unfenced(text: str) -> str | None:
     return None if closing.search(inner) else inner
 
 
-def _blocks(text: str, known: Sequence[str]) -> list[tuple[str, str, str]]:
-    """(path, old, new) of every SEARCH/REPLACE block."""
-    found: list[tuple[str, str, str]] = []
+def _blocks(text: str, known: Sequence[str]) -> list[tuple[str, list[str], list[str]]]:
+    """(path, old lines, new lines) of every SEARCH/REPLACE block; no new line at all deletes."""
+    found: list[tuple[str, list[str], list[str]]] = []
     lines = text.split("\n")
     at = 0
     while at < len(lines):
@@ -151,7 +151,7 @@ def _blocks(text: str, known: Sequence[str]) -> list[tuple[str, str, str]]:
                 f"SEARCH block {len(found) + 1} has no {'=======' if middle is None else 'REPLACE'} line"
             )
         named = _path_before(lines, at, known, found[-1][0] if found else None)
-        found.append((named, "\n".join(lines[at + 1 : middle]), "\n".join(lines[middle + 1 : end])))
+        found.append((named, lines[at + 1 : middle], lines[middle + 1 : end]))
         at = end + 1
     return found
 
@@ -178,7 +178,7 @@ def _path_before(lines: Sequence[str], at: int, known: Sequence[str], last: str 
     raise BadAnswer(f"a SEARCH block does not say which file it is for; there are {', '.join(known)}")
 
 
-def _json_edits(text: str) -> list[tuple[str, str, str]]:
+def _json_edits(text: str) -> list[tuple[str, list[str], list[str]]]:
     try:
         value = parsed_json(text)
     except BadAnswer:
@@ -186,13 +186,15 @@ def _json_edits(text: str) -> list[tuple[str, str, str]]:
     edits: object = cast("dict[str, object]", value).get("edits") if isinstance(value, dict) else value
     if not isinstance(edits, list):
         return []
-    found: list[tuple[str, str, str]] = []
+    found: list[tuple[str, list[str], list[str]]] = []
     for edit in cast("list[object]", edits):
         fields = cast("dict[str, object]", edit) if isinstance(edit, dict) else {}
         path, old, new = fields.get("path"), fields.get("old"), fields.get("new")
         if not (isinstance(path, str) and isinstance(old, str) and isinstance(new, str)):
             raise BadAnswer("an edit needs path, old and new, all of them texts")
-        found.append((path, old.removesuffix("\n"), new.removesuffix("\n")))
+        found.append(
+            (path, old.removesuffix("\n").split("\n"), new.removesuffix("\n").split("\n") if new else [])
+        )
     return found
 
 
@@ -204,18 +206,18 @@ def _known(named: str, known: Sequence[str]) -> str:
     raise BadAnswer(f"{named[:120]!r} is not one of the files given: {', '.join(known)}")
 
 
-def _replaced(text: str, old: str, new: str, where: str) -> str:
-    """`text` with the one place where the lines of `old` stand replaced."""
-    lines, wanted = text.split("\n"), old.split("\n")
-    if not old.strip():
+def _replaced(text: str, wanted: Sequence[str], new: Sequence[str], where: str) -> str:
+    """`text` with the one place where these lines stand replaced."""
+    lines = text.split("\n")
+    if not "".join(wanted).strip():
         if text.strip():
             raise BadAnswer(f"{where}: the SEARCH part is empty")
-        return new + "\n"
+        return "\n".join([*new, ""])
     size = len(wanted)
-    places = [at for at in range(len(lines) - size + 1) if lines[at : at + size] == wanted]
+    places = [at for at in range(len(lines) - size + 1) if lines[at : at + size] == list(wanted)]
     if len(places) == 1:
         at = places[0]
-        return "\n".join([*lines[:at], *(new.split("\n") if new else []), *lines[at + size :]])
+        return "\n".join([*lines[:at], *new, *lines[at + size :]])
     if places:
         raise BadAnswer(f"{where}: the SEARCH lines occur {len(places)} times; they must occur once")
     near = difflib.get_close_matches(wanted[0], lines, 1, 0.6)

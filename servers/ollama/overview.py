@@ -9,6 +9,7 @@ import anyio
 from pydantic import BaseModel
 
 from ..outcome import ToolError
+from .followed import held
 from .foresight import Foresight
 from .laws import Laws
 from .ledger import MAX_RUNS, Ledger, LedgerError
@@ -18,6 +19,10 @@ from .runtime import EngineError, Model, Runtime
 
 MAX_LAWS = 3
 """Shown by profile; each costs up to 50 ms the first time."""
+
+
+ADVISED_RUNS = 200
+"""Looked through for advice that was followed."""
 
 
 class Odds(BaseModel):
@@ -96,6 +101,14 @@ class Forecasts(BaseModel):
         return cls(runs=accuracy.runs, median_error=accuracy.median_error, coverage=accuracy.coverage)
 
 
+class HeldSeen(BaseModel):
+    """Advice that was followed, and how far the predicted seconds were off: |predicted - measured| / measured."""
+
+    action: str
+    runs: int
+    median_error: Number
+
+
 class LawSeen(BaseModel):
     """The fitted speed of a model here, in tokens a second: at no depth, and behind 4,096 tokens."""
 
@@ -114,6 +127,7 @@ class ProfileSeen(BaseModel):
     laws: list[LawSeen]
     odds: dict[str, list[Odds]]
     forecasts: Forecasts
+    advice_held: list[HeldSeen]
     runs: list[RunSeen]
     tokens_saved: int | None
     note: str | None
@@ -160,6 +174,7 @@ class Overview:
                 laws=_laws_seen(laws, runs) if laws else [],
                 odds=odds,
                 forecasts=Forecasts.of(ledger.accuracy(model=model)),
+                advice_held=_advice_held(ledger.runs(model=model, kind=kind, last=ADVISED_RUNS)),
                 runs=[RunSeen.of(run) for run in runs],
                 tokens_saved=sum(total.tokens_saved for total in totals) if counted else None,
                 note=self.runtime.note,
@@ -183,6 +198,11 @@ class Overview:
             return await self.foresight.ledger()
         except LedgerError as exc:
             raise ToolError(str(exc)) from exc
+
+
+def _advice_held(runs: Sequence[Run]) -> list[HeldSeen]:
+    found = held(runs).items()
+    return [HeldSeen(action=action, runs=h.runs, median_error=h.median_error) for action, h in found]
 
 
 def _laws_seen(laws: Laws, runs: Sequence[Run]) -> list[LawSeen]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from .advice import Counsel
+from .followed import kept
 from .foresight import Foresight, Outlook
 from .jobs import Progress
 from .law import Forecast
@@ -210,7 +211,15 @@ class Runner:
         outlook = await self.foresight.outlook(ran.prepared.order, warm, size)
         if outlook is None:
             return ran
-        return replace(ran, counsel=await anyio.to_thread.run_sync(outlook.counsel))
+        counsel = await anyio.to_thread.run_sync(outlook.counsel)
+        if ran.id is not None and counsel.advice:
+            run, given = ran.id, kept(counsel.advice)
+            try:
+                ledger = await self.foresight.ledger()
+                await anyio.to_thread.run_sync(lambda: ledger.complete(run, advice=given))
+            except LedgerError as exc:
+                log.error("advice was not recorded: %s", exc)
+        return replace(ran, counsel=counsel)
 
     async def record(self, ran: Ran, gated: Gated | None) -> Ran:
         """Write the run into the ledger; a ledger that cannot be written is logged, the work stands."""
@@ -222,7 +231,9 @@ class Runner:
             think=order.think,
             format=order.format,
             cap=ran.size.num_predict,
-            chars_in=ran.chars,
+            chars_in=None
+            if ran.answer.profile.outcome == "overflow" and ran.answer.text
+            else ran.chars,  # it was cut
             expected_cached=ran.forecast.tokens_cached if ran.forecast else None,
             overlapped=ran.overlapped,
             asked_by=order.asked_by,
@@ -243,6 +254,14 @@ class Runner:
         except LedgerError as exc:
             log.error("a run was not recorded: %s", exc)
         return replace(ran, id=id)
+
+    async def _counted(self, model: Model) -> list[tuple[int, int]]:
+        """(characters, tokens) of this model's earlier prompts; none when the ledger cannot be read."""
+        try:
+            ledger = await self.foresight.ledger()
+            return await anyio.to_thread.run_sync(ledger.counted, model.name)
+        except LedgerError:
+            return []
 
     @staticmethod
     def saved(ran: Ran, gated: Gated | None) -> tuple[int, int]:
@@ -271,6 +290,8 @@ class Runner:
         )
 
     async def size(self, prepared: Prepared, model: Model, query: Query) -> Size:
+        if not self.sizing.knows(model):
+            self.sizing.remember(model, await self._counted(model))
         least, likely = (
             self.sizing.prompt(model, chars).tokens if chars else 0 for chars in prepared.output_chars()
         )

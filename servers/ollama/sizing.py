@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -46,6 +47,13 @@ class Sizing:
     def prompt(self, model: Model, chars: int) -> PromptSize:
         """The tokens a prompt of so many characters will be."""
         return prompt_size(chars, self._counted.get(_id(model), ()))
+
+    def knows(self, model: Model) -> bool:
+        return _id(model) in self._counted
+
+    def remember(self, model: Model, counted: Sequence[tuple[int, int]]) -> None:
+        """Start from (characters, tokens) of earlier prompts, newest first."""
+        self._counted[_id(model)] = list(counted[:_REMEMBERED])
 
     def learn(self, model: Model, chars: int | None, tokens: int | None) -> None:
         """Take in one measured prompt."""

@@ -183,7 +183,9 @@ def _claim(folder: Path) -> int | None:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a tree by descriptor: links as links, special files and version control left out."""
-    _remove(target)
+    for left in target.parent.iterdir():  # by a server that was killed
+        if left.is_dir() and not left.is_symlink():
+            _remove(left)
     files = size = 0
     for folder, folders, names, fd in os.fwalk(source, follow_symlinks=False):
         into = target / os.path.relpath(folder, source)

@@ -43,6 +43,8 @@ def read_texts(workspace: Workspace, paths: Sequence[str]) -> Mapping[str, Text]
 
 
 def read_text(workspace: Workspace, path: str) -> Text:
+    if any(c in path for c in "*?[") and not workspace.exists(path):
+        raise ToolError(f"{path!r} is a pattern, and files are paths; delegate_map takes a glob")
     data = workspace.read(path, MAX_FILE_BYTES)
     shown = workspace.shown(path)
     decoded = decode(data)

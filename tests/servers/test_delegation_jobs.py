@@ -81,7 +81,9 @@ async def test_a_client_that_cancels_its_call_stops_the_work(tree: Path) -> None
                 await client.call_tool("delegate", {"task": "long", "max_output": 4000})
             listed: Any = (await client.call_tool("delegation", {})).structured_content
             id = listed["delegations"][0]["delegation"]
-            ended: Any = (await client.call_tool("delegation", {"id": id, "action": "wait"})).structured_content
+            ended: Any = (
+                await client.call_tool("delegation", {"id": id, "action": "wait"})
+            ).structured_content
             assert ended["outcome"] == "cancelled"
 
 
@@ -263,3 +265,13 @@ def test_without_an_engine_every_tool_says_what_to_do(tree: Path) -> None:
         ):
             result = server.call(tool, **arguments)
             assert result.is_error and "nothing answers at http://127.0.0.1:9; start it" in result.text
+
+
+def test_the_ledger_tells_whether_followed_advice_held(tree: Path) -> None:
+    with serving(tree) as server:
+        for _ in range(4):
+            receipt = server.call("delegate", task="x", files=["a.txt"]).structured
+        cap = next(a["change"]["cap"] for a in receipt["advice"] if a["action"] == "cap_output")
+        server.call("delegate", task="x", files=["a.txt"], max_output=cap)
+        held = {row["action"]: row for row in server.call("profile").structured["advice_held"]}
+    assert held["cap_output"]["runs"] >= 1 and held["cap_output"]["median_error"] is not None
