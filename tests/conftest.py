@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("ours", deadline=None)  # a law holds or not; how fast is no question of it
+settings.load_profile("ours")
 
 KEYS = ("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_API_BASE")
 
