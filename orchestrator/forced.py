@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 
 from .agent import Agent
-from .errors import ConfigError
+from .errors import ConfigError, OutOfTime
 from .events import Appended, Emit, RunEnded, RunStarted, ToolFinished, ToolStarted, ignore
 from .providers import Provider, complete
 from .tools import Toolbox
@@ -23,7 +23,8 @@ async def forced_call(
     """What the tools answered that the model chose for `prompt`; its own words when it chose none all the same.
 
     One model call, without history: the cheapest way to have a model pick a tool and its arguments.
-    Raises ConfigError when there are no tools, ProviderError when the model cannot answer.
+    Raises ConfigError when there are no tools, ProviderError when the model cannot answer, OutOfTime after
+    `agent.timeout_s`.
     """
     if not tools.specs:
         raise ConfigError(f"{agent.name} has no tools to call; configure servers, or name them in `tools`")
@@ -32,18 +33,20 @@ async def forced_call(
         RunStarted(run=run, parent=None, agent=agent.name, model=agent.model, prompt=prompt, role=agent.role)
     )
     try:
-        with anyio.fail_after(agent.timeout_s):
-            question = user(prompt)
+        question = user(prompt)
+        with anyio.move_on_after(agent.timeout_s):
             settings: dict[str, Any] = {"tool_choice": "any", **agent.settings}
             request = Request(
                 model=agent.model, system=agent.system, messages=(question,), tools=tools.specs, **settings
             )
             done = await complete(provider, request)
             results = await _called(done.message.tool_calls, tools, run, emit)
-        messages = [question, done.message, *([Message(role="tool", parts=results)] if results else [])]
-        usage, error = done.usage, None
-        emit(Appended(run=run, messages=tuple(messages), usage=usage, recorded=done.recorded))
-        return "\n".join(answer.text for answer in results) if results else done.message.text
+            answers = [Message(role="tool", parts=results)] if results else []
+            usage, error = done.usage, None
+            messages = (question, done.message, *answers)
+            emit(Appended(run=run, messages=messages, usage=usage, recorded=done.recorded))
+            return "\n".join(answer.text for answer in results) if results else done.message.text
+        raise OutOfTime(f"{agent.name}: no answer within {agent.timeout_s:g} s")
     except Exception as exc:
         error = str(exc)
         raise

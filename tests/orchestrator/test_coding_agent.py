@@ -19,7 +19,7 @@ from rich.console import Console
 from orchestrator.coding_agent import CodingAgent, NoAnswer
 from orchestrator.config import Config, load_config
 from orchestrator.display import Display
-from orchestrator.errors import ConfigError, OrchestratorError, ProviderError
+from orchestrator.errors import ConfigError, OrchestratorError, OutOfTime, ProviderError
 from orchestrator.events import Event
 from orchestrator.providers import ModelInfo
 from orchestrator.providers.scripted import Scripted
@@ -168,6 +168,22 @@ def test_a_forced_tool_call_sends_no_history_and_keeps_the_record(room: Room, tm
         "user",
     ]
     assert room.script.requests[2].tool_choice is None
+
+
+def test_a_forced_tool_call_that_takes_too_long_is_out_of_time(room: Room, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x", encoding="utf-8")
+
+    class Silent(Scripted):
+        async def stream(self, request: Any) -> Any:
+            await asyncio.Event().wait()
+            yield
+
+    room.config = load_config(cwd=tmp_path, env={}, run_timeout_s=0.05)
+    agent = room.agent(tools=["files"])
+    agent.add_provider("fake", Silent(name="fake"))
+    with pytest.raises(OutOfTime, match=r"no answer within 0\.05 s"):
+        agent.tool_call("read")
+    assert agent.history == ()
 
 
 def test_a_tool_call_without_tools_says_so(room: Room) -> None:
