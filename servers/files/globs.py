@@ -60,6 +60,8 @@ def below(glob: str, folder: str) -> str:
     """A glob that is meant from `folder`, as seen from the root."""
     bang, plain = ("!", glob[1:]) if glob.startswith("!") else ("", glob)
     plain = plain + "**" if plain.endswith("/") else plain
+    if plain.startswith("**/") and "/" not in plain[3:]:
+        plain = plain[3:]  # the same: a glob without a slash matches at any depth
     if not folder or "/" not in plain.rstrip("/"):
         return bang + plain
     quoted = _SPECIAL.sub(r"\\\g<0>", folder)

@@ -192,9 +192,12 @@ def _lines_from(fd: int, start: int, limit: int, max_bytes: int) -> bytes:
         at = -1
         for _ in range(limit):
             at = raw.find(b"\n", at + 1)
-        return raw[: at + 1]
-    end = raw.rfind(b"\n") + 1
-    return raw[:end] if end and got >= wanted else raw
+        if at < wanted:
+            return raw[: at + 1]
+    if got < wanted:
+        return raw
+    end = raw.rfind(b"\n", 0, wanted) + 1 or raw.rfind(b"\n") + 1
+    return raw[:end] or raw
 
 
 def _last_lines(fd: int, size: int, count: int) -> tuple[bytes, int | None]:
