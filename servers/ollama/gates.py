@@ -51,8 +51,10 @@ class Gates:
 def parse_gates(given: object, schema: Mapping[str, object] | None) -> Gates:
     """The gates a caller asked for in any of the forms they may take. ToolError says which there are."""
     gates = Gates(schema=schema)
-    for item in cast("list[object]", given) if isinstance(given, list) else [] if given is None else [given]:
-        gates = _with(gates, item)
+    try:
+        gates = gates if given is None else _with(gates, given)
+    except RecursionError:
+        raise ToolError(f"the gate is nested too deeply; a gate is {FORMS}") from None
     if gates.schema is not None and (wrong := schema_wrong(gates.schema)):
         raise ToolError(f"the schema is not valid JSON Schema: {wrong}")
     if gates.off and (
@@ -198,7 +200,7 @@ def _with(gates: Gates, item: object) -> Gates:
     if isinstance(item, str) and item.strip().startswith(("{", "[")):
         try:
             item = json.loads(item)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ToolError(f"gate {item[:80]!r} is not valid JSON; a gate is {FORMS}") from None
     if isinstance(item, list):
         for inner in cast("list[object]", item):

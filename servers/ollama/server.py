@@ -196,12 +196,21 @@ def main() -> None:
     args.add_argument(
         "--policy", type=Path, metavar="FILE", help="the shell server's policy, for gate commands"
     )
+    args.add_argument("--read-only", action="store_true", help="let nothing be written")
+    args.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="let secret or protected places that match be read and written; may be repeated; never .git",
+    )
     given = args.parse_args()
     configure_logging(given.log_level)
     try:
         policy = load(given.policy) if given.policy else BUILT_IN
         runtime = open_runtime(given.host, allow_remote=given.allow_remote)
-        shop = Workshop.open(Workspace(given.root), runtime, policy)
+        workspace = Workspace(given.root, read_only=given.read_only, allow=given.allow)
+        shop = Workshop.open(workspace, runtime, policy)
         server = build(given.root, runtime, shop=shop)
     except (EngineError, ValueError) as exc:
         args.error(str(exc))

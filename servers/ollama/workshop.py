@@ -118,7 +118,8 @@ class Workshop:
             done, of = (progress.step, progress.steps) if progress.steps else (progress.tokens, progress.cap)
             await ctx.report_progress(done, of, str(progress))
 
-        if await job.ended(min(max(wait_s, 0.0), MAX_WAIT_S), tell):
+        within_s = min(wait_s, MAX_WAIT_S) if wait_s > 0 else 0.0  # not a number counts as 0
+        if await job.ended(within_s, tell):
             return self._ended(job)
         reason = f'{job.progress}; delegation(id="{job.id}", action="wait") goes on waiting'
         return reply(Receipt(outcome="running", delegation=job.id, model=job.progress.model, reason=reason))

@@ -251,3 +251,15 @@ def test_the_project_s_tests_are_believed_by_their_report(tree: Path, new: str, 
     assert receipt["outcome"] == outcome, receipt["reason"]
     note = receipt["gate"]["checks"][-1]["note"]
     assert ("1 passed, 0 failed" in note) is (outcome == "accepted")
+
+
+def test_protected_places_need_the_user_s_own_word_and_read_only_means_it(tree: Path) -> None:
+    (tree / ".env").write_text("KEY=1\n", encoding="utf-8")
+    engine = ("--host", f"recited:{_recite(tree)}")
+    with start("ollama", str(tree), *engine) as server:
+        assert "--allow '.env'" in server.call("delegate", task="x", files=[".env"]).text
+    with start("ollama", str(tree), *engine, "--allow", ".env") as server:
+        assert server.call("delegate", task="x", files=[".env"]).structured["outcome"] == "answered"
+    with start("ollama", str(tree), *engine, "--read-only") as server:
+        assert "--read-only" in server.call("delegate", task="x", write="new.py").text
+        assert server.call("delegate", task="x", files=["calc.py"]).structured["outcome"] == "answered"
