@@ -103,7 +103,10 @@ class Judging:
     ) -> bool:
         """Run one check and note it; false when it failed."""
         began = time.perf_counter()
-        passed, note = await check(*args)
+        try:
+            passed, note = await check(*args)
+        except ToolError as exc:  # a gate that cannot run has not been passed
+            passed, note = False, str(exc)
         took_s = time.perf_counter() - began
         self.checks.append(Checked(gate=name, passed=passed, note=note[:MAX_NOTE_CHARS], took_s=took_s))
         return passed is not False

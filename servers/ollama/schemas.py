@@ -9,15 +9,14 @@ from typing import Any, cast
 
 import anyio
 import anyio.to_process
-from jsonschema import exceptions, validators
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 CHECK_S = 3.0
 
 
 def schema_wrong(schema: Mapping[str, object]) -> str | None:
     """Why this is no JSON Schema; None when it is one."""
+    from jsonschema import exceptions, validators  # 20 ms to import, seldom needed
+
     try:
         validators.validator_for(schema).check_schema(cast("dict[str, Any]", schema))
     except exceptions.SchemaError as exc:
@@ -41,6 +40,10 @@ async def misfit(schema: Mapping[str, object], value: object) -> str | None:
 
 
 def _misfit(schema: Mapping[str, object], value: object) -> str | None:
+    from jsonschema import validators
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
     try:
         # a registry of its own: an unknown $ref is an error, not something to fetch
         checker = validators.validator_for(schema)(cast("dict[str, Any]", schema), registry=Registry())

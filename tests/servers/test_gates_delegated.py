@@ -263,3 +263,13 @@ def test_protected_places_need_the_user_s_own_word_and_read_only_means_it(tree: 
     with start("ollama", str(tree), *engine, "--read-only") as server:
         assert "--read-only" in server.call("delegate", task="x", write="new.py").text
         assert server.call("delegate", task="x", files=["calc.py"]).structured["outcome"] == "answered"
+
+
+def test_a_gate_that_cannot_run_is_not_passed_and_the_run_is_on_record(tree: Path) -> None:
+    (tree / "test_calc.py").unlink()
+    (tree / "calc.py").rename(tree / "calc.txt")
+    with start("ollama", str(tree), "--host", f"recited:{_recite(tree)}") as server:
+        receipt = server.call("delegate", task="x", write="new.txt", gate="tests").structured
+        assert receipt["outcome"] == "escalate" and "no tests" in receipt["reason"]
+        assert server.call("profile").structured["runs"][0]["gate_passed"] is False
+    assert not (tree / "new.txt").exists()
