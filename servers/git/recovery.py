@@ -236,9 +236,9 @@ def _stashes(repo: Repository) -> list[tuple[str, str]]:
 
 
 def changed_files(repo: Repository) -> list[parsing.Entry]:
-    """Tracked files whose bytes are not in the index."""
+    """Tracked files that are not as the last commit has them: git rewrites these, and forgets their modes."""
     found = porcelain(repo, untracked="no")
-    return found.unstaged + found.conflicts
+    return found.unstaged + found.conflicts + found.staged
 
 
 def _dirty(repo: Repository) -> list[bytes]:

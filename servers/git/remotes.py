@@ -31,7 +31,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _USERINFO = re.compile(r"(://)[^/@\s]*@")
 _RECEIVE = (
     "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=true -c gc.auto=0 "
-    "-c receive.autogc=false -c receive.denyCurrentBranch=refuse receive-pack"
+    "-c receive.autogc=false -c receive.fsckObjects=false -c transfer.fsckObjects=false -c receive.denyCurrentBranch=refuse receive-pack"
 )
 """How a repository on this machine takes a push: without its hooks, and without touching its work tree."""
 
@@ -330,7 +330,8 @@ def _remember(repo: Repository, planned: Plan) -> str:
 
 def _tracking(repo: Repository, name: str) -> dict[str, str]:
     out = repo.git("for-each-ref", "--format=%(refname) %(objectname)", f"refs/remotes/{name}", _TAGS)
-    return dict(line.rsplit(" ", 1) for line in parsing.text_of(out).splitlines())
+    refs = dict(line.rsplit(" ", 1) for line in parsing.text_of(out).splitlines())
+    return {ref: oid for ref, oid in refs.items() if ref != f"refs/remotes/{name}/HEAD"}
 
 
 def _moved(planned: Plan, before: dict[str, str], after: dict[str, str]) -> str:

@@ -162,7 +162,8 @@ class Place:
         if self._read is not None and self._read[0] == git_dir and _stamp(self._read[1]) == self._read[1]:
             return self._read[2]
         files = [str(common_dir / "config"), str(git_dir / "config.worktree")]
-        entries = config.parse(git("config", "--list", "-z", "--show-origin", "--includes"))
+        # By file: discovery shows nothing at all of a repository whose format git does not know.
+        entries = [entry for file in files if os.path.lexists(file) for entry in _listed(git, file)]
         read = {origin for origin, _, _ in entries}
         todo = list(entries)
         while todo:
@@ -177,9 +178,7 @@ class Place:
                         f"the repository's configuration includes more than {_MAX_INCLUDES} files"
                     )
                 read.add(f"file:{target}")
-                more = config.parse(
-                    git("config", "--file", target, "--list", "-z", "--show-origin", "--includes")
-                )
+                more = _listed(git, target)
                 read |= {origin for origin, _, _ in more}
                 entries += more
                 todo += more
@@ -201,6 +200,11 @@ class Place:
         if real.exists() and not real.is_file():
             raise ToolError("the repository's configuration includes something that is no regular file")
         return str(target)
+
+
+def _listed(git: Git, file: str) -> list[tuple[str, str, str]]:
+    args = ["config", "--file", file, "--list", "-z", "--show-origin", "--includes"]
+    return config.parse(git(*args, max_bytes=_MAX_CONFIG_BYTES))
 
 
 def _pointer(path: Path) -> str:

@@ -49,10 +49,10 @@ FIXED: tuple[Pair, ...] = (
     ("protocol.ext.allow", "never"),
     ("core.attributesFile", os.devnull),
     ("diff.orderFile", os.devnull),
-    ("blame.ignoreRevsFile", ""),
     ("mailmap.file", ""),
     ("mailmap.blob", ""),
-    ("fetch.fsck.skipList", os.devnull),
+    ("fetch.fsckObjects", "false"),  # its skip list would be read from anywhere
+    ("transfer.fsckObjects", "false"),
     ("fetch.bundleURI", ""),
     ("transfer.bundleURI", "false"),
     ("core.protectHFS", "true"),

@@ -96,7 +96,7 @@ def blame(repo: Repository, path: str, *, start: int, end: int | None, rev: str)
             f"{shown(file)} has {total:,} lines at {one_line(rev)}; start={start} is behind its end"
         )
     span = f"-L{start},{min(last, total)}"
-    out = repo.git("blame", "--porcelain", "--no-textconv", span, commit, "--", file)
+    out = repo.git("blame", "--porcelain", "--no-textconv", "--no-ignore-revs-file", span, commit, "--", file)
     lines = [f"{number:>6}  {who}  {text}" for number, who, text in _blamed(out)]
     body = bounded(masked(visible("\n".join(lines))), MAX_PATCH_BYTES)
     more = f"\nmore: start={last + 1}" if last < total else ""

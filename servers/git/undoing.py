@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..outcome import ToolError, fenced, one_line, visible
 from . import disk, parsing, recovery
-from .looking import names
+from .looking import names, porcelain
 from .names import plain_rev, shown, taken
 from .recovery import Kept, Operation, Snapshot, alone, load, now, recent, recorded
 from .repository import Repository
@@ -174,7 +174,7 @@ class _Undoing:
             raise ToolError(
                 f"the stash has changed since {self.op.id}; undo what came later first{self._later()}"
             )
-        dirty = {entry.path for entry in recovery.changed_files(self.repo)}
+        dirty = {entry.path for entry in porcelain(self.repo, untracked="no").unstaged}
         moved = [path for path in self.paths if self._touched_since(path, current, dirty)]
         if moved:
             raise ToolError(
