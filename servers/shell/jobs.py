@@ -21,7 +21,7 @@ import anyio
 import anyio.to_thread
 
 from ..home import home
-from ..outcome import ToolError, secret_patterns
+from ..outcome import ToolError, explain, secret_patterns
 from .limits import Limits
 from .sandbox import Launch
 from .supervisor import Ended, Spec
@@ -173,10 +173,16 @@ class Jobs:
         )
         job.spool.touch(mode=0o600)
         line = json.dumps(spec).encode() + b"\n"
-        if len(line) < _AT_ONCE_BYTES:
-            ours.sendall(line)
-        else:
-            await anyio.to_thread.run_sync(ours.sendall, line)
+        try:
+            if len(line) < _AT_ONCE_BYTES:
+                ours.sendall(line)
+            else:
+                await anyio.to_thread.run_sync(ours.sendall, line)
+        except OSError as exc:
+            ours.close()
+            raise ToolError(
+                f"the command's supervisor ended before it began ({explain(exc)}); try again"
+            ) from exc
         ours.setblocking(False)
         self.all[job.id] = job
         self._evict()
@@ -228,7 +234,12 @@ class Jobs:
                 self.keeper = None
             if not self.keeper:
                 self.keeper = _start_keeper()
-            socket.send_fds(self.keeper[1], [b"j"], [theirs.fileno()])
+            try:
+                socket.send_fds(self.keeper[1], [b"j"], [theirs.fileno()])
+            except OSError:  # killed a moment ago
+                self.keeper[1].close()
+                self.keeper = _start_keeper()
+                socket.send_fds(self.keeper[1], [b"j"], [theirs.fileno()])
 
     def _spools(self) -> Path:
         if self.folder is None:

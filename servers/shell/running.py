@@ -152,7 +152,7 @@ class Shell:
             raise ToolError(
                 f"cwd {one_line(cwd)!r} is outside the workspace; give a folder inside it, '.' is its top"
             )
-        if not place.is_dir():
+        if not os.path.isdir(place):
             raise ToolError(f"cwd {one_line(cwd)!r} is not a folder of the workspace")
         return place
 

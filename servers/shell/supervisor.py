@@ -19,8 +19,10 @@ import pty
 import selectors
 import signal
 import socket
+import sys
 import termios
 import time
+import traceback
 from typing import Any, Literal, NoReturn, TypedDict
 
 from . import limits as bounds
@@ -92,7 +94,12 @@ def _run(fd: int) -> NoReturn:
         os.set_inheritable(fd, False)
         with socket.socket(fileno=fd) as control:
             _Job(control).run()
+    except EOFError:
+        pass  # the server ended before it said what to run
+    except BaseException:  # noqa: BLE001  (a forked child must not return)
+        traceback.print_exc()  # the server's own stderr
     finally:
+        sys.stderr.flush()
         os._exit(0)
 
 

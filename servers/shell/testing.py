@@ -120,7 +120,7 @@ async def start_tests(shell: Shell, want: Wanted, *, max_failures: int, timeout_
 
 
 async def _with_pytest(shell: Shell, want: Wanted) -> str | None:
-    """The first Python here that can import pytest. Where the policy asks before Python, none is tried."""
+    """The first Python here that can import pytest, the project's own before others; None when none can."""
     script = 'for p in "$@"; do "$p" -c "import pytest" 2>/dev/null && printf %s "$p" && exit; done'
     with anyio.move_on_after(30):
         answer = await ask_tool(shell, ["bash", "-c", script, "bash", *interpreters(shell)])

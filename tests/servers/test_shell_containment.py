@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ class Place:
     def run(self, command: str, **arguments: object) -> Result:
         """Run, and hold the server to answering afterwards."""
         result = self.server.call("run_command", command=command, **arguments)
-        assert "exit=0" in self.server.call("run_command", command="true").text
+        after = self.server.call("run_command", command="true")
+        assert "exit=0" in after.text, f"{after.text}\n{self.server.said()}"
         return result
 
     def python(self, code: str, **arguments: object) -> Result:
@@ -82,12 +84,16 @@ def spawn(user: int, arguments: list[str], env: dict[str, str]) -> Stdio:
 
 
 @pytest.fixture(scope="module", params=["root-bwrap", "root-landlock", "user-bwrap", "user-landlock"])
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Place]:
+def place(request: pytest.FixtureRequest) -> Generator[Place]:
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's: that stays closed to other users
+        yield from opened(request, Path(os.path.realpath(folder)))
+
+
+def opened(request: pytest.FixtureRequest, top: Path) -> Generator[Place]:
     who, level = request.param.split("-")
     if who == "root" and os.getuid():
         pytest.skip("not root")
     user = 1000 if who == "user" and not os.getuid() else 0
-    top = tmp_path_factory.mktemp(request.param)
     root, outside, home = (top / name for name in ("root", "outside", "home"))
     for folder in (root / ".git/hooks", outside, home / ".ssh"):
         folder.mkdir(parents=True)
@@ -97,8 +103,6 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (top / "policy.toml").write_text(POLICY, encoding="utf-8")
     path = "/usr/bin:/bin" if level == "bwrap" else programs_without_bwrap(top / "bin")
     if user:
-        for folder in (top, *top.parents[:2]):
-            folder.chmod(0o755)
         subprocess.run(["chown", "-R", f"{user}:{user}", str(top)], check=True)
     env = {"PATH": path, "HOME": str(home), "UNDERSTUDY_HOME": str(home / "state"), "SERVER_TOKEN": SECRET}
     server = spawn(user, [str(root), "--policy", str(top / "policy.toml")], env)

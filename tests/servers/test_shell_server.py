@@ -111,6 +111,23 @@ def test_a_server_killed_outright_leaves_nobody(tmp_path: Path) -> None:
     server.close()
 
 
+def test_the_fork_server_is_replaced_when_somebody_kills_it(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        server.call("run_command", command="sleep 8335", wait_s=0.2)
+        for child in psutil.Process(server.pid).children():
+            child.kill()
+        assert "exit=0" in server.call("run_command", command="true").text
+        assert "survivors=0" in server.call("job", id="j1", action="kill").text and not alive("8335")
+
+
+def test_sigterm_ends_everything_too(tmp_path: Path) -> None:
+    server = start("shell", str(tmp_path))
+    server.call("run_command", command="(setsid sleep 8336 &); sleep 8337", wait_s=0.2)
+    os.kill(server.pid, 15)
+    assert _gone("8336", "8337")
+    server.close()
+
+
 def test_what_wants_a_yes_is_refused_with_the_rule_where_nobody_can_be_asked(tmp_path: Path) -> None:
     (tmp_path / "keep").write_text("x", encoding="utf-8")
     with start("shell", str(tmp_path)) as server:
