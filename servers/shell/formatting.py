@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import anyio
 
+from .. import audit
 from ..outcome import ToolError, bounded, fenced, masked, one_line, visible
 from ..workspace import Change, Workspace
 from .running import Shell
@@ -54,6 +55,7 @@ async def format_code(shell: Shell, workspace: Workspace, paths: list[str], *, c
         if (await anyio.to_thread.run_sync(text_of, workspace, change.path)) != old:
             raise ToolError(f"{one_line(change.path)} has changed meanwhile; nothing was written, call again")
     done = await anyio.to_thread.run_sync(lambda: workspace.apply(changes, tool="format_code"))
+    audit.record("shell", event="change", tool="format_code", op=done.id, files=len(changes))
     names = ", ".join(one_line(file) for file in changed)
     return bounded(f"{head} changed · op={done.id}\n{names}{tail}", _MAX_DIFF_BYTES)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from .. import audit
 from ..outcome import masked, one_line
 from ..workspace import Change, Workspace
 from .records import MAX_RECORD_BYTES, Finding, LintReport
@@ -98,6 +99,7 @@ async def _fix(shell: Shell, workspace: Workspace, files: list[str]) -> tuple[st
     if not changes:
         return None, []
     done = await anyio.to_thread.run_sync(lambda: workspace.apply(changes, tool="lint"))
+    audit.record("shell", event="change", tool="lint", op=done.id, files=len(changes))
     return done.id, [change.path for change in changes]
 
 

@@ -99,7 +99,7 @@ class TestRun:
 
 async def start_tests(shell: Shell, want: Wanted, *, max_failures: int, timeout_s: float) -> TestRun:
     """Start the project's runner as a job."""
-    python = await _with_pytest(shell, want) if want.kind == "python" else None
+    python = await _with_pytest(shell) if want.kind == "python" else None
     runner = runner_for(shell, want, python)
     folder = (
         home() / "shell" / "reports" / secrets.token_hex(16)
@@ -119,7 +119,7 @@ async def start_tests(shell: Shell, want: Wanted, *, max_failures: int, timeout_
     return TestRun(shell=shell, job=job, runner=runner, want=want, folder=folder, max_failures=max_failures)
 
 
-async def _with_pytest(shell: Shell, want: Wanted) -> str | None:
+async def _with_pytest(shell: Shell) -> str | None:
     """The first Python here that can import pytest, the project's own before others; None when none can."""
     script = 'for p in "$@"; do "$p" -c "import pytest" 2>/dev/null && printf %s "$p" && exit; done'
     with anyio.move_on_after(30):
