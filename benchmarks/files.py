@@ -213,7 +213,7 @@ async def at_once(call: Callable[..., Work], tool: str, old: str, new: str, root
 
 async def connected(stack: AsyncExitStack, command: list[str]) -> tuple[Client, psutil.Process]:
     before = set(psutil.Process().children())
-    errlog = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    errlog = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115, ASYNC230
     parameters = StdioServerParameters(command=command[0], args=command[1:], env=dict(os.environ))
     client = await stack.enter_async_context(Client(stdio_client(parameters, errlog=errlog)))
     return client, next(iter(set(psutil.Process().children()) - before))

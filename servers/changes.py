@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from . import audit
 from .beneath import Beneath, Spot, enter
 from .content import content, put_bytes, rev_of, stat_rev, sync_folder, write_temp
 from .locks import held
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 MAX_CHANGE_BYTES = 64 << 20
 """Of one file, before or after."""
+
+MAX_NEW_FOLDERS = 50
+MAX_PATH_BYTES = 4000  # what other programs can still open by name
 
 Content = bytes | None
 Place = tuple["Root", Spot]
@@ -128,6 +132,13 @@ def begin(workspace: Workspace, record: Record, contents: Sequence[bytes] = ()) 
         ) from exc
 
 
+def finish(workspace: Workspace, record: Record) -> None:
+    """Note that it has happened, in the journal and in the audit."""
+    workspace.store.finish(record.id)
+    names = [step.path if step.to_root is None else f"{step.path} -> {step.to}" for step in record.steps]
+    audit.record("files", op=record.id, tool=record.tool, root=record.steps[0].root, paths=", ".join(names))
+
+
 def new_op() -> str:
     return secrets.token_hex(4)
 
@@ -151,6 +162,8 @@ def remove_empty(root: Beneath, paths: Sequence[str]) -> None:
 
 
 def _find(workspace: Workspace, stack: ExitStack, path: str, follow: bool) -> Place:
+    if path.endswith("/"):
+        raise ToolError(f"{path!r} ends with a slash; name the file, or the folder without it")
     root, rel = workspace.locate(path)
     try:
         return root, stack.enter_context(root.find(rel, follow=follow))
@@ -161,6 +174,11 @@ def _find(workspace: Workspace, stack: ExitStack, path: str, follow: bool) -> Pl
 def _names(workspace: Workspace, places: Sequence[Place], confirmed: Confirmed) -> list[str]:
     names: list[str] = []
     for root, spot in places:
+        if len(spot.missing) > MAX_NEW_FOLDERS or len(os.fsencode(absolute(root, spot))) > MAX_PATH_BYTES:
+            raise ToolError(
+                f"{workspace.display(root, spot.real)[:80]}... is too long or too deep a path: at most "
+                f"{MAX_PATH_BYTES:,} bytes and {MAX_NEW_FOLDERS} new folders"
+            )
         workspace.may_change(root, spot.real, confirmed=confirmed)
         name = absolute(root, spot)
         if name in names:
@@ -188,7 +206,7 @@ def _commit(workspace: Workspace, targets: Sequence[_Target], tool: str) -> Oper
     except OSError as exc:
         what = targets[0].spot.real if len(targets) == 1 else f"one of {len(targets)} files"
         raise ToolError(f"{what} could not be changed: {explain(exc)}; nothing was changed") from exc
-    workspace.store.finish(op)
+    finish(workspace, record)
     files = tuple(
         Changed(
             path=workspace.display(target.root, target.spot.real), old_rev=step.old_rev, new_rev=step.new_rev

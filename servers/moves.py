@@ -19,6 +19,7 @@ from .changes import (
     Place,
     apply,
     begin,
+    finish,
     folders_to_make,
     locked,
     new_op,
@@ -129,7 +130,7 @@ def delete(
             _take_back(spot.folder, step.temp or "", spot.name)
             workspace.store.drop(op)
             raise ToolError(f"{path} could not be deleted: {explain(exc)}; nothing was changed") from exc
-        workspace.store.finish(op)
+        finish(workspace, record)
     return _done(workspace, op, (root, spot), None)
 
 
@@ -188,7 +189,7 @@ def _journalled(
     finally:
         if folder >= 0:
             os.close(folder)
-    workspace.store.finish(op)
+    finish(workspace, record)
 
 
 def _move_across(workspace: Workspace, spot: Spot, folder: int, name: str, step: Step, *, over: bool) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import sqlite3
 import stat
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from . import changes as changing
@@ -22,7 +24,7 @@ from .beneath import Beneath
 from .changes import Change, Changed, Confirmed, Operation, nobody
 from .content import read_all, rev_of, stat_rev
 from .home import home
-from .outcome import ToolError, explain
+from .outcome import ToolError, explain, one_line, readable
 from .places import LITTER, allowed, asks, protected, secret, windows_refusal
 from .undo import Record, UndoStore
 
@@ -51,11 +53,16 @@ class Workspace:
         self, roots: Sequence[str | os.PathLike[str]], *, read_only: bool = False, allow: Sequence[str] = ()
     ) -> None:
         """Open the roots and clean up after a change that was killed. ValueError when a root is no folder."""
+        if os.open not in os.supports_dir_fd:
+            raise ValueError(
+                "this system cannot open files beneath a folder by descriptor; on Windows use WSL"
+            )
         self.read_only = read_only
         self.allow = tuple(allow)
         self._roots = _opened([os.fspath(root) for root in roots])
         self.roots = tuple(root.path for root in self._roots)
-        self.store = UndoStore(home() / "undo")
+        self._state = home()
+        self.store = UndoStore(self._state / "undo")
         if not read_only:
             reverting.recover(self)
 
@@ -170,7 +177,8 @@ class Workspace:
     def recent(self, limit: int) -> list[Record]:
         """The last changes in these roots, newest first."""
         mine = {str(root.path) for root in self._roots}
-        records = self.store.recent(1000)
+        with readable(sqlite3.Error, OSError):
+            records = self.store.recent(1000)
         return [record for record in records if all(step.root in mine for step in record.steps)][:limit]
 
     def may_change(self, root: Root, real: str, *, confirmed: Confirmed = nobody) -> None:
@@ -180,6 +188,7 @@ class Workspace:
             raise ToolError("this server was started with --read-only; it changes nothing")
         if not real:
             raise ToolError("the root itself cannot be changed")
+        self._not_state(root, real, nor_around=True)
         if real.rpartition("/")[2].startswith(LITTER):
             raise ToolError(f"{shown}: names that begin with {LITTER} are the server's own")
         if allowed(real, self.allow):
@@ -233,6 +242,7 @@ class Workspace:
 
     def _may_read(self, root: Root, real: str, info: os.stat_result) -> None:
         shown = self.display(root, real)
+        self._not_state(root, real)
         if (rule := secret(real)) and not allowed(real, self.allow):
             raise ToolError(_secret_refusal(shown, rule, real))
         if info.st_nlink > 1 and info.st_uid not in (root.owner, os.geteuid()):
@@ -240,20 +250,28 @@ class Workspace:
                 f"{shown} is a hard link to another user's file, which may belong outside the root"
             )
 
+    def _not_state(self, root: Root, real: str, *, nor_around: bool = False) -> None:
+        place = root.path / real
+        if place.is_relative_to(self._state) or (nor_around and self._state.is_relative_to(place)):
+            raise ToolError(f"{self.display(root, real)} is Understudy's own state")
+
     def _near(self, path: str) -> list[str]:
+        """Names that are there and look like the one that is not."""
         parent, _, name = path.rstrip("/").rpartition("/")
         try:
-            fd, root, real = self.open_real(parent or ("/" if path.startswith("/") else "."))
-        except ToolError:
+            root, rel = self.locate(parent or ("/" if path.startswith("/") else "."))
+            fd, real = root.open(rel, os.O_RDONLY | os.O_DIRECTORY)
+        except (ToolError, OSError):
             return []
         try:
-            names = [entry.name for entry, _ in zip(os.scandir(fd), range(_NAMES_LOOKED_AT), strict=False)]
+            with os.scandir(fd) as entries:
+                names = [entry.name for entry in islice(entries, _NAMES_LOOKED_AT)]
         except OSError:
             return []
         finally:
             os.close(fd)
-        near = difflib.get_close_matches(name, names, 3, 0.6)
-        return [self.display(root, f"{real}/{found}" if real else found) for found in near]
+        near = difflib.get_close_matches(name[:255], names, 3, 0.6)
+        return [one_line(self.display(root, f"{real}/{found}" if real else found)) for found in near]
 
 
 def _opened(given: Sequence[str]) -> tuple[Root, ...]:

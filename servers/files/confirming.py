@@ -8,6 +8,7 @@ from typing import Any
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult
 from pydantic import BaseModel, Field
 
+from .. import audit
 from ..changes import Confirmed, nobody
 from ..outcome import ToolError
 from ..workspace import Workspace
@@ -47,7 +48,9 @@ def agreed(
         return lambda shown: True
     if not names or not _can_ask(ctx):
         return nobody
-    if not isinstance(answer, AcceptedElicitation) or not answer.data.change:
+    yes = isinstance(answer, AcceptedElicitation) and answer.data.change
+    audit.record("files", asked=", ".join(names), answer="yes" if yes else "no")
+    if not yes:
         return None
     return frozenset(names).__contains__
 

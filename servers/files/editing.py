@@ -59,6 +59,7 @@ def write(
             if if_exists == "append":
                 raise ToolError(f"{path} is binary; text cannot be appended to it")
             return Text(body=content).encode()
+        refuse_masks(was.body, content, path)
         if if_exists == "append":
             return was.replaced(len(was.body), len(was.body), content).encode()
         return _in_the_manner_of(was, content)
@@ -83,12 +84,23 @@ def edit(
         text = decode(old)
         if text is None:
             raise ToolError(f"{path} is not text, or its encoding is unclear: it is not edited")
+        for one in edits:
+            refuse_masks(text.body, one.new, path)
         new = replace_lines(text, edits, path) if by_line else replace_texts(text, edits, path)
         if new.body == text.body:
             raise ToolError(f"{path}: the edit changes nothing")
         return new.encode()
 
     return _change(workspace, path, compute, "edit_file", expect_rev, confirmed, dry_run=dry_run)
+
+
+def refuse_masks(old: str, new: str, path: str) -> None:
+    """ToolError when a new text holds the stand-in of a masked secret: the file's real one would be lost."""
+    if (mark := _MASK.search(new)) and mark[0] not in old:
+        raise ToolError(
+            f"{path}: the new text has {mark[0]!r}, which only stands for a secret in the file; "
+            "writing it would lose the secret: edit the lines around it"
+        )
 
 
 def replace_texts(text: Text, edits: Sequence[Edit], path: str) -> Text:
@@ -214,6 +226,10 @@ def _miscount(text: Text, old: str, found: Sequence[int], count: int, path: str)
             f"{path}: old occurs {len(found)} times, not {count}: lines {', '.join(map(str, lines))}; "
             f"add neighbouring lines to make it unique, or set count={len(found)}"
         )
+    if _NUMBERED.match(old):
+        return f"{path}: old begins with a line number; those are not in the file, leave them out"
+    if _MASK.search(old):
+        return f"{path}: old has the stand-in of a masked secret; choose text around it"
     near = nearest(text.lines, old.removesuffix("\n").split("\n"))
     if near is None:
         return f"{path}: old does not occur, nor anything like it; read the file again"
@@ -284,7 +300,7 @@ def _rows(body: str) -> list[str]:
 def _diff(before: Text, after: Text) -> tuple[str, str]:
     """A bounded unified diff without file names, and `+3 -1`."""
     if before.body == after.body:
-        return "", "no change in the text"
+        return "", "+0 -0"
     old, new = _rows(before.body), _rows(after.body)
     same = next(
         (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
@@ -305,5 +321,7 @@ def _diff(before: Text, after: Text) -> tuple[str, str]:
     return bounded(masked(visible(shown)), MAX_DIFF_BYTES), f"+{plus} -{minus}"
 
 
+_MASK = re.compile(r"\[\d+ characters masked\]")
+_NUMBERED = re.compile(r"\d+\t")
 _CONTEXT = 2
 _HUNK = re.compile(r"^@@ -(\d+)(\S*) \+(\d+)(\S*) @@$")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ..changes import Confirmed
 from ..outcome import ToolError, fenced, masked, one_line, visible
 from ..workspace import Change, Operation, Workspace, rev_of
-from .editing import change_counts, nearest
+from .editing import change_counts, nearest, refuse_masks
 from .syntax import note
 from .text import Text, decode
 
@@ -213,6 +213,8 @@ def _computing(one: FilePatch, path: str, result: _Result) -> Callable[[bytes | 
         text = decode(old or b"")
         if text is None:
             raise ToolError(f"{path} is not text; nothing was changed")
+        for hunk in one.hunks:
+            refuse_masks(text.body, "\n".join(hunk.new), path)
         new = patched(text, one.hunks, path)
         if one.new is None and new.body:
             raise ToolError(f"{path} has lines beyond those the patch deletes; nothing was changed")

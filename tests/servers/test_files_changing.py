@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import anyio
 import pytest
 from mcp.types import ElicitResult
 
+from servers.audit import first_break
 from tests.stdio import Stdio, as_result, connect, start
 
 
@@ -364,3 +366,52 @@ def test_a_client_that_cannot_be_asked_learns_the_option(server: Stdio, root: Pa
     assert result.is_error and "--allow '.github/workflows/ci.yml'" in result.text
     with start("files", "--allow", ".github/workflows/*", str(root)) as allowed:
         assert not allowed.call("write_file", path=".github/workflows/ci.yml", content="on: push\n").is_error
+
+
+def test_a_masked_secret_is_never_written_over_the_real_one(server: Stdio, root: Path) -> None:
+    body = f"token = 'ghp_{'a' * 36}'\nx = 1\n"
+    (root / "f.py").write_text(body, encoding="utf-8")
+    shown = server.call("read_file", path="f.py").text.split("\t", 1)[1].split("\n")[0]
+    assert "masked" in shown
+    for call in (
+        server.call("write_file", path="f.py", content=shown + "\nx = 2\n", if_exists="overwrite"),
+        server.call("edit_file", path="f.py", edits=[{"old": shown, "new": "x"}]),
+        server.call("edit_file", path="f.py", edits=[{"old": "x = 1", "new": shown}]),
+    ):
+        assert call.is_error and "masked" in call.text
+    assert (root / "f.py").read_text(encoding="utf-8") == body
+    assert not server.call("edit_file", path="f.py", edits=[{"old": "x = 1", "new": "x = 2"}]).is_error
+
+
+def test_copied_line_numbers_are_recognised(server: Stdio, root: Path) -> None:
+    (root / "f").write_text("a\nb\n", encoding="utf-8")
+    assert "line number" in server.call("edit_file", path="f", edits=[{"old": "1\ta", "new": "x"}]).text
+
+
+def test_every_change_is_in_the_audit_and_its_chain_holds(server: Stdio, root: Path, own_state: Path) -> None:
+    op = op_of(server.call("write_file", path="a", content="1").text)
+    server.call("move_file", src="a", dst="b")
+    server.call("undo", op=op)
+    path = own_state / "understudy/audit/files.jsonl"
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [entry["tool"] for entry in entries] == ["write_file", "move_file"]
+    assert entries[0]["op"] == op and entries[1]["paths"] == "a -> b"
+    assert first_break(path) is None
+
+
+def test_the_servers_own_state_is_out_of_reach_even_inside_a_root(tmp_path: Path) -> None:
+    with start("files", str(tmp_path), env={"UNDERSTUDY_HOME": str(tmp_path / "state")}) as server:
+        server.call("write_file", path="a", content="1")
+        for call in (
+            server.call("read_file", path="state/undo/undo.sqlite"),
+            server.call("write_file", path="state/x", content=""),
+            server.call("delete_file", path="state", recursive=True),
+        ):
+            assert call.is_error and "own state" in call.text
+
+
+@pytest.mark.parametrize("path", ["new/", "f/", "f/x"])
+def test_a_file_is_not_made_where_a_folder_was_meant(server: Stdio, root: Path, path: str) -> None:
+    (root / "f").write_text("x", encoding="utf-8")
+    assert server.call("write_file", path=path, content="y").is_error
+    assert [p.name for p in root.iterdir()] == ["f"]

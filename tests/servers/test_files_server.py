@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.stdio import Stdio, start
@@ -111,3 +113,35 @@ def test_bad_input_gets_one_clear_sentence(server: Stdio, arguments: dict[str, o
         and said.casefold() in result.text.casefold()
         and "Traceback" not in json.dumps(result.raw)
     )
+
+
+@pytest.mark.filterwarnings("ignore:open_binary is deprecated")
+def test_the_tool_list_costs_a_host_at_most_its_share(server: Stdio) -> None:
+    import bpe_openai  # warns of itself when it is imported
+
+    listed = server.request("tools/list", {})["result"]
+    assert len(listed["tools"]) == 11
+    assert len(bpe_openai.get_encoding("o200k_base").encode(json.dumps(listed))) <= 1150
+
+
+def test_paths_of_any_length_and_depth_are_only_not_there(server: Stdio) -> None:
+    for path in ("a/" * 2000 + "a", "../" * 5000, "x" * 100_000, "\\" * 50, "a" * 255 + "/b"):
+        result = server.call("read_file", path=path)
+        assert result.is_error and "fault" not in result.text
+        assert server.call("write_file", path=path, content="").is_error
+
+
+def test_closing_stdin_ends_a_search_under_way(root: Path) -> None:
+    with open(root / "big.txt", "wb") as file:
+        file.writelines(b"abcdefghij" * 100_000 + b"\n" for _ in range(40))
+    server = start("files", str(root))
+    server.send(
+        "tools/call", {"name": "search_files", "arguments": {"pattern": "(a.*){12}z", "path": "big.txt"}}
+    )
+    running = psutil.Process(server.pid)
+    end = time.monotonic() + 10
+    while not (children := running.children()):
+        assert time.monotonic() < end, "no search was started"
+    server.close()
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
+        assert time.monotonic() < end, "the search went on"
