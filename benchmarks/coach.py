@@ -1,12 +1,13 @@
-"""Does advice work? Deadline hit rates by call number, in random worlds, of three callers with the same tasks.
+"""Does advice work? Deadline hit rates by call number, in random worlds, of three callers.
 
     python -m benchmarks.coach [--worlds 200] [--seed 0]
 
-Each world is a simulated Ollama with unknown laws, noise, drift, loads, cache and queue, spoken to over its real wire.
-A caller has a task: a prompt of which a part is needed, an answer of some length, a deadline which the task as it is
-mostly misses and its fastest version meets in 95 % of tries.
-The naive caller sends the task as it is, each time. The advised one sends its first call so, and from then on what our
-plan says, fitted to the runs it has seen. The oracle sends the fastest version of the task from the first call on.
+Each world is a simulated Ollama with unknown laws, noise, drift, loads, cache and queue, spoken to over its
+real wire. A caller has a task: a prompt of which a part is needed, an answer of some length, a deadline which
+the task as it is mostly misses and its fastest version meets in 95 % of tries.
+The naive caller sends the task as it is, each time. The advised one sends its first call so, and from then on
+what our plan says, fitted to the runs it has seen. The oracle sends the fastest version of the task from the
+first call on.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ async def main() -> None:
         for name, told in (await world_of(seed)).items():
             tallies[name].add(told)
     print(
-        f"{given.worlds} random worlds (simulated), deadlines the fastest version meets in {FEASIBLE:.0%} of tries"
+        f"{given.worlds} random worlds (simulated), "
+        f"deadlines the fastest version meets in {FEASIBLE:.0%} of tries"
     )
     for name, tally in tallies.items():
         for what, counted in (
@@ -115,7 +117,7 @@ async def world_of(seed: int) -> dict[str, list[Call]]:
 
 
 def job_of(rng: random.Random, seed: int) -> Job:
-    """A task with a deadline that the fastest version of it meets in FEASIBLE of tries, in a warm world like this one."""
+    """A task with a deadline that its fastest version meets in FEASIBLE of tries, in a warm world."""
     machine = random_machine(seed, waits=True)
     (model,) = machine.models.values()
     machine.run(model, "warm up", 2)

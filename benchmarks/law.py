@@ -1,11 +1,12 @@
-"""Is the law right? Held-out error and interval coverage of the next run's total, against constant-rate estimators.
+"""Is the law right? Held-out error and interval coverage of the next total, against constant-rate estimators.
 
     python -m benchmarks.law [--live 40] [--worlds 60]
 
-Three sources of runs: timings of a real engine recorded in data/raw.csv; the same engine live on this machine (random
-weights, real timings; needs the `engine` extra; 0 turns it off); simulated machines drawn at random. Every estimator sees
-runs one by one and forecasts each before it is shown. A cell is the median absolute error of all forecasts made with at
-least k runs behind them, and in brackets the share of totals inside the 90 % interval.
+Three sources of runs: timings of a real engine recorded in data/raw.csv; the same engine live on this machine
+(random weights, real timings; needs the `engine` extra; 0 turns it off); simulated machines drawn at random.
+Every estimator sees runs one by one and forecasts each before it is shown. A cell is the median absolute
+error of all forecasts made with at least k runs behind them, and in brackets the share of totals inside the
+90 % interval.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class OurLaw:
 
 
 class ConstantRate:
-    """Tokens over duration for each phase, the median of all runs or a moving average; the interval is its past errors'."""
+    """Tokens over duration for each phase, median or moving average; its interval is its past errors'."""
 
     def __init__(self, *, blind: bool = False, moving: bool = False) -> None:
         """`blind`: divides the whole prompt by its duration, as tools do that ignore the cache."""

@@ -1,4 +1,4 @@
-"""A small llama model with random weights and a made-up byte-level vocabulary: gibberish, at a real model's speed."""
+"""A small llama model of random weights and a made-up vocabulary: gibberish, at a real model's speed."""
 
 from __future__ import annotations
 

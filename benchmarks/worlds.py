@@ -13,7 +13,7 @@ from servers.ollama.simulated_engine import Machine, Noise, Ran, SimulatedModel
 
 
 def random_machine(seed: int, *, models: int = 1, waits: bool = False) -> Machine:
-    """A machine nobody has seen: pace over two orders of magnitude, depth costs, noise, drift and queue all drawn."""
+    """A machine nobody has seen: pace over two orders of magnitude, depth costs, noise, drift, queue."""
     rng = random.Random(seed)
     power = math.exp(rng.uniform(math.log(0.3), math.log(30)))
     ratio = math.exp(rng.uniform(math.log(2), math.log(40)))
@@ -87,7 +87,7 @@ def key_of(model: SimulatedModel, host: str = "simulated") -> Key:
 
 
 def run_of(model: SimulatedModel, ran: Ran, *, hide_cache: bool = False, cut: bool = False) -> Run:
-    """A simulated run as the ledger would keep it; `hide_cache`: by a server that does not report cache hits."""
+    """A simulated run as the ledger would keep it; `hide_cache`: of a server that does not tell hits."""
     profile = Profile(
         model=model.name,
         outcome="length" if cut else "done",

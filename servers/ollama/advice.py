@@ -1,7 +1,7 @@
 """Ways to make the next query run well here, each with its predicted effect, the most seconds saved first.
 
-Every piece of advice is the forecast of a varied task against the forecast of the task as it is; what cannot be
-forecast is not advised. Whether it came true when it was followed is followed.py's matter.
+Every piece of advice is the forecast of a varied task against the forecast of the task as it is; what cannot
+be forecast is not advised. Whether it came true when it was followed is followed.py's matter.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Advice:
     then_s: float | None
     """Forecast seconds of the query with this advice followed."""
     change: Mapping[str, object] = field(default_factory=dict[str, object])
-    """What to do, for programs: {"tokens_in": 900}, {"cap": 180}, {"think": False}, {"model": ...}, {"parts": 4}."""
+    """What to do, for programs: {"tokens_in": 900}, {"cap": 180}, {"think": False}, {"model": ...}, ..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,8 @@ def _shorten(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     if then := worker.forecast(replace(task, tokens_in=target)):
         yield Advice(
             action="shorten_prompt",
-            say=f"drop {task.tokens_in - target:,} prompt tokens: {_from_to(now, then)}; send the part that matters",
+            say=f"drop {task.tokens_in - target:,} prompt tokens: {_from_to(now, then)}; send the part "
+            f"that matters",
             saves_s=now.total_s - then.total_s,
             then_s=then.total_s,
             change={"tokens_in": target},
@@ -132,7 +133,8 @@ def _stable(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     if then := worker.forecast(replace(task, tokens_cached=task.stable)):
         yield Advice(
             action="stable_first",
-            say=f"put the {task.stable:,} tokens that stay the same first, unchanged to the byte: {_from_to(now, then)} from the next call on",
+            say=f"put the {task.stable:,} tokens that stay the same first, unchanged to the byte: "
+            f"{_from_to(now, then)} from the next call on",
             saves_s=now.total_s - then.total_s,
             then_s=then.total_s,
             change={"stable_first": task.stable},
@@ -148,7 +150,8 @@ def _cap(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
         then = worker.forecast(raised)
         yield Advice(
             action="raise_cap",
-            say=f"raise the cap from {task.cap:,} to {usual:,} tokens: {cut:.0%} of such answers are cut, and a cut answer is lost",
+            say=f"raise the cap from {task.cap:,} to {usual:,} tokens: {cut:.0%} of such answers are "
+            f"cut, and a cut answer is lost",
             saves_s=cut * now.total_s,
             then_s=then.total_s if then else None,
             change={"cap": usual},
@@ -160,7 +163,8 @@ def _cap(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     if then is not None and then.cap_s is not None:
         yield Advice(
             action="cap_output",
-            say=f"cap the answer at {usual:,} tokens, which nine in ten keep to: at most {bound:.3g} s -> {then.cap_s:.3g} s",
+            say=f"cap the answer at {usual:,} tokens, which nine in ten keep to: at most {bound:.3g} s "
+            f"-> {then.cap_s:.3g} s",
             saves_s=bound - then.cap_s,
             then_s=then.total_s,
             change={"cap": usual},
@@ -182,7 +186,8 @@ def _plain(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
         if shorter.p50 < usual.p50 and (then := worker.forecast(shaped)):
             yield Advice(
                 action="ask_schema",
-                say=f"ask for a JSON schema with short fields, about {shorter.p50:,} tokens: {_from_to(now, then)}",
+                say=f"ask for a JSON schema with short fields, about {shorter.p50:,} tokens: "
+                f"{_from_to(now, then)}",
                 saves_s=now.total_s - then.total_s,
                 then_s=then.total_s,
                 change={"format": "schema"},
@@ -211,7 +216,8 @@ def _split(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     if best is not None:
         yield Advice(
             action="split",
-            say=f"split it into {best[1]} parts of about {body // best[1]:,} tokens: {now.total_s:.3g} s -> {best[0]:.3g} s in all",
+            say=f"split it into {best[1]} parts of about {body // best[1]:,} tokens: {now.total_s:.3g} "
+            f"s -> {best[0]:.3g} s in all",
             saves_s=now.total_s - best[0],
             then_s=best[0],
             change={"parts": best[1]},
@@ -222,7 +228,8 @@ def _loaded(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     if worker.cold and (then := replace(worker, cold=False).forecast(task)):
         yield Advice(
             action="keep_loaded",
-            say=f"keep {worker.model} loaded (same options, longer keep_alive, work in a row): {_from_to(now, then)} from the next call on",
+            say=f"keep {worker.model} loaded (same options, longer keep_alive, work in a row): "
+            f"{_from_to(now, then)} from the next call on",
             saves_s=now.total_s - then.total_s,
             then_s=then.total_s,
             change={"keep_alive": -1},
@@ -231,7 +238,8 @@ def _loaded(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
         load_s = median(worker.law.loads)
         yield Advice(
             action="keep_loaded",
-            say=f"{worker.law.reload_share:.0%} of the last runs loaded {worker.model} again, {load_s:.3g} s each: keep num_ctx, num_thread and the model the same",
+            say=f"{worker.law.reload_share:.0%} of the last runs loaded {worker.model} again, "
+            f"{load_s:.3g} s each: keep num_ctx, num_thread and the model the same",
             saves_s=load_s * worker.law.reload_share,
             then_s=now.total_s,
             change={"keep_alive": -1},
@@ -266,7 +274,8 @@ def _yourself(task: Task, now: Forecast, own_tokens_per_s: float) -> Iterable[Ad
     if task.tokens_in + now.tokens_out_p50 < HANDING_OVER_TOKENS and own_s < now.total_s:
         yield Advice(
             action="do_it_yourself",
-            say=f"do it yourself: about {own_s:.2g} s, and handing it over costs about {HANDING_OVER_TOKENS} of your tokens",
+            say=f"do it yourself: about {own_s:.2g} s, and handing it over costs about "
+            f"{HANDING_OVER_TOKENS} of your tokens",
             saves_s=now.total_s - own_s,
             then_s=None,
         )

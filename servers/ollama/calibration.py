@@ -1,6 +1,6 @@
 """A few short probes that give a model its law at once, instead of waiting for real work to teach it.
 
-The probes are recorded as runs of the kind "calibration"; their prompts are fresh words, so no cache serves them.
+The probes are recorded as runs of the kind "calibration"; their words are fresh, so no cache serves them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def calibrate(
     budget_s: float = BUDGET_S,
     told: Callable[[Probe], None] = lambda _: None,
 ) -> Calibration:
-    """Probe `model` within about `budget_s`; `told` hears of each probe. Raises EngineError and LedgerError."""
+    """Probe `model` in about `budget_s`; `told` hears of each probe. Raises EngineError, LedgerError."""
     if not runtime.timed:
         raise EngineError(f"{runtime.name} has no durations of its own: there is nothing to calibrate")
     ends = time.monotonic() + budget_s

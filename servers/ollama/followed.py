@@ -28,9 +28,9 @@ class Held:
 
 
 def held(runs: Iterable[Run]) -> dict[str, Held]:
-    """By action: how often the next run of its kind followed the advice, and whether the predicted seconds came true.
+    """By action: how often the next run of its kind followed it, and whether the seconds came true.
 
-    `runs` newest first, as the ledger gives them. Advice counts as followed when the next run differs as advised.
+    `runs` newest first, as the ledger gives them. Followed means: the next run differs as advised.
     """
     errors: dict[str, list[float]] = {}
     latest: dict[str, Run] = {}

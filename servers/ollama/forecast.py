@@ -23,7 +23,7 @@ class Forecast:
     cold: bool
     """The model has to be loaded first."""
     runs: int
-    """Finished runs behind it; 0 when all is from other models or settings here, or from runs that were stopped."""
+    """Finished runs behind it; 0 when all is borrowed on this machine, or from runs that were stopped."""
     tokens_in: int
     tokens_cached: int
     tokens_out_p50: int

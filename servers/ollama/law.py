@@ -1,11 +1,11 @@
 """The speed law of one (machine, model, settings), and forecasts from it.
 
     total = wait + load + reading + writing
-    reading = rate * (overhead + N + rho (N D + N (N - 1) / 2))      N uncached prompt tokens behind D cached ones
-    writing = rate * (S + rho (S (D + N) + S (S + 1) / 2))           S = tokens out - 1, the first comes with reading
+    reading = rate * (overhead + N + rho (N D + N (N - 1) / 2))    N uncached prompt tokens behind D cached
+    writing = rate * (S + rho (S (D + N) + S (S + 1) / 2))         S steps: the first token comes with reading
 
-Rates, overheads and rhos are learned from the ledger (phase.py), loads and foreign waits are taken as they came,
-and a forecast is the distribution of the total over all of it: median and central 90 %.
+Rates, overheads and rhos are learned from the ledger (phase.py), loads and foreign waits are taken as they
+came, and a forecast is the distribution of the total over all of it: median and central 90 %.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STEADY = 4
 _ENOUGH = 3
 """Finished runs after which unfinished ones tell nothing new."""
 _OUR_CLOCK = 20.0
-"""Doubt about timings of our own clock, in units of the noise: they hold the load, the wait and guessed counts."""
+"""Doubt about our own clock's timings, in units of the noise: load, wait and guessed counts are in them."""
 _SLOWED = 0.5
 """New doubt about the log pace of a known machine whose run was stopped when it should long have ended."""
 _SAMPLES = 401
@@ -67,7 +67,7 @@ class Law:
         self._fast: list[tuple[float, _Row]] = []
 
     def learn(self, run: Run) -> None:
-        """Take in one run; what it does not tell is left out: failed runs, shared engines, unknown cache hits."""
+        """Take in one run, leaving out what it does not tell: failures, shared engines, unknown hits."""
         self.last_id = max(self.last_id, run.id)
         p = run.profile
         if run.overlapped:
@@ -99,7 +99,7 @@ class Law:
         self._lend_writing()
 
     def _learn_unfinished(self, run: Run) -> None:
-        """What our clock saw of a stopped run: without it a missed deadline, or a machine that became slow, would teach nothing."""
+        """What our clock saw of a stopped run: else a missed deadline, or a slow machine, teach nothing."""
         p = run.profile
         tokens_in = p.tokens_in or round((run.chars_in or 0) / self._chars_per_token)
         if p.wall_s is None or p.wall_s <= 0 or tokens_in <= 0 or p.load_s is not None:
@@ -144,9 +144,9 @@ class Law:
     ) -> Forecast | None:
         """The forecast of a run, or None while nothing is known of this machine.
 
-        `tokens_cached`: prompt tokens that will come from the cache; None expects what earlier runs got. `cold`:
-        the model must be loaded; None does not know. `wait_s`: known wait for our own earlier work. `tokens_spread`:
-        uncertainty of `tokens_in` as a standard deviation of its logarithm.
+        `tokens_cached`: prompt tokens that will come from the cache; None expects what earlier runs got.
+        `cold`: the model must be loaded; None does not know. `wait_s`: known wait for our own earlier work.
+        `tokens_spread`: uncertainty of `tokens_in` as a standard deviation of its logarithm.
         """
         out = exactly(lengths) if isinstance(lengths, int) else lengths
         tokens_in = max(tokens_in, 1)
@@ -210,7 +210,7 @@ class Law:
 
     @property
     def reload_share(self) -> float:
-        """Of the last few runs after the first, those that loaded the model again; 0 while there are fewer than four."""
+        """Of the last few runs, those that loaded the model again; 0 while there are fewer than four."""
         again = self._reloads[1:]
         return sum(again) / len(again) if len(again) >= 3 else 0.0
 
@@ -224,7 +224,7 @@ class Law:
         wait_s: float,
         tokens_spread: float,
     ) -> list[float]:
-        """Totals of evenly spread imagined runs, sorted: each draws a length, a prompt size, a load, a wait and a pace."""
+        """Totals of evenly spread imagined runs, sorted: each draws length, prompt, load, wait and pace."""
         waits, warm, load = Spread.of(self._waits), self._load(False), self._load(True)
         grid = _Grid(self, tokens_in, cached, out, tokens_spread, self._shared())
         ends: list[float] = []
@@ -269,7 +269,7 @@ class Law:
         return self._untold(p.tokens_in, p.prefill_s, run.expected_cached or 0, fresh=_loaded(p))
 
     def _untold(self, tokens_in: int, seconds: float, expected: int, *, fresh: bool) -> _Row | None:
-        """The row of a prompt whose cache hits were not reported: as expected or none, whichever fits the law better.
+        """The row of a prompt whose cache hits were not reported: as expected, or, for large ones, none.
 
         A prompt read in less than half its time had more hits than known and tells nothing; unless that keeps
         happening by about the same factor: then the machine is faster than it was thought to be.
@@ -312,7 +312,7 @@ def writing_area(tokens_out: int, tokens_in: int) -> tuple[float, float]:
 
 
 class _Grid:
-    """Seconds of reading and writing for a few lengths and prompt sizes, so that many imagined runs cost little."""
+    """Seconds of a run for a few lengths and prompt sizes, so that many imagined runs cost little."""
 
     def __init__(
         self, law: Law, tokens_in: int, cached: int, out: Lengths, spread: float, shared: float

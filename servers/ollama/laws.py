@@ -1,8 +1,8 @@
 """The laws of every model on a machine, kept up with the ledger; a new model borrows from the others.
 
-A model measured before under other settings lends its whole law. Any other model of the same engine and processor
-class lends what the machine contributes: seconds per parameter when reading, seconds per byte when writing, and how
-much dearer depth is than its shape says.
+A model measured before under other settings lends its whole law. Any other model of the same engine and
+processor class lends what the machine contributes: seconds per parameter when reading, seconds per byte when
+writing, and how much dearer depth is than its shape says.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Laws:
         wait_s: float = 0.0,
         tokens_spread: float = 0.0,
     ) -> Forecast | None:
-        """The forecast of a planned run, its answer's length learned from the model's runs of this kind; see Law.forecast."""
+        """Law.forecast of a planned run, its answer's length learned from the model's runs of this kind."""
         with self._lock:
             lengths = self.lengths(model, kind, tokens_in=tokens_in, cap=cap, think=think, format=format)
             return self.law(key).forecast(
@@ -125,7 +125,7 @@ class Laws:
         )
 
     def _kept(self, key: Key, others: list[Key] | None) -> Law:
-        """The law of exactly this key, brought up to date; with no `others` it stands on its own runs alone."""
+        """The law of exactly this key, up to date; without `others` it stands on its own runs alone."""
         place = (key, others is not None)
         law = self._laws.get(place)
         if law is None or (others and not law.runs):  # the lenders may know more by now
@@ -156,7 +156,7 @@ class Laws:
 
 
 def _sibling_of(law: Law, key: Key, shape: Shape | None) -> Law:
-    """The same model under other settings: its law, a little in doubt; on another processor the pace is open."""
+    """The same model under other settings: its law, a little in doubt; on another processor, a lot."""
     close = law.key.processor == key.processor or "unknown" in (law.key.processor, key.processor)
     spread = 0.25 if close else 1.0
     return Law(
@@ -182,7 +182,7 @@ def _sibling_of(law: Law, key: Key, shape: Shape | None) -> Law:
 
 
 def _relative_of(lenders: list[Law], key: Key, shape: Shape | None) -> Law:
-    """Another model on the same machine; without both shapes the sizes are a guess and the interval says so."""
+    """Another model on the same machine; without both shapes sizes are guessed, and the interval says so."""
     here = shape or TYPICAL
     told = all(law.shape for law in lenders) and shape is not None
     spread = (0.5 if told else 1.5) / math.sqrt(1 + 0.3 * (len(lenders) - 1))

@@ -176,7 +176,8 @@ class Ledger:
     ) -> list[Output]:
         """Of the last runs of that kind, the answers that ended by themselves or at the cap, newest first."""
         query = (
-            "SELECT tokens_out, outcome = 'length', tokens_in FROM (SELECT * FROM runs WHERE model = ? AND kind = ? "
+            "SELECT tokens_out, outcome = 'length', tokens_in FROM (SELECT * FROM runs WHERE model = ? "
+            "AND kind = ? "
             "AND think = ? AND format IS ? ORDER BY id DESC LIMIT ?) "
             "WHERE tokens_out > 0 AND outcome IN ('done', 'length')"
         )
@@ -194,7 +195,7 @@ class Ledger:
             return db.execute(query, (model, min(last, MAX_RUNS))).fetchall()
 
     def summary(self, *, model: str | None = None, kind: str | None = None) -> list[Totals]:
-        """Totals per model and task kind, in order of runs; they cost the same for ten runs or ten million."""
+        """Totals per model and task kind, most runs first; as cheap for ten million runs as for ten."""
         where = [(name, value) for name, value in (("model", model), ("kind", kind)) if value is not None]
         clause = " WHERE " + " AND ".join(f"{name} = ?" for name, _ in where) if where else ""
         with self._reading() as db:
@@ -208,7 +209,7 @@ class Ledger:
         """How the last forecasts of finished runs did."""
         clause, values = (" AND model = ?", [model]) if model is not None else ("", [])
         query = (
-            "SELECT forecast_s, forecast_low_s, forecast_high_s, total_s FROM runs WHERE forecast_s IS NOT NULL "
+            "SELECT forecast_s, forecast_low_s, forecast_high_s, total_s FROM runs WHERE forecast_s NOT NULL "
             f"AND total_s > 0 AND outcome IN ('done', 'length'){clause} ORDER BY id DESC LIMIT ?"
         )
         with self._reading() as db:
@@ -282,6 +283,7 @@ def _inspect(path: Path) -> None:
     """Look at an existing file without writing to it. Raises LedgerError or sqlite3.Error."""
     db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
     try:
+        db.execute("BEGIN")  # one moment for all three: another process may be creating the tables
         (version,) = db.execute("PRAGMA user_version").fetchone()
         (owner,) = db.execute("PRAGMA application_id").fetchone()
         (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -293,7 +295,8 @@ def _inspect(path: Path) -> None:
             )
         if version > VERSION:
             raise LedgerError(
-                f"the ledger {path} was written by a newer Understudy (format {version}, this one reads {VERSION}); "
+                f"the ledger {path} was written by a newer Understudy (format {version}, this one reads "
+                f"{VERSION}); "
                 "upgrade, or set UNDERSTUDY_HOME to start another"
             )
         if path.stat().st_size <= _CHECKED_BYTES:

@@ -87,7 +87,8 @@ _SAVINGS = ", ".join(
 _ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
 
 CREATE = (
-    f"CREATE TABLE runs(id INTEGER PRIMARY KEY AUTOINCREMENT, {', '.join(f'{c} {t}' for c, t in _TYPES.items())})",
+    f"""CREATE TABLE runs(id INTEGER PRIMARY KEY AUTOINCREMENT,
+        {", ".join(f"{name} {kind}" for name, kind in _TYPES.items())})""",
     """CREATE TABLE ratings(id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs(id),
         at REAL NOT NULL, verdict TEXT NOT NULL, note TEXT)""",
     f"""CREATE TABLE later(id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs(id),
@@ -95,8 +96,9 @@ CREATE = (
     f"""CREATE TABLE totals(model TEXT NOT NULL, kind TEXT NOT NULL,
         {", ".join(f"{name} NOT NULL DEFAULT 0" for name in (*_SUMS, *_VERDICTS))},
         PRIMARY KEY (model, kind)) WITHOUT ROWID""",
-    """CREATE TABLE keys(key TEXT PRIMARY KEY, host TEXT NOT NULL, processor TEXT NOT NULL, digest TEXT NOT NULL,
-        settings TEXT NOT NULL, server TEXT NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE keys(key TEXT PRIMARY KEY, host TEXT NOT NULL, processor TEXT NOT NULL,
+        digest TEXT NOT NULL, settings TEXT NOT NULL, server TEXT NOT NULL,
+        last INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX runs_key ON runs(key, id)",
     "CREATE INDEX runs_host ON runs(host, id)",
     "CREATE INDEX runs_kind ON runs(kind, id)",
@@ -110,7 +112,8 @@ CREATE = (
     f"""CREATE TRIGGER count_run AFTER INSERT ON runs BEGIN
         INSERT INTO totals(model, kind, {", ".join(_SUMS)})
         VALUES (new.model, new.kind, {", ".join(_SUMS.values())}) ON CONFLICT DO UPDATE SET {_ADDED};
-        INSERT INTO keys VALUES (new.key, new.host, new.processor, new.digest, new.settings, new.server, new.id)
+        INSERT INTO keys
+        VALUES (new.key, new.host, new.processor, new.digest, new.settings, new.server, new.id)
         ON CONFLICT DO UPDATE SET last = excluded.last; END""",
     f"""CREATE TRIGGER count_rating AFTER INSERT ON ratings BEGIN
         UPDATE totals SET {_MOVED}
@@ -118,6 +121,8 @@ CREATE = (
     f"""CREATE TRIGGER count_later AFTER INSERT ON later BEGIN
         UPDATE totals SET {_SAVINGS}
         WHERE (model, kind) = (SELECT model, kind FROM runs WHERE id = new.run); END""",
-    "CREATE TRIGGER runs_stay BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'runs are only appended'); END",
-    "CREATE TRIGGER runs_remain BEFORE DELETE ON runs BEGIN SELECT raise(ABORT, 'runs are only appended'); END",
+    """CREATE TRIGGER runs_stay BEFORE UPDATE ON runs
+        BEGIN SELECT raise(ABORT, 'runs are only appended'); END""",
+    """CREATE TRIGGER runs_remain BEFORE DELETE ON runs
+        BEGIN SELECT raise(ABORT, 'runs are only appended'); END""",
 )

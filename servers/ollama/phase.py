@@ -2,10 +2,11 @@
 
     seconds = rate * (overhead + tokens + rho * area) * level * noise
 
-`area` sums the depth each token stood at. rho and overhead are unknown: every pair of a grid is a hypothesis that
-follows the runs with a Kalman filter for log(rate * level) and an inverse-gamma for the noise, and is believed by
-how well it foretold them. Some hypotheses say the machine's pace is fixed, others that it drifts. Student-t weights
-keep one contended run from moving much. A prediction is the mixture's mean, spread and degrees of freedom.
+`area` sums the depth each token stood at. rho and overhead are unknown: every pair of a grid is a hypothesis
+that follows the runs with a Kalman filter for log(rate * level) and an inverse-gamma for the noise, and is
+believed by how well it foretold them. Some hypotheses say the machine's pace is fixed, others that it drifts.
+Student-t weights keep one contended run from moving much. A prediction is the mixture's mean, spread and
+degrees of freedom.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class Phase:
 
 
 def _follow(h: _Hypothesis, gap: float, told: float) -> None:
-    """One step of the filter: weigh the surprise, move the level, learn the noise. `told` is how doubtful the gap is."""
+    """One step of the filter: weigh the surprise, move level and noise. `told`: the gap's doubt."""
     doubt = h.doubt + h.drift
     surprise = gap - h.level
     noise = h.squares / h.freedom

@@ -1,7 +1,7 @@
 """A task that may be varied, the workers that could take it, and the plan that meets a deadline.
 
-Nothing here runs a model: a plan is the least change to a task after which its forecast meets the deadline with
-good odds. Where none does, the refusal names the nearest plan and the time it needs.
+Nothing here runs a model: a plan is the least change to a task after which its forecast meets the deadline
+with good odds. Where none does, the refusal names the nearest plan and the time it needs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Task:
     """Prompt tokens it cannot do without; 0 is a tenth of the prompt."""
     cap: int | None = None
     least_out: int = 0
-    """Tokens the answer needs; 0 is not known: then an answer is never planned shorter than nine in ten are."""
+    """Tokens the answer needs; 0 is not known: then no cap is planned that would cut more than one in ten."""
     kind: str = "other"
     think: bool = False
     format: str | None = None
@@ -104,7 +104,8 @@ class Plan:
 
     def __str__(self) -> str:
         how = ", ".join(self.changes) or "as asked"
-        return f"{self.model}, {how}: {self.forecast.total_s:.3g} s, at most {self.forecast.high_s:.3g} s ({self.odds:.0%} in time)"
+        took = f"{self.forecast.total_s:.3g} s, at most {self.forecast.high_s:.3g} s"
+        return f"{self.model}, {how}: {took} ({self.odds:.0%} in time)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,7 @@ class Refusal:
 
 
 def plan_for(task: Task, workers: Sequence[Worker]) -> Plan | Refusal:
-    """The plan that changes least and meets `task.deadline_s`, trying the workers in turn, the preferred first.
+    """The plan that changes least and meets `task.deadline_s`; workers are tried in turn.
 
     Raises ValueError for a task without a deadline.
     """
@@ -139,15 +140,16 @@ def plan_for(task: Task, workers: Sequence[Worker]) -> Plan | Refusal:
         return best
     needs_s = best.forecast.ventiles[17]
     say = (
-        f"{task.deadline_s:.3g} s cannot be met here: even {best.model} with {best.task.tokens_in:,} prompt tokens "
-        f"and at most {best.forecast.tokens_out_p90:,} answer tokens takes about {best.forecast.total_s:.3g} s; "
+        f"{task.deadline_s:.3g} s cannot be met here: even {best.model} with {best.task.tokens_in:,} prompt "
+        f"tokens and at most {best.forecast.tokens_out_p90:,} answer tokens takes about "
+        f"{best.forecast.total_s:.3g} s; "
         f"allow {needs_s:.3g} s"
     )
     return Refusal(say=say, nearest=best, needs_s=needs_s)
 
 
 def _variants(task: Task, worker: Worker) -> Iterable[Plan]:
-    """Plans from the mildest change to the hardest: as asked, without thinking, capped, with less prompt, with less answer."""
+    """Plans from the mildest change on: as asked, without thinking, capped, less prompt, less answer."""
     if (fitted := _fitted(task, worker)) is None:
         return
     task = fitted
@@ -227,6 +229,7 @@ def _hopeless(task: Task, workers: Sequence[Worker]) -> str:
     able = [worker for worker in workers if _fitted(task, worker) is not None]
     if not able:
         most = max(worker.room or 0 for worker in workers)
-        return f"the task needs {task.floor + task.least_answer:,} tokens of context, the models here hold {most:,}"
+        needs = task.floor + task.least_answer
+        return f"the task needs {needs:,} tokens of context, the models here hold {most:,}"
     names = ", ".join(worker.model for worker in able[:4])
-    return f"no run of {names} was measured on this machine yet; run one, or `understudy calibrate`, and plan again"
+    return f"no run of {names} was measured on this machine yet; run one, or `understudy calibrate`"

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["done", "length", "aborted", "error", "cancelled", "overflow"]
-"""How a run ended: answered, cut by the cap, stream ended without `done`, failed, stopped by us, did not fit."""
+"""How a run ended: answered, cut by its cap, stream broken off, failed, stopped by us, did not fit."""
 
 FRESH_LOAD_S = 0.2
-"""A load this long started a new engine, whose prompt cache is empty: Ollama polls a starting engine every 250 ms."""
+"""A load this long started a new engine, with an empty cache: Ollama polls a starting one every 250 ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +87,10 @@ def from_ollama(
     """The profile of one `/api/chat` or `/api/generate` run, from the last object of its answer.
 
     `final` may also be an `{"error": ...}` object, or empty when the stream broke off. `ps` is the model's
-    entry of `/api/ps`. `expected_cached`: prompt tokens we know may come from the prompt cache, 0 when we know
-    it is empty. `expected_prefill_s`: what the law says for this prompt without a cache. Both matter only for
-    servers before 0.33.3, which do not report cached tokens. `two_passes`: the request had both think and
-    format, which servers before 0.34.4 answer in two runs while timing only the second.
+    entry of `/api/ps`. `expected_cached`: prompt tokens we know may come from the prompt cache, 0 when we
+    know it is empty. `expected_prefill_s`: what the law says for this prompt without a cache. Both matter
+    only for servers before 0.33.3, which do not report cached tokens. `two_passes`: the request had both
+    think and format, which servers before 0.34.4 answer in two runs while timing only the second.
     """
     asked = outcome or outcome_of(final)
     load_s, total_s = _seconds(final, "load_duration"), _seconds(final, "total_duration")
@@ -154,7 +154,7 @@ def from_llamacpp(
 ) -> Profile:
     """The profile of one run of llama.cpp's server, from the `timings` object of its last chunk.
 
-    That server times only its own two phases: the total is our clock's, the queue what the phases leave of it.
+    That server times only its two phases: the total is our clock's, the queue what the phases leave of it.
     """
     new, cached, tokens_out = (
         _count(timings, "prompt_n"),
@@ -224,7 +224,7 @@ _EXCEEDS = re.compile(
 )
 
 _FASTEST = 100.0
-"""No machine reads prompt tokens this many times faster than it writes tokens, f16 weights on a few GPUs apart."""
+"""Hardly any machine reads tokens this many times faster than it writes; a few GPUs with f16 weights do."""
 
 
 def _prefill_rate(
@@ -238,9 +238,9 @@ def _prefill_rate(
 ) -> float | None:
     """Uncached prompt tokens per second, or None when a cache hit of unknown size may stand behind the count.
 
-    A hit takes about one decode step whatever the count says: 3,164 tokens "in" 55 ms. Without a reported count
-    the rate stands only if the time is within two of the law's, or, without a law, if a prompt without hits
-    could not have been read much faster.
+    A hit takes about one decode step whatever the count says: 3,164 tokens "in" 55 ms. Without a reported
+    count the rate stands only if the time is within two of the law's, or, without a law, if a prompt without
+    hits could not have been read much faster.
     """
     if tokens_in is None or not prefill_s:
         return None
@@ -256,7 +256,7 @@ def _prefill_rate(
 
 
 def could_be_whole(tokens_in: int, prefill_s: float, step_s: float) -> bool:
-    """Whether so long a prompt can have been read without cache hits in this time, given the time of a decode step."""
+    """Whether so long a prompt can have been read whole in this time, `step_s` being one written token's."""
     return prefill_s > step_s * (1.5 + tokens_in / _FASTEST)
 
 

@@ -70,7 +70,7 @@ class Run:
     chars_in: int | None = None
     """Characters of the prompt as sent: the ledger learns tokens per character from them."""
     expected_cached: int | None = None
-    """Prompt tokens expected from the cache when it was sent; believed where the server does not report them."""
+    """Prompt tokens expected from the cache; believed where the server does not report them."""
     overlapped: bool = False
     """Another run shared the engine: not fit to learn a speed from."""
     busy_cores: float | None = None
@@ -146,7 +146,7 @@ def row_of(run: Run) -> dict[str, object]:
 
 
 def _slim(raw: Mapping[str, object] | None) -> str | None:
-    """The numbers and short words of a final object; neither the answer nor its token ids belong in a ledger."""
+    """The numbers and short words of a final object; no answer and no token ids belong in a ledger."""
     if raw is None:
         return None
     kept = {

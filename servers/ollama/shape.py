@@ -1,8 +1,9 @@
 """A model's shape and what it says about speed before anything was measured.
 
-One token of depth costs a run rho times the cost of one token: attention work against all other work. For reading
-a prompt that is arithmetic, 4 L H d / 2 P; for writing it is memory, the KV bytes of a token against the weights.
-The machine's share, kappa, was about 3 and 7 on one CPU over three models; GPUs are expected nearer 1 to 2.
+One token of depth costs a run rho times the cost of one token: attention work against all other work. For
+reading a prompt that is arithmetic, 4 L H d / 2 P; for writing it is memory, the KV bytes of a token against
+the weights. The machine's share, kappa, was about 3 and 7 on one CPU over three models; GPUs are expected
+nearer 1 to 2.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Shape:
     head_dim: int
 
     def depth_costs(self, processor: str = "unknown") -> tuple[float, float]:
-        """(rho of reading, rho of writing): a token's cost of one token of depth, relative to the token's own."""
+        """(rho of reading, rho of writing): the relative cost of one token of depth."""
         kappa_read, kappa_write = KAPPA.get(processor, _KAPPA_UNKNOWN)
         attention = 4.0 * self.layers * self.heads * self.head_dim / (2.0 * self.params)
         cache = 2.0 * self.layers * self.kv_heads * self.head_dim * KV_BYTES / self.size_bytes
@@ -40,7 +41,7 @@ TYPICAL = Shape(params=8e9, size_bytes=4.9e9, layers=32, heads=32, kv_heads=8, h
 
 
 def shape_of(show: Mapping[str, object], size_bytes: float | None = None) -> Shape | None:
-    """The shape in an `/api/show` answer, or None when it tells too little. `size_bytes` is the size in `/api/tags`."""
+    """The shape in an `/api/show` answer, None when it tells too little. `size_bytes`: see `/api/tags`."""
     info = show.get("model_info")
     if not isinstance(info, Mapping):
         return None

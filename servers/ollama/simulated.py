@@ -1,7 +1,7 @@
 """A simulated Ollama on a loopback port: the native API over HTTP, for tests, benchmarks and demonstrations.
 
-Durations come from a Machine; `scale` is how long a simulated second really takes, 0 answers at once. The version
-it reports ends in "-simulated", and nothing it says comes from a model.
+Durations come from a Machine; `scale` is how long a simulated second really takes, 0 answers at once. The
+version it reports ends in "-simulated", and nothing it says comes from a model.
 """
 
 from __future__ import annotations
@@ -264,7 +264,8 @@ class _Wire:
         """A whole answer: JSON, or text for a string."""
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         kind = "text/plain; charset=utf-8" if isinstance(body, str) else "application/json; charset=utf-8"
-        head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
+        first = f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}"
+        head = f"{first}\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
         await self.stream.send(head.encode() + data)
 
     async def begin_stream(self) -> None:
@@ -281,7 +282,7 @@ class _Wire:
 
     @asynccontextmanager
     async def watched(self) -> AsyncGenerator[anyio.CancelScope]:
-        """Cancels what runs inside when the client closes the connection; that frees the slot, as in Ollama."""
+        """Cancels what runs inside when the client closes the connection; that frees the slot."""
         async with anyio.create_task_group() as group:
             with anyio.CancelScope() as scope:
 

@@ -1,7 +1,7 @@
 """A machine that only pretends to run models: laws, noise, drift, loads, cache and waits are its parameters.
 
-Everything happens in virtual seconds, so a day of runs takes a moment. Nothing here is measured; whoever shows its
-numbers says that they are simulated. The wire around it is simulated.py.
+Everything happens in virtual seconds, so a day of runs takes a moment. Nothing here is measured; whoever
+shows its numbers says that they are simulated. The wire around it is simulated.py.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SimulatedModel:
         return self.read_s * (self.read_overhead + new + self.read_rho * (new * cached + new * (new - 1) / 2))
 
     def writing_s(self, tokens_out: int, depth: int) -> float:
-        """Noise-free seconds of writing an answer behind `depth` tokens; the first token comes with the prompt."""
+        """Noise-free seconds of writing behind `depth` tokens; the first token comes with the prompt."""
         steps = max(tokens_out - 1, 0)
         return self.write_s * (steps + self.write_rho * (steps * depth + steps * (steps + 1) / 2))
 
@@ -167,7 +167,7 @@ class Machine:
         tokens_in: int | None = None,
         keep_alive_s: float = 300.0,
     ) -> Ran:
-        """Run one prompt to `tokens_out` tokens and let the time pass. `tokens_in` overrides the prompt's count."""
+        """Run one prompt to `tokens_out` tokens; time passes. `tokens_in` overrides the prompt's count."""
         load_s = self.load(model, options or {})
         held = self.loaded[model.name]
         wait_s = (

@@ -1,6 +1,6 @@
-"""What a simulated Ollama answers: the native API's rules, texts and shapes, with a machine's made-up durations.
+"""What a simulated Ollama answers: the native API's rules and texts, with a machine's made-up durations.
 
-Modelled on the answers of a real server in tests/wire/ollama and on Ollama's server/routes.go and api/types.go.
+Modelled on a real server's answers in tests/wire/ollama and on Ollama's server/routes.go and api/types.go.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .runs import RUNNER_OPTIONS
 from .simulated_engine import Machine, Ran, SimulatedModel
 
 Fault = Literal["abort", "error", "busy", "cut", "hang-up"]
-"""abort: the stream ends without `done`. error: an error line in mid-stream. busy: 503. cut: the prompt is cut in
-silence whatever was asked. hang-up: the connection breaks in mid-stream."""
+"""abort: the stream ends without `done`. error: an error line in mid-stream. busy: 503. cut: the prompt is
+cut in silence whatever was asked. hang-up: the connection breaks in mid-stream."""
 
 Answers = Callable[[Mapping[str, Any]], str | Mapping[str, Any]]
 """From the request's body to what the model says: text, or {content, thinking, tool_calls}."""
@@ -170,7 +170,7 @@ def chunk(order: Order, piece: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def loaded_only(world: World, order: Order) -> tuple[float, dict[str, Any]]:
-    """A request without a prompt loads the model, or with keep_alive 0 unloads it; it reports no durations."""
+    """A request without a prompt loads the model, or with keep_alive 0 unloads it; no durations told."""
     base: dict[str, Any] = {"model": order.body["model"], "created_at": now()}
     base |= {"response": ""} if order.generate else {"message": {"role": "assistant", "content": ""}}
     if order.keep_alive_s == 0:
@@ -213,7 +213,7 @@ def _fitted(
     generate: bool,
     cut: bool,
 ) -> tuple[str, int]:
-    """The prompt that reaches the engine and its tokens: refused, dropped or cut when it does not fit, as asked."""
+    """The prompt that reaches the engine, and its tokens; a long one is refused, dropped or cut as asked."""
     machine = world.machine
     prompt = str(body.get("prompt") or "") if generate else _rendered(body, messages)
     size = machine.tokens(model, prompt)
@@ -249,10 +249,10 @@ def _fitted(
 
 def _rendered(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> str:
     tools = json.dumps(body["tools"]) + "\n" if body.get("tools") else ""
-    parts = [
-        f"{m.get('role', '')}\n{m.get('content') or ''}{json.dumps(m['tool_calls']) if m.get('tool_calls') else ''}\n"
-        for m in messages
-    ]
+    parts: list[str] = []
+    for m in messages:
+        calls = json.dumps(m["tool_calls"]) if m.get("tool_calls") else ""
+        parts.append(f"{m.get('role', '')}\n{m.get('content') or ''}{calls}\n")
     return tools + "".join(parts)
 
 

@@ -1,7 +1,8 @@
 """How many tokens a prompt will be and how long an answer may get, learned from earlier runs.
 
-A prompt has a heavy-tailed distribution of answer lengths, not a length. Answers cut by their cap are only known
-to be at least that long (censored), so the distribution is the Kaplan-Meier estimate. The cap alone is certain.
+A prompt has a heavy-tailed distribution of answer lengths, not a length. Answers cut by their cap are only
+known to be at least that long (censored), so the distribution is the Kaplan-Meier estimate. The cap alone is
+certain.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """A distribution of answer lengths in tokens: rising points and the weight up to each, the last being 1."""
+    """A distribution of answer lengths in tokens: rising points and the weight up to each, at last 1."""
 
     points: tuple[float, ...]
     reached: tuple[float, ...]
@@ -79,7 +80,7 @@ def lengths_of(
     think: bool = False,
     format: str | None = None,
 ) -> Lengths:
-    """The lengths to expect of the next answer, from answers of its kind (newest first) and never above `cap`."""
+    """Lengths to expect of the next answer, from answers of its kind, newest first; never above `cap`."""
     scale = _scale(answers, tokens_in)
     guess = _guess(kind, tokens_in, think, format)
     weighted = [
@@ -111,7 +112,7 @@ class PromptSize:
 
 
 def prompt_size(chars: int, counted: Sequence[tuple[int, int]]) -> PromptSize:
-    """Tokens of a prompt of `chars` characters, from (characters, tokens) of earlier prompts, newest first."""
+    """Tokens of a prompt of so many characters, from (characters, tokens) of earlier ones, newest first."""
     known = [(c, t) for c, t in counted if c > 0 and t > 0]
     if not known:
         return PromptSize(tokens=math.ceil(chars / CHARS_PER_TOKEN) + TEMPLATE_TOKENS, spread=0.25, runs=0)
@@ -146,7 +147,7 @@ def _guess(kind: str, tokens_in: int, think: bool, format: str | None) -> list[f
 
 
 def _blurred(weighted: Sequence[tuple[float, bool, float]]) -> list[tuple[float, bool, float]]:
-    """Each length as three, spread as a kernel estimate would: a few answers do not show how far the next may go."""
+    """Each length as three, spread like a kernel: a few answers do not show how far the next may go."""
     whole = [math.log(tokens) for tokens, cut, _ in weighted if not cut]
     if len(whole) < 3:
         return list(weighted)
@@ -161,7 +162,7 @@ def _blurred(weighted: Sequence[tuple[float, bool, float]]) -> list[tuple[float,
 def _survivors(
     weighted: Sequence[tuple[float, bool, float]], beyond: int | None
 ) -> tuple[list[float], list[float]]:
-    """Kaplan-Meier points and the weight reached at each; what outlived every cut ends at `beyond`, or half again as far."""
+    """Kaplan-Meier points and the weight reached at each; what outlives every cut ends at `beyond`."""
     rows = sorted(weighted, key=lambda row: (row[0], row[1]))
     risk = sum(w for *_, w in rows)
     alive, points, reached = 1.0, [], []

@@ -40,7 +40,9 @@ class Spread:
 
 
 def student(share: float, freedom: float) -> float:
-    """Quantile of Student's t by the Cornish-Fisher expansion; within 2 % of exact for 2 degrees of freedom and up."""
+    """Quantile of Student's t by the Cornish-Fisher expansion; within 2 % of exact for 2 degrees of freedom
+    and up.
+    """
     z, n = _NORMAL.inv_cdf(share), max(freedom, 1.5)
     squared = z * z
     return z * (

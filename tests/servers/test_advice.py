@@ -34,7 +34,9 @@ LAW = learned()
 
 
 def answers(*tokens: int, thinking: int = 600) -> Callable[[Task], Lengths]:
-    """Lengths as the ledger would tell them: these when plain, `thinking` more when thinking, 30 with a schema."""
+    """Lengths as the ledger would tell them: these when plain, `thinking` more when thinking, 30 with a
+    schema.
+    """
 
     def lengths(task: Task) -> Lengths:
         more = thinking if task.think else 0
@@ -261,7 +263,9 @@ def test_the_ledger_says_whether_followed_advice_held() -> None:
 
 @pytest.mark.anyio
 async def test_a_caller_that_follows_the_plan_meets_its_deadline_by_the_third_call() -> None:
-    """Worlds of the coach benchmark over the real wire; the naive caller has the same tasks and mostly fails."""
+    """Worlds of the coach benchmark over the real wire; the naive caller has the same tasks and mostly
+    fails.
+    """
     naive = advised_hits = 0
     worlds = range(9100, 9112)
     for seed in worlds:

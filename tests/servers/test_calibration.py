@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from servers.ollama.calibration import PROBES, Probe, calibrate
@@ -15,7 +17,8 @@ pytestmark = pytest.mark.anyio
 
 
 def world(*faults: Fault, **model: object) -> World:
-    made = SimulatedModel(name="small:latest", answer_tokens=80.0, answer_spread=0.1, **model)  # type: ignore[arg-type]
+    told: dict[str, Any] = {"name": "small:latest", "answer_tokens": 80.0, "answer_spread": 0.1, **model}
+    made = SimulatedModel(**told)
     return World(machine=Machine(made, noise=Noise(spread=0.03)), faults=list(faults))
 
 

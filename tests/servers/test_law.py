@@ -63,7 +63,9 @@ def test_nothing_measured_gives_no_forecast_and_one_run_a_usable_one() -> None:
 
 
 def test_real_timings_are_forecast_within_15_percent_and_the_interval_covers() -> None:
-    """Next-run forecasts of 175 runs of a real engine on a busy machine, three models, against constant rates."""
+    """Next-run forecasts of 175 runs of a real engine on a busy machine, three models, against constant
+    rates.
+    """
     ours: list[tuple[float, bool]] = []
     for (model, threads), runs in recorded().items():
         if threads != "1":  # two threads on two shared cores: what others did there, nobody can foretell
