@@ -162,9 +162,9 @@ def remove_empty(root: Beneath, paths: Sequence[str]) -> None:
 
 
 def _find(workspace: Workspace, stack: ExitStack, path: str, follow: bool) -> Place:
+    root, rel = workspace.locate(path)
     if path.endswith("/"):
         raise ToolError(f"{path!r} ends with a slash; name the file, or the folder without it")
-    root, rel = workspace.locate(path)
     try:
         return root, stack.enter_context(root.find(rel, follow=follow))
     except OSError as exc:

@@ -29,6 +29,7 @@ from .places import LITTER, allowed, asks, protected, secret, windows_refusal
 from .undo import Record, UndoStore
 
 MAX_READ_BYTES = 64 << 20
+MAX_PATH_CHARS = 4096
 _NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted
 
 
@@ -82,6 +83,8 @@ class Workspace:
         """The root a path belongs to and the rest of it. Lexical: opening decides what is really there."""
         if not path:
             raise ToolError('the path is empty; the root itself is "."')
+        if len(path) > MAX_PATH_CHARS:
+            raise ToolError(f"a path has at most {MAX_PATH_CHARS:,} characters; this one has {len(path):,}")
         if "\0" in path:
             raise ToolError("a path cannot contain a NUL character")
         try:

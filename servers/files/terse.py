@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import mcp_types as types
+from mcp.server.mcpserver import Context
 
+from ..outcome import ToolError, bounded
 from ..serving import ToolServer
+
+MAX_ERROR_BYTES = 12_000
 
 
 class TerseServer(ToolServer):
-    """A ToolServer whose schemas leave out what can be guessed: defaults, and types beside enums.
+    """A ToolServer whose schemas leave out what can be guessed, and whose errors are bounded as results are.
 
-    A flag's default is false, an enum's its first value; results say where a number's default cut them.
+    Defaults are left out, and types beside enums. A flag's default is false, an enum's its first value; results say where a number's default cut them.
     """
 
     async def list_tools(self) -> list[types.Tool]:
@@ -20,6 +24,14 @@ class TerseServer(ToolServer):
         for tool in tools:
             tool.input_schema = terse(tool.input_schema)
         return tools
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> Any:
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as exc:
+            raise ToolError(bounded(str(exc), MAX_ERROR_BYTES)) from exc
 
 
 def terse(schema: Any, defs: Any = None) -> Any:
