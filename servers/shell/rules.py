@@ -133,16 +133,16 @@ BUILT_IN = Policy(
         "rspec rubocop phpunit shellcheck shfmt yamllint taplo markdownlint hadolint actionlint sqlfluff",
         "gofmt golint staticcheck golangci-lint rustc rustfmt clippy-driver sqlite3 yq xmllint tidy hyperfine valgrind",
         "mkdir touch mktemp pre-commit mkdocs sphinx-build protoc flex bison cython maturin pyproject-build",
-        "cargo: build test check clippy fmt run bench doc tree metadata nextest llvm-cov",
+        "cargo: --version -V build test check clippy fmt run bench doc tree metadata nextest llvm-cov",
         "go: build test vet fmt run list doc env version generate tool",
-        "npm: test t run run-script ls list start exec outdated",
-        "yarn: test run build lint start", "pnpm: test run build lint start exec",
-        "uv: run tree version", "poetry: run check show", "pipenv: run", "pdm: run", "hatch: run test", "rye: run test lint fmt",
+        "npm: --version -v test t run run-script ls list start exec outdated",
+        "yarn: --version test run build lint start", "pnpm: --version test run build lint start exec",
+        "uv: --version run tree version", "poetry: --version run check show", "pipenv: run", "pdm: run", "hatch: run test", "rye: run test lint fmt",
         "bundle: exec", "composer: test run-script validate",
-        "git: status log diff show blame shortlog describe rev-parse rev-list ls-files ls-tree cat-file branch tag remote "
+        "git: --version status log diff show blame shortlog describe rev-parse rev-list ls-files ls-tree cat-file branch tag remote "
         "stash config grep reflog merge-base name-rev for-each-ref count-objects check-ignore check-attr whatchanged worktree "
         "var version help add commit",
-        "pip: list show freeze check", "pip3: list show freeze check",
+        "pip: list show freeze check --version", "pip3: list show freeze check --version",
     ),
     deny=_words("sudo doas su pkexec run0 shutdown reboot halt poweroff mkfs fdisk sfdisk parted wipefs insmod modprobe"),
 )  # fmt: skip

@@ -19,7 +19,7 @@ from .guarding import absent, removed
 from .jobs import Job, Jobs, as_text, total_bytes
 from .limits import Limits
 from .policy import Decision, Judge
-from .rules import BUILT_IN, Policy
+from .rules import BUILT_IN, NETWORK, Policy
 from .sandbox import Sandbox, open_sandbox, refused_root, scratch_folder
 from .surroundings import drop_old_caches, git_identity
 
@@ -253,19 +253,26 @@ def _gate_shell(root: str, policy: Policy) -> Shell:
 def refusal(decision: Decision, policy: Policy) -> str:
     """Why a command does not run, and the line that would let it."""
     worst = decision.worst
-    what = f"not run: {worst.part!r}: {worst.rule}"
+    unruled = worst.rule == "default"
+    what = f"not run: {worst.part!r}: {'no rule allows it' if unruled else worst.rule}"
     if decision.effect == "deny":
         return f"{what}. The policy ({policy.source}) denies it."
-    program = worst.part.split(" ")[0] if worst.rule == "default" else ""
-    line = (
-        f'allow = ["{program}"]'
-        if program and re.fullmatch(r"[\w.+/-]+", program)
-        else 'ask_fallback = "allow"'
-    )
+    name = _rule_for(worst.part) if unruled else None
+    line = f'allow = ["{name}"]' if name else 'ask_fallback = "allow"'
     return (
         f"{what}, so the policy ({policy.source}) asks the user first, and nobody can be asked here. "
         f"A policy file (--policy FILE) with {line} would allow it."
     )
+
+
+def _rule_for(part: str) -> str | None:
+    """The narrowest rule for a command that reads like one: `git init`, but `rm`."""
+    words = part.split(" ")
+    several = {rule.split(" ")[0] for rule in BUILT_IN.contained | NETWORK if " " in rule}
+    chosen = (
+        words[:2] if words[0] in several and len(words) > 1 and not words[1].startswith("-") else words[:1]
+    )
+    return " ".join(chosen) if all(re.fullmatch(r"[\w.+/-]+", word) for word in chosen) else None
 
 
 def ending(job: Job) -> str:
