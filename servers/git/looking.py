@@ -19,6 +19,8 @@ PATCH = ("--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=di
 MAX_PATCH_BYTES = 32_000
 MAX_READ_BYTES = 4 << 20  # of a patch; the totals in front of it are complete long before
 MAX_COMMITS = 200
+MAX_NAMES_CHARS = 4000
+COUNTS_STASHES = (2, 35)  # since this git
 _FULL_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _CURSOR = re.compile(r"([0-9a-f]{40,64}(?:\.{2,3}[0-9a-f]{40,64})?)\+(\d{1,9})")
 _COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t")
@@ -28,13 +30,12 @@ def status(repo: Repository) -> Status:
     """Branch, named state, next step and changed files."""
     found = porcelain(repo)
     state = state_of(repo.git_dir, len(found.conflicts))
-    stashes = repo.git.attempt("rev-list", "--walk-reflogs", "--count", "refs/stash", "--")
     counts = Counts(
         staged=len(found.staged),
         unstaged=len(found.unstaged),
         untracked=len(found.untracked),
         conflicts=len(found.conflicts),
-        stashes=int(stashes.out) if stashes.code == 0 else 0,
+        stashes=(found.stashes or 0) if repo.git.version >= COUNTS_STASHES else None,
     )
     conflicts = files(found.conflicts, LIST_BYTES // 2)
     staged, unstaged = files(found.staged, LIST_BYTES // 2), files(found.unstaged, LIST_BYTES // 2)
@@ -73,6 +74,8 @@ def porcelain(
         "--ignore-submodules=dirty",
         f"--untracked-files={untracked}",
     ]
+    if repo.git.version >= COUNTS_STASHES:
+        args.append("--show-stash")
     return parsing.porcelain(repo.git(*args, "--", *paths))
 
 
@@ -146,7 +149,8 @@ def log(
     """Commits, newest first."""
     if not 1 <= limit <= MAX_COMMITS:
         raise ToolError(f"limit is {limit}; 1 to {MAX_COMMITS} commits work")
-    start, skip = _start(repo, rev, cursor)
+    plain = not (cursor or paths or author or since or grep or ".." in rev)
+    start, skip = (plain_rev(rev), 0) if plain else _start(repo, rev, cursor)
     mark = secrets.token_hex(16)  # nothing in a commit can foresee it, so nothing can forge a record
     form = "%H%x00%P%x00%an <%ae>%x00%aI%x00%D%x00%s%x00%b"
     args = [
@@ -166,9 +170,12 @@ def log(
     done = repo.git.attempt(
         *args, "--end-of-options", start, "--", *all_inside(repo.top, paths), max_bytes=MAX_RESULT_BYTES * 50
     )
+    parts = done.out.split(mark.encode())
+    if plain:  # the first commit is where history begins; only a failure is worth another look
+        start = parts[1][:64].partition(b"\0")[0].decode() if len(parts) > 1 else verified(repo, rev)
     if done.code not in (0, None):
         raise ToolError(repo.git.said(done, args))
-    return _history(start, skip, limit, done.out.split(mark.encode()), cut=done.cut, note=repo.ignored())
+    return _history(start, skip, limit, parts, cut=done.cut, note=repo.ignored())
 
 
 def _start(repo: Repository, rev: str, cursor: str | None) -> tuple[str, int]:
@@ -307,5 +314,12 @@ def _whole_files(patch: str, max_bytes: int) -> tuple[str, int]:
 
 def names(paths: Sequence[bytes], most: int = 10) -> str:
     """Paths in one line, long lists cut."""
-    listed = ", ".join(shown(path) for path in paths[:most])
-    return listed + (f" and {len(paths) - most:,} more" if len(paths) > most else "")
+    listed: list[str] = []
+    room = MAX_NAMES_CHARS
+    for path in paths[:most]:
+        room -= len(shown(path)) + 2
+        if room < 0 and listed:
+            break
+        listed.append(shown(path) if len(shown(path)) < MAX_NAMES_CHARS else shown(path[:200]) + "...")
+    more = len(paths) - len(listed)
+    return ", ".join(listed) + (f" and {more:,} more" if more else "")

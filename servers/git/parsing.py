@@ -47,6 +47,7 @@ class Porcelain:
     upstream: str | None = None
     ahead: int | None = None
     behind: int | None = None
+    stashes: int | None = None
     staged: list[Entry] = field(default_factory=list[Entry])
     unstaged: list[Entry] = field(default_factory=list[Entry])
     conflicts: list[Entry] = field(default_factory=list[Entry])
@@ -81,6 +82,8 @@ def _header(found: Porcelain, text: str) -> None:
         found.branch = None if value == "(detached)" else value
     elif key == "branch.upstream":
         found.upstream = value
+    elif key == "stash":
+        found.stashes = int(value)
     elif key == "branch.ab":
         ahead, behind = value.split()
         found.ahead, found.behind = int(ahead), -int(behind)
