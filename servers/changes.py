@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
-import sqlite3
 import stat
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from . import audit
 from .beneath import Beneath, Spot, enter
-from .content import content, put_bytes, rev_of, stat_rev, sync_folder, write_temp
+from .content import content, is_foreign, put_bytes, rev_of, stat_rev, sync_folder, write_temp
 from .locks import held
 from .outcome import ToolError, explain
 from .places import LITTER
@@ -24,6 +24,8 @@ from .undo import Record, Step, name_of
 
 if TYPE_CHECKING:
     from .workspace import Root, Workspace
+
+log = logging.getLogger(__name__)
 
 MAX_CHANGE_BYTES = 64 << 20
 """Of one file, before or after."""
@@ -126,7 +128,7 @@ def begin(workspace: Workspace, record: Record, contents: Sequence[bytes] = ()) 
     """Note what is about to happen. ToolError when it cannot be noted: then nothing may happen."""
     try:
         workspace.store.begin(record, contents)
-    except (sqlite3.Error, OSError) as exc:
+    except OSError as exc:
         raise ToolError(
             f"the old state could not be kept for undo: {explain(exc)}; nothing was changed"
         ) from exc
@@ -134,7 +136,10 @@ def begin(workspace: Workspace, record: Record, contents: Sequence[bytes] = ()) 
 
 def finish(workspace: Workspace, record: Record) -> None:
     """Note that it has happened, in the journal and in the audit."""
-    workspace.store.finish(record.id)
+    try:
+        workspace.store.finish(record.id)
+    except OSError as exc:  # the next start finds it done and notes it then
+        log.error("a finished change could not be noted: %s", explain(exc))
     names = [step.path if step.to_root is None else f"{step.path} -> {step.to}" for step in record.steps]
     audit.record("files", op=record.id, tool=record.tool, root=record.steps[0].root, paths=", ".join(names))
 
@@ -243,7 +248,7 @@ def _carry_out(workspace: Workspace, stack: ExitStack, targets: Sequence[_Target
         for target, step, fd in zip(targets, record.steps, folders, strict=True):
             _put(fd, target, step)
             renamed += 1
-        for fd in folders:
+        for fd in {os.fstat(fd).st_ino: fd for fd in folders}.values():
             sync_folder(fd)
     except BaseException:
         for target, step, fd in zip(targets[:renamed], record.steps, folders, strict=False):
@@ -253,14 +258,15 @@ def _carry_out(workspace: Workspace, stack: ExitStack, targets: Sequence[_Target
                 os.unlink(step.temp or "", dir_fd=fd)
         for root, paths in made.items():
             remove_empty(root, paths)
-        workspace.store.drop(record.id)
+        with suppress(OSError):
+            workspace.store.drop(record.id)
         raise
 
 
 def _read(workspace: Workspace, root: Root, spot: Spot, change: Change) -> _Target:
     """The target as it is now, its expectation checked, its new content computed."""
     shown = workspace.display(root, spot.real)
-    info = _info(shown, spot)
+    info = _info(shown, root, spot)
     old = None if info is None else content(spot.folder, spot.name, MAX_CHANGE_BYTES)
     if change.expect_rev == "" and old is not None:
         raise ToolError(f"{shown} already exists (rev={rev_of(old)})")
@@ -280,7 +286,7 @@ def _read(workspace: Workspace, root: Root, spot: Spot, change: Change) -> _Targ
     return _Target(root=root, spot=spot, old=old, new=new, info=info, mode=change.mode)
 
 
-def _info(shown: str, spot: Spot) -> os.stat_result | None:
+def _info(shown: str, root: Root, spot: Spot) -> os.stat_result | None:
     """The target's stat; None when it is not there. ToolError when it is nothing we may change."""
     if spot.missing:
         return None
@@ -290,6 +296,8 @@ def _info(shown: str, spot: Spot) -> os.stat_result | None:
         return None
     if not stat.S_ISREG(info.st_mode):
         raise ToolError(f"{shown} is {'a folder' if stat.S_ISDIR(info.st_mode) else 'no regular file'}")
+    if is_foreign(info, root.owner):
+        raise ToolError(f"{shown} is a hard link to another user's file, which may belong elsewhere")
     if not info.st_mode & 0o222 or not os.access(spot.name, os.W_OK, dir_fd=spot.folder):
         mode = stat.S_IMODE(info.st_mode)
         raise ToolError(f"{shown} is read-only on disk (mode {mode:o}); nothing was changed")

@@ -68,12 +68,19 @@ def write_temp(
         os.close(fd)
 
 
+def is_foreign(info: os.stat_result, owner: int) -> bool:
+    """Whether a file is a hard link to one of another user, which may belong somewhere else entirely."""
+    return stat.S_ISREG(info.st_mode) and info.st_nlink > 1 and info.st_uid not in (owner, os.geteuid())
+
+
 def put_bytes(folder: int, name: str, data: bytes | None, mode: int | None, temp: str) -> None:
     """Make a file hold `data`, or be gone, by rename."""
     if data is None:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
         return
+    with suppress(FileNotFoundError):  # an earlier attempt that was killed
+        os.unlink(temp, dir_fd=folder)
     write_temp(folder, temp, data, None, name)
     if mode is not None:
         os.chmod(temp, mode, dir_fd=folder)

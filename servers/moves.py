@@ -26,7 +26,7 @@ from .changes import (
     nobody,
     remove_empty,
 )
-from .content import content, rev_of, sync_folder
+from .content import content, is_foreign, rev_of, sync_folder
 from .outcome import ToolError, explain
 from .places import LITTER, allowed, protected
 from .trees import Measure, copy_tree, exists, measure, remove_tree, rename_new
@@ -127,8 +127,10 @@ def delete(
             with workspace.store.trash() as trash:
                 _into_trash(workspace, spot, trash, step, op)
         except OSError as exc:
-            _take_back(spot.folder, step.temp or "", spot.name)
-            workspace.store.drop(op)
+            with suppress(OSError):
+                rename_new(spot.folder, step.temp or "", spot.folder, spot.name)
+            with suppress(OSError):
+                workspace.store.drop(op)
             raise ToolError(f"{path} could not be deleted: {explain(exc)}; nothing was changed") from exc
         finish(workspace, record)
     return _done(workspace, op, (root, spot), None)
@@ -183,7 +185,8 @@ def _journalled(
             with suppress(OSError):
                 remove_tree(folder, step.temp or "")
         remove_empty(root, made)
-        workspace.store.drop(op)
+        with suppress(OSError):
+            workspace.store.drop(op)
         reason = "something is there already" if isinstance(exc, FileExistsError) else explain(exc)
         raise ToolError(f"{workspace.display(root, to.real)}: {reason}; nothing was changed") from exc
     finally:
@@ -221,9 +224,7 @@ def _into_trash(workspace: Workspace, spot: Spot, trash: int, step: Step, op: st
     except OSError as exc:
         if exc.errno != errno.EXDEV:
             raise
-        os.rename(
-            spot.name, temp, src_dir_fd=spot.folder, dst_dir_fd=spot.folder
-        )  # gone at once, for everybody
+        rename_new(spot.folder, spot.name, spot.folder, temp)  # gone at once, for everybody
         try:
             copy_tree(spot.folder, temp, trash, to)
         except OSError:
@@ -233,11 +234,6 @@ def _into_trash(workspace: Workspace, spot: Spot, trash: int, step: Step, op: st
         workspace.store.finish(op, "copied")
         remove_tree(spot.folder, temp)
     sync_folder(spot.folder)
-
-
-def _take_back(folder: int, temp: str, name: str) -> None:
-    with suppress(OSError):
-        rename_new(folder, temp, folder, name)
 
 
 def _info(workspace: Workspace, path: str, spot: Spot) -> os.stat_result:
@@ -253,7 +249,9 @@ def _tree_allowed(workspace: Workspace, root: Root, spot: Spot) -> Measure:
     """What the tree holds. ToolError when it holds something that may not be changed, or is too large."""
     above = spot.real.rpartition("/")[0]
 
-    def see(path: str) -> None:
+    def see(path: str, info: os.stat_result) -> None:
+        if is_foreign(info, root.owner):
+            raise ToolError(f"{workspace.display(root, path)} is a hard link to another user's file")
         if (rule := protected(path)) and not allowed(path, workspace.allow):
             raise ToolError(f"{workspace.display(root, path)} is protected ({rule}); nothing was changed")
 

@@ -20,7 +20,7 @@ NOT_SECRET = (".env.example", ".env.sample", ".env.template", ".env.dist", "*.pu
 SECRET_FOLDERS = (".ssh", ".gnupg", ".aws")
 
 PROTECTED = (
-    ".git", ".gitmodules", ".gitconfig", ".mcp.json", ".claude", ".codex", ".cursor", ".vscode", ".idea",
+    ".git", ".gitmodules", ".gitconfig", ".mcp.json", ".aws", ".claude", ".codex", ".cursor", ".vscode", ".idea",
     ".envrc", ".ssh", ".gnupg", ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile",
     ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login",
 )  # fmt: skip

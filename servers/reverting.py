@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from . import moves
 from .changes import MAX_CHANGE_BYTES, Change, Operation, apply, remove_empty
 from .content import content, put_bytes, rev_of
 from .locks import held
-from .outcome import ToolError, bounded, explain, fenced, masked, visible
+from .outcome import ToolError, bounded, explain, fenced, masked, readable, visible
 from .places import LITTER
 from .trees import exists, remove_tree, rename_new
 from .undo import Record, Step
@@ -29,10 +28,8 @@ log = logging.getLogger(__name__)
 
 def undo(workspace: Workspace, op: str) -> Operation:
     """Put back what `op` replaced, as a change of its own. ToolError when its files have changed since."""
-    try:
+    with readable(OSError):
         record = workspace.store.record(op)
-    except sqlite3.Error as exc:
-        raise ToolError(f"the undo store cannot be read: {exc}") from exc
     if record is None or record.state != "done":
         raise ToolError(f"there is no change {op!r} to undo; undo without op lists the last ones")
     tool = f"undo {op}"
@@ -57,8 +54,8 @@ def recover(workspace: Workspace) -> None:
     roots = {str(root.path): root for root in workspace.all_roots()}
     try:
         unfinished = workspace.store.unfinished()
-    except (sqlite3.Error, OSError) as exc:
-        log.warning("the undo store cannot be read: %s", explain(exc))
+    except OSError as exc:
+        log.warning("%s", explain(exc))
         return
     for record in unfinished:
         named = {step.root for step in record.steps} | {step.to_root for step in record.steps if step.to_root}
@@ -71,7 +68,9 @@ def recover(workspace: Workspace) -> None:
                 current = workspace.store.record(record.id)
                 if current is not None and current.state != "done":  # else its own process has ended it
                     _settle(workspace, current, roots)
-        except (TimeoutError, OSError, ToolError, sqlite3.Error) as exc:
+        except TimeoutError:
+            continue  # a live server is at it, or at something else
+        except (OSError, ToolError) as exc:
             log.warning("the unfinished change %s was left as it is: %s", record.id, explain(exc))
 
 
@@ -134,8 +133,9 @@ def _settle_writes(workspace: Workspace, record: Record, roots: Mapping[str, Roo
         with roots[step.root].find(step.path, follow=False) as spot:
             if spot.missing:
                 continue
-            with suppress(FileNotFoundError):
-                os.unlink(step.temp or "", dir_fd=spot.folder)
+            for temp in (step.temp or "", f"{step.temp}-back"):
+                with suppress(FileNotFoundError):
+                    os.unlink(temp, dir_fd=spot.folder)
             now = content(spot.folder, spot.name, MAX_CHANGE_BYTES)
             if (None if now is None else rev_of(now)) == step.new_rev:
                 changed.append(step)

@@ -29,8 +29,8 @@ class Measure:
     size: int = 0  # bytes of its files
 
 
-def measure(folder: int, name: str, see: Callable[[str], None] = lambda _: None, inside: str = "") -> Measure:
-    """Count a tree; `see` gets each path within it and may raise. OSError for special files and huge trees."""
+def measure(folder: int, name: str, see: Callable[[str, os.stat_result], None], inside: str = "") -> Measure:
+    """Count a tree; `see` gets each path within it with its stat, and may raise. OSError for special files and huge trees."""
     total = Measure()
     _measure(folder, name, see, inside, total)
     return total
@@ -97,10 +97,12 @@ def exists(folder: int, name: str) -> bool:
     return True
 
 
-def _measure(folder: int, name: str, see: Callable[[str], None], inside: str, total: Measure) -> None:
+def _measure(
+    folder: int, name: str, see: Callable[[str, os.stat_result], None], inside: str, total: Measure
+) -> None:
     info = os.stat(name, dir_fd=folder, follow_symlinks=False)
     path = f"{inside}/{name}" if inside else name
-    see(path)
+    see(path, info)
     total.entries += 1
     if total.entries > MAX_ENTRIES:
         raise OSError(errno.EFBIG, f"it holds more than {MAX_ENTRIES:,} entries")

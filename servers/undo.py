@@ -1,12 +1,12 @@
 """The undo store: what every change replaced, and the journal that lets a killed change be finished or taken back.
 
 One SQLite file in the state folder, shared by all servers of a user. Contents are kept once, by
-hash, compressed; the oldest go when the store is over its caps. Losing power may cost the record of
-the last change, never the file.
+hash, compressed; the oldest go when the store is over its caps.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -68,7 +68,7 @@ class Record:
 
 
 class UndoStore:
-    """Records and contents. Raises sqlite3.Error or OSError when they cannot be kept."""
+    """Records and contents. Everything raises OSError when the store cannot be read or written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -168,12 +168,12 @@ class UndoStore:
 
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:
-        with self._lock:
+        with self._lock, _as_os_error():
             yield self._connection()
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
-        with self._lock:
+        with self._lock, _as_os_error():
             db = self._connection()
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -189,6 +189,14 @@ class UndoStore:
             self._open = sqlite3.connect(self.file, timeout=20, isolation_level=None, check_same_thread=False)
             self._open.executescript(_SCHEMA)
         return self._open
+
+
+@contextmanager
+def _as_os_error() -> Generator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise OSError(errno.EIO, f"the undo store: {exc}") from exc
 
 
 def name_of(data: bytes) -> str:

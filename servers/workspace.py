@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import errno
 import os
-import sqlite3
 import stat
 import sys
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from . import changes as changing
 from . import moves, reverting
 from .beneath import Beneath
 from .changes import Change, Changed, Confirmed, Operation, nobody
-from .content import read_all, rev_of, stat_rev
+from .content import is_foreign, read_all, rev_of, stat_rev
 from .home import home
 from .outcome import ToolError, explain, one_line, readable
 from .places import LITTER, allowed, asks, protected, secret, windows_refusal
@@ -180,7 +179,7 @@ class Workspace:
     def recent(self, limit: int) -> list[Record]:
         """The last changes in these roots, newest first."""
         mine = {str(root.path) for root in self._roots}
-        with readable(sqlite3.Error, OSError):
+        with readable(OSError):
             records = self.store.recent(1000)
         return [record for record in records if all(step.root in mine for step in record.steps)][:limit]
 
@@ -248,10 +247,8 @@ class Workspace:
         self._not_state(root, real)
         if (rule := secret(real)) and not allowed(real, self.allow):
             raise ToolError(_secret_refusal(shown, rule, real))
-        if info.st_nlink > 1 and info.st_uid not in (root.owner, os.geteuid()):
-            raise ToolError(
-                f"{shown} is a hard link to another user's file, which may belong outside the root"
-            )
+        if is_foreign(info, root.owner):
+            raise ToolError(f"{shown} is a hard link to another user's file, which may belong elsewhere")
 
     def _not_state(self, root: Root, real: str, *, nor_around: bool = False) -> None:
         place = root.path / real

@@ -174,6 +174,7 @@ def test_special_files_are_refused_and_never_waited_for(root: Path) -> None:
         ".envrc",
         ".bashrc",
         ".ssh/authorized_keys",
+        ".aws/credentials",
         "bare.git/hooks/post-receive",
         "worktree/store/config",
     ],
@@ -215,8 +216,16 @@ def test_names_that_only_look_alike_are_no_secret(root: Path, name: str) -> None
 def test_a_hard_link_to_another_users_file_is_refused(root: Path, tmp_path: Path) -> None:
     os.chown(tmp_path / "secret", 4242, 4242)
     os.link(tmp_path / "secret", root / "hard")
-    with pytest.raises(ToolError, match="hard link"):
-        Workspace([root]).read("hard")
+    workspace = Workspace([root])
+    for attempt in (
+        lambda: workspace.read("hard"),
+        lambda: workspace.copy("hard", "mine"),
+        lambda: workspace.move("hard", "mine"),
+        lambda: workspace.apply([Change(path="hard", data=b"x")], tool="test"),
+    ):
+        with pytest.raises(ToolError, match="hard link"):
+            attempt()
+    assert not (root / "mine").exists() and (tmp_path / "secret").read_bytes() == SECRET
 
 
 def test_a_folder_put_in_the_roots_place_is_not_served(root: Path, tmp_path: Path) -> None:
