@@ -31,6 +31,7 @@ _OUR_CLOCK = 20.0
 """Doubt about our own clock's timings, in units of the noise: load, wait and guessed counts are in them."""
 _SLOWED = 0.5
 """New doubt about the log pace of a known machine whose run was stopped when it should long have ended."""
+_IDLE_S, _FEW_WAITS = 0.005, 6
 _SAMPLES = 401
 _TOGETHER, _TOGETHER_RUNS = 0.5, 5.0
 """Prior correlation of the two phases' noise, and its weight in runs."""
@@ -173,7 +174,7 @@ class Law:
             total_s=ventiles[9],
             low_s=ventiles[0],
             high_s=ventiles[18],
-            wait_s=wait_s + Spread.of(self._waits).at(0.5),
+            wait_s=wait_s + self._waiting().at(0.5),
             load_s=self._load(bool(cold)).at(0.5),
             prefill_s=math.exp(read.mean),
             decode_s=math.exp(write.mean) if written > 1 else 0.0,
@@ -225,7 +226,7 @@ class Law:
         tokens_spread: float,
     ) -> list[float]:
         """Totals of evenly spread imagined runs, sorted: each draws length, prompt, load, wait and pace."""
-        waits, warm, load = Spread.of(self._waits), self._load(False), self._load(True)
+        waits, warm, load = self._waiting(), self._load(False), self._load(True)
         grid = _Grid(self, tokens_in, cached, out, tokens_spread, self._shared())
         ends: list[float] = []
         for i in range(1, _SAMPLES):
@@ -235,6 +236,11 @@ class Law:
             )
             ends.append(wait_s + waits.at(u[1]) + loaded + grid.seconds(u[2], u[3], u[4]))
         return sorted(ends)
+
+    def _waiting(self) -> Spread:
+        """Waits for others as they came; while few did, mostly none: one queue does not make a busy server."""
+        idle = min([*self._waits, _IDLE_S])
+        return Spread.of([*self._waits, *[idle] * (_FEW_WAITS - len(self._waits))])
 
     def _load(self, cold: bool) -> Spread:
         if not cold:

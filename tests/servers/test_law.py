@@ -170,6 +170,13 @@ def test_waits_are_added_and_foreign_ones_learned() -> None:
     assert seconds(law.forecast(200, 30, cold=False, wait_s=10)) == pytest.approx(16.45, rel=0.1)
 
 
+def test_one_wait_met_at_first_does_not_make_a_busy_server() -> None:
+    law = Law(KEY)
+    law.learn(a_run(200, 30, queue_s=30.0))
+    forecast = law.forecast(200, 30, cold=False)
+    assert forecast is not None and forecast.total_s < 5 and forecast.high_s > 30
+
+
 def test_runs_that_tell_nothing_about_speed_are_left_out() -> None:
     law = Law(KEY)
     for n in range(3):
