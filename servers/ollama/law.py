@@ -238,7 +238,7 @@ class Law:
         return sorted(ends)
 
     def _waiting(self) -> Spread:
-        """Waits for others as they came; while few did, mostly none: one queue does not make a busy server."""
+        """Waits for others as they came; while few did, mostly none: one queue makes no busy server."""
         idle = min([*self._waits, _IDLE_S])
         return Spread.of([*self._waits, *[idle] * (_FEW_WAITS - len(self._waits))])
 
