@@ -62,17 +62,24 @@ def parse(text: str) -> Script:
         script.trouble.append("a word broken over two lines")
     if re.search(r"\[\s*(?:\$\(|`)", text):
         script.trouble.append("a substitution inside a subscript, which arithmetic would run")
-    _Walk(source, script).visit(_parser().parse(source).root_node)
+    # A parser of its own for every text: calls come from several threads.
+    _Walk(source, script).visit(Parser(_language()).parse(source.translate(_PLAIN_BYTES)).root_node)
     if script.arithmetic and script.dollars:
         script.trouble.append("an expression beside text that looks like an expansion: it could be run")
     return script
 
 
 @cache
-def _parser() -> Parser:
-    return Parser(Language(tree_sitter_bash.language()))
+def _language() -> Language:
+    return Language(tree_sitter_bash.language())
 
 
+_PLAIN_BYTES = bytes(range(128)) + b"%" * 128
+"""Bytes beyond ASCII stand for an ordinary character of a word, as they do in bash. The grammar's scanner gives
+whole code points to isdigit(), which reads outside its table: `{` and an emoji would crash the process."""
+
+
+_BEFORE_COMMENT = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")", b"<", b">")
 _BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*")
 
 
@@ -150,7 +157,12 @@ class _Walk:
             joined = (
                 not gap and end > node.start_byte and node.type == "command" and "redirect" not in child.type
             )
-            if not _BLANK.fullmatch(gap) or joined or (whole and (gap or not child.is_named)):
+            glued = (
+                child.type == "comment"
+                and not gap
+                and self.source[max(end - 1, 0) : end] not in _BEFORE_COMMENT
+            )
+            if not _BLANK.fullmatch(gap) or joined or glued or (whole and (gap or not child.is_named)):
                 return self._misread(node)
             end = child.end_byte
         if node.children and not _BLANK.fullmatch(self.source[end : node.end_byte]):

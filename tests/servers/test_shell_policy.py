@@ -143,6 +143,7 @@ k k  echo c3Vkbw== | base64 -d | sh
 k k  cat x | bash
 k k  bash
 k k  bash -s < x
+k k  ls#\n=
 k k  bash -c "$X"
 k k  bash --rcfile x -c ls
 k k  zsh -c 'sudo id'
@@ -250,6 +251,20 @@ def test_without_a_sandbox_whatever_runs_code_asks() -> None:
 def test_control_characters_ask_and_a_nul_is_denied() -> None:
     assert BUILT.text("ls \u202e").effect == "ask" and BUILT.text("ls\r").effect == "ask"
     assert BUILT.text("ls \x1b[2K").effect == "ask" and BUILT.text("ls \0").effect == "deny"
+
+
+def test_characters_beyond_ascii_are_ordinary_and_do_no_harm() -> None:
+    """The grammar's own scanner reads outside its tables for a brace before such a character."""
+    for text in (
+        "{\U00105d22\bh",
+        "n{\U0010d136\n",
+        ":{\U00056963",
+        "{\u0142,b}",
+        "caf\u00e9{1..\U0001f600}",
+    ):
+        assert BUILT.text(text).effect == "ask"
+    assert BUILT.text("cat caf\u00e9.txt '\U0001f600'").effect == "allow"
+    assert BUILT.text("su\u00e9do id; sudo id").effect == "deny"
 
 
 def test_too_much_to_judge_is_denied_not_asked() -> None:
