@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from pydantic import BaseModel, Field
 
+from .. import audit
 from ..outcome import ToolError
 from .remotes import Action, Plan, plan
 from .repository import Place
@@ -50,7 +51,19 @@ def question(
 
 def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answer]) -> str | None:
     """None when it may be done, else why it is not although nothing is wrong. ToolError when it may not."""
-    if _permitted(found, ctx):
+    permitted = _permitted(found, ctx)
+    yes = isinstance(answer, AcceptedElicitation) and answer.data.go == "yes"
+    how = (
+        "by the command line"
+        if permitted
+        else "by the user"
+        if yes
+        else "no"
+        if _can_ask(ctx)
+        else "cannot ask"
+    )
+    audit.record("git", remote=found.question, allowed=how, root=str(desk_of(ctx).place.top))
+    if permitted:
         return None
     if not _can_ask(ctx):
         why = (
@@ -59,9 +72,7 @@ def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answe
             else f"the user can allow it: start understudy-git with --allow-remote {found.action}"
         )
         raise ToolError(f"{found.action} needs the user's yes, and this client cannot ask; {why}")
-    if not isinstance(answer, AcceptedElicitation) or answer.data.go != "yes":
-        return f"not done: the user declined ({found.question})"
-    return None
+    return None if yes else f"not done: the user declined ({found.question})"
 
 
 def desk_of(ctx: Context[Any, Any]) -> Desk:

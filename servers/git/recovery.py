@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from .. import audit
 from ..home import home
 from ..locks import held
 from ..outcome import ToolError
@@ -120,6 +121,7 @@ def recorded(
                 forget(repo, [op.id])
         raise
     _finish(repo, op, listing)
+    audit.record("git", op=op.id, did=did, root=str(repo.top))
     _prune(repo)
 
 

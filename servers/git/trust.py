@@ -12,6 +12,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from .. import audit
 from ..home import home
 from .settings import Settings, listed
 
@@ -28,6 +29,7 @@ class Trust:
 
     def record(self, common_dir: Path, fingerprint: str | None) -> None:
         """Remember a fingerprint, or with None forget the repository."""
+        audit.record("git", trust=fingerprint or "taken back", repository=str(common_dir))
         records = dict(self._records())
         records.pop(str(common_dir), None)
         if fingerprint is not None:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client
+
+from servers.git.server import build
+from tests.stdio import Result
+
+Call = tuple[str, dict[str, Any]]
 
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -84,3 +94,19 @@ class Repo:
             "head": (self.top / ".git" / "HEAD").read_text(encoding="utf-8"),
             "status": self.git("status", "--porcelain", "--ignored", "-z"),
         }
+
+
+def ask(
+    root: Path, calls: Sequence[Call], *, repo: str = ".", allow_remote: Collection[str] = ()
+) -> list[Result]:
+    """The calls, one after the other, through a client to a server in this process: quicker than one of its own."""
+
+    async def work() -> list[Result]:
+        async with Client(build(root, repo, allow_remote=allow_remote)) as client:
+            answers = [await client.call_tool(tool, arguments) for tool, arguments in calls]
+        return [
+            Result(answer.content[0].text, answer.structured_content, bool(answer.is_error), {})  # type: ignore[union-attr]
+            for answer in answers
+        ]
+
+    return anyio.run(work)

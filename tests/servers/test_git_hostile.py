@@ -15,16 +15,13 @@ from typing import Any
 
 import pytest
 
-from tests.servers.git_repos import ENVIRONMENT, Repo
-from tests.stdio import Result, start
-
-SECRET = "the secret outside"
-Call = tuple[str, dict[str, Any]]
+from tests.servers.git_repos import ENVIRONMENT, Call, Repo, ask
+from tests.stdio import Result
 
 
 @dataclass
 class World:
-    """ROOT holds work (a repository) and remote.git; evil, marker and secret.txt lie outside it."""
+    """ROOT holds work (a repository) and remote.git; evil and marker lie outside it."""
 
     folder: Path
 
@@ -70,7 +67,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repo.git("push", "--quiet", "origin", "main", "side")
     repo.git("branch", "--quiet", "behind", "main~1")
     repo.write("a.txt", "one on main\ntwo, changed\nthree\n")
-    (folder / "secret.txt").write_text(SECRET + "\n", encoding="utf-8")
     return folder
 
 
@@ -261,9 +257,7 @@ VECTORS = [
 
 def run(world: World, calls: Sequence[Call]) -> list[Result]:
     """The calls on a server that may fetch, pull and push unasked."""
-    allowed = [word for action in ("fetch", "pull", "push") for word in ("--allow-remote", action)]
-    with start("git", str(world.root), "--repo", "work", *allowed) as server:
-        return [server.call(tool, **arguments) for tool, arguments in calls]
+    return ask(world.root, calls, repo="work", allow_remote=("fetch", "pull", "push"))
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])

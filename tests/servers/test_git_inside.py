@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.git_repos import Repo
+from tests.servers.git_repos import Call, Repo, ask
 from tests.stdio import start
 
 SECRET = "the secret outside"
@@ -28,21 +28,22 @@ def repo(tmp_path: Path) -> Repo:
     return made
 
 
-def everything(root: Path, *args: str) -> str:
+READING: list[Call] = [
+    ("git_status", {}),
+    ("git_diff", {}),
+    ("git_log", {"patch": True}),
+    ("git_show", {}),
+    ("git_show", {"path": "secret.txt"}),
+    ("git_blame", {"path": "secret.txt"}),
+    ("git_stage", {"paths": ["."]}),
+    ("git_branch", {}),
+    ("git_remote", {}),
+]
+
+
+def everything(root: Path) -> str:
     """What every reading tool says, one after the other."""
-    with start("git", str(root), *args) as server:
-        answers = [
-            server.call("git_status"),
-            server.call("git_diff"),
-            server.call("git_log", patch=True),
-            server.call("git_show"),
-            server.call("git_show", path="secret.txt"),
-            server.call("git_blame", path="secret.txt"),
-            server.call("git_stage", paths=["."]),
-            server.call("git_branch"),
-            server.call("git_remote"),
-        ]
-    return "\n".join(answer.text for answer in answers)
+    return "\n".join(answer.text for answer in ask(root, READING))
 
 
 def test_a_work_tree_setting_does_not_move_the_work_tree(repo: Repo, outside: Repo) -> None:
@@ -194,8 +195,7 @@ def test_refs_stored_elsewhere_are_refused(repo: Repo, outside: Repo) -> None:
 def test_a_pipe_in_the_git_dir_is_refused_instead_of_read_for_ever(repo: Repo, place: str) -> None:
     (repo.top / place).unlink()
     os.mkfifo(repo.top / place)
-    with start("git", str(repo.top)) as server:
-        answer = server.call("git_status")
+    [answer] = ask(repo.top, [("git_status", {})])
     assert answer.is_error and "no regular file" in answer.text
 
 

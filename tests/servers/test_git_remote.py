@@ -82,13 +82,16 @@ async def test_a_no_leaves_everything_as_it_was(repo: Repo, go: str | None) -> N
     assert repo.git("--git-dir=../hub.git", "rev-parse", "main") == before
 
 
-def test_a_client_that_cannot_ask_is_told_what_would_allow_it(repo: Repo) -> None:
+def test_a_client_that_cannot_ask_is_told_what_would_allow_it(repo: Repo, own_state: Path) -> None:
     repo.git("config", "remote.origin.url", "https://user:hunter2hunter2@example.invalid/x.git")
     with start("git", str(repo.top)) as server:
         answer = server.call("git_remote", action="push")
         listed = server.call("git_remote").text
     assert answer.is_error and "--allow-remote push" in answer.text
-    assert "hunter2" not in listed + answer.text and "example.invalid" in listed
+    assert "hunter2" not in listed + answer.text + (own_state / "understudy/audit/git.jsonl").read_text(
+        "utf-8"
+    )
+    assert "example.invalid" in listed
 
 
 def test_a_folder_outside_the_root_always_needs_a_yes(repo: Repo) -> None:

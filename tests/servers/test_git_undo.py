@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from servers.audit import first_break
 from tests.servers.git_repos import Repo
 from tests.stdio import Result, Stdio, start
 
@@ -199,6 +201,21 @@ def test_a_change_that_failed_leaves_no_operation_behind(repo: Repo, server: Std
     assert "nothing to undo" in server.call("git_undo").text
     assert server.call("git_undo", op="u0").is_error
     assert server.call("git_undo", op="../../../etc").is_error
+
+
+def test_every_change_is_written_down_outside_the_work_tree(
+    repo: Repo, server: Stdio, own_state: Path
+) -> None:
+    repo.write("a.txt", "changed\n")
+    ops = [
+        op_of(server.call("git_stage", paths=["a.txt"])),
+        op_of(server.call("git_commit", message="say why")),
+    ]
+    file = own_state / "understudy" / "audit" / "git.jsonl"
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert [line["op"] for line in lines] == ops and lines[1]["did"] == "commit say why"
+    assert first_break(file) is None
+    assert ".understudy" not in repo.git("status", "--porcelain", "--ignored")
 
 
 def test_an_ignored_folder_in_the_way_is_kept(repo: Repo, server: Stdio) -> None:
