@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypedDict
 
 _PR_SET_CHILD_SUBREAPER = 36
+_GROUP = "understudy-"
 
 
 class Limits(TypedDict):
@@ -101,7 +102,7 @@ class Groups:
 
     def __init__(self, limits: Limits) -> None:
         self.folders: list[Path] = []
-        name = f"understudy-{os.getpid()}"
+        name = f"{_GROUP}{os.getpid()}"
         for parent, files in _places(limits):
             folder = parent / name
             with contextlib.suppress(OSError):
@@ -110,6 +111,15 @@ class Groups:
                 for file, value in files.items():
                     with contextlib.suppress(FileNotFoundError):
                         (folder / file).write_text(str(value), encoding="ascii")
+
+    @staticmethod
+    def drop_left() -> None:
+        """Remove the groups of supervisors that were killed."""
+        for parent, _ in _places(Limits(memory_bytes=0, processes=0, file_bytes=0, cpu_s=0)):
+            for folder in parent.glob(f"{_GROUP}*"):
+                if not os.path.exists(f"/proc/{folder.name.removeprefix(_GROUP)}"):
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
 
     def enter(self) -> None:
         """Move this process in; what it starts follows. Call it in the child, before the command."""

@@ -79,6 +79,11 @@ _PLAIN_BYTES = bytes(range(128)) + b"%" * 128
 whole code points to isdigit(), which reads outside its table: `{` and an emoji would crash the process."""
 
 
+_EXPANDED = frozenset(
+    {"word", "string_content", "heredoc_content", "regex", "extglob_pattern", "variable_name", "number"}
+)
+_UNSEEN = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$[({])")
+"""A substitution in text that the parser took for plain: unescaped, in places where bash expands."""
 _BEFORE_COMMENT = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")", b"<", b">")
 _BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*")
 
@@ -96,6 +101,8 @@ class _Walk:
                 self._misread(node)
             elif node.type not in ("string", "heredoc_body", "heredoc_redirect"):
                 self._check_gaps(node)
+            if not node.children and node.type in _EXPANDED and _UNSEEN.search(self.of(node)):
+                self._misread(node)
             piped, stdin = self._look(node, piped, stdin)
             children = node.children
             for place, child in enumerate(children):
@@ -203,12 +210,18 @@ class _Walk:
             (self.script.writes if ">" in signs else self.script.reads).append(word)
 
     def _heredoc(self, node: Node) -> str | None:
-        body = next((child for child in node.children if child.type == "heredoc_body"), None)
-        if body is None:
-            return ""
-        start = next((child for child in node.children if child.type == "heredoc_start"), node)
-        quoted = any(mark in self.of(start) for mark in "'\"\\")
-        return self.of(body) if quoted or not re.search(r"[$`\\]", self.of(body)) else None
+        """The text of a here-document, None when bash will expand something in it."""
+        parts = {child.type: child for child in node.children}
+        start, body, end = (parts.get(f"heredoc_{name}") for name in ("start", "body", "end"))
+        mark, text = self.of(start), self.of(body)
+        quoted = any(quote in mark for quote in "'\"\\")
+        if self.of(end).strip("\t") != re.sub(r"['\"\\]", "", mark):
+            self._misread(node)
+        if not quoted and body and not body.children and _UNSEEN.search(text):
+            self._misread(node)
+        if not quoted and "`" in text:  # the grammar does not look into these
+            self.script.trouble.append("a backquote in a here-document")
+        return text if quoted or not re.search(r"[$`\\]", text) else None
 
     def _settle(self) -> None:
         """Variables are tame when every value they ever get is: a plain relative name, a glob of such, another tame one."""

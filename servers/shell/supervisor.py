@@ -63,6 +63,7 @@ class Ended(TypedDict):
 def keep(fd: int) -> None:
     """Fork a supervisor for every socket that comes in, until ours closes."""
     bounds.adopt_orphans()  # of a supervisor that was killed
+    bounds.Groups.drop_left()
     supervisors: set[int] = set()
     with socket.socket(fileno=fd) as server:
         server.settimeout(0.5)

@@ -143,6 +143,11 @@ k k  echo c3Vkbw== | base64 -d | sh
 k k  cat x | bash
 k k  bash
 k k  bash -s < x
+k k  cat <<E\n`sudo id`\nE
+d d  cat <<E\n$(sudo id)
+k k  ls<<x\n`$for x in `
+a a  cat <<'E'\n`sudo id` $(x)\nE
+a a  echo "a \`b\` \$(c)" '`d`'
 k k  ls#\n=
 k k  bash -c "$X"
 k k  bash --rcfile x -c ls
