@@ -29,8 +29,8 @@ def shown(raw: bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return _quoted(raw, plain_text=False)
-    if '"' in text or "\\" in text or "\n" in text or "\t" in text or visible(text) != text:
-        return _quoted(raw, plain_text=visible(text) == text)
+    if '"' in text or "\\" in text or not text.isprintable():
+        return _quoted(raw, plain_text=text.isprintable())
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -71,6 +72,13 @@ class Repo:
         """Whether fsck finds nothing wrong."""
         self.git("fsck", "--full", "--strict")
         return True
+
+    def copy(self, top: Path) -> Repo:
+        """The same repository elsewhere, its index fresh."""
+        shutil.copytree(self.top, top, symlinks=True)
+        made = Repo(top, init=False)
+        made.git("update-index", "-q", "--refresh")
+        return made
 
     def picture(self) -> dict[str, object]:
         """Everything undo promises to bring back: files with bytes and modes, index, branches, stash, HEAD."""

@@ -18,10 +18,10 @@ from tests.servers.git_repos import Repo
 from tests.stdio import Stdio, start
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """main and side disagree about a.txt and agree about the rest."""
-    made = Repo(tmp_path / "work")
+    made = Repo(tmp_path_factory.mktemp("template") / "work")
     made.commit("base", a__txt="base\n", b__txt="base\n")
     made.git("switch", "--quiet", "--create", "side")
     made.commit("side a", a__txt="side\n")
@@ -29,6 +29,11 @@ def repo(tmp_path: Path) -> Repo:
     made.git("switch", "--quiet", "main")
     made.commit("main a", a__txt="main\n")
     return made
+
+
+@pytest.fixture
+def repo(template: Repo, tmp_path: Path) -> Repo:
+    return template.copy(tmp_path / "work")
 
 
 @pytest.fixture
@@ -151,14 +156,15 @@ def test_long_files_are_blamed_page_by_page(repo: Repo, server: Stdio) -> None:
     assert "line 500" in server.call("git_blame", path="long", start=401).text
 
 
-@pytest.mark.parametrize(
-    "name", ["a b", "-x", "x..y", "HEAD", "a.lock", "", "ü\u202e", "x" * 500, "@", "a\nb"]
-)
-def test_a_branch_name_git_would_not_take_is_refused_in_words(repo: Repo, server: Stdio, name: str) -> None:
+BAD_NAMES = ["a b", "-x", "x..y", "HEAD", "a.lock", "", "\u00fc\u202e", "x" * 500, "@", "a\nb"]
+
+
+def test_a_branch_name_git_would_not_take_is_refused_in_words(repo: Repo, server: Stdio) -> None:
     before = repo.git("for-each-ref")
-    for action in ("create", "delete", "switch"):
-        answer = server.call("git_branch", action=action, name=name)
-        assert answer.is_error and "did not do it" not in answer.text
+    for name in BAD_NAMES:
+        for action in ("create", "delete", "switch"):
+            answer = server.call("git_branch", action=action, name=name)
+            assert answer.is_error and "did not do it" not in answer.text, (name, action)
     assert repo.git("for-each-ref") == before
 
 
@@ -230,11 +236,11 @@ def test_twenty_thousand_files_and_a_long_history_get_right_answers(tmp_path: Pa
         page = server.call("git_log", limit=200).structured
         assert page["commits"][0]["subject"].strip() == "n999" and page["cursor"]
         assert len(server.call("git_log", paths=["d50/f00050.txt"]).structured["commits"]) == 1
-        before = repo.picture()
-        removed = server.call("git_branch", action="switch", ref="HEAD~1999").text
-        assert "detached" in server.call("git_diff", scope="HEAD..main", stat_only=True).text + removed
-        assert not server.call("git_undo", op=removed.rpartition("op=")[2]).is_error, removed
-    assert repo.picture() == before
+        away = server.call("git_branch", action="switch", ref="HEAD~1999").text
+        assert repo.read("n") == b"0\n"
+        assert not server.call("git_undo", op=away.rpartition("op=")[2]).is_error, away
+    assert repo.read("n") == b"1999\n" and repo.git("symbolic-ref", "HEAD") == "refs/heads/main"
+    assert repo.git("status", "--porcelain") == " M d00/f00000.txt"
 
 
 def test_two_servers_that_stage_and_commit_at_once_lose_nothing(repo: Repo) -> None:

@@ -21,13 +21,18 @@ from tests.stdio import Result, Stdio, start
 OP = re.compile(r"op=(u[0-9a-f]+)")
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    return made(tmp_path_factory.mktemp("template") / "work")
+
+
 @pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    """Two branches, a staged, an unstaged, an untracked and an ignored change, a link, an executable."""
-    return made(tmp_path / "work")
+def repo(template: Repo, tmp_path: Path) -> Repo:
+    return template.copy(tmp_path / "work")
 
 
 def made(top: Path) -> Repo:
+    """Two branches that merge, a file that only one tracks and both ignore, a link, an executable."""
     repo = Repo(top)
     repo.write(".gitignore", "*.log\n")
     repo.write("run.sh", "#!/bin/sh\n").chmod(0o755)
@@ -236,11 +241,12 @@ class Session(RuleBasedStateMachine):
     """Any run of operations, taken back one by one, ends where it began."""
 
     top: Path
+    template: Repo
 
     def __init__(self) -> None:
         super().__init__()
         Session.count += 1
-        self.repo = made(Session.top / f"work{Session.count}")
+        self.repo = Session.template.copy(Session.top / f"work{Session.count}")
         soil(self.repo)
         self.server = start("git", str(self.repo.top))
         self.stack: list[tuple[str, dict[str, object]]] = []
@@ -295,8 +301,8 @@ class Session(RuleBasedStateMachine):
         self.server.close()
 
 
-def test_any_run_of_operations_can_be_taken_back(tmp_path: Path) -> None:
-    Session.top = tmp_path
+def test_any_run_of_operations_can_be_taken_back(template: Repo, tmp_path: Path) -> None:
+    Session.top, Session.template = tmp_path, template
     run_state_machine_as_test(
         Session,
         settings=settings(
