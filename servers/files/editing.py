@@ -291,6 +291,11 @@ def _line_offset(body: str, line: int) -> int:
     return at
 
 
+def _shown(body: str) -> str:
+    """The text, a private key masked as a whole: the lines around a change may be its inside."""
+    return masked(body) if "PRIVATE KEY-----" in body else body
+
+
 def _rows(body: str) -> list[str]:
     """Lines of which the last shows it when the final newline is missing."""
     *rows, last = body.split("\n")
@@ -301,7 +306,7 @@ def _diff(before: Text, after: Text) -> tuple[str, str]:
     """A bounded unified diff without file names, and `+3 -1`."""
     if before.body == after.body:
         return "", "+0 -0"
-    old, new = _rows(before.body), _rows(after.body)
+    old, new = _rows(_shown(before.body)), _rows(_shown(after.body))
     same = next(
         (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
     )

@@ -16,13 +16,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
-from ..outcome import ToolError, bounded, masked, visible
+from ..outcome import ToolError, bounded, explain, masked, visible
 from .globs import is_simple
 from .walking import ignore_lines_above, is_ignored
 
@@ -81,19 +81,16 @@ def search(
     deadline passes; hits found before it stay.
     """
     program = ripgrep(tuple(untrusted))
-    with _spawned(query, program, in_order) as (process, errors):
+    with _spawned(query, program, in_order) as process:
         yield from _parsed(_chunks(process, check), query.mode)
-        code = process.wait()
-        if code == 2 or (code < 0 and code != -9):
-            errors.seek(0)
-            said = errors.read(2000).decode("utf-8", "replace").strip()
-            if said:
-                raise ToolError(f"the search failed: {visible(bounded(masked(said), 600))}")
+        said = process.stderr.read(4000).decode("utf-8", "replace").strip() if process.stderr else ""
+        if process.wait() == 2 and said:
+            raise ToolError(f"the search failed: {visible(bounded(masked(said), 600))}")
 
 
 def names(query: Query, program: str, check: Callable[[], None] = lambda: None) -> list[bytes]:
     """Paths of the files ripgrep would search, in no order. TimeoutError when the deadline passes."""
-    with _spawned(query, program, in_order=False) as (process, _):
+    with _spawned(query, program, in_order=False) as process:
         found = b"".join(_chunks(process, check)).split(b"\0")
     return [path.removeprefix(b"./") for path in found[:-1]]
 
@@ -117,55 +114,70 @@ def ripgrep(untrusted: tuple[Path, ...] = ()) -> str | None:
 
 
 @contextmanager
-def _spawned(
-    query: Query, program: str | None, in_order: bool
-) -> Generator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+def _spawned(query: Query, program: str | None, in_order: bool) -> Generator[subprocess.Popen[bytes]]:
     everything = query.ignored or is_ignored(query.root, query.start)
-    with (
-        tempfile.TemporaryFile() as errors,
-        tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".ignore") as rules,
-    ):
-        if program:
-            above = [] if everything else ignore_lines_above(query.root, query.start)
-            rules.write("\n".join([*_all_but(query.globs), *above]))
-            rules.flush()
-            argv = _ripgrep_argv(program, query, rules.name, everything, in_order)
-            stdin = b""
-        else:
-            argv = [sys.executable, "-P", "-c", "from servers.files.fallback import main; main()"]
-            fields = ("root", "start", "is_file", "pattern", "mode", "fixed", "ignore_case", "multiline")
-            question = {name: getattr(query, name) for name in fields}
-            stdin = json.dumps(question | {"globs": list(query.globs), "ignored": everything}).encode()
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd=_folder_of(query.root) if program else None,
-            pass_fds=[query.root],
-            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
-            if program
-            else {"PYTHONPATH": str(Path(__file__).parents[2])},
-        )
+    with ExitStack() as stack:
+        try:
+            if program:
+                rules = _rules(stack, query, everything)
+                argv, stdin = _ripgrep_argv(program, query, rules, everything, in_order), b""
+                env, cwd = {"LC_ALL": "C.UTF-8"}, _folder_of(query.root)
+            else:
+                argv = [sys.executable, "-P", "-c", "from servers.files.fallback import main; main()"]
+                env, cwd = {"PYTHONPATH": str(Path(__file__).parents[2])}, None
+                stdin = _question(query, everything)
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                pass_fds=[query.root],
+                env=env,
+            )
+        except OSError as exc:
+            raise ToolError(f"the search could not be started: {explain(exc)}") from exc
         with _running_lock:
             _running.add(process)
-        assert process.stdin and process.stdout
-        try:
-            with suppress(BrokenPipeError):
-                process.stdin.write(stdin)
-                process.stdin.close()
-            yield process, errors
-        finally:
-            process.kill()
-            process.wait()
-            with suppress(BrokenPipeError):
-                process.stdin.close()
-            process.stdout.close()
-            with _running_lock:
-                _running.discard(process)
+        stack.callback(_end, process)
+        assert process.stdin
+        with suppress(BrokenPipeError):
+            process.stdin.write(stdin)
+            process.stdin.close()
+        yield process
 
 
-def _ripgrep_argv(program: str, query: Query, rules: str, everything: bool, in_order: bool) -> list[str]:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        with suppress(BrokenPipeError):
+            pipe.close() if pipe else None
+    with _running_lock:
+        _running.discard(process)
+
+
+def _rules(stack: ExitStack, query: Query, everything: bool) -> list[str]:
+    """The option that names a file with ignore lines ripgrep would not find itself; none where there are none."""
+    above = [] if everything else ignore_lines_above(query.root, query.start)
+    lines = [*_all_but(query.globs), *above]
+    if not lines:
+        return []
+    file = stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8"))  # noqa: SIM115
+    file.write("\n".join(lines))
+    file.flush()
+    return [f"--ignore-file={file.name}"]
+
+
+def _question(query: Query, everything: bool) -> bytes:
+    fields = ("root", "start", "is_file", "pattern", "mode", "fixed", "ignore_case", "multiline")
+    question = {name: getattr(query, name) for name in fields}
+    return json.dumps(question | {"globs": list(query.globs), "ignored": everything}).encode()
+
+
+def _ripgrep_argv(
+    program: str, query: Query, rules: Sequence[str], everything: bool, in_order: bool
+) -> list[str]:
     argv = [program, "--no-config", "--no-messages", "--color=never", "--null", "--with-filename"]
     argv += {
         "lines": ["--no-heading", "--line-number", "--column", "--byte-offset", "--max-columns=1"],
@@ -174,7 +186,7 @@ def _ripgrep_argv(program: str, query: Query, rules: str, everything: bool, in_o
         "names": ["--files"],
     }[query.mode]
     argv += ["--hidden", "--no-ignore-dot", "--no-ignore-exclude", "--no-ignore-global", "--no-ignore-parent"]
-    argv += ["--no-require-git", f"--ignore-file={rules}", *(["--no-ignore"] if everything else [])]
+    argv += ["--no-require-git", *rules, *(["--no-ignore"] if everything else [])]
     argv += ["--sort=path"] if in_order else []
     argv += ["--fixed-strings"] if query.fixed else []
     argv += ["--ignore-case"] if query.ignore_case else ["--case-sensitive"]
@@ -211,16 +223,11 @@ def _inside(glob: str) -> str:
 
 def _folder_of(root: int) -> str:
     """The root by its descriptor, so that nobody can put another folder in its place."""
-    by_fd = f"/proc/self/fd/{root}"
-    return (
-        by_fd if sys.platform == "linux" else os.readlink(by_fd) if os.path.islink(by_fd) else _path_of(root)
-    )
-
-
-def _path_of(fd: int) -> str:
+    if sys.platform == "linux":
+        return f"/proc/self/fd/{root}"
     import fcntl
 
-    return fcntl.fcntl(fd, 50, b"\0" * 1024).split(b"\0", 1)[0].decode()  # F_GETPATH, macOS
+    return os.fsdecode(fcntl.fcntl(root, 50, b"\0" * 1024).split(b"\0", 1)[0])  # F_GETPATH of macOS
 
 
 def _chunks(process: subprocess.Popen[bytes], check: Callable[[], None]) -> Generator[bytes]:

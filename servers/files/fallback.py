@@ -26,7 +26,8 @@ MAX_MULTILINE_BYTES = 64 << 20
 BLOCK_BYTES = 8 << 20
 BUFFER_BYTES = 64 << 10  # ripgrep's
 _FILE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_UNKNOWN_TO_RIPGREP = re.compile(r"(?<!\\)(?:\\\\)*(?:\(\?(?:[=!>]|<[=!]|P=|\()|\\[1-9]|[*+?}]\+)")
+_PLAIN_PARTS = re.compile(r"\\[^1-9]|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)  # escapes and classes
+_UNKNOWN_TO_RIPGREP = re.compile(r"\(\?(?:[=!>]|<[=!]|P=|\()|\\[1-9]|[*+?}]\+")
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
 
 def compiled(pattern: str, fixed: bool, ignore_case: bool) -> re.Pattern[str]:
     """The expression, in the part of the language that ripgrep shares. ValueError says what is wrong."""
-    if not fixed and _UNKNOWN_TO_RIPGREP.search(pattern):
+    if not fixed and _UNKNOWN_TO_RIPGREP.search(_PLAIN_PARTS.sub("", pattern)):
         raise ValueError(
             "regex parse error: look-around, backreferences and possessive repeats are not supported"
         )
@@ -65,7 +66,7 @@ def compiled(pattern: str, fixed: bool, ignore_case: bool) -> re.Pattern[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return re.compile(re.escape(pattern) if fixed else pattern.replace(r"\z", r"\Z"), flags)
+            return re.compile(re.escape(pattern) if fixed else pattern, flags)
     except (re.error, OverflowError, RecursionError, Warning) as exc:
         raise ValueError(f"regex parse error: {exc}") from None
 

@@ -17,7 +17,7 @@ from mcp.server.mcpserver import Image
 from ..outcome import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ..workspace import Workspace, read_all, rev_of, stat_rev
 from .rows import fitting
-from .text import SNIFF_BYTES, decode, is_binary
+from .text import SNIFF_BYTES, decode, in_private_key, is_binary
 
 WHOLE_BYTES = 8 << 20  # up to here a file is read whole, its lines counted and its content hashed
 CHUNK_BYTES = 256 << 10
@@ -25,6 +25,7 @@ MAX_LINE = 2000  # characters of one line that are shown
 MAX_IMAGE_BYTES = 3_700_000  # in base64 just under the 5 MB that vendors take
 MAX_INDEXED_BYTES = 8 << 30
 MAX_TAIL_BYTES = 32 << 20
+KEY_BYTES = 16 << 10  # a private key is no longer than this
 _FRAME_BYTES = 400  # header, fences and footer
 
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
@@ -52,6 +53,8 @@ def read(
     """One window of one file as the model sees it."""
     if limit < 1:
         raise ToolError(f"limit is at least 1; found {limit}")
+    if offset == 0:
+        raise ToolError("offset counts from 1, or from the end as -1, -2, ...; found 0")
     fd, root, real = workspace.open_real(path)
     try:
         info = os.fstat(fd)
@@ -98,8 +101,6 @@ def window(
     fd: int, shown: str, info: os.stat_result, offset: int, limit: int, max_bytes: int = MAX_RESULT_BYTES
 ) -> Window:
     """Up to `limit` lines from line `offset`. ToolError when the file is no text or has no such line."""
-    if offset == 0:
-        raise ToolError("offset counts lines from 1, or from the end as -1, -2, ...; found 0")
     if info.st_size <= WHOLE_BYTES:
         return _whole(fd, shown, offset, limit)
     return _part(fd, shown, info, offset, limit, max_bytes)
@@ -119,13 +120,9 @@ def render(shown: str, part: Window, max_bytes: int) -> str:
     body = fitting(numbered, max_bytes - _FRAME_BYTES - len(one_line(shown)) * 2)
     last = part.first + len(body) - 1
     total = "" if part.total is None else f"/{part.total}"
-    head = f"{one_line(shown)} · L{part.first}-{last}{total} · {part.label} · rev={part.rev}"
-    more = (
-        len(body) < len(part.lines)
-        or (part.total is not None and last < part.total)
-        or part.total is None
-        and last != -1
-    )
+    span = f"{part.first}{'-' if part.first > 0 else '..'}{last}"
+    head = f"{one_line(shown)} · L{span}{total} · {part.label} · rev={part.rev}"
+    more = last != -1 if part.total is None else last < part.total
     tail = f"\nmore: offset={last + 1}" if more else ""
     return f"{head}\n{fenced(chr(10).join(body), shown)}{tail}"
 
@@ -159,6 +156,7 @@ def _part(fd: int, shown: str, info: os.stat_result, offset: int, limit: int, ma
     if offset < 0:
         raw, last = _last_lines(fd, info.st_size, -offset)
         first = offset if last is None else -last
+        start = info.st_size - len(raw)
     else:
         first = offset
         if offset == 1:
@@ -174,9 +172,12 @@ def _part(fd: int, shown: str, info: os.stat_result, offset: int, limit: int, ma
     if text is None:
         raise ToolError(f"{shown} is binary there; mode=hex shows its bytes")
     label = f"{text.label.removesuffix(' · no final newline')} · {info.st_size:,} bytes"
-    return Window(
-        lines=_masked(text.lines[:limit]), first=first, total=total, label=label, rev=stat_rev(info)
-    )
+    lines = _masked(text.lines[:limit])
+    before = os.pread(fd, min(start, KEY_BYTES), max(start - KEY_BYTES, 0))
+    if in_private_key(before):
+        inside = next((i for i, line in enumerate(lines) if "-----END " in line), len(lines))
+        lines = ["[masked]"] * inside + list(lines[inside:])
+    return Window(lines=lines, first=first, total=total, label=label, rev=stat_rev(info))
 
 
 def _lines_from(fd: int, start: int, limit: int, max_bytes: int) -> bytes:
@@ -272,6 +273,12 @@ def _hex(fd: int, shown: str, offset: int, limit: int, info: os.stat_result, max
         raise ToolError(f"{shown} has {rows:,} rows of 16 bytes; offset {offset:,} is past its end")
     limit = min(limit, (max_bytes - _FRAME_BYTES) // 80)
     data = os.pread(fd, limit * 16, (first - 1) * 16)
+    margin = min((first - 1) * 16, KEY_BYTES)
+    around = os.pread(fd, margin + len(data) + KEY_BYTES, (first - 1) * 16 - margin)
+    if masked(text := around.decode("latin-1")) != text or in_private_key(around[:margin]):
+        raise ToolError(
+            f"{shown} has a secret in or near these rows; mode=text shows the text with it masked"
+        )
     lines = [
         f"{(first - 1) * 16 + at:08x}  {data[at : at + 16].hex(' '):<47}  "
         + "".join(chr(b) if 32 <= b < 127 else "." for b in data[at : at + 16])

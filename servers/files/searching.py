@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, islice
@@ -19,13 +19,15 @@ from .finding import MAX_FOUND, tree_order
 from .globs import below, matcher
 from .listing import alternatives, counted, position
 from .rows import fitting
-from .text import SNIFF_BYTES, decode, is_binary
+from .text import SNIFF_BYTES, decode, in_private_key, is_binary
 
 MAX_HITS = 20_000  # collected before sorting; beyond it the engine is asked again, in order
 MAX_SHOWN = 300  # characters of a line
 MAX_CONTEXT = 20
-_AROUND_BYTES = 32_768  # read before and after a hit for its line and context
+MAX_PATTERN = 4000
+_AROUND_BYTES = 16_384  # read before and after a hit for its line and context
 _FRAME_BYTES = 500
+MAX_UTF16_BYTES = 8 << 20
 
 Shows = Literal["lines", "files", "count"]
 
@@ -59,8 +61,8 @@ def search_text(
     """The result as the model sees it."""
     if not pattern:
         raise ToolError("pattern is empty; list_files finds files by name")
-    if "\0" in pattern:
-        raise ToolError("a pattern cannot contain a NUL character")
+    if "\0" in pattern or len(pattern) > MAX_PATTERN or len(glob or "") > MAX_PATTERN:
+        raise ToolError(f"a pattern or glob has at most {MAX_PATTERN:,} characters, none of them NUL")
     if limit < 1 or not 0 <= context <= MAX_CONTEXT:
         raise ToolError(
             f"limit is at least 1, context 0 to {MAX_CONTEXT}; found limit={limit}, context={context}"
@@ -102,7 +104,6 @@ def _places(workspace: Workspace, path: str) -> list[tuple[Root, str, bool]]:
 
 def _collect(workspace: Workspace, root: Root, query: Query, wanted: int, check: Callable[[], None]) -> Found:
     """All hits in path order, or, where there are very many, the first ones."""
-
     most = MAX_HITS if query.mode == "lines" else MAX_FOUND
     matches = matcher([] if query.is_file else query.globs)
 
@@ -111,21 +112,19 @@ def _collect(workspace: Workspace, root: Root, query: Query, wanted: int, check:
         real = os.fsdecode(path)
         return matches(real) and (not secret(real) or allowed(real, workspace.allow))
 
-    def readable(hit: Hit) -> bool:
-        return shows(hit.path)
+    def run(in_order: bool) -> Iterator[Hit]:
+        found = search(query, untrusted=workspace.roots, in_order=in_order, check=check)
+        return (hit for hit in found if shows(hit.path))
 
     hits: list[Hit] = []
     late: str | None = None
     more = False
     try:
-        hits += islice(filter(readable, search(query, untrusted=workspace.roots, check=check)), most + 1)
+        hits += islice(run(False), most + 1)
         more = len(hits) > most
         if more:
             hits.clear()
-            hits += islice(
-                filter(readable, search(query, untrusted=workspace.roots, in_order=True, check=check)),
-                max(most, wanted),
-            )
+            hits += islice(run(True), max(most, wanted))
     except TimeoutError as exc:
         late = str(exc)
         if not hits:
@@ -166,15 +165,9 @@ def _texts(root: Root, path: str, hits: Sequence[Hit], context: int) -> dict[int
         head = os.pread(fd, SNIFF_BYTES, 0)
         if not stat.S_ISREG(os.fstat(fd).st_mode) or is_binary(head):
             return {}
-        texts: dict[int, str] = {}
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # offsets are those of its UTF-8 form
-            text = decode(os.pread(fd, 8 << 20, 0))
-            numbered = dict(enumerate(text.lines if text else [], 1))
-            for hit in hits:
-                for number in range(hit.line - context, hit.line + context + 1):
-                    if number in numbered:
-                        texts[number] = _cut(numbered[number], hit.column if number == hit.line else 1)
-            return texts
+            return _in_utf16(os.pread(fd, MAX_UTF16_BYTES, 0), hits, context)
+        texts: dict[int, str] = {}
         for hit in hits:
             for number, text in _around(fd, hit, context):
                 if number == hit.line or number not in texts:
@@ -184,21 +177,28 @@ def _texts(root: Root, path: str, hits: Sequence[Hit], context: int) -> dict[int
         os.close(fd)
 
 
+def _in_utf16(data: bytes, hits: Sequence[Hit], context: int) -> dict[int, str]:
+    text = decode(data)
+    lines = dict(enumerate(masked(text.body).split("\n") if text else [], 1))
+    columns = {hit.line: hit.column for hit in hits}
+    wanted = {n for hit in hits for n in range(hit.line - context, hit.line + context + 1)}
+    return {n: _cut(lines[n], columns.get(n, 1)) for n in wanted if n in lines}
+
+
 def _around(fd: int, hit: Hit, context: int) -> list[tuple[int, str]]:
     """The hit's line and its neighbours."""
+    start = max(hit.offset - _AROUND_BYTES, 0)
+    before = os.pread(fd, hit.offset - start, start)
+    if in_private_key(before):
+        return [(hit.line, "[a line of a private key, masked]")]
     skip = hit.column - 1 - MAX_SHOWN // 2 if hit.column > MAX_SHOWN else 0
-    data = os.pread(
-        fd, _AROUND_BYTES if context else 4 * MAX_SHOWN + 8, hit.offset + (0 if context else skip)
-    )
-    following = data.split(b"\n")[: context + 1]
-    if context and skip:
-        following[0] = following[0][skip:]
-    lines = [(hit.line, ("..." if skip else "") + _plain(following[0]))]
-    lines += [(hit.line + i, _plain(line)) for i, line in enumerate(following[1:], 1)]
-    if context and hit.line > 1:
-        start = max(hit.offset - _AROUND_BYTES, 0)
-        before = os.pread(fd, hit.offset - start, start).split(b"\n")[:-1][-context:]
-        lines += [(hit.line - len(before) + i, _plain(line)) for i, line in enumerate(before)]
+    line = os.pread(fd, 4 * MAX_SHOWN + 8, hit.offset + skip).split(b"\n")[0]
+    lines = [(hit.line, ("..." if skip else "") + _plain(line))]
+    if context:
+        after = os.pread(fd, _AROUND_BYTES, hit.offset).split(b"\n")[1 : context + 1]
+        lines += [(hit.line + i, _plain(line)) for i, line in enumerate(after, 1)]
+        above = before.split(b"\n")[:-1][-context:]
+        lines += [(hit.line - len(above) + i, _plain(line)) for i, line in enumerate(above)]
     return lines
 
 
@@ -220,7 +220,7 @@ def _row(workspace: Workspace, root: Root, hit: Hit, mode: Shows) -> str:
 def _fitting(rows: Sequence[tuple[str, int]], hits: int, max_bytes: int) -> tuple[str, int]:
     """The rows that fit, as one text, and how many of the hits are done with them."""
     kept = fitting((row for row, _ in rows), max_bytes - _FRAME_BYTES)
-    return masked("\n".join(kept)), hits if len(kept) == len(rows) else rows[len(kept) - 1][1]
+    return "\n".join(map(masked, kept)), hits if len(kept) == len(rows) else rows[len(kept) - 1][1]
 
 
 def _said(

@@ -99,6 +99,12 @@ def is_binary(head: bytes) -> bool:
     return b"\0" in head and not any(head.startswith(mark) for mark, _ in _MARKS)
 
 
+def in_private_key(before: bytes) -> bool:
+    """Whether what follows these bytes is the inside of a PEM private key."""
+    begin = before.rfind(b"-----BEGIN ")
+    return begin > before.rfind(b"-----END ") and b"PRIVATE KEY-----" in before[begin : begin + 60]
+
+
 def _guess(raw: bytes) -> tuple[str, str]:
     """Encoding and text of bytes that are not UTF-8."""
     if len(raw) >= _ENOUGH_BYTES and _high(raw[:65536]) > _MOSTLY_ASCII * len(raw[:65536]):

@@ -246,6 +246,18 @@ def test_the_last_lines_are_the_last_lines(root: Path, rows: list[str], count: i
     assert _window(root / "f", -count, 10_000) == rows[-count:]
 
 
+@given(st.integers(1, 40), st.integers(1, 9))
+@pytest.mark.usefixtures("small_pieces")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_window_of_a_huge_file_shows_the_inside_of_a_private_key(
+    root: Path, offset: int, limit: int
+) -> None:
+    key = ["-----BEGIN PRIVATE KEY-----", *["MIIEsecret"] * 20, "-----END PRIVATE KEY-----"]
+    (root / "f").write_text("\n".join(["x"] * 8 + key + ["y"] * 10) + "\n", encoding="utf-8")
+    assert not any("MIIE" in line for line in _window(root / "f", offset, limit))
+    assert not any("MIIE" in line for line in _window(root / "f", -offset, limit))
+
+
 @lawful
 @given(st.lists(st.text(max_size=3000), max_size=30), st.integers(1500, 6000))
 def test_a_result_is_never_longer_than_its_cap(root: Path, rows: list[str], cap: int) -> None:

@@ -133,6 +133,11 @@ def test_secrets_in_files_are_masked_and_lines_keep_their_numbers(server: Stdio,
     assert "aaaa" not in text and "MII" not in text and "6\tafter = 1" in text
     assert "MII" not in server.call("read_file", path="f.py", offset=3, limit=1).text
     assert "aaaa" not in server.call("search_files", pattern="token").text
+    found = server.call("search_files", pattern="MII|after", context=1).text
+    assert "MII" not in found and "after = 1" in found
+    assert "has a secret" in server.call("read_file", path="f.py", mode="hex").text
+    edited = server.call("edit_file", path="f.py", edits=[{"old": "after = 1", "new": "after = 2"}]).text
+    assert "+after = 2" in edited and "MII" not in edited
 
 
 def test_many_files_are_read_in_one_call_and_the_rest_is_named(server: Stdio, root: Path) -> None:
