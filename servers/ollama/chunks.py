@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..files.globs import expanded
 from ..files.walking import walk
-from ..outcome import ToolError
+from ..outcome import ToolError, readable
 from ..workspace import Workspace
 from .texts import Text, read_text
 
@@ -34,7 +34,8 @@ def matched(workspace: Workspace, glob: str) -> list[str]:
     """The files a pattern means, in order; ignored ones and version control left out. ToolError when there are none."""
     from pathspec import GitIgnoreSpec
 
-    spec = GitIgnoreSpec.from_lines(expanded(glob))
+    with readable(ValueError):
+        spec = GitIgnoreSpec.from_lines(expanded(glob))
     found: list[str] = []
     for root in workspace.all_roots():
         for entry in walk(root.fd, "", into_hidden=False):
