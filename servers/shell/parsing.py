@@ -82,6 +82,7 @@ whole code points to isdigit(), which reads outside its table: `{` and an emoji 
 _EXPANDED = frozenset(
     {"word", "string_content", "heredoc_content", "regex", "extglob_pattern", "variable_name", "number"}
 )
+_ONE_WORD = frozenset({"word", "extglob_pattern", "variable_name", "number", "test_operator"})
 _UNSEEN = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$[({])")
 """A substitution in text that the parser took for plain: unescaped, in places where bash expands."""
 _BEFORE_COMMENT = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")", b"<", b">")
@@ -102,6 +103,12 @@ class _Walk:
             elif node.type not in ("string", "heredoc_body", "heredoc_redirect"):
                 self._check_gaps(node)
             if not node.children and node.type in _EXPANDED and _UNSEEN.search(self.of(node)):
+                self._misread(node)
+            if (
+                not node.children
+                and node.type in _ONE_WORD
+                and re.search(r"(?<!\\)(?:\\\\)*[\s;&|<>()]", self.of(node))
+            ):
                 self._misread(node)
             piped, stdin = self._look(node, piped, stdin)
             children = node.children
@@ -145,6 +152,10 @@ class _Walk:
             case "expansion":
                 if re.search(r"@[PE]\}$|^\$\{!", self.of(node)):
                     script.trouble.append(f"an expansion that is expanded again: {self.of(node)}")
+            case "test_command" if not self.of(node).startswith("[[") and re.search(
+                r"[;&|<>()\n]", self._bare(node)
+            ):
+                self._misread(node)  # `[` is a command like any other: these end it, or redirect it
             case "compound_statement" | "test_command" if re.match(r"(\{|\[\[?)[^\s\[]", self.of(node)):
                 self._misread(node)  # to bash a word that begins with a brace or a bracket
             case "&":
@@ -169,11 +180,24 @@ class _Walk:
                 and not gap
                 and self.source[max(end - 1, 0) : end] not in _BEFORE_COMMENT
             )
-            if not _BLANK.fullmatch(gap) or joined or glued or (whole and (gap or not child.is_named)):
+            apart = gap and (whole or node.type in ("simple_expansion", "variable_assignment"))
+            if not _BLANK.fullmatch(gap) or joined or glued or apart or (whole and not child.is_named):
                 return self._misread(node)
             end = child.end_byte
         if node.children and not _BLANK.fullmatch(self.source[end : node.end_byte]):
             self._misread(node)
+
+    def _bare(self, node: Node) -> str:
+        """The text of a node without what is quoted or expanded in it."""
+        if node.type in ("string", "raw_string", "ansi_c_string", "command_substitution", "expansion"):
+            return ""
+        if not node.children:
+            return re.sub(r"\\.", "", self.of(node), flags=re.DOTALL)
+        parts, end = list[str](), node.start_byte
+        for child in node.children:
+            parts += [self.source[end : child.start_byte].decode("utf-8", "replace"), self._bare(child)]
+            end = child.end_byte
+        return "".join(parts).replace("\\\n", "")
 
     def _misread(self, node: Node) -> None:
         self.script.trouble.append(f"a part that does not parse: {self.of(node)[:40]!r}")
@@ -252,7 +276,7 @@ class _Walk:
             case "string":
                 inner = [child for child in node.named_children if child.type != "string_content"]
                 if inner:
-                    return Word(raw=raw, text=None, names=self._names(inner) if _bare(node) else ())
+                    return Word(raw=raw, text=None, names=self._names(inner) if _alone(node) else ())
                 return Word(raw=raw, text=re.sub(r"\\([$`\"\\\n])", lambda m: m[1].strip("\n"), raw[1:-1]))
             case "simple_expansion" | "expansion":
                 return Word(raw=raw, text=None, names=self._names([node]))
@@ -302,7 +326,7 @@ def _plain(raw: str) -> Word:
     )
 
 
-def _bare(node: Node) -> bool:
+def _alone(node: Node) -> bool:
     """Whether a double-quoted string is nothing but one expansion."""
     return len(node.named_children) == 1
 

@@ -143,6 +143,13 @@ k k  echo c3Vkbw== | base64 -d | sh
 k k  cat x | bash
 k k  bash
 k k  bash -s < x
+d d  [\nsudo id\n]
+k k  [ -f x\nsudo id ]
+k k  [ -f x && sudo id ]
+k k  [ a > ../x ]
+k k  [ a ; sudo id ]
+a a  [ -n "$(ls; ls)" ] && [[ a > b || -f x ]]
+k k  ls=$\nx
 k k  cat <<E\n`sudo id`\nE
 d d  cat <<E\n$(sudo id)
 k k  ls<<x\n`$for x in `
@@ -337,8 +344,9 @@ def test_no_text_breaks_the_judge(text: str) -> None:
 
 
 TOKENS = (
-    "ls", "cat", "echo", "sudo", "x", " ", " ", ";", "&&", "|", "(", ")", "{", "}", "$", "`", "'", '"', "\\", "\n", "#",
-    "<", "!", "=", "${", "$(", "<<x\n", "\nx\n", "-", "[", "]", "if ", "then ", "fi", "for x in ", "do ", "done", "case ", "esac",
+    "ls", "cat", "echo", "sudo", "x", " ", " ", ";", "&&", "|", "&", "(", ")", "{", "}", "$", "`", "'", '"', "\\", "\n", "#",
+    "<", ">", "!", "=", "${", "$(", "$((", "))", "<<x\n", "<<'x'\n", "\nx\n", "<<<", "-", "[", "]", "[[ ", " ]]", "[ ", " ]", "((",
+    "if ", "then ", "fi", "for x in ", "do ", "done", "case ", "esac", "x) ", ";;", "\\\n", "$'", "*", "~", "f() ", "\t", "%",
 )  # fmt: skip
 
 
