@@ -134,7 +134,7 @@ def new_name(repo: Repository, name: str) -> str:
 
 
 def _refuse_while_busy(repo: Repository) -> None:
-    state = state_of(repo.git_dir)
+    state = state_of(repo)
     if state.name not in ("clean", "bisect"):
         raise ToolError(f"a {state.name} is under way; {state.next_step(0)}")
 

@@ -139,7 +139,7 @@ def _refuse_unready(repo: Repository, *, amend: bool) -> None:
     if found.conflicts:
         conflicted = names([entry.path for entry in found.conflicts])
         raise ToolError(f"conflicts are not resolved in {conflicted}; edit and git_stage them first")
-    state = state_of(repo.git_dir)
+    state = state_of(repo)
     if state.name == "rebase" and not amend:
         raise ToolError("a rebase is under way: git_integrate(action=continue) makes its commits")
     if amend and found.head is None:

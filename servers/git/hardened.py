@@ -67,6 +67,9 @@ class Git:
         timeout_s: float = TIMEOUT_S,
     ) -> Finished:
         """Run a command whose exit code the caller reads. ToolError when it took too long."""
+        for arg in args:
+            if isinstance(arg, str) and not _sayable(arg):
+                raise ToolError("an argument holds a NUL character or a lone surrogate, which no text has")
         argv = [self.program, "--no-pager", f"--git-dir={self.git_dir}", f"--work-tree={self.top}", *args]
         try:
             done = run(
@@ -185,6 +188,14 @@ def network_environment() -> dict[str, str]:
     found = {name: os.environ[name] for name in _NETWORK if name in os.environ}
     ssh = os.environ.get("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=20")
     return {**found, "GIT_ALLOW_PROTOCOL": "file:https:ssh", "GIT_SSH_COMMAND": ssh}
+
+
+def _sayable(text: str) -> bool:
+    """Whether a program can be given this text at all."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _verb(args: Sequence[str | bytes]) -> str:

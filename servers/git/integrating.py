@@ -29,7 +29,7 @@ _COMMAND = {
 def integrate(repo: Repository, action: str, ref: str | None) -> str:
     """The action of a git_integrate call."""
     with alone(repo):
-        state = state_of(repo.git_dir, len(porcelain(repo, untracked="no").conflicts))
+        state = state_of(repo, len(porcelain(repo, untracked="no").conflicts))
         if action in ("continue", "abort"):
             return _resume(repo, action, state)
         if state.name not in ("clean", "bisect"):
@@ -149,7 +149,7 @@ def _run(
     with changing(repo, did, files=True, at_risk=at_risk, keep=keep) as op:
         done = repo.writing.attempt(*args, timeout_s=TIMEOUT_S)
         conflicts = porcelain(repo, untracked="no").conflicts
-        state = state_of(repo.git_dir, len(conflicts))
+        state = state_of(repo, len(conflicts))
         if done.code and state.name == "clean":
             raise ToolError(_refused(repo, done, args))
     if state.name == "clean":

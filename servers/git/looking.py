@@ -29,7 +29,7 @@ _COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t")
 def status(repo: Repository) -> Status:
     """Branch, named state, next step and changed files."""
     found = porcelain(repo)
-    state = state_of(repo.git_dir, len(found.conflicts))
+    state = state_of(repo, len(found.conflicts))
     counts = Counts(
         staged=len(found.staged),
         unstaged=len(found.unstaged),

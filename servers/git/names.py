@@ -58,6 +58,8 @@ def inside(top: Path, given: str) -> bytes:
     root = os.fsencode(top)
     if os.path.isabs(raw):
         full = os.path.normpath(raw)
+        if not full.startswith(root):  # perhaps the root by another name, through a link
+            full = os.path.join(os.path.realpath(os.path.dirname(full)), os.path.basename(full))
         if full != root and not full.startswith(root.rstrip(b"/") + b"/"):
             raise ToolError(f"{one_line(given)} lies outside the root; paths here are relative to it")
         raw = os.path.relpath(full, root)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ PREFIX = "refs/understudy/undo/"
 MAX_OPS = 100
 MAX_KEPT_BYTES = 2 << 30
 _MAX_STATE_FILES = 500
+_ID = re.compile(r"u[0-9a-f]{12,20}")
 _EMPTY_BLOBS = (
     "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
     "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
@@ -57,6 +59,13 @@ class Snapshot(BaseModel):
     state: dict[str, str]  # hash of each file of a merge or rebase under way
 
 
+class Note(BaseModel):
+    """What the state folder knows of an operation. Only what is noted there is believed: refs can be forged."""
+
+    commit: str
+    after: Snapshot | None = None
+
+
 class Operation(BaseModel):
     """One undoable operation. `after` is None when it was interrupted."""
 
@@ -68,6 +77,7 @@ class Operation(BaseModel):
     rename: tuple[str, str] | None = None
     branch_config: list[tuple[str, str]] = []
     after: Snapshot | None = None
+    commit: str = ""  # what holds it
 
 
 @contextmanager
@@ -112,34 +122,48 @@ def recorded(
         rename=rename,
         branch_config=list(branch_config),
     )
-    _store(repo, op, listing, keep)
+    note = Note(commit=_store(repo, op, listing, keep))
+    _write(repo, op.id, note)
     try:
         yield op.id
     except BaseException:
         with shielded():
-            if not _finish(repo, op, listing):
+            if not _finish(repo, op, note, listing):
                 forget(repo, [op.id])
         raise
-    _finish(repo, op, listing)
+    _finish(repo, op, note, listing)
     audit.record("git", op=op.id, did=did, root=str(repo.top))
     _prune(repo)
 
 
-def _finish(repo: Repository, op: Operation, old: Sequence[tuple[bytes, str, int]]) -> bool:
+def _finish(repo: Repository, op: Operation, note: Note, old: Sequence[tuple[bytes, str, int]]) -> bool:
     """Note what the operation left behind; whether that is any different from before."""
     listing = entries(repo)
     paths = [taken(name) for name in op.before.files]
     if op.files:
         untracked = {path for path, _, _ in old} - {path for path, _, _ in listing}
         paths += _dirty(repo) + [path for path in untracked if disk.look(repo.beneath, path)]
-    op.after = _snapshot(repo, listing, dict.fromkeys(paths))
-    if op.after == op.before and op.rename is None:
+    note.after = _snapshot(repo, listing, dict.fromkeys(paths))
+    if note.after == op.before and op.rename is None:
         return False
-    file = notes(repo) / f"{op.id}.json"
-    temp = file.with_suffix(".new")
-    temp.write_text(op.after.model_dump_json(), encoding="utf-8")
-    os.replace(temp, file)
+    _write(repo, op.id, note)
     return True
+
+
+def _write(repo: Repository, op_id: str, note: Note) -> None:
+    file = notes(repo) / f"{op_id}.json"
+    temp = file.with_suffix(".new")
+    temp.write_text(note.model_dump_json(), encoding="utf-8")
+    os.replace(temp, file)
+
+
+def _read(repo: Repository, op_id: str) -> Note | None:
+    if not _ID.fullmatch(op_id):
+        return None
+    try:
+        return Note.model_validate_json((notes(repo) / f"{op_id}.json").read_bytes())
+    except FileNotFoundError:
+        return None
 
 
 def entries(repo: Repository, index: Path | None = None) -> list[tuple[bytes, str, int]]:
@@ -166,22 +190,22 @@ def now(repo: Repository, paths: Iterable[bytes]) -> Snapshot:
 
 def load(repo: Repository, op_id: str) -> Operation:
     """An operation by id. ToolError when there is none."""
-    done = repo.git.attempt("cat-file", "blob", f"{PREFIX}{op_id}:meta.json")
-    if done.code:
-        raise ToolError(f"no operation {op_id!r} is kept here; git_undo without op lists those that are")
+    note = _read(repo, op_id)
+    done = repo.git.attempt("cat-file", "blob", f"{note.commit}:meta.json") if note else None
+    if note is None or done is None or done.code:
+        raise ToolError(f"no operation {op_id[:40]!r} is kept here; git_undo without op lists those that are")
     op = Operation.model_validate_json(done.out)
-    try:
-        op.after = Snapshot.model_validate_json((notes(repo) / f"{op_id}.json").read_bytes())
-    except FileNotFoundError:
-        op.after = None
+    op.after, op.commit = note.after, note.commit
     return op
 
 
 def recent(repo: Repository) -> list[tuple[str, str]]:
     """Id and description of each operation, newest first."""
-    out = repo.git("for-each-ref", "--sort=-refname", "--format=%(refname)%00%(contents:subject)", PREFIX)
-    lines = [line.partition("\0") for line in parsing.text_of(out).splitlines()]
-    return [(name.removeprefix(PREFIX), did) for name, _, did in lines]
+    form = "%(refname)%00%(objectname)%00%(contents:subject)"
+    out = repo.git("for-each-ref", "--sort=-refname", f"--format={form}", PREFIX)
+    rows = [line.split("\0", 2) for line in parsing.text_of(out).splitlines()]
+    ours = [(name.removeprefix(PREFIX), oid, did) for name, oid, did in rows]
+    return [(op, did) for op, oid, did in ours if (note := _read(repo, op)) and note.commit == oid]
 
 
 def forget(repo: Repository, ops: Sequence[str]) -> None:
@@ -278,8 +302,8 @@ def state_files(repo: Repository) -> list[tuple[str, bytes]]:
 
 def _store(
     repo: Repository, op: Operation, listing: Sequence[tuple[bytes, str, int]], keep: Sequence[str]
-) -> None:
-    """Write the recovery commit in one go."""
+) -> str:
+    """Write the recovery commit in one go; its id."""
     total = 0
     for name in op.before.files:
         item = disk.look(repo.beneath, taken(name))
@@ -293,14 +317,15 @@ def _store(
     tip = op.before.refs.get(op.before.head) or ("" if op.before.head.startswith("refs/") else op.before.head)
     parents = list(dict.fromkeys([tip, *parents] if tip else parents))
     git = repo.writing.with_config(("core.compression", "1"))
-    git("fast-import", "--quiet", "--done", stdin=_stream(repo, op, listing, parents), timeout_s=600.0)
+    out = git("fast-import", "--quiet", "--done", stdin=_stream(repo, op, listing, parents), timeout_s=600.0)
+    return out.decode().strip()
 
 
 def _stream(
     repo: Repository, op: Operation, listing: Sequence[tuple[bytes, str, int]], parents: Sequence[str]
 ) -> Iterator[bytes]:
     """The recovery commit in git's fast-import language."""
-    yield f"commit {PREFIX}{op.id}\ncommitter Understudy <understudy@localhost> {int(op.at)} +0000\n".encode()
+    yield f"commit {PREFIX}{op.id}\nmark :1\ncommitter Understudy <understudy@localhost> {int(op.at)} +0000\n".encode()
     yield _data(op.did.encode("utf-8", "backslashreplace"))
     for word, parent in zip(["from"] + ["merge"] * len(parents), parents, strict=False):
         yield f"{word} {parent}\n".encode()
@@ -324,7 +349,7 @@ def _stream(
             yield f"data {item.size}\n".encode()
             yield from (chunk for chunk in disk.content(repo.beneath, path, item) if chunk)
             yield b"\n"
-    yield b"done\n"
+    yield b"get-mark :1\ndone\n"
 
 
 def _staged(

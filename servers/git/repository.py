@@ -50,6 +50,13 @@ class Repository:
         """For commands that change something: they may take the index lock."""
         return self.git.with_env(GIT_OPTIONAL_LOCKS="1")
 
+    def has(self, name: str) -> bool:
+        """Whether a ref outside refs/, such as CHERRY_PICK_HEAD, exists: a file, but for the reftable store."""
+        if (self.git_dir / name).exists():
+            return True
+        stored = (self.settings.get("extensions.refstorage") or "").lower() == "reftable"
+        return stored and self.git.attempt("rev-parse", "--verify", "--quiet", name).code == 0
+
     def ignored(self) -> str:
         """What this repository asked to run and does not, in one line; "" when there is nothing to say."""
         if self.trusted:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .repository import Repository
+
 Name = Literal["clean", "merge", "rebase", "cherry_pick", "revert", "am", "bisect", "conflict"]
 
 FILES = (
@@ -46,8 +48,9 @@ class State:
         return (resolve if conflicts else "") + finish
 
 
-def state_of(git_dir: Path, conflicts: int = 0) -> State:
-    """Read from the files git leaves in its folder."""
+def state_of(repo: Repository, conflicts: int = 0) -> State:
+    """Read from the files git leaves in its folder, or the refs it keeps instead of some of them."""
+    git_dir = repo.git_dir
     rebase = git_dir / "rebase-merge"
     if rebase.is_dir():
         return State(name="rebase", detail=_progress(rebase, "msgnum", "end"))
@@ -57,9 +60,9 @@ def state_of(git_dir: Path, conflicts: int = 0) -> State:
         return State(name=name, detail=_progress(apply, "next", "last"))
     if (git_dir / "MERGE_HEAD").exists():
         return State(name="merge")
-    if (git_dir / "CHERRY_PICK_HEAD").exists():
+    if repo.has("CHERRY_PICK_HEAD"):
         return State(name="cherry_pick")
-    if (git_dir / "REVERT_HEAD").exists():
+    if repo.has("REVERT_HEAD"):
         return State(name="revert")
     todo = _word(git_dir / "sequencer" / "todo")
     if todo is not None:

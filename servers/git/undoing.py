@@ -93,7 +93,7 @@ class _Undoing:
     def __init__(self, repo: Repository, op: Operation) -> None:
         self.repo, self.op = repo, op
         self.before = op.before
-        self.ref = recovery.PREFIX + op.id
+        self.ref = op.commit
         with self._saved_index() as index:
             self.entries_before = _by_path(recovery.entries(repo, index) if index else [])
         self.entries_now = _by_path(recovery.entries(repo))

@@ -135,6 +135,43 @@ def test_a_revision_is_never_an_option(repo: Repo, server: Stdio) -> None:
     assert repo.git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
 
 
+def test_text_no_program_can_be_given_is_refused_in_words(repo: Repo, server: Stdio) -> None:
+    repo.commit(a__txt="1\n")
+    text = "a\0b"
+    for tool, arguments in (
+        ("git_log", {"author": text}),
+        ("git_log", {"since": text}),
+        ("git_log", {"cursor": text}),
+        ("git_commit", {"message": text, "amend": True}),
+        ("git_stash", {"action": "push", "message": text}),
+        ("git_branch", {"action": "create", "name": text}),
+    ):
+        answer = server.call(tool, **arguments)
+        assert answer.is_error and "fault of its own" not in answer.text, (tool, arguments, answer.text)
+
+
+def test_deletions_renames_and_files_that_became_folders_are_staged(repo: Repo, server: Stdio) -> None:
+    repo.commit(gone__txt="1\n", old__txt="a long enough text\nto be recognised\n", shape="file\n")
+    (repo.top / "gone.txt").unlink()
+    (repo.top / "old.txt").rename(repo.top / "new.txt")
+    (repo.top / "shape").unlink()
+    repo.write("shape/inner", "folder\n")
+    assert not server.call("git_stage", paths=["."]).is_error
+    staged = server.call("git_status").structured["staged"]
+    assert {"path": "new.txt", "change": "renamed", "source": "old.txt"} in staged
+    server.call("git_commit", message="shapes")
+    assert repo.git("ls-files").splitlines() == ["new.txt", "shape/inner"]
+
+
+def test_an_absolute_path_works_also_through_a_link_to_the_root(repo: Repo, tmp_path: Path) -> None:
+    (tmp_path / "alias").symlink_to(repo.top)
+    repo.write("a.txt")
+    with start("git", str(tmp_path / "alias")) as server:
+        assert "a.txt" in server.call("git_stage", paths=[f"{tmp_path}/alias/a.txt"]).text
+        assert not server.call("git_diff", scope="staged", paths=[f"{repo.top}/a.txt"]).is_error
+        assert server.call("git_stage", paths=[str(tmp_path)]).is_error
+
+
 def test_nothing_staged_names_what_could_be(repo: Repo, server: Stdio) -> None:
     repo.commit(a__txt="1\n")
     assert "there are no changes" in server.call("git_commit", message="m").text

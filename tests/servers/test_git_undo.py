@@ -223,6 +223,17 @@ def test_every_change_is_written_down_outside_the_work_tree(
     assert ".understudy" not in repo.git("status", "--porcelain", "--ignored")
 
 
+def test_an_operation_somebody_else_wrote_is_not_believed(repo: Repo, server: Stdio) -> None:
+    repo.write("a.txt", "changed\n")
+    op = op_of(server.call("git_restore", paths=["a.txt"]))
+    kept = repo.git("rev-parse", f"refs/understudy/undo/{op}")
+    forged = repo.git("commit-tree", "-m", "forged", f"{kept}^{{tree}}")
+    repo.git("update-ref", "refs/understudy/undo/uffffffffffffffff", forged)
+    repo.git("update-ref", f"refs/understudy/undo/{op}", forged)
+    assert "nothing to undo" in server.call("git_undo").text
+    assert server.call("git_undo", op="uffffffffffffffff").is_error
+
+
 def test_an_ignored_folder_in_the_way_is_kept(repo: Repo, server: Stdio) -> None:
     repo.git("switch", "--quiet", "other")
     repo.commit("a file called build", build="file\n")
