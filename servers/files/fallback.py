@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator
 from typing import Any, BinaryIO
 
 from .globs import matcher
-from .walking import walk
+from .walking import open_plain, walk
 
 MAX_CPU_S = 30
 MAX_MULTILINE_BYTES = 64 << 20
@@ -89,18 +89,10 @@ def _files(query: dict[str, Any]) -> Generator[str]:
 
 def _open(root: int, path: str) -> int | None:
     """A regular file, each folder on the way no link."""
-    *folders, name = path.split("/")
-    fd = os.dup(root)
     try:
-        for folder in folders:
-            inner = os.open(folder, _FILE | getattr(os, "O_DIRECTORY", 0), dir_fd=fd)
-            os.close(fd)
-            fd = inner
-        file = os.open(name, _FILE, dir_fd=fd)
+        file = open_plain(root, path, _FILE)
     except OSError:
         return None
-    finally:
-        os.close(fd)
     if stat.S_ISREG(os.fstat(file).st_mode):
         return file
     os.close(file)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -28,7 +28,6 @@ class Tally:
     files: int = 0
     hidden: int = 0
     ignored: int = 0
-    rows: int = 0
     cut: str = ""
 
     def said(self) -> str:
@@ -39,24 +38,31 @@ class Tally:
         return ", ".join(parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What of a folder is wanted."""
+
+    depth: int = 1
+    glob: str | None = None
+    sort: Literal["name", "mtime", "size"] = "name"
+    hidden: bool = False
+    ignored: bool = False
+    limit: int = 500
+    cursor: str | None = None
+
+
 def list_folder(
     workspace: Workspace,
-    path: str = ".",
+    path: str,
+    wanted: Listing,
     *,
-    depth: int = 1,
-    glob: str | None = None,
-    sort: Literal["name", "mtime", "size"] = "name",
-    hidden: bool = False,
-    ignored: bool = False,
-    limit: int = 500,
-    cursor: str | None = None,
     check: Callable[[], None] = lambda: None,
     max_bytes: int = MAX_RESULT_BYTES,
 ) -> str:
     """The listing as the model sees it."""
-    if limit < 1 or depth < 1:
-        raise ToolError(f"limit and depth are at least 1; found limit={limit}, depth={depth}")
-    skip = position(cursor)
+    if wanted.limit < 1 or wanted.depth < 1:
+        raise ToolError(f"limit and depth are at least 1; found {wanted.limit} and {wanted.depth}")
+    skip = position(wanted.cursor)
     if path in (".", "./") and len(workspace.roots) > 1:
         names = [f"{root.name}/" for root in workspace.all_roots()]
         return f". · {len(names)} roots\n{fenced(chr(10).join(map(one_line, names)), '.')}"
@@ -66,21 +72,20 @@ def list_folder(
     shown = workspace.display(root, start)
     if not is_folder:
         raise ToolError(f"{shown} is a file; read_file shows it")
-    ignored = ignored or is_ignored(root.fd, start)  # whoever names an ignored folder wants to see into it
-    if glob is None and sort == "name":
-        tally = Tally()
-        walked = walk(root.fd, start, depth=depth, into_ignored=ignored, into_hidden=hidden)
-        page = _tree(root, walked, tally, hidden, ignored, range(skip, skip + limit), Clock(check))
-        return _said(f"{one_line(shown)} · {tally.said()}", shown, page, skip, tally.rows, max_bytes)
-    globs = [below(one, start) for one in alternatives(glob)] if glob else []
-    deep = None if glob and ("**" in glob or "/" in glob) else depth
-    with readable(TimeoutError):
-        paths = find(
-            workspace, root, start, globs=globs, depth=deep, hidden=hidden, ignored=ignored, check=check
+    with readable(OSError):
+        if is_ignored(root.fd, start):
+            wanted = replace(wanted, ignored=True)  # whoever names an ignored folder wants to see into it
+        said, page, total = (
+            _tree(root, start, wanted, skip, check)
+            if wanted.glob is None and wanted.sort == "name"
+            else _flat(workspace, root, start, wanted, skip, check)
         )
-    total = len(paths)
-    page = _files(root, start, paths, sort, skip, limit)
-    return _said(f"{one_line(shown)} · {counted(total, 'file')}", shown, page, skip, total, max_bytes)
+    lines = fitting(page, max_bytes - _FRAME_BYTES)
+    head = f"{one_line(shown)} · {said}"
+    if not lines:
+        return head + (" · nothing more" if skip else " · nothing to show")
+    more = f"\nmore: cursor={skip + len(lines)}" if skip + len(lines) < total else ""
+    return f"{head}\n{fenced(chr(10).join(lines), shown)}{more}"
 
 
 def matching(
@@ -124,42 +129,60 @@ def size_said(size: int) -> str:
 
 
 def _tree(
-    root: Root,
-    entries: Iterable[Entry],
-    tally: Tally,
-    hidden: bool,
-    ignored: bool,
-    wanted: range,
-    clock: Clock,
-) -> list[str]:
-    """The wanted ones of the rows, one per entry in tree order; all are counted."""
+    root: Root, start: str, wanted: Listing, skip: int, check: Callable[[], None]
+) -> tuple[str, list[str], int]:
+    """What was seen, the wanted ones of the rows, one per entry in tree order, and the number of all."""
+    clock, tally = Clock(check), Tally()
+    shown = range(skip, skip + wanted.limit)
     page: list[str] = []
+    total = 0
     try:
-        for entry in entries:
+        for entry in walk(
+            root.fd, start, depth=wanted.depth, into_ignored=wanted.ignored, into_hidden=wanted.hidden
+        ):
             clock.tick()
-            if not hidden and entry.name.startswith("."):
+            if not wanted.hidden and entry.name.startswith("."):
                 tally.hidden += 1
                 continue
-            aside = entry.ignored and not ignored
-            if aside:
-                tally.ignored += 1
-            elif entry.is_folder:
-                tally.folders += 1
-            else:
-                tally.files += 1
+            aside = entry.ignored and not wanted.ignored
+            tally.ignored += aside
+            tally.folders += entry.is_folder and not aside
+            tally.files += not entry.is_folder and not aside
             if aside and not entry.is_folder:
                 continue
-            if tally.rows in wanted:
+            if total in shown:
                 what = (
                     f"{one_line(entry.name)}/ ({_count(root, entry.path)}, ignored)"
                     if aside
                     else _named(entry)
                 )
                 page.append("  " * (entry.depth - 1) + what)
-            tally.rows += 1
+            total += 1
     except TimeoutError as exc:
         tally.cut = str(exc)
-    return page
+    return tally.said(), page, total
+
+
+def _flat(
+    workspace: Workspace, root: Root, start: str, wanted: Listing, skip: int, check: Callable[[], None]
+) -> tuple[str, list[str], int]:
+    """As `_tree`, of files alone, by glob or in another order."""
+    glob = wanted.glob
+    paths = find(
+        workspace,
+        root,
+        start,
+        globs=[below(one, start) for one in alternatives(glob)] if glob else [],
+        depth=None if glob and ("**" in glob or "/" in glob) else wanted.depth,
+        hidden=wanted.hidden,
+        ignored=wanted.ignored,
+        check=check,
+    )
+    return (
+        counted(len(paths), "file"),
+        _files(root, start, paths, wanted.sort, skip, wanted.limit),
+        len(paths),
+    )
 
 
 def _files(root: Root, start: str, paths: Sequence[bytes], sort: str, skip: int, limit: int) -> list[str]:
@@ -206,11 +229,3 @@ def _count(root: Root, path: str) -> str:
         seen += 1
         files += not entry.is_folder
     return counted(files, "file") if seen < MAX_COUNTED else f"{files:,}+ files"
-
-
-def _said(head: str, shown: str, page: Sequence[str], skip: int, total: int, max_bytes: int) -> str:
-    lines = fitting(page, max_bytes - _FRAME_BYTES)
-    if not lines:
-        return head + (" · nothing more" if skip else " · nothing to show")
-    more = f"\nmore: cursor={skip + len(lines)}" if skip + len(lines) < total else ""
-    return f"{head}\n{fenced(chr(10).join(lines), shown)}{more}"

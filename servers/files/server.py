@@ -115,18 +115,10 @@ def _add_reading(server: serving.ToolServer, workspace: Workspace) -> None:
         cursor: str | None = None,
     ) -> str:
         """List a folder, or find files by glob (**/*.py)."""
-        return listing.list_folder(
-            workspace,
-            path,
-            depth=depth,
-            glob=glob,
-            sort=sort,
-            hidden=hidden,
-            ignored=ignored,
-            limit=limit,
-            cursor=cursor,
-            check=anyio.from_thread.check_cancelled,
+        wanted = listing.Listing(
+            depth=depth, glob=glob, sort=sort, hidden=hidden, ignored=ignored, limit=limit, cursor=cursor
         )
+        return listing.list_folder(workspace, path, wanted, check=anyio.from_thread.check_cancelled)
 
     @server.tool(annotations=READS, structured_output=False)
     def search_files(

@@ -94,8 +94,21 @@ def walk(
             return False
         return entry.depth < (depth or MAX_DEPTH) and (into_hidden or not entry.name.startswith("."))
 
-    fd = os.open(start or ".", _FOLDER, dir_fd=root)
+    fd = open_plain(root, start, _FOLDER)
     yield from _walk(fd, start, rules_above(root, start), 1, enters)
+
+
+def open_plain(root: int, path: str, flags: int) -> int:
+    """Open a real path component by component; OSError when one of them is a link by now."""
+    fd = os.dup(root)
+    *folders, name = path.split("/")
+    for part, how in (*((folder, _FOLDER) for folder in folders), (name or ".", flags)):
+        try:
+            inner = os.open(part, how, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
 
 
 def rules_above(root: int, start: str) -> Rules:
@@ -155,7 +168,7 @@ def _walk(fd: int, base: str, rules: Rules, level: int, enters: Callable[[Entry]
 
 def _lines_in(root: int, base: str) -> Sequence[str]:
     try:
-        fd = os.open(base or ".", _FOLDER, dir_fd=root)
+        fd = open_plain(root, base, _FOLDER)
     except OSError:
         return ()
     try:

@@ -271,7 +271,7 @@ def test_a_result_is_never_longer_than_its_cap(root: Path, rows: list[str], cap:
         else "",
         reading.read(workspace, "f", mode="hex", max_bytes=cap),
         reading.read_many(workspace, ["f", "missing", "f"], max_bytes=cap),
-        listing.list_folder(workspace, max_bytes=cap),
+        listing.list_folder(workspace, ".", listing.Listing(), max_bytes=cap),
         searching.search_text(workspace, ".", path="f", limit=1000, max_bytes=cap),
     ]
     for answer in answers:

@@ -145,9 +145,11 @@ def test_answers_are_the_same_without_ripgrep(
 def test_names_are_the_same_without_ripgrep(
     root: Path, query: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_ripgrep = listing.list_folder(Workspace([root]), **query)  # type: ignore[arg-type]
+    path = str(query.get("path", "."))
+    wanted = listing.Listing(**{key: value for key, value in query.items() if key != "path"})  # type: ignore[arg-type]
+    with_ripgrep = listing.list_folder(Workspace([root]), path, wanted)
     monkeypatch.setattr(engine, "ripgrep", no_ripgrep)
-    without = listing.list_folder(Workspace([root]), **query)  # type: ignore[arg-type]
+    without = listing.list_folder(Workspace([root]), path, wanted)
     assert without.split("\n")[2:-1] == with_ripgrep.split("\n")[2:-1]
     assert without.split("\n")[0] == with_ripgrep.split("\n")[0]
 
@@ -159,9 +161,9 @@ def test_rules_made_to_take_for_ever_do_not(root: Path, ignore: str, monkeypatch
     (root / ".gitignore").write_text(ignore, encoding="utf-8")
     for i in range(40):
         (root / ("a" * 200 + str(i))).touch()
-    assert "files" in listing.list_folder(Workspace([root]))
+    assert "files" in listing.list_folder(Workspace([root]), ".", listing.Listing())
     with pytest.raises(ToolError, match=r"too many \*"):
-        listing.list_folder(Workspace([root]), glob="*a*a*a*a*b")
+        listing.list_folder(Workspace([root]), ".", listing.Listing(glob="*a*a*a*a*b"))
 
 
 words = st.text("ab \u00e9.", max_size=12)
