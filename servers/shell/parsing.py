@@ -85,6 +85,7 @@ _EXPANDED = frozenset(
 _ONE_WORD = frozenset({"word", "extglob_pattern", "variable_name", "number", "test_operator"})
 _UNSEEN = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$[({])")
 """A substitution in text that the parser took for plain: unescaped, in places where bash expands."""
+_KEYWORD = re.compile(r"[a-z]+|[!{\[]|\[\[")
 _BEFORE_COMMENT = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")", b"<", b">")
 _BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*")
 
@@ -132,6 +133,8 @@ class _Walk:
                 keyword = Word(raw=self.of(node.children[0]), text=self.of(node.children[0]))
                 script.calls.append(Call(words=(keyword, *words)))
             case "variable_assignment":
+                if not re.match(r"[A-Za-z_]\w*(?:\[|\+?=)", self.of(node)):
+                    self._misread(node)
                 if (
                     node.parent is None or node.parent.type != "command"
                 ):  # there it holds for that command alone
@@ -156,7 +159,9 @@ class _Walk:
                 r"[;&|<>()\n]", self._bare(node)
             ):
                 self._misread(node)  # `[` is a command like any other: these end it, or redirect it
-            case "compound_statement" | "test_command" if re.match(r"(\{|\[\[?)[^\s\[]", self.of(node)):
+            case "compound_statement" | "test_command" if re.match(
+                r"(\{|\[\[?(?!\[))\S|\[\[\[", self.of(node)
+            ):
                 self._misread(node)  # to bash a word that begins with a brace or a bracket
             case "&":
                 script.background = True
@@ -169,7 +174,7 @@ class _Walk:
     def _check_gaps(self, node: Node) -> None:
         """The parser leaves out what it makes nothing of, such as a lone `$` or an escaped space; bash does not."""
         whole = node.type in ("concatenation", "command_name")
-        end = 0 if node.parent is None else node.start_byte
+        end, before = 0 if node.parent is None else node.start_byte, False
         for child in node.children:
             gap = self.source[end : child.start_byte]
             joined = (
@@ -181,6 +186,9 @@ class _Walk:
                 and self.source[max(end - 1, 0) : end] not in _BEFORE_COMMENT
             )
             apart = gap and (whole or node.type in ("simple_expansion", "variable_assignment"))
+            if before and not gap and self.source[end : end + 1] not in _BEFORE_COMMENT:
+                return self._misread(node)  # a keyword that runs on is a word
+            before = not child.is_named and bool(_KEYWORD.fullmatch(self.of(child)))
             if not _BLANK.fullmatch(gap) or joined or glued or apart or (whole and not child.is_named):
                 return self._misread(node)
             end = child.end_byte
@@ -355,11 +363,11 @@ def _ansi(body: str) -> str:
 
     def one(match: re.Match[str]) -> str:
         code = match[1]
-        if code[0] in "xuU":
+        if len(code) > 1 and code[0] in "xuU":
             return chr(min(int(code[1:], 16), 0x10FFFF))
-        if code[0].isdigit():
+        if code[0] in "01234567":
             return chr(int(code, 8) & 0xFF)
-        return _ESCAPES.get(code, code)
+        return _ESCAPES.get(code, code if code in "\\'\"?" else match[0])
 
     return re.sub(
         r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|[0-7]{1,3}|.)", one, body, flags=re.DOTALL

@@ -150,6 +150,11 @@ k k  [ a > ../x ]
 k k  [ a ; sudo id ]
 a a  [ -n "$(ls; ls)" ] && [[ a > b || -f x ]]
 k k  ls=$\nx
+k k  *ls=
+k k  !''ls
+k k  [[[ ]]
+k k  <<<[ ]
+a a  a[0]=1 b+=2; ! ls
 k k  cat <<E\n`sudo id`\nE
 d d  cat <<E\n$(sudo id)
 k k  ls<<x\n`$for x in `
