@@ -8,7 +8,7 @@ from ..outcome import ToolError, one_line
 from . import parsing
 from .looking import PATCH, names, porcelain, told, verified
 from .names import all_inside
-from .recovery import alone
+from .recovery import alone, incoming
 from .repository import Repository
 from .showing import listing
 from .undoing import changing
@@ -32,11 +32,11 @@ def restore(
     with alone(repo):
         tree = verified(repo, source or "HEAD", what="source") if source or staged else None
         _refuse_unknown(repo, where, tree)
-        incoming: list[bytes] = []
+        new: list[bytes] = []
         if tree and worktree:
-            incoming = parsing.fields(
-                repo.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree, "--", *where)
-            )
+            out = repo.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree, "--", *where)
+            missing = set(incoming(repo, tree))
+            new = [path for path in parsing.fields(out) if path in missing]
         did = f"restore {names(where, 3)} from {one_line(source) if source else 'HEAD' if staged else 'the index'}"
         args = [
             "restore",
@@ -49,7 +49,7 @@ def restore(
         if worktree and not tree:
             args.append("--ignore-unmerged")
         before = porcelain(repo, where)
-        with changing(repo, did, files=worktree, at_risk=incoming) as op:
+        with changing(repo, did, files=worktree, at_risk=new, watch=new) as op:
             repo.writing(*args, stdin=b"\0".join(where) + b"\0")
         told_conflicts = (
             ""

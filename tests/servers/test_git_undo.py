@@ -85,6 +85,7 @@ CHANGES: list[Change] = [
     ("reset everything", soil, "git_restore", {"paths": ["."], "staged": True, "worktree": True}),
     ("unstage by restore", soil, "git_restore", {"paths": ["b.txt"], "staged": True}),
     ("restore over an ignored file", soil, "git_restore", {"paths": ["trace.log"], "source": "other"}),
+    ("restore a file only another branch has", soil, "git_restore", {"paths": ["."], "source": "other"}),
     ("restore an old tree", soil, "git_restore", {"paths": ["."], "source": "HEAD~1", "staged": True, "worktree": True}),
     ("stage", soil, "git_stage", {"paths": ["."]}),
     ("unstage", soil, "git_stage", {"paths": ["b.txt"], "unstage": True}),
