@@ -97,10 +97,15 @@ class _Undoing:
         with self._saved_index() as index:
             self.entries_before = _by_path(recovery.entries(repo, index) if index else [])
         self.entries_now = _by_path(recovery.entries(repo))
-        after = op.after or now(repo, [taken(name) for name in self.before.files])
-        self.after: Snapshot = after
+        self.after: Snapshot = op.after or self._as_it_stands()
+        after = self.after
         self.index_changed = self.before.index != after.index
         self.paths = self._changed_paths()
+
+    def _as_it_stands(self) -> Snapshot:
+        """What an interrupted operation left behind: nobody noted it, so whatever differs now is its doing."""
+        dirty = [entry.path for entry in recovery.changed_files(self.repo)] if self.op.files else []
+        return now(self.repo, [*map(taken, self.before.files), *dirty])
 
     def carry_out(self) -> str:
         current = now(self.repo, [*self.paths, *map(taken, self.before.files)])

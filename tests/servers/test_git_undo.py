@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from servers.audit import first_break
+from servers.git.repository import Place
+from servers.git.trust import Trust
 from tests.servers.git_repos import Repo
 from tests.stdio import Result, Stdio, start
 
@@ -222,6 +226,34 @@ def test_every_change_is_written_down_outside_the_work_tree(
     assert [line["op"] for line in lines] == ops and lines[1]["did"] == "commit say why"
     assert first_break(file) is None
     assert ".understudy" not in repo.git("status", "--porcelain", "--ignored")
+
+
+def test_a_switch_killed_halfway_is_taken_back(repo: Repo) -> None:
+    repo.git("config", "filter.slow.smudge", "sleep 60")
+    repo.git("switch", "--quiet", "other")
+    repo.write(".gitattributes", "zz filter=slow\n")
+    repo.commit("slow", zz="z\n", b__txt="changed on other\n")
+    repo.git("switch", "--quiet", "main")
+    soil(repo)
+    repo.git("checkout", "--quiet", "HEAD", "--", "b.txt")
+    before = repo.picture()
+    found = Place(repo.top).repository()
+    Trust().grant(found.settings, found.top, found.common_dir)
+    with start("git", str(repo.top)) as server:
+        server.send("tools/call", {"name": "git_branch", "arguments": {"action": "switch", "name": "other"}})
+        process, deadline = psutil.Process(server.pid), time.monotonic() + 20
+        while not any("sleep" in child.name() for child in process.children(recursive=True)):
+            assert time.monotonic() < deadline
+        for member in (*process.children(recursive=True), process):
+            member.kill()
+    assert repo.read("b.txt") == b"changed on other\n"
+    (repo.top / ".git" / "index.lock").unlink()
+    with start("git", str(repo.top)) as server:
+        [op] = re.findall(r"^(u\w+)  .*switch to other", server.call("git_undo").text, re.MULTILINE)
+        assert not server.call("git_undo", op=op).is_error
+    (repo.top / "d.txt").unlink(missing_ok=True)
+    (repo.top / ".gitattributes").unlink(missing_ok=True)
+    assert repo.picture() == before
 
 
 def test_an_operation_somebody_else_wrote_is_not_believed(repo: Repo, server: Stdio) -> None:
