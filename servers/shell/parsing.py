@@ -88,6 +88,14 @@ _UNSEEN = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$[({])")
 _KEYWORD = re.compile(r"[a-z]+|[!{\[]|\[\[")
 _BEFORE_COMMENT = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")", b"<", b">")
 _BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*")
+_BLANK_ON_LINE = re.compile(rb"(?:[ \t]|\\\n)*")
+_ONE_LINE = frozenset(
+    {
+        "command", "declaration_command", "unset_command", "redirected_statement", "file_redirect",
+        "herestring_redirect", "variable_assignments", "negated_command", "command_name",
+    }
+)  # fmt: skip
+"""What a newline ends, unless a backslash stands before it."""
 
 
 class _Walk:
@@ -141,7 +149,10 @@ class _Walk:
                     self._assign(node)
             case "for_statement":
                 name = node.child_by_field_name("variable")
-                values = [self.word(child) for child in node.children_by_field_name("value")]
+                listed = node.children_by_field_name("value")
+                if listed and re.search(rb"(?<!\\)\n", self.source[node.start_byte : listed[-1].end_byte]):
+                    self._misread(node)  # a newline ends the list
+                values = [self.word(child) for child in listed]
                 for value in values or [None]:
                     self.assignments.append((self.of(name), value))
             case "function_definition":
@@ -188,8 +199,11 @@ class _Walk:
             apart = gap and (whole or node.type in ("simple_expansion", "variable_assignment"))
             if before and not gap and self.source[end : end + 1] not in _BEFORE_COMMENT:
                 return self._misread(node)  # a keyword that runs on is a word
-            before = not child.is_named and bool(_KEYWORD.fullmatch(self.of(child)))
-            if not _BLANK.fullmatch(gap) or joined or glued or apart or (whole and not child.is_named):
+            before = (
+                not child.is_named and node.type != "subscript" and bool(_KEYWORD.fullmatch(self.of(child)))
+            )
+            blank = _BLANK if node.type not in _ONE_LINE else _BLANK_ON_LINE
+            if not blank.fullmatch(gap) or joined or glued or apart or (whole and not child.is_named):
                 return self._misread(node)
             end = child.end_byte
         if node.children and not _BLANK.fullmatch(self.source[end : node.end_byte]):

@@ -150,6 +150,13 @@ k k  [ a > ../x ]
 k k  [ a ; sudo id ]
 a a  [ -n "$(ls; ls)" ] && [[ a > b || -f x ]]
 k k  ls=$\nx
+k k  ls\n\\\nsudo id
+k k  ls\n\\\n> /tmp/x
+a k  for f in *.py\ndo\n  wc -l $f |\n  cat\ndone
+a a  ls \\\n  -la \\\n  > out.txt
+a a  if ls\nthen\n  cat x\nelse\n  ls\nfi
+a a  case x in\n  a) ls ;;\n  *) cat x\n  ;;\nesac
+a a  f() {\n  ls\n}\n\nf # done
 k k  *ls=
 k k  !''ls
 k k  [[[ ]]
