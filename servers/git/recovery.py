@@ -2,8 +2,9 @@
 
 One commit holds it all: the index as it was on disk, staged blobs, the bytes of files that differ from the
 index, untracked files in the way, and the files of a merge or rebase under way. Its parents keep the
-commits alive. What the operation left behind is noted in the state folder, so that undo can tell whether
-anything happened since.
+commits alive. Of files that equal their commit the bytes and the executable bit come back, as git knows
+them; of changed ones the whole mode. What the operation left behind is noted in the state folder, so that
+undo can tell whether anything happened since.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 from mcp import Client
 
 from servers.git.server import build
@@ -118,3 +120,10 @@ def ask(
         ]
 
     return anyio.run(work)
+
+
+def running(process: psutil.Process, name: str) -> bool:
+    """Whether a descendant's command line holds `name`; one that ends while being looked at does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return any(name in " ".join(child.cmdline()) for child in process.children(recursive=True))
+    return False

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers.git_repos import Repo
+from tests.servers.git_repos import Repo, running
 from tests.stdio import Stdio, start
 
 
@@ -308,17 +308,11 @@ def test_a_cancelled_call_stops_git_and_changes_nothing(repo: Repo) -> None:
         number = server.send("tools/call", {"name": "git_commit", "arguments": {"message": "m"}})
         process = psutil.Process(server.pid)
         deadline = time.monotonic() + 20
-        while not _running(process, "slow"):
+        while not running(process, "slow"):
             assert time.monotonic() < deadline
         server.notify("notifications/cancelled", {"requestId": number})
-        while _running(process, "slow"):
+        while running(process, "slow"):
             assert time.monotonic() < deadline
         assert not server.call("git_status").is_error
         assert repo.picture() == before
         assert not list((repo.top / ".git").glob("*.lock"))
-
-
-def _running(process: psutil.Process, name: str) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return any(name in " ".join(child.cmdline()) for child in process.children(recursive=True))
-    return False

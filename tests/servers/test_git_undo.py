@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from servers.audit import first_break
 from servers.git.repository import Place
 from servers.git.trust import Trust
-from tests.servers.git_repos import Repo
+from tests.servers.git_repos import Repo, running
 from tests.stdio import Result, Stdio, start
 
 OP = re.compile(r"op=(u[0-9a-f]+)")
@@ -242,10 +243,11 @@ def test_a_switch_killed_halfway_is_taken_back(repo: Repo) -> None:
     with start("git", str(repo.top)) as server:
         server.send("tools/call", {"name": "git_branch", "arguments": {"action": "switch", "name": "other"}})
         process, deadline = psutil.Process(server.pid), time.monotonic() + 20
-        while not any("sleep" in child.name() for child in process.children(recursive=True)):
+        while not running(process, "sleep 60"):
             assert time.monotonic() < deadline
         for member in (*process.children(recursive=True), process):
-            member.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
     assert repo.read("b.txt") == b"changed on other\n"
     (repo.top / ".git" / "index.lock").unlink()
     with start("git", str(repo.top)) as server:
@@ -292,6 +294,7 @@ class Session(RuleBasedStateMachine):
         Session.count += 1
         self.repo = Session.template.copy(Session.top / f"work{Session.count}")
         soil(self.repo)
+        (self.repo.top / "c.txt").chmod(0o644)  # once committed, git itself forgets any other mode
         self.server = start("git", str(self.repo.top))
         self.stack: list[tuple[str, dict[str, object]]] = []
 
