@@ -33,8 +33,8 @@ from typing import Self
 
 import anyio
 from mcp import Client, StdioServerParameters, stdio_client
-from orchestrator.config import load_config
 
+from orchestrator.config import load_config
 from orchestrator.session import open_session
 
 BIN = Path(sys.executable).parent

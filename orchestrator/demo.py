@@ -231,7 +231,7 @@ def _config(folder: Path, worker: Worker) -> Config:
     policy = folder / "policy.toml"
     policy.write_text(demo_project.POLICY, encoding="utf-8")
     root = str(folder / "till")
-    extra = {"shell": ["--policy", str(policy)], "ollama": ["--host", worker.host]}
+    extra = {"shell": ["--policy", str(policy)], "ollama": ["--host", worker.host, "--policy", str(policy)]}
     servers = {
         name: ServerSettings(command=f"understudy-{name}", args=(root, *extra.get(name, ())), cwd=root)
         for name in ("files", "shell", "git", "ollama")

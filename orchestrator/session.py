@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import asdict
 from typing import Any
 
 import anyio
@@ -16,7 +17,7 @@ from .errors import ConfigError, OrchestratorError, RunError
 from .events import Emit, Notice, ignore
 from .hosted import OURS, Approve, Hosted, Launch
 from .providers import ModelInfo, Provider, close, models_of, open_provider, resolve, split
-from .tools import NO_TOOLS, Merged, Toolbox
+from .tools import NO_TOOLS, Merged, Progress, Toolbox, no_progress
 from .types import Message, ToolCall, ToolResult
 from .warm import Warm
 
@@ -93,10 +94,12 @@ class Session:
         for server in self._chosen(servers):
             await server.settled()
 
-    async def call_tool(self, server: str, tool: str, arguments: Mapping[str, Any]) -> ToolResult:
+    async def call_tool(
+        self, server: str, tool: str, arguments: Mapping[str, Any], progress: Progress = no_progress
+    ) -> ToolResult:
         """One call, as a model would make it. Raises ConfigError for a server that is not configured."""
         (host,) = self._chosen([server])
-        return await host.call(ToolCall(id="call", name=f"{server}__{tool}", arguments=arguments))
+        return await host.call(ToolCall(id="call", name=f"{server}__{tool}", arguments=arguments), progress)
 
     def add_provider(self, name: str, provider: Provider) -> None:
         """Use `provider` for models named `name:...` from now on; the caller closes it."""
@@ -114,7 +117,11 @@ class Session:
 
     async def models(self) -> dict[str, list[str]]:
         """{provider: its models} for every provider that is configured or open; a dead one is left out with a notice."""
-        found: dict[str, list[str]] = {}
+        return {name: [info["name"] for info in infos] for name, infos in (await self.listed()).items()}
+
+    async def listed(self) -> dict[str, list[dict[str, Any]]]:
+        """As `models`, with what each provider says about its models; None is what it does not say."""
+        found: dict[str, list[dict[str, Any]]] = {}
 
         async def one(name: str) -> None:
             try:
@@ -123,7 +130,7 @@ class Session:
                 self.emit(Notice(text=f"{name} cannot list its models: {exc}", level="warning"))
                 return
             if listed:
-                found[name] = sorted(info.name for info in listed)
+                found[name] = [_said(info) for info in sorted(listed, key=lambda info: info.name)]
 
         async with anyio.create_task_group() as group:
             for name in sorted({*self.config.usable_providers(), *self._providers}):
@@ -141,6 +148,11 @@ class Session:
             known = ", ".join(self.hosted) or "none"
             raise ConfigError(f"no server {strange[0]!r} is configured; there are {known}")
         return [self.hosted[name] for name in names]
+
+
+def _said(info: ModelInfo) -> dict[str, Any]:
+    capabilities = None if info.capabilities is None else sorted(info.capabilities)
+    return {**asdict(info), "id": info.id, "capabilities": capabilities}
 
 
 @asynccontextmanager

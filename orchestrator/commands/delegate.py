@@ -1,0 +1,101 @@
+"""Hand one task to a local model: files in by path, a gate that decides, a receipt with the run's profile out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from ..errors import ConfigError
+from . import local
+from . import options as common
+
+EXAMPLES = f"""\
+gates: syntax (code is always parsed), quotes, tests, tests=PATH, command=WORDS, max_changed_lines=N
+
+{local.ENGINES}
+examples:
+  understudy delegate "Say in two sentences what this does." --file setup.py
+  understudy delegate "Add docstrings." --file src/a.py --write edits --gate tests --ladder qwen3:8b,qwen3:32b
+  understudy delegate "List every person and year." --file letter.txt --schema people.json --gate quotes --json
+
+exit codes: 0 accepted or answered, 1 not accepted (nothing was written)
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task")
+    parser.add_argument("--model", default="auto", help="default: auto, the best by odds and seconds")
+    parser.add_argument(
+        "--file", action="append", default=[], dest="files", metavar="PATH", help="material; repeatable"
+    )
+    parser.add_argument(
+        "--write", metavar="PATH|edits|patch", help="put the result on disk instead of printing it"
+    )
+    parser.add_argument(
+        "--gate", action="append", default=[], metavar="GATE", help="what must pass; repeatable"
+    )
+    parser.add_argument(
+        "--ladder", default="", metavar="MODELS", help="models to try next, separated by commas"
+    )
+    parser.add_argument(
+        "--deadline", type=float, dest="deadline_s", metavar="S", help="must be done within S seconds"
+    )
+    parser.add_argument("--max-output", type=int, metavar="TOKENS", help="cap of the answer")
+    parser.add_argument("--schema", type=Path, metavar="FILE", help="JSON Schema the answer must follow")
+    parser.add_argument(
+        "--context", default="", metavar="TEXT", help="what the worker must know besides the files"
+    )
+    parser.add_argument("--think", action="store_true", help="let a thinking model think")
+    local.add(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    return anyio.run(_run, options)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    names = ("task", "model", "files", "write", "deadline_s", "max_output", "context")
+    order = {name: getattr(options, name) for name in names}
+    order |= {"gate": [_gate(words) for words in options.gate], "schema": _schema(options.schema)}
+    order |= {"ladder": [name for name in options.ladder.split(",") if name], "think": options.think or None}
+    async with local.server(options) as session:
+        receipt = await local.ask(session, "delegate", order)
+        while receipt["outcome"] == "running":
+            wait = {"id": receipt["delegation"], "action": "wait", "wait_s": 45}
+            receipt = await local.ask(session, "delegation", wait)
+    good = receipt["outcome"] in ("accepted", "answered")
+    if options.json:
+        common.print_json({"ok": good, **receipt})
+    else:
+        sys.stdout.write(_shown(receipt))
+    return 0 if good else 1
+
+
+def _gate(words: str) -> Any:
+    name, sign, value = words.partition("=")
+    if not sign:
+        return name
+    return {name: int(value) if name == "max_changed_lines" and value.isdigit() else value}
+
+
+def _schema(path: Path | None) -> Any:
+    if path is None:
+        return None
+    try:
+        return local.read_json(path.read_text(encoding="utf-8"), f"--schema {path}")
+    except OSError as exc:
+        raise ConfigError(f"cannot read --schema {path}: {exc.strerror or exc}") from exc
+
+
+def _shown(record: dict[str, Any]) -> str:
+    from ..receipts import Receipt, receipt_lines
+    from ..visible import visible
+
+    receipt = Receipt.model_validate(record)
+    answer = f"{visible(receipt.answer).rstrip()}\n\n" if receipt.answer and not receipt.files else ""
+    diff = f"\n{visible(receipt.diff).rstrip()}\n" if receipt.diff else ""
+    return answer + "".join(f"{text}\n" for text, _ in receipt_lines(receipt)) + diff
