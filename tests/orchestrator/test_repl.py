@@ -21,10 +21,16 @@ from orchestrator.types import Message
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts are named relative to where one stands: a long path would be shortened on the screen."""
+    monkeypatch.chdir(tmp_path)
+
+
 def script(folder: Path, *replies: Any, name: str = "s.jsonl") -> str:
     lines = [json.dumps({"text": reply} if isinstance(reply, str) else reply) for reply in replies]
     (folder / name).write_text("\n".join(lines), encoding="utf-8")
-    return f"scripted:{folder / name}"
+    return f"scripted:{name}"
 
 
 async def typed(folder: Path, *lines: str, model: str | None = None, **more: Any) -> tuple[int, list[str]]:
