@@ -199,7 +199,7 @@ async def test_a_mentioned_file_goes_along_and_others_say_why_not(tmp_path: Path
     (tmp_path / "outside.txt").write_text("secret", encoding="utf-8")
     (work / "link.txt").symlink_to(tmp_path / "outside.txt")
     model = script(
-        work,
+        tmp_path,
         {"expect": ["--- a.py ---\nx = 1", "--- b c.txt ---\nspaced"], "text": "ok"},
         {"expect": ["me@example.org"], "text": "mail"},
     )
