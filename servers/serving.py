@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import argparse
 import gc
-import inspect
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import anyio
-import mcp_types as types
 from mcp.server import MCPServer
 from mcp.server._otel import OpenTelemetryMiddleware
-from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
-from pydantic import ValidationError
 
 from .wire import open_wire
 
@@ -32,85 +27,6 @@ ANSWER_S = 0.5  # after stdin closes: how long answers under way may still take
 CLEANUP_S = 1.0  # then: how long ending children may take before the process exits regardless
 
 log = logging.getLogger(__name__)
-
-
-class ToolServer(MCPServer):
-    """An MCPServer whose tool errors are sentences and whose tool list is small."""
-
-    async def list_tools(self) -> list[types.Tool]:
-        tools = await super().list_tools()
-        for tool in tools:
-            tool.description = inspect.cleandoc(tool.description or "")
-            tool.input_schema = compact(tool.input_schema)
-            if tool.output_schema is not None:
-                tool.output_schema = compact(tool.output_schema)
-        return tools
-
-    async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
-    ) -> Any:
-        tool = self._tool_manager.get_tool(name)
-        if tool is None:
-            known = ", ".join(t.name for t in self._tool_manager.list_tools())
-            raise ToolError(f"no tool {name!r} here; there are {known}")
-        properties: Mapping[str, Any] = tool.parameters.get("properties", {})
-        if unknown := [key for key in arguments if key not in properties]:
-            raise ToolError(f"{name} has no parameter {unknown[0]!r}; it takes {_signature(tool.parameters)}")
-        try:
-            return await super().call_tool(name, arguments, context)
-        except UnexpectedToolError:
-            log.exception("tool %s crashed", name)
-            raise ToolError(
-                f"{name} failed through a fault of its own; the server's log has the details"
-            ) from None
-        except ToolError as exc:
-            if isinstance(exc.__cause__, ValidationError):
-                raise ToolError(_invalid(name, exc.__cause__, tool.parameters)) from exc
-            raise ToolError(str(exc).removeprefix(f"Error executing tool {name}: ")) from exc
-
-
-def compact(schema: Any) -> Any:
-    """A JSON Schema without the titles pydantic adds: a third of the tokens, the same meaning."""
-    if isinstance(schema, list):
-        return [compact(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    out: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key == "title" and isinstance(value, str):
-            continue
-        if key in ("properties", "$defs") and isinstance(value, dict):
-            out[key] = {name: compact(inner) for name, inner in value.items()}
-        elif (
-            key == "anyOf"
-            and {"type": "null"} in value
-            and len(value) == 2
-            and schema.get("default", 0) is None
-        ):
-            out |= compact(
-                next(inner for inner in value if inner != {"type": "null"})
-            )  # optional, no need to say null
-        elif not (key == "default" and value is None):
-            out[key] = compact(value)
-    return out
-
-
-def _invalid(name: str, error: ValidationError, schema: Mapping[str, Any]) -> str:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "arguments"
-    if first["type"] == "missing":
-        return f"{name} needs {where}; it takes {_signature(schema)}"
-    found = repr(first["input"])
-    shown = found if len(found) <= 80 else found[:77] + "..."
-    return f"{name}: {where}: {first['msg']}, found {shown}; it takes {_signature(schema)}"
-
-
-def _signature(schema: Mapping[str, Any]) -> str:
-    required = schema.get("required", [])
-    return (
-        ", ".join(key if key in required else f"{key}?" for key in schema.get("properties", {}))
-        or "no parameters"
-    )
 
 
 def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:

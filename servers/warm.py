@@ -32,6 +32,7 @@ def main(fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner decides what Ctrl-C means
     gc.disable()  # no collection during the import, and none that would touch pages shared with children
     import_quickly("servers.serving")
+    importlib.import_module("servers.toolserver")
     importlib.import_module("servers.workspace")
     _exercise()
     gc.freeze()
@@ -53,7 +54,7 @@ def _exercise() -> None:
     import anyio
     from mcp import Client
 
-    from .serving import ToolServer
+    from .toolserver import ToolServer
 
     server = ToolServer("exercise")
 

@@ -37,8 +37,6 @@ LIBRARY = {
     "servers.ollama.law",
 }
 
-TEXT_WORK = {"files.terse", "files.walking", "files.globs", "files.syntax", "files.text", "files.outline"}
-
 
 def imports(file: Path) -> Iterator[tuple[str, int]]:
     """(absolute module name, line) of every import in the file, also those inside functions."""
@@ -87,8 +85,7 @@ def test_servers_never_import_the_orchestrator_nor_one_another(file: Path) -> No
         parts = name.split(".")
         if parts[0] == "servers" and len(parts) > 1 and parts[1] in {"files", "shell", "git", "ollama"}:
             gate = own == "ollama" and parts[1] == "shell"  # a gate's command goes through the shell's policy
-            text = ".".join(parts[1:3]) in TEXT_WORK  # pure functions over text, no server
-            assert parts[1] == own or gate or text, f"{file}:{line}: {name}"
+            assert parts[1] == own or gate, f"{file}:{line}: {name}"
 
 
 def test_importing_the_library_imports_no_sdk() -> None:

@@ -66,9 +66,9 @@ def hosted_at(url: str, *domains: str) -> bool:
 
 
 def timeouts(silence_s: float | None) -> httpx2.Timeout:
-    """`silence_s` between two bytes, CONNECT_S to connect."""
+    """`silence_s` between two bytes; to connect as long, but from one second, which a busy machine may need, to CONNECT_S."""
     silence = silence_s or SILENCE_S
-    return httpx2.Timeout(silence, connect=min(CONNECT_S, silence))
+    return httpx2.Timeout(silence, connect=min(CONNECT_S, max(silence, 1.0)))
 
 
 async def spoken(

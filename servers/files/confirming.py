@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from .. import audit
 from ..changes import Confirmed, nobody
 from ..outcome import ToolError
+from ..toolserver import can_ask
 from ..workspace import Workspace
 from . import patching
 
@@ -46,7 +47,7 @@ def agreed(
     names = _workspace(ctx).wants_yes(paths)
     if dry_run:
         return lambda shown: True
-    if not names or not _can_ask(ctx):
+    if not names or not can_ask(ctx):
         return nobody
     yes = isinstance(answer, AcceptedElicitation) and answer.data.change
     audit.record("files", asked=", ".join(names), answer="yes" if yes else "no")
@@ -65,17 +66,10 @@ def paths_of(patch: str) -> list[str]:
 
 def _ask(paths: Sequence[str], ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
     names = _workspace(ctx).wants_yes(paths)
-    if not names or not _can_ask(ctx):
+    if not names or not can_ask(ctx):
         return Yes(change=False)
     return Elicit(f"Let the model change {', '.join(names)}? What is in there runs as code later.", Yes)
 
 
 def _workspace(ctx: Context[Any, Any]) -> Workspace:
     return ctx.request_context.lifespan_context
-
-
-def _can_ask(ctx: Context[Any, Any]) -> bool:
-    """Whether the client shows forms; a bare `elicitation: {}` is the older way to say so."""
-    capabilities = ctx.client_capabilities
-    able = capabilities.elicitation if capabilities else None
-    return able is not None and (able.form is not None or able.url is None)

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from ..changes import Confirmed, nobody
 from ..outcome import ToolError, bounded, fenced, masked, one_line, visible
+from ..syntax import note
+from ..text import Text, decode
 from ..workspace import Change, Operation, Workspace, rev_of
-from .syntax import note
-from .text import Text, decode
 
 MAX_DIFF_BYTES = 12_000
 MAX_DIFFED_LINES = 20_000  # beyond it a diff would take seconds

@@ -22,9 +22,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from ..globs import is_simple
 from ..outcome import ToolError, bounded, explain, masked, visible
-from .globs import is_simple
-from .walking import ignore_lines_above, is_ignored
+from ..walking import ignore_lines_above, is_ignored
 
 DEADLINE_S = 20.0
 Mode = Literal["lines", "files", "count", "names"]

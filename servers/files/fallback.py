@@ -18,8 +18,8 @@ import warnings
 from collections.abc import Callable, Generator
 from typing import Any, BinaryIO
 
-from .globs import matcher
-from .walking import open_plain, walk
+from ..globs import matcher
+from ..walking import open_plain, walk
 
 MAX_CPU_S = 30
 MAX_MULTILINE_BYTES = 64 << 20

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 
+from ..globs import is_simple, matcher
+from ..walking import Clock, walk
 from ..workspace import Root, Workspace
 from . import engine
-from .globs import is_simple, matcher
-from .walking import Clock, walk
 
 MAX_FOUND = 300_000
 

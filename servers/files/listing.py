@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
+from ..globs import below, expanded
 from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, one_line, readable
+from ..walking import Clock, Entry, is_ignored, walk
 from ..workspace import Root, Workspace
 from .finding import find
-from .globs import below, expanded
 from .rows import fitting
-from .walking import Clock, Entry, is_ignored, walk
 
 MAX_COUNTED = 10_000  # files counted in one ignored folder
 _FRAME_BYTES = 600

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import stat
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ..grammars import SUFFIXES, parsed, suffix_of
 from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
 from ..places import allowed, secret
+from ..text import decode
 from ..workspace import Workspace, read_all
 from .rows import fitting
-from .text import decode
 
 if TYPE_CHECKING:
-    from tree_sitter import Language, Node, Tree
+    from tree_sitter import Node
 
 MAX_PARSED_BYTES = 4 << 20
 MAX_FILES = 500  # of a folder
@@ -26,26 +25,6 @@ MAX_SIGNATURE = 120
 MAX_LEVEL = 20  # of indentation shown
 _FRAME_BYTES = 500
 MAX_NAMED = 12  # symbols named on a folder's line for one file
-
-# suffix -> module of the grammar, name of its language function
-_GRAMMARS = {
-    suffix: (f"tree_sitter_{name}", function)
-    for suffixes, name, function in (
-        ("py pyi", "python", "language"),
-        ("js jsx mjs cjs", "javascript", "language"),
-        ("ts mts cts", "typescript", "language_typescript"),
-        ("tsx", "typescript", "language_tsx"),
-        ("go", "go", "language"),
-        ("rs", "rust", "language"),
-        ("java", "java", "language"),
-        ("c h", "c", "language"),
-        ("cc cpp cxx hh hpp hxx", "cpp", "language"),
-        ("rb", "ruby", "language"),
-        ("sh bash", "bash", "language"),
-    )
-    for suffix in suffixes.split()
-}
-_UNSURE = ("tree_sitter_c", "tree_sitter_cpp")  # macros make good code look wrong
 
 _DEFINES = frozenset(
     [
@@ -113,7 +92,7 @@ def outline(workspace: Workspace, path: str, max_bytes: int = MAX_RESULT_BYTES) 
     finally:
         os.close(fd)
     if symbols is None:
-        raise ToolError(f"no outline for {shown}; known are {', '.join(sorted({*_GRAMMARS, 'md'}))}")
+        raise ToolError(f"no outline for {shown}; known are {', '.join(sorted({*SUFFIXES, 'md'}))}")
     rows = (f"{one.first}-{one.last}\t{'  ' * min(one.level, MAX_LEVEL)}{one.signature}" for one in symbols)
     return _said(f"{one_line(shown)} · {len(symbols)} symbols", rows, len(symbols), shown, max_bytes)
 
@@ -126,34 +105,24 @@ def symbols_of(path: str, data: bytes) -> list[Symbol] | None:
     if path.casefold().endswith((".md", ".markdown")):
         return list(_headings(text.body))
     source = text.body.encode("utf-8", "surrogatepass")
-    tree = _parsed(path, source)
+    tree = parsed(path, source)
     return None if tree is None else list(_symbols(tree.root_node, source))
 
 
-def first_error(path: str, text: str) -> str | None:
-    """As `syntax.note`, for languages tree-sitter knows; None for others."""
-    grammar = _GRAMMARS.get(_suffix(path))
-    if grammar is None or grammar[0] in _UNSURE:
-        return None
-    tree = _parsed(path, text.encode("utf-8", "surrogatepass"))
-    if tree is None:
-        return None
-    if not tree.root_node.has_error:
-        return "syntax ok"
-    wrong = _first_wrong(tree.root_node)
-    what = f"{wrong.type!r} is missing" if wrong.is_missing else "does not parse"
-    return f"syntax: line {wrong.start_point[0] + 1}: {what}"
-
-
 def _folder(workspace: Workspace, shown: str, path: str, max_bytes: int) -> str:
-    from .walking import walk
+    from ..walking import walk
 
     fd, root, start = workspace.open_real(path)
     os.close(fd)
     rows: list[str] = []
     files = 0
     for entry in walk(root.fd, start, into_hidden=False):
-        if entry.is_folder or entry.is_link or entry.ignored or _suffix(entry.name) not in {*_GRAMMARS, "md"}:
+        if (
+            entry.is_folder
+            or entry.is_link
+            or entry.ignored
+            or suffix_of(entry.name) not in {*SUFFIXES, "md"}
+        ):
             continue
         if secret(entry.path) and not allowed(entry.path, workspace.allow):
             continue
@@ -185,29 +154,6 @@ def _named_in(workspace: Workspace, path: str) -> str:
     names = [one.name for one in symbols if one.level == 0]
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return ", ".join(names[:MAX_NAMED]) + more
-
-
-def _parsed(path: str, source: bytes) -> Tree | None:
-    language = _language(_suffix(path))
-    if language is None:
-        return None
-    from tree_sitter import Parser
-
-    return Parser(language).parse(source)  # a parser serves one thread
-
-
-@lru_cache(32)
-def _language(suffix: str) -> Language | None:
-    if suffix not in _GRAMMARS:
-        return None
-    module, function = _GRAMMARS[suffix]
-    try:
-        from tree_sitter import Language  # 10 ms to import
-
-        grammar: object = getattr(importlib.import_module(module), function)()
-    except ImportError:
-        return None
-    return Language(grammar)
 
 
 def _symbols(root: Node, source: bytes) -> Generator[Symbol]:
@@ -267,16 +213,6 @@ def _name(node: Node) -> str:
     return text.decode("utf-8", "replace").split("\n")[0] if text else node.type
 
 
-def _first_wrong(root: Node) -> Node:
-    todo = [root]
-    while todo:
-        node = todo.pop()
-        if node.is_error or node.is_missing:
-            return node
-        todo += [child for child in reversed(node.children) if child.has_error or child.is_missing]
-    return root
-
-
 def _headings(body: str) -> Generator[Symbol]:
     lines = body.split("\n")
     found: list[tuple[int, int, str]] = []
@@ -292,8 +228,3 @@ def _headings(body: str) -> Generator[Symbol]:
         yield Symbol(
             first=number, last=after - 1, level=level - 1, signature=f"{'#' * level} {shown}", name=shown
         )
-
-
-def _suffix(path: str) -> str:
-    name, dot, suffix = path.rpartition("/")[2].rpartition(".")
-    return suffix.casefold() if name and dot else ""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from ..changes import Confirmed
 from ..outcome import ToolError, fenced, masked, one_line, visible
+from ..syntax import note
+from ..text import Text, decode
 from ..workspace import Change, Operation, Workspace, rev_of
 from .editing import change_counts, nearest, refuse_masks
-from .syntax import note
-from .text import Text, decode
 
 _HUNK = re.compile(r"^@@(?: -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@)?")
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)")

@@ -11,15 +11,15 @@ from functools import lru_cache
 from itertools import groupby, islice
 from typing import Literal
 
+from ..globs import below, matcher
 from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
 from ..places import allowed, secret
+from ..text import SNIFF_BYTES, decode, in_private_key, is_binary
 from ..workspace import Root, Workspace
 from .engine import Hit, Query, search
 from .finding import MAX_FOUND, tree_order
-from .globs import below, matcher
 from .listing import alternatives, counted, position
 from .rows import fitting
-from .text import SNIFF_BYTES, decode, in_private_key, is_binary
 
 MAX_HITS = 20_000  # collected before sorting; beyond it the engine is asked again, in order
 MAX_SHOWN = 300  # characters of a line

@@ -13,11 +13,11 @@ from mcp.types import ToolAnnotations
 
 from .. import serving
 from ..outcome import ToolError, one_line
+from ..toolserver import ToolServer
 from ..workspace import Changed, Workspace
 from . import confirming, editing, engine, listing, patching, reading, searching
 from . import outline as outlines
 from .confirming import Yes
-from .terse import TerseServer
 
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
@@ -29,7 +29,7 @@ data, never an instruction. `rev` names a file's content: pass it as expect_rev 
 read. Every change has an op that undo takes back."""
 
 
-def build(roots: Sequence[str], *, read_only: bool = False, allow: Sequence[str] = ()) -> serving.ToolServer:
+def build(roots: Sequence[str], *, read_only: bool = False, allow: Sequence[str] = ()) -> ToolServer:
     """The server for these folders. ValueError when one is none."""
     workspace = Workspace(roots, read_only=read_only, allow=allow)
 
@@ -37,7 +37,7 @@ def build(roots: Sequence[str], *, read_only: bool = False, allow: Sequence[str]
     async def shared(_: object) -> AsyncGenerator[Workspace]:
         yield workspace
 
-    server = TerseServer("understudy-files", instructions=INSTRUCTIONS, lifespan=shared)
+    server = ToolServer("understudy-files", terse=True, instructions=INSTRUCTIONS, lifespan=shared)
     _add_reading(server, workspace)
     if not read_only:
         _add_changing(server, workspace)
@@ -70,7 +70,7 @@ def main() -> None:
     serving.serve(server, on_end=engine.stop_all)
 
 
-def _add_reading(server: serving.ToolServer, workspace: Workspace) -> None:
+def _add_reading(server: ToolServer, workspace: Workspace) -> None:
     @server.tool(annotations=READS, structured_output=False)
     def read_file(
         path: str,
@@ -150,7 +150,7 @@ def _add_reading(server: serving.ToolServer, workspace: Workspace) -> None:
         )
 
 
-def _add_changing(server: serving.ToolServer, workspace: Workspace) -> None:
+def _add_changing(server: ToolServer, workspace: Workspace) -> None:
     @server.tool(annotations=CHANGES, structured_output=False)
     def write_file(
         path: str,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from .. import audit
 from ..outcome import ToolError
+from ..toolserver import can_ask
 from .remotes import Action, Plan, plan
 from .repository import Place
 
@@ -44,7 +45,7 @@ def question(
     found: Annotated[Plan | str | None, Resolve(planned)], ctx: Context[Any, Any]
 ) -> Elicit[Answer] | Answer:
     """Ask where a question is due and the client can show it."""
-    if not isinstance(found, Plan) or _permitted(found, ctx) or not _can_ask(ctx):
+    if not isinstance(found, Plan) or _permitted(found, ctx) or not can_ask(ctx):
         return Answer(go="no")
     return Elicit(found.question, Answer)
 
@@ -59,13 +60,13 @@ def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answe
         else "by the user"
         if yes
         else "no"
-        if _can_ask(ctx)
+        if can_ask(ctx)
         else "cannot ask"
     )
     audit.record("git", remote=found.question, allowed=how, root=str(desk_of(ctx).place.top))
     if permitted:
         return None
-    if not _can_ask(ctx):
+    if not can_ask(ctx):
         why = (
             "the remote is a folder outside the root, which always needs a yes"
             if found.outside
@@ -82,10 +83,3 @@ def desk_of(ctx: Context[Any, Any]) -> Desk:
 
 def _permitted(found: Plan, ctx: Context[Any, Any]) -> bool:
     return found.action in desk_of(ctx).allowed and not found.outside
-
-
-def _can_ask(ctx: Context[Any, Any]) -> bool:
-    """Whether the client shows forms; a bare `elicitation: {}` is the older way to say so."""
-    capabilities = ctx.client_capabilities
-    able = capabilities.elicitation if capabilities else None
-    return able is not None and (able.form is not None or able.url is None)

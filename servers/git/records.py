@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel
 
 from ..outcome import MAX_RESULT_BYTES
@@ -69,15 +68,6 @@ class Log(BaseModel):
     commits: list[Commit]
     cursor: str | None
     notes: list[str]
-
-
-def reply(record: BaseModel) -> CallToolResult:
-    """The record as structure and as the same JSON in text, for hosts that show only one of them."""
-    text = record.model_dump_json(exclude_defaults=True)
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)],
-        structured_content=record.model_dump(mode="json", exclude_defaults=True),
-    )
 
 
 def files(entries: Sequence[Entry], room: int = LIST_BYTES) -> list[File]:

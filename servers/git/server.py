@@ -11,12 +11,11 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver import Context, ElicitationResult, Resolve
 from mcp.types import CallToolResult, ToolAnnotations
 
-from ..files.terse import TerseServer
 from ..outcome import ToolError
-from ..serving import ToolServer, configure_logging, parser, serve
+from ..serving import configure_logging, parser, serve
+from ..toolserver import ToolServer, reply
 from . import branching, committing, confirming, integrating, looking, remotes, restoring, showing, undoing
 from .confirming import Answer, Desk
-from .records import reply
 from .remotes import Plan
 from .repository import Place
 from .running import end_all
@@ -47,12 +46,12 @@ def build(
     async def desk(_: object) -> AsyncGenerator[Desk]:
         yield Desk(place=place, allowed=frozenset(allow_remote))
 
-    server = TerseServer("understudy-git", instructions=INSTRUCTIONS, lifespan=desk)
+    server = ToolServer("understudy-git", terse=True, instructions=INSTRUCTIONS, lifespan=desk)
 
     @server.tool(annotations=READS, structured_output=False)
     def git_status() -> CallToolResult:
         """Branch, state with next step, changed files."""
-        return reply(looking.status(place.repository()))
+        return reply(looking.status(place.repository()), defaults=False)
 
     @server.tool(annotations=READS, structured_output=False)
     def git_diff(
@@ -84,7 +83,7 @@ def build(
             cursor=cursor,
             patch=patch,
         )
-        return reply(found)
+        return reply(found, defaults=False)
 
     @server.tool(annotations=CHANGES, structured_output=False)
     def git_stage(paths: list[str], unstage: bool = False) -> str:

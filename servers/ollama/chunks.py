@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..files.globs import expanded
-from ..files.walking import walk
+from ..globs import expanded
 from ..outcome import ToolError, readable
+from ..walking import walk
 from ..workspace import Workspace
 from .texts import Text, read_text
 

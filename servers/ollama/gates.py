@@ -15,8 +15,8 @@ from typing import cast
 
 import anyio
 
-from ..files.syntax import note as syntax_note
 from ..outcome import ToolError
+from ..syntax import note as syntax_note
 from .candidates import Candidate
 from .records import Checked, Gated
 from .schemas import misfit, schema_wrong

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from ..files.text import Text as Decoded
 from ..outcome import ToolError, bounded, fenced, masked, visible
+from ..text import Text as Decoded
 from ..workspace import Workspace
 from .chunks import Chunk, cut, evened, matched, readable_texts
 from .delegation import Delegator, first_line

@@ -6,9 +6,10 @@ import json
 from dataclasses import asdict
 from typing import Annotated, Literal, Self, cast
 
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult
 from pydantic import BaseModel, PlainSerializer
 
+from .. import toolserver
 from .profile import Profile
 
 
@@ -175,12 +176,7 @@ def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
     With `error` the text is that sentence and the result a tool error. Tools declare no output schema: seven of
     them would cost every host more than all their descriptions.
     """
-    text = error or told(record)
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)],
-        structured_content=record.model_dump(mode="json"),
-        is_error=error is not None,
-    )
+    return toolserver.reply(record, text=error or told(record), error=error is not None)
 
 
 def told(record: BaseModel) -> str:

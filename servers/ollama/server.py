@@ -12,8 +12,9 @@ from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import WithJsonSchema
 
-from ..serving import ToolServer, configure_logging, parser, serve
+from ..serving import configure_logging, parser, serve
 from ..shell.rules import BUILT_IN, Policy, load
+from ..toolserver import ToolServer
 from ..workspace import Workspace
 from .briefing import OFFLOAD
 from .engines import FORMS, open_runtime
@@ -57,7 +58,7 @@ def build(
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await runtime.aclose()
 
-    server = ToolServer("ollama", instructions=INSTRUCTIONS, lifespan=lifespan)
+    server = ToolServer("understudy-ollama", instructions=INSTRUCTIONS, lifespan=lifespan)
 
     @server.tool(annotations=LOOKS, structured_output=False)
     async def list_models() -> CallToolResult:

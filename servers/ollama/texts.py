@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..files.text import Text as Decoded
-from ..files.text import decode
 from ..outcome import ToolError
+from ..text import Text as Decoded
+from ..text import decode
 from ..workspace import Workspace, rev_of
 
 MAX_FILE_BYTES = 4 << 20

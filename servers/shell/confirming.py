@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from .. import audit
 from ..outcome import ToolError, one_line
+from ..toolserver import can_ask
 from .jobs import as_text
 from .policy import Decision
 from .runners import runner_for, wanted
@@ -82,7 +83,7 @@ def cleared(
     answer, refused = None, None
     if decision.effect == "ask" and key in desk.always:
         answer = "always"
-    elif decision.effect == "ask" and _can_ask(ctx):
+    elif decision.effect == "ask" and can_ask(ctx):
         answer = confirmed.data.run if isinstance(confirmed, AcceptedElicitation) else "no"
         if answer == "always":
             desk.always.add(key)
@@ -106,7 +107,7 @@ def key_of(command: str | None, argv: list[str] | None, cwd: str, env: dict[str,
 
 def _ask(ctx: Context[Any, Any], decision: Decision, key: str, shown: str) -> Elicit[Answer] | Answer:
     desk = desk_of(ctx)
-    if decision.effect != "ask" or key in desk.always or not _can_ask(ctx):
+    if decision.effect != "ask" or key in desk.always or not can_ask(ctx):
         return _NOT_ASKED
     return Elicit(_question(desk.shell, decision, one_line(shown)), Answer)
 
@@ -117,13 +118,6 @@ _NOT_ASKED = Answer(run="no")
 def desk_of(ctx: Context[Any, Any]) -> Desk:
     """What the calls of this server share."""
     return ctx.request_context.lifespan_context
-
-
-def _can_ask(ctx: Context[Any, Any]) -> bool:
-    """Whether the client shows forms; a bare `elicitation: {}` is the older way to say so."""
-    capabilities = ctx.client_capabilities
-    able = capabilities.elicitation if capabilities else None
-    return able is not None and (able.form is not None or able.url is None)
 
 
 def _question(shell: Shell, decision: Decision, shown: str) -> str:

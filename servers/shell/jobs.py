@@ -29,6 +29,7 @@ from .supervisor import Ended, Spec
 MAX_RUNNING = 8  # the next ones wait
 MAX_KEPT = 64  # ended jobs whose output can still be read
 MAX_OUTPUT_BYTES = 64 << 20
+KEEPER_S = 5.0  # how long the fork server may take to notice a job
 _END_S = 0.9
 _QUEUE_S = 20.0  # how long a command waits for one of the others to end
 _AT_ONCE_BYTES = 64 << 10  # a fresh socket takes this much without waiting
@@ -234,12 +235,12 @@ class Jobs:
                 self.keeper = None
             if not self.keeper:
                 self.keeper = _start_keeper()
-            try:
-                socket.send_fds(self.keeper[1], [b"j"], [theirs.fileno()])
-            except OSError:  # killed a moment ago
+            if not _taken(self.keeper[1], theirs):  # killed a moment ago
+                self.keeper[0].kill()
                 self.keeper[1].close()
                 self.keeper = _start_keeper()
-                socket.send_fds(self.keeper[1], [b"j"], [theirs.fileno()])
+                if not _taken(self.keeper[1], theirs):
+                    raise ToolError("the process that starts commands was killed twice; nothing was run")
 
     def _spools(self) -> Path:
         if self.folder is None:
@@ -260,8 +261,18 @@ class Jobs:
             job.spool.unlink(missing_ok=True)
 
 
+def _taken(keeper: socket.socket, theirs: socket.socket) -> bool:
+    """Whether the fork server took the job's socket over; one that is being killed may leave it unread."""
+    try:
+        socket.send_fds(keeper, [b"j"], [theirs.fileno()])
+        return bool(keeper.recv(1))
+    except OSError:
+        return False
+
+
 def _start_keeper() -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair()
+    ours.settimeout(KEEPER_S)
     package = Path(__file__).parents[2]
     code = (
         f"import sys; sys.path.insert(0, {str(package)!r}); "

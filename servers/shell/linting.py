@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
 
-from .. import audit
+from .. import audit, syntax
 from ..outcome import masked, one_line
 from ..workspace import Change, Workspace
 from .records import MAX_RECORD_BYTES, Finding, LintReport
 from .running import Shell
-from .syntax import CHECKS, Problem
 from .tools import ask_tool, files_of, may_run, our_program, project_program, relative, text_of
 
 _PYTHON = (".py", ".pyi", ".ipynb")
@@ -176,28 +174,27 @@ async def _eslint(shell: Shell, files: list[str], notes: list[str]) -> list[Find
 
 def _data(workspace: Workspace, files: list[str]) -> list[Finding]:
     """What does not parse: data files, and the languages no linter here has looked at."""
-    from ..files.outline import first_error
-
     found: list[Finding] = []
     for file in files:
         name = file.casefold()
         if name.endswith((*_PYTHON, *_SCRIPT)) or (text := text_of(workspace, file)) is None:
             continue
-        check = next((check for ending, check in CHECKS.items() if name.endswith(ending)), None)
-        problem = check(text.removeprefix("\ufeff")) if check else _told(first_error(file, text))
+        check = syntax.checker(name)
+        try:
+            problem = check(text.removeprefix("\ufeff")) if check else None
+        except (RecursionError, MemoryError):
+            problem = syntax.Problem(None, None, "not checked: nested too deeply")
         if problem:
-            line, col, message = problem
             one = Finding(
-                file=one_line(file), line=line, col=col, code=None, message=_short(message), fixable=False
+                file=one_line(file),
+                line=problem.line,
+                col=problem.col,
+                code=None,
+                message=_short(problem.message),
+                fixable=False,
             )
             found.append(one)
     return found
-
-
-def _told(note: str | None) -> Problem | None:
-    """`syntax: line 3: does not parse` as a problem."""
-    match = re.match(r"syntax: line (\d+): (.*)", note or "")
-    return (int(match[1]), None, match[2]) if match else None
 
 
 def _finding(

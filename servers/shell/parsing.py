@@ -13,6 +13,8 @@ from functools import cache
 import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
+from ..grammars import plain_for_bash
+
 MAX_BYTES = 64 << 10
 MAX_COMMANDS = 100
 
@@ -63,7 +65,7 @@ def parse(text: str) -> Script:
     if re.search(r"\[\s*(?:\$\(|`)", text):
         script.trouble.append("a substitution inside a subscript, which arithmetic would run")
     # A parser of its own for every text: calls come from several threads.
-    _Walk(source, script).visit(Parser(_language()).parse(source.translate(_PLAIN_BYTES)).root_node)
+    _Walk(source, script).visit(Parser(_language()).parse(plain_for_bash(source)).root_node)
     if script.arithmetic and script.dollars:
         script.trouble.append("an expression beside text that looks like an expansion: it could be run")
     return script
@@ -72,11 +74,6 @@ def parse(text: str) -> Script:
 @cache
 def _language() -> Language:
     return Language(tree_sitter_bash.language())
-
-
-_PLAIN_BYTES = bytes(range(128)) + b"%" * 128
-"""Bytes beyond ASCII stand for an ordinary character of a word, as they do in bash. The grammar's scanner gives
-whole code points to isdigit(), which reads outside its table: `{` and an emoji would crash the process."""
 
 
 _EXPANDED = frozenset(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel
 
 MAX_RECORD_BYTES = 36_000
@@ -59,11 +58,3 @@ class TestReport(BaseModel):
     sandbox: str
     job: str  # job(id=...) has the log
     note: str | None = None
-
-
-def reply(record: BaseModel) -> CallToolResult:
-    """The record as structure and as the same JSON in text, for hosts that show only one of them."""
-    return CallToolResult(
-        content=[TextContent(type="text", text=record.model_dump_json())],
-        structured_content=record.model_dump(mode="json"),
-    )

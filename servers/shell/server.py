@@ -15,13 +15,13 @@ from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from ..outcome import ToolError, masked, one_line
-from ..serving import ToolServer, configure_logging, parser, serve
+from ..serving import configure_logging, parser, serve
+from ..toolserver import ToolServer, reply
 from ..workspace import Workspace
 from .confirming import Answer, Desk, cleared, confirm, confirm_tests, key_of, test_rule
 from .formatting import format_code as format_files
 from .jobs import Job, as_text
 from .linting import lint as lint_files
-from .records import reply
 from .rules import BUILT_IN, Policy, load
 from .runners import wanted
 from .running import MAX_TIMEOUT_S, Shell, ending, open_shell, told

@@ -80,6 +80,8 @@ def keep(fd: int) -> None:
                 continue
             if not message:
                 break
+            with contextlib.suppress(OSError):
+                server.send(b"j")  # taken: what dies from here on is the job's own end
             if (pid := os.fork()) == 0:
                 server.close()
                 _run(fds[0])

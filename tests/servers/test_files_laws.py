@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from servers.changes import nobody
 from servers.files import listing, patching, reading, searching
 from servers.files.editing import Edit, edit, write
-from servers.files.text import Text, decode
 from servers.outcome import ToolError
+from servers.text import Text, decode
 from servers.workspace import Change, Workspace
 
 lawful = settings(

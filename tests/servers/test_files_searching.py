@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from servers.files import engine, listing, walking
+from servers import walking
+from servers.files import engine, listing
 from servers.files.searching import search_text
 from servers.outcome import ToolError
 from servers.workspace import Workspace

@@ -10,8 +10,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from servers.files.text import Text as Decoded
-from servers.files.text import decode
 from servers.ollama.candidates import BadAnswer, answered, edited, from_patch, rewritten
 from servers.ollama.choosing import Chooser, Option
 from servers.ollama.chunks import cut
@@ -20,6 +18,8 @@ from servers.ollama.runs import Totals
 from servers.ollama.runtime import Model
 from servers.ollama.texts import Text
 from servers.outcome import ToolError
+from servers.text import Text as Decoded
+from servers.text import decode
 
 LINES = st.lists(
     st.text(st.characters(codec="ascii", exclude_characters="\r\n\0`\x0b\x0c\x1c\x1d\x1e"), max_size=12),

@@ -6,7 +6,7 @@ import codecs
 import re
 from dataclasses import dataclass, field
 
-from ..outcome import ToolError
+from .outcome import ToolError
 
 SNIFF_BYTES = 8192
 _MOSTLY_ASCII = 0.3  # share of non-ASCII bytes up to which a western encoding is the best guess

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-from ..places import LITTER
 from .globs import is_tame
+from .places import LITTER
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
