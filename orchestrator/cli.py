@@ -18,10 +18,12 @@ COMMANDS = {
     "sessions": "list, read, search, export, fork and delete kept conversations",
     "delegate": "hand one task to a local model and get a receipt",
     "estimate": "forecast a delegation without running it",
+    "calibrate": "give a local model its speed law by a few probes",
     "models": "list local models with their speed, or every provider's",
     "profile": "show measured runs, speeds and how good the forecasts were",
     "tools": "list the tools of the configured servers",
     "call": "call one tool, as a model would",
+    "simulate": "run a simulated Ollama, to try everything on without a model",
     "init": "set up Claude Desktop, Claude Code, Cursor or VS Code",
     "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
 }

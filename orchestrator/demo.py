@@ -31,6 +31,7 @@ from .types import Message, Request, ToolCall, ToolResult, assistant
 TASK = "One test of this project fails. Have a local model fix it, check what it did, and commit it."
 ROUNDS = 20  # most model calls of the lead
 PROBE_S = 1.0  # how long to wait for an Ollama server to answer
+ENGINE_S = 20.0  # how long the embedded engine may take to start and to be calibrated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Worker:
     host: str  # for understudy-ollama --host
     model: str
     real: bool  # it computes its answers
+    timed: bool  # its durations are measured as it runs
     says: str  # one sentence for the screen
 
 
@@ -98,7 +100,10 @@ async def perform(folder: Path, worker: Worker, emit: Emit) -> Ended:
 
 
 async def choose_worker(folder: Path, model: str | None = None) -> Worker:
-    """The best worker there is: a model of a reachable Ollama server, the embedded engine, or a script."""
+    """The best worker there is: a model of a reachable Ollama server, the embedded engine, or a script.
+
+    What a stand-in does is no record of this machine's models: from here on the state folder is inside `folder`.
+    """
     if found := await anyio.to_thread.run_sync(_ollama_models):
         url, names = found
         if model is not None and model not in names:
@@ -108,20 +113,51 @@ async def choose_worker(folder: Path, model: str | None = None) -> Worker:
             host=url,
             model=chosen,
             real=True,
+            timed=True,
             says=f"worker: {chosen}, a real model on your Ollama server at {url}",
         )
     if model is not None:
         raise ConfigError(
             f"no Ollama server answers, so there is no model {model!r}; start one with: ollama serve"
         )
-    recitation = folder / "recitation.json"
-    recitation.write_text(json.dumps(demo_project.RECITATION), encoding="utf-8")
-    return Worker(
-        host=f"recited:{recitation}",
+    os.environ["UNDERSTUDY_HOME"] = str(folder / "state")
+    return await _engine(folder) or Worker(
+        host=f"recited:{_recitation(folder, 'scripted-worker')}",
         model="scripted-worker",
         real=False,
-        says="worker: scripted, because no Ollama server answers; its durations were recorded on another machine",
+        timed=False,
+        says="worker: scripted, because no Ollama server answers and the embedded engine is not installed here or "
+        "does not run; its durations were recorded on another machine",
     )
+
+
+async def _engine(folder: Path) -> Worker | None:
+    """The embedded engine on a model made to recite, calibrated; None where it is not installed or does not run."""
+    from servers.ollama.calibration import CalibrationFailed, calibrated
+
+    model = "reciter"
+    host = f"embedded:{_recitation(folder, model)}"
+    try:
+        with anyio.fail_after(ENGINE_S):
+            done = await calibrated(host, model)
+    except (CalibrationFailed, TimeoutError):
+        return None
+    seconds = sum(probe.profile.total_s or 0.0 for probe in done.probes)
+    return Worker(
+        host=host,
+        model=model,
+        real=False,
+        timed=True,
+        says="worker: an embedded engine that recites, because no Ollama server answers: a small model made for this "
+        f"demo, whose words are canned and whose timings are real ({len(done.probes)} probes, {seconds:.1f} s, "
+        "taught the forecast its speed)",
+    )
+
+
+def _recitation(folder: Path, model: str) -> Path:
+    path = folder / "recitation.json"
+    path.write_text(json.dumps(demo_project.recitation(model)), encoding="utf-8")
+    return path
 
 
 class Lead:
@@ -210,7 +246,11 @@ class Lead:
         if total is None:
             return "The receipt is here."
         how = "recorded" if profile.get("recorded") else "measured"
-        return f"The receipt is here: {'?' if out is None else out} tokens in {total:.3g} s ({how})."
+        expected = (self.receipt.get("forecast") or {}).get("total_s")
+        forecast = "" if expected is None else f", forecast {expected:.2g} s"
+        return (
+            f"The receipt is here: {'?' if out is None else out} tokens in {total:.2g} s ({how}{forecast})."
+        )
 
 
 def _json(request: Request) -> Mapping[str, Any]:

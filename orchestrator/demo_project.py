@@ -61,24 +61,23 @@ ANSWER = f"""prices.py
 """
 """What a worker that solves the task answers; the scripted and the embedded one recite it."""
 
-RECITATION = {
-    "models": [{"name": "scripted-worker", "context_length": 8192}],
-    "answers": [
-        {
-            "model": "scripted-worker",
-            "text": ANSWER,
-            # A run recorded on a real Ollama server (CPU, a 22 M parameter model), with another text.
-            "final": {
-                "total_duration": 700377608,
-                "load_duration": 515843749,
-                "prompt_eval_count": 25,
-                "prompt_eval_duration": 44726000,
-                "eval_count": 24,
-                "eval_duration": 135336000,
-            },
-        }
-    ],
+_RECORDED = {
+    "total_duration": 700377608,
+    "load_duration": 515843749,
+    "prompt_eval_count": 25,
+    "prompt_eval_duration": 44726000,
+    "eval_count": 24,
+    "eval_duration": 135336000,
 }
+"""A run recorded on a real Ollama server (CPU, a 22 M parameter model), with another text."""
+
+
+def recitation(model: str) -> dict[str, object]:
+    """What understudy-ollama recites under this name: `recited:` with the recorded durations, `embedded:` with real ones."""
+    return {
+        "models": [{"name": model, "context_length": 8192}],
+        "answers": [{"model": model, "text": ANSWER, "final": _RECORDED}],
+    }
 
 
 def make(folder: Path) -> None:

@@ -4,7 +4,6 @@ tests as its gate, checks the receipt and the change, and commits it. It needs n
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from ..demo import Ended, Worker
 
 EXAMPLES = """\
-With an Ollama server its smallest model is the worker; without one a stand-in recites, and every line says so.
+With an Ollama server its smallest model is the worker. Without one it is an embedded engine (extra `engine`) that
+recites with real timings, or else a script with recorded ones; the second line says which.
 
 examples:
   understudy demo
@@ -49,8 +49,6 @@ async def _run(options: argparse.Namespace) -> int:
     seen: list[Event] = []
     async with project() as folder:
         worker = await choose_worker(folder, options.worker)
-        if not worker.real:
-            os.environ["UNDERSTUDY_HOME"] = str(folder / "state")  # a stand-in's runs are not this machine's
         settings = load_config(cwd=folder, display__format=options.format).display
         sink = seen.append if options.json else tee(seen.append, Display(settings=settings))
         ended = await perform(folder, worker, sink)
@@ -79,6 +77,7 @@ def _report(ended: Ended, worker: Worker) -> dict[str, Any]:
         "worker": asdict(worker),
         "accepted": ended.accepted,
         "text": ended.reply.text,
+        "said": [message.text for message in ended.reply.messages if message.role == "assistant"],
         "tool_calls": [call.name for message in ended.reply.messages for call in message.tool_calls],
         "diff": ended.diff,
         "commit": ended.commit,

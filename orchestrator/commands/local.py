@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, RunError
+from ..visible import visible
 from . import options as common
 
 if TYPE_CHECKING:
@@ -25,6 +28,25 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", metavar="ENGINE", help="where the models run")
     common.add_json(parser)
     common.add_config(parser)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The engine the configured ollama server would use."""
+
+    host: str | None  # for servers.ollama.engines.open_runtime
+    allow_remote: bool
+
+
+def engine(options: argparse.Namespace) -> Engine:
+    """For a command that does the server's work in this process, which takes over the server's environment."""
+    configured = common.only(common.config_of(options), ["ollama"]).servers["ollama"]
+    given = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    given.add_argument("--host")
+    given.add_argument("--allow-remote", action="store_true")
+    known, _ = given.parse_known_args(configured.args)
+    os.environ.update(configured.env)
+    return Engine(host=options.host or known.host, allow_remote=known.allow_remote)
 
 
 @asynccontextmanager
@@ -44,8 +66,8 @@ async def server(options: argparse.Namespace) -> AsyncGenerator[Session]:
 async def ask(session: Session, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The record one of the server's tools returns. Raises RunError with the server's sentence."""
     given = {key: value for key, value in arguments.items() if value not in (None, [], "")}
-    answer = await session.call_tool("ollama", tool, given, _progress)
-    _progress(0, None, "")
+    answer = await session.call_tool("ollama", tool, given, lambda done, total, said: progress(said))
+    progress("")
     if answer.is_error:
         raise RunError(answer.text)
     return json.loads(answer.text)
@@ -61,8 +83,15 @@ def table(rows: list[list[str]]) -> str:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Three significant digits; "-" for what is not known."""
-    return "-" if value is None else f"{value:.3g}{unit}"
+    """Counts in full, measures with three significant digits; "-" for what is not known."""
+    if value is None:
+        return "-"
+    whole = isinstance(value, int) or abs(value) >= 1000
+    return (f"{value:,.0f}" if whole else f"{value:.3g}") + unit
+
+
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 def read_json(words: str, what: str) -> Any:
@@ -73,8 +102,8 @@ def read_json(words: str, what: str) -> Any:
         raise ConfigError(f"{what} wants JSON, found {words[:80]!r}: {exc}") from exc
 
 
-def _progress(done: float, total: float | None, message: str) -> None:
-    """One line that replaces itself, where a person watches."""
+def progress(message: str) -> None:
+    """One line that replaces itself, where a person watches; an empty one clears it."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{message[:100]}")
+        sys.stderr.write(f"\r\x1b[K{visible(message)[:100]}")
         sys.stderr.flush()

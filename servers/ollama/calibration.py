@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from .engines import open_runtime
 from .forecast import Forecast
 from .foresight import Foresight
 from .law import Law
+from .ledger import LedgerError
 from .profile import Profile
 from .runs import Key, Run
 from .runtime import Answer, EngineError, Model, Query, Runtime
-from .sizes import CHARS_PER_TOKEN, TEMPLATE_TOKENS
 from .sizing import Sizing, TooLong, largest_ctx
 
 KIND = "calibration"
@@ -48,6 +49,10 @@ class Calibration:
     """What the probes came to."""
 
     model: str
+    engine: str
+    """Kind and place."""
+    note: str | None
+    """What every reader must know of this engine; None for real inference."""
     probes: tuple[Probe, ...]
     skipped: tuple[int, ...]
     """Probes, by prompt tokens, that did not fit the context or the time."""
@@ -55,6 +60,31 @@ class Calibration:
     """Prompt and answer tokens a second at no depth; None when no probe ended well."""
     failed: str | None
     """Why it ended early: the engine's sentence."""
+
+
+class CalibrationFailed(Exception):
+    """The engine or the ledger cannot be used. One sentence."""
+
+
+async def calibrated(
+    engine: str | None,
+    model: str,
+    *,
+    allow_remote: bool = False,
+    budget_s: float = BUDGET_S,
+    told: Callable[[Probe], None] = lambda _: None,
+) -> Calibration:
+    """`calibrate` on the engine a `--host` word means, which is let go of afterwards. Raises CalibrationFailed."""
+    try:
+        runtime = await anyio.to_thread.run_sync(lambda: open_runtime(engine, allow_remote=allow_remote))
+        try:
+            found = await runtime.model(model)
+            return await calibrate(runtime, Foresight(runtime=runtime), found, budget_s=budget_s, told=told)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                await runtime.aclose()
+    except (EngineError, LedgerError) as exc:
+        raise CalibrationFailed(str(exc)) from exc
 
 
 async def calibrate(
@@ -70,16 +100,23 @@ async def calibrate(
         raise EngineError(f"{runtime.name} has no durations of its own: there is nothing to calibrate")
     ends = time.monotonic() + budget_s
     sizing = Sizing()
+    await _measure_tokens(runtime, sizing, model)
     num_ctx, fitting = _context(model, sizing)
     probes: list[Probe] = []
+    failed: str | None = None
     skipped = [tokens for tokens in PROBES if tokens not in fitting]
     for tokens in fitting:
-        query = _query(model, tokens, num_ctx)
+        query = _query(model, sizing, tokens, num_ctx)
         law = await _law(foresight, model, num_ctx)
         size = sizing.prompt(model, query.chars)
+        exact = await runtime.count(query)
         cold = not model.loaded or model.loaded_ctx not in (None, num_ctx)
         forecast = law.forecast(
-            size.tokens, OUTPUT_TOKENS, tokens_cached=0, cold=cold, tokens_spread=size.spread
+            size.tokens if exact is None else exact,
+            OUTPUT_TOKENS,
+            tokens_cached=0,
+            cold=cold,
+            tokens_spread=size.spread if exact is None else 0.0,
         )
         left_s = ends - time.monotonic()
         if left_s <= 0 or (probes and forecast is not None and forecast.total_s > left_s):
@@ -90,17 +127,34 @@ async def calibrate(
         probes.append(Probe(forecast=forecast, profile=answer.profile))
         await _record(foresight, await foresight.key(model, num_ctx, answer.profile), query, answer, forecast)
         told(probes[-1])
-        if answer.error is not None:
-            return _result(model, probes, skipped, None, answer.error)
+        if answer.error is not None and answer.profile.outcome != "overflow":
+            failed = answer.error
+            break  # a probe that did not fit has told its tokens: the next have the right size
         model = await runtime.model(model.name)
-    return _result(model, probes, skipped, (await _law(foresight, model, num_ctx)).speeds(), None)
+    speeds = (await _law(foresight, model, num_ctx)).speeds()
+    return Calibration(
+        model=model.name,
+        engine=runtime.name,
+        note=runtime.note,
+        probes=tuple(probes),
+        skipped=tuple(skipped),
+        speeds=speeds,
+        failed=failed,
+    )
+
+
+async def _measure_tokens(runtime: Runtime, sizing: Sizing, model: Model) -> None:
+    """Learn from an engine that counts how many tokens our words are; tokenizers differ by a factor of four."""
+    query = _query(model, sizing, PROBES[0], 1)
+    if (exact := await runtime.count(query)) is not None:
+        sizing.learn(model, query.chars, exact)
 
 
 def _context(model: Model, sizing: Sizing) -> tuple[int, list[int]]:
     """One context for all probes, as delegations would choose it, and the probes that fit it."""
     for largest in sorted(PROBES, reverse=True):
         try:
-            size = sizing.size(model, _query(model, largest, 1), exact=None, asked=OUTPUT_TOKENS)
+            size = sizing.size(model, _query(model, sizing, largest, 1), exact=None, asked=OUTPUT_TOKENS)
         except TooLong:
             continue
         return size.num_ctx, [tokens for tokens in PROBES if tokens <= largest]
@@ -133,26 +187,16 @@ async def _record(
     await anyio.to_thread.run_sync(ledger.record, run)
 
 
-def _result(
-    model: Model,
-    probes: list[Probe],
-    skipped: list[int],
-    speeds: tuple[float, float] | None,
-    failed: str | None,
-) -> Calibration:
-    return Calibration(
-        model=model.name, probes=tuple(probes), skipped=tuple(skipped), speeds=speeds, failed=failed
-    )
-
-
-def _query(model: Model, tokens: int, num_ctx: int) -> Query:
+def _query(model: Model, sizing: Sizing, tokens: int, num_ctx: int) -> Query:
     """Fresh words from the first on: a cached prefix would hide the speed of reading."""
-    words: list[str] = [secrets.token_hex(4)]
-    while sum(len(word) + 1 for word in words) < (tokens - TEMPLATE_TOKENS) * CHARS_PER_TOKEN - 30:
+    ask = "\nWrite forty more such words."
+    words, chars = [secrets.token_hex(4)], len(ask) + 8
+    while sizing.prompt(model, chars).tokens < tokens:
         words.append(secrets.choice(_WORDS))
+        chars += len(words[-1]) + 1
     return Query(
         model=model.name,
-        messages=({"role": "user", "content": f"{' '.join(words)}\nWrite forty more such words."},),
+        messages=({"role": "user", "content": f"{' '.join(words)}{ask}"},),
         num_ctx=num_ctx,
         num_predict=OUTPUT_TOKENS,
         timeout_s=BUDGET_S,

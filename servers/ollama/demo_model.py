@@ -63,21 +63,27 @@ def demo_model(recitation: Recitation = DEMO) -> Path:
     told = recitation.model_dump_json()
     name = recitation.models[0].name
     mark = hashlib.sha256(f"1\0{told}".encode()).hexdigest()[:12]
-    folder = home() / "models" / mark
-    path = folder / f"{name.replace('/', '-')}.gguf"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = folder / f"building-{os.getpid()}"
-        try:
-            _build(fresh, name, recitation.answers)
-            fresh.replace(path)
-        except ImportError as exc:
-            raise EngineError(
-                "building the demonstration model needs: pip install 'understudy[engine]'"
-            ) from exc
-        finally:
-            fresh.unlink(missing_ok=True)
+    try:
+        folder = home() / "models" / mark
+        path = folder / f"{name.replace('/', '-')}.gguf"
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _built(path, name, recitation.answers)
+    except ImportError as exc:
+        raise EngineError("building the demonstration model needs: pip install 'understudy[engine]'") from exc
+    except OSError as exc:
+        raise EngineError(f"the demonstration model cannot be built: {exc}") from exc
     return path
+
+
+def _built(path: Path, name: str, answers: Sequence[RecitedAnswer]) -> None:
+    """The finished file in one step: another process may be building the same."""
+    fresh = path.with_name(f"building-{os.getpid()}")
+    try:
+        _build(fresh, name, answers)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _build(path: Path, name: str, answers: Sequence[RecitedAnswer]) -> None:

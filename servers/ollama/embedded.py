@@ -115,64 +115,67 @@ class Embedded:
     async def _started(self, num_ctx: int) -> _Child:
         """A fresh engine with this context, the old one ended. Raises EngineError."""
         await self.aclose()
-        self._child = await anyio.to_thread.run_sync(_start, self.path, num_ctx)
-        return self._child
+        child = await anyio.to_thread.run_sync(_Child, self.path, num_ctx)
+        try:  # a large model loads for a while, and who waits for it may be cancelled
+            await anyio.to_thread.run_sync(child.wait_until_ready, abandon_on_cancel=True)
+        except BaseException:
+            child.kill()
+            raise
+        self._child = child
+        return child
 
 
 class _Child:
-    """A running engine process."""
+    """An engine process, launched by making it."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], url: str, key: str, num_ctx: int, load_s: float
-    ) -> None:
-        self.process = process
+    def __init__(self, path: Path, num_ctx: int) -> None:
+        self.path = path
         self.num_ctx = num_ctx
-        self.load_s = load_s
-        """Until it was ready; 0 once a run has shown it."""
-        self.api = LlamaCpp(url, key=key)
+        self.load_s = 0.0
+        """Until it was ready; 0 again once a run has shown it."""
+        self._began = time.perf_counter()
+        self._key = secrets.token_hex(16)
+        # one core less: a single busy neighbour costs tenfold otherwise
+        threads = max((os.cpu_count() or 2) - 1, 1)
+        order = {"path": str(path), "num_ctx": num_ctx, "threads": threads, "key": self._key}
+        self._log = TemporaryFile()  # noqa: SIM115 closed when the engine is ready or has ended
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CODE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+        )
+        self._stdin = cast("IO[bytes]", self._process.stdin)
+        self._stdout = cast("IO[bytes]", self._process.stdout)
+        with suppress(OSError):  # it has ended already; its log says why
+            self._stdin.write(json.dumps(order).encode() + b"\n")
+            self._stdin.flush()
+
+    def wait_until_ready(self) -> None:
+        """Blocks until the engine serves. Raises EngineError with its last words."""
+        guard = threading.Timer(START_S, self._process.kill)
+        guard.start()
+        try:
+            line = self._stdout.readline()
+        finally:
+            guard.cancel()
+        told: dict[str, str] = json.loads(line) if line else {"error": _last_words(self._log)}
+        self._log.close()
+        if "url" not in told:
+            raise EngineError(f"the embedded engine cannot run {self.path.name}: {told['error']}")
+        self.load_s = time.perf_counter() - self._began
+        self.api = LlamaCpp(told["url"], key=self._key)
 
     @property
     def alive(self) -> bool:
-        return self.process.poll() is None
+        return self._process.poll() is None
 
     def kill(self) -> None:
-        _end(self.process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait(5)
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
+        self._process.kill()
+        self._process.wait(5)
+        for pipe in (self._stdin, self._stdout, self._log):
             with suppress(OSError):
                 pipe.close()
-
-
-def _start(path: Path, num_ctx: int) -> _Child:
-    began = time.perf_counter()
-    key = secrets.token_hex(16)
-    threads = max(
-        (os.cpu_count() or 2) - 1, 1
-    )  # one core less: a single busy neighbour costs tenfold otherwise
-    order = {"path": str(path), "num_ctx": num_ctx, "threads": threads, "key": key}
-    with TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-        )
-        guard = threading.Timer(START_S, process.kill)
-        guard.start()
-        try:
-            stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-            stdin.write(json.dumps(order).encode() + b"\n")
-            stdin.flush()
-            line = stdout.readline()
-        finally:
-            guard.cancel()
-        told: dict[str, str] = json.loads(line) if line else {"error": _last_words(log)}
-    if "url" not in told:
-        _end(process)
-        raise EngineError(f"the embedded engine cannot run {path.name}: {told['error']}")
-    return _Child(process, told["url"], key, num_ctx, time.perf_counter() - began)
 
 
 def _last_words(log: IO[bytes]) -> str:

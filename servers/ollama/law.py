@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from .forecast import Forecast
 from .phase import OVERHEADS, Guess, Phase, Prior
-from .profile import FRESH_LOAD_S, Profile, could_be_whole
+from .profile import FRESH_LOAD_S, could_be_whole
 from .runs import Key, Run
 from .shape import TYPICAL, Shape
 from .sizes import CHARS_PER_TOKEN, Lengths, exactly
@@ -77,7 +77,7 @@ class Law:
             return self._learn_unfinished(run)
         if p.outcome not in ("done", "length"):
             return
-        cold = _loaded(p)
+        cold = _loaded(run)
         self._reloads = (*self._reloads, cold)[-6:]
         if p.load_s is not None and cold:
             self._loads = (*self._loads, p.load_s)[-10:]
@@ -272,7 +272,7 @@ class Law:
         step_s = p.decode_s / (p.tokens_out - 1) if p.decode_s and p.tokens_out and p.tokens_out > 1 else None
         if step_s and not run.expected_cached and not could_be_whole(p.tokens_in, p.prefill_s, step_s):
             return None
-        return self._untold(p.tokens_in, p.prefill_s, run.expected_cached or 0, fresh=_loaded(p))
+        return self._untold(p.tokens_in, p.prefill_s, run.expected_cached or 0, fresh=_loaded(run))
 
     def _untold(self, tokens_in: int, seconds: float, expected: int, *, fresh: bool) -> _Row | None:
         """The row of a prompt whose cache hits were not reported: as expected, or, for large ones, none.
@@ -362,9 +362,10 @@ def _both(read: Guess | None, write: Guess | None, shared: float) -> Guess:
     )
 
 
-def _loaded(profile: Profile) -> bool:
-    """Whether the run started a new engine, whose cache is empty."""
-    return profile.load_s is not None and profile.load_s >= FRESH_LOAD_S
+def _loaded(run: Run) -> bool:
+    """Whether the run started a new engine, whose cache is empty. A warm Ollama says milliseconds, our own 0."""
+    least_s = 1e-6 if run.key.server.startswith("embedded") else FRESH_LOAD_S
+    return (run.profile.load_s or 0.0) >= least_s
 
 
 def _surprise(guess: Guess, seconds: float) -> float:

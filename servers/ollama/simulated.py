@@ -6,10 +6,8 @@ version it reports ends in "-simulated", and nothing it says comes from a model.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -19,7 +17,6 @@ import anyio
 import anyio.abc
 from anyio.from_thread import start_blocking_portal
 
-from .simulated_engine import Machine, Noise, SimulatedModel
 from .simulated_shelf import delete, ps, pull, show, tags
 from .simulated_wire import Order, Played, Refused, World, check, chunk, loaded_only, play
 
@@ -63,68 +60,6 @@ def simulated_in_thread(
         portal.wrap_async_context_manager(simulated(world, scale=scale, parallel=parallel, port=port)) as url,
     ):
         yield url
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`understudy simulate`: serve three simulated models until interrupted."""
-    parser = argparse.ArgumentParser(
-        prog="understudy simulate", description="Run a simulated Ollama on loopback."
-    )
-    parser.add_argument("--port", type=int, default=11435, help="0 takes any free one (default: %(default)s)")
-    parser.add_argument(
-        "--scale", type=float, default=1.0, help="real seconds per simulated second (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of noise and answer lengths (default: %(default)s)"
-    )
-    given = parser.parse_args(argv)
-    if not (0 <= given.port < 65536 and 0 <= given.scale < 1000):
-        parser.error("--port must be from 0 to 65535 and --scale from 0 to 1000")
-    world = World(machine=Machine(*MODELS, noise=Noise(drift="wander", drift_size=0.1), seed=given.seed))
-    try:
-        anyio.run(_forever, world, given.scale, given.port)
-    except KeyboardInterrupt:
-        return 130
-    except OSError as exc:
-        sys.stderr.write(f"port {given.port} cannot be used: {exc.strerror or exc}; try --port 0\n")
-        return 1
-    return 0
-
-
-MODELS = (
-    SimulatedModel(name="sim-small:latest"),
-    SimulatedModel(
-        name="sim-medium:latest",
-        params=4.0e9,
-        size_bytes=2.5e9,
-        layers=34,
-        kv_heads=8,
-        read_s=1 / 110,
-        write_s=1 / 13,
-        load_s=4.0,
-    ),
-    SimulatedModel(
-        name="sim-large:latest",
-        params=8.2e9,
-        size_bytes=5.2e9,
-        layers=36,
-        kv_heads=8,
-        head_dim=128,
-        read_s=1 / 55,
-        write_s=1 / 6.5,
-        load_s=8.0,
-    ),
-)
-"""A laptop's CPU, roughly."""
-
-
-async def _forever(world: World, scale: float, port: int) -> None:
-    async with simulated(world, scale=scale, port=port) as url:
-        sys.stdout.write(
-            f"simulated Ollama at {url} (no model runs, every duration is made up); Ctrl-C ends it\n"
-        )
-        sys.stdout.flush()
-        await anyio.sleep_forever()
 
 
 class _Server:
@@ -361,7 +296,3 @@ def _whole(order: Order, played: Played, final: Mapping[str, Any]) -> dict[str, 
         **({"thinking": text["thinking"]} if text["thinking"] else {}),
     }
     return {**final, "message": message, **done}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

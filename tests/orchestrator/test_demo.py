@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 UNDERSTUDY = os.path.join(os.path.dirname(sys.executable), "understudy")
@@ -39,14 +41,53 @@ def test_the_whole_path_ends_in_a_commit_whose_tests_pass() -> None:
     assert report["tool_calls"][0] == "files__read_file" and "ollama__delegate" in report["tool_calls"]
 
 
-def test_the_screen_says_on_every_line_who_speaks_and_what_was_not_measured() -> None:
+@pytest.fixture(params=["none", "broken", "dying"])
+def without_engine(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """An environment in which the embedded engine is not installed, cannot be imported, or dies as it starts."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    if request.param == "none":
+        (folder / "sitecustomize.py").write_text("import sys\nsys.modules['xllamacpp'] = None\n")
+    elif request.param == "broken":
+        (folder / "xllamacpp.py").write_text("raise ImportError('libgomp.so.1 is missing')\n")
+    else:
+        (folder / "xllamacpp.py").write_text("import os\nos.abort()\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_without_ollama_an_embedded_engine_recites_with_real_timings_and_a_forecast() -> None:
+    pytest.importorskip("xllamacpp")
+    pytest.importorskip("gguf")
+    done = demo("--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    worker = report["worker"]
+    assert (worker["timed"], worker["real"]) == (True, False) and "embedded engine that recites" in worker[
+        "says"
+    ]
+    assert report["accepted"] and "· reciter · edit · gate passed ·" in report["ledger"]
+    assert report["ledger"].endswith(" measured") and "forecast" in " ".join(report["said"])
+    assert "recorded" not in done.stdout
+
+
+def test_without_an_engine_a_script_takes_its_place_and_every_duration_says_recorded(
+    without_engine: dict[str, str],
+) -> None:
+    done = demo("--format", "plain", **without_engine)
+    assert done.returncode == 0, done.stderr
+    talk, _, closing = done.stdout.partition("── the change ──")
+    assert "worker: scripted" in talk and "worker scripted scripted-worker" in talk
+    assert "profile: 0.7 s (recorded)" in talk and "(recorded)" in talk.split("The receipt is here")[1]
+    assert "0.7 s recorded" in closing and "measured)" not in talk
+
+
+def test_the_screen_says_on_every_line_who_speaks() -> None:
     done = demo("--format", "plain")
     assert done.returncode == 0, done.stderr
     talk, _, closing = done.stdout.partition("── the change ──")
     for line in talk.splitlines():
         if line.startswith("lead"):
             assert line.startswith("lead scripted:"), line
-    assert "recorded" in talk or "embedded" in talk
     for part in ("── the commit ──", "── the tests", "── the ledger", "understudy chat", "understudy init"):
         assert part in closing
 
@@ -57,6 +98,34 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert demo(TMPDIR=str(folder)).returncode == 0
     left = [entry.name for entry in folder.iterdir() if not entry.name.startswith("understudy-gates-")]
     assert left == []  # the slots for gate copies are kept for the next gate, like a cache
+
+
+@pytest.mark.parametrize("after", ["project:", "⇒ worker", "git__git_stage"])
+def test_ctrl_c_ends_everything_it_started(after: str, tmp_path: Path) -> None:
+    command = [UNDERSTUDY, "demo", "--format", "plain"]
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        for line in process.stdout:
+            if after in line:
+                break
+        started = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole foreground group
+        said, complaints = process.stdout.read(), process.stderr.read()
+        assert process.wait(20) == 130, said + complaints
+    assert "Traceback" not in complaints
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert alive == []
+    left = [entry.name for entry in tmp_path.iterdir() if not entry.name.startswith("understudy-gates-")]
+    assert left == []
 
 
 def test_without_git_one_sentence_says_what_is_needed(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -25,6 +24,7 @@ from tests.recorded import exchange
 
 pytestmark = pytest.mark.anyio
 
+UNDERSTUDY = os.path.join(os.path.dirname(sys.executable), "understudy")
 PLAIN = SimulatedModel(name="plain:latest", capabilities=("completion",))
 SMALL = SimulatedModel(name="small:latest")
 
@@ -305,9 +305,8 @@ def test_it_serves_callers_without_an_event_loop_and_is_labelled() -> None:
 
 
 def test_its_command_says_that_no_model_runs_and_ends_on_interrupt() -> None:
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "servers.ollama.simulated", "--port", "0", "--scale", "0"]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+    command = [UNDERSTUDY, "simulate", "--port", "0", "--scale", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

@@ -1,0 +1,136 @@
+"""Give a local model its speed law at once, by a few short probes, instead of waiting for real work to teach it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ..errors import RunError
+from . import local
+from . import options as common
+
+if TYPE_CHECKING:
+    from servers.ollama.calibration import Calibration, Probe
+
+EXAMPLES = f"""\
+Probes are prompts of 64 to 2,048 tokens with answers of at most 32; they are recorded as runs of the kind calibration.
+
+{local.ENGINES}
+examples:
+  understudy calibrate qwen3:8b
+  understudy calibrate qwen3:8b --budget 30 --json
+  understudy calibrate demo --host embedded:demo
+
+exit codes: 0 the law is fitted, 1 the engine failed or no probe ended well
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model")
+    parser.add_argument(
+        "--budget",
+        type=_seconds,
+        default=120.0,
+        metavar="S",
+        help="about the most it may take (default: 120)",
+    )
+    local.add(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    return anyio.run(_run, options)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    from servers.ollama.calibration import CalibrationFailed, calibrated
+
+    rows: list[list[str]] = []
+
+    def told(probe: Probe) -> None:
+        rows.append(_row(probe))
+        local.progress(f"{len(rows)} probes, {rows[-1][0]} prompt tokens took {rows[-1][2]}")
+
+    engine = local.engine(options)
+    try:
+        done = await calibrated(
+            engine.host, options.model, allow_remote=engine.allow_remote, budget_s=options.budget, told=told
+        )
+    except CalibrationFailed as exc:
+        raise RunError(str(exc)) from exc
+    finally:
+        local.progress("")
+    good = done.speeds is not None and done.failed is None
+    if options.json:
+        common.print_json({"ok": good, **_record(done)})
+    else:
+        sys.stdout.write(_shown(done, rows))
+    return 0 if good else 1
+
+
+def _shown(done: Calibration, rows: list[list[str]]) -> str:
+    head = ["prompt tokens", "answer tokens", "took", "forecast before it", "off by"]
+    said = [local.table([head, *rows])] if rows else []
+    if done.skipped:
+        sizes = ", ".join(f"{tokens:,}" for tokens in done.skipped)
+        said.append(f"left out, as they fit neither the context nor the time: {sizes} prompt tokens\n")
+    if done.failed:
+        said.append(f"it ended early: {done.failed}\n")
+    if done.speeds:
+        reads, writes = (local.number(speed) for speed in done.speeds)
+        said.append(f"{done.model} on {done.engine} reads {reads} and writes {writes} tokens/s\n")
+    if done.note:
+        said.append(f"{done.note}\n")
+    return "".join(said)
+
+
+def _row(probe: Probe) -> list[str]:
+    profile, forecast = probe.profile, probe.forecast
+    error = probe.error
+    return [
+        local.number(profile.tokens_in),
+        local.number(profile.tokens_out),
+        local.number(profile.total_s, " s"),
+        local.number(forecast.total_s, " s") if forecast else "none yet",
+        "-" if error is None else f"{error:+.0%}",
+    ]
+
+
+def _record(done: Calibration) -> dict[str, Any]:
+    """Unknown is null."""
+    return {
+        "model": done.model,
+        "engine": done.engine,
+        "probes": [
+            {
+                "tokens_in": probe.profile.tokens_in,
+                "tokens_out": probe.profile.tokens_out,
+                "outcome": probe.profile.outcome,
+                "load_s": probe.profile.load_s,
+                "prefill_s": probe.profile.prefill_s,
+                "decode_s": probe.profile.decode_s,
+                "total_s": probe.profile.total_s,
+                "simulated": probe.profile.simulated,
+                "forecast_s": probe.forecast.total_s if probe.forecast else None,
+                "forecast_error": probe.error,
+            }
+            for probe in done.probes
+        ],
+        "skipped": list(done.skipped),
+        "reads_tokens_per_s": done.speeds[0] if done.speeds else None,
+        "writes_tokens_per_s": done.speeds[1] if done.speeds else None,
+        "error": done.failed,
+        "note": done.note,
+    }
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86_400:
+        raise argparse.ArgumentTypeError(f"wants seconds from above 0 to 86400, found {text!r}")
+    return value
