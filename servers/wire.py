@@ -7,6 +7,7 @@ descriptor, so that nothing but messages ever reaches it.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -64,7 +65,7 @@ class Inbound(Stream):
             try:
                 message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
             except ValueError:
-                self.out.write(_NOT_JSON)
+                self.out.write(_rejection(line))
                 continue
             if isinstance(message, types.JSONRPCRequest):
                 self.out.waiting.add(message.id)
@@ -89,7 +90,7 @@ class Outbound(Stream):
         self._answer = asyncio.Event()
 
     async def send(self, item: SessionMessage, /) -> None:
-        self.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+        self.write(_line(item.message))
         if (
             isinstance(item.message, types.JSONRPCResponse | types.JSONRPCError)
             and item.message.id is not None
@@ -141,9 +142,37 @@ def _claim() -> tuple[int, int]:
     return source, sink
 
 
-_NOT_JSON = (
-    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"this line is not a JSON-RPC message"}}\n'
-)
-_TOO_LONG = (
-    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"a message may have at most 16 MiB"}}\n'
-)
+def _line(message: types.JSONRPCMessage) -> bytes:
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+    except ValueError:  # half a character, which no JSON can carry; the client still waits for an answer
+        if not isinstance(message, types.JSONRPCResponse):
+            raise
+        log.exception("an answer could not be written")
+        return _error(message.id, -32603, "the answer holds text that is no Unicode; the log has the details")
+
+
+def _rejection(line: bytes) -> bytes:
+    """What is wrong with a line that is no message, under its own id where it has one."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return _error(None, -32700, "this line is not a JSON-RPC message")
+    number = found.get("id") if isinstance(found, dict) else None
+    if isinstance(number, bool) or not isinstance(number, int | str):
+        number = None
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        why = "a string holds half of a surrogate pair; send whole characters"
+    else:
+        why = "this is no JSON-RPC request, notification or answer"
+    return _error(number, -32600, why)
+
+
+def _error(number: types.RequestId | None, code: int, why: str) -> bytes:
+    said = {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": why}}
+    return json.dumps(said).encode() + b"\n"
+
+
+_TOO_LONG = _error(None, -32700, "a message may have at most 16 MiB")

@@ -1,4 +1,4 @@
-"""R112: the conversation in a real terminal, with real keys and real signals."""
+"""R112: the conversation, and the questions of a run, in a real terminal, with real keys and real signals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROMPT = "you │"  # the space after it is a movement of the cursor
 
 
 class Term:
-    """`understudy chat` behind a pseudo-terminal."""
+    """`understudy` behind a pseudo-terminal."""
 
     def __init__(self, folder: Path, *arguments: str, width: int = 100) -> None:
         self.shown = ""
@@ -37,7 +37,7 @@ class Term:
             os.chdir(folder)
             env = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1"}
             command = str(Path(sys.executable).parent / "understudy")
-            os.execve(command, [command, "chat", *arguments], env)
+            os.execve(command, [command, *arguments], env)
         self.pid = pid
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
 
@@ -102,10 +102,15 @@ class Place:
         return f"scripted:{name}"
 
     def chat(self, *arguments: str, servers: str = "none.json") -> Term:
-        term = Term(self.folder, *arguments, "--mcp", servers)
+        term = Term(self.folder, "chat", *arguments, "--mcp", servers)
         self.terms.append(term)
         term.expect("Ctrl-D leaves")
         term.expect(PROMPT)
+        return term
+
+    def run(self, *arguments: str, servers: str = "none.json") -> Term:
+        term = Term(self.folder, "run", *arguments, "--mcp", servers)
+        self.terms.append(term)
         return term
 
 
@@ -232,6 +237,7 @@ def test_a_kill_loses_at_most_the_turn_under_way(place: Place) -> None:
 def test_leaving_ends_the_servers_and_gives_the_terminal_back(place: Place) -> None:
     term = Term(
         place.folder,
+        "chat",
         "--model",
         place.script({"tool_calls": [{"name": "files__list_files", "arguments": {}}]}, "listed"),
     )
@@ -378,3 +384,18 @@ def test_a_reader_that_leaves_ends_the_program_without_a_word_of_python(
         process.stdout.close()
         assert process.wait(PATIENCE_S) == 0
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(("keys", "code"), [(CTRL_C, 130), ("n\r", 0), ("once\r", 0)])
+def test_a_run_asks_before_a_command_and_ctrl_c_there_ends_it(
+    place: Place, keys: bytes | str, code: int
+) -> None:
+    (place.folder / "kept.txt").write_text("x", encoding="utf-8")
+    call = {"name": "shell__run_command", "arguments": {"command": "rm kept.txt"}}
+    model = place.script({"tool_calls": [call]}, "Done.")
+    term = place.run("--model", model, "Clean up.", servers="shell.json")
+    term.expect("rm kept.txt")
+    term.expect("] ")
+    term.press(keys)
+    assert term.leave() == code
+    assert (place.folder / "kept.txt").exists() is (keys != "once\r")

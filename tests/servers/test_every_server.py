@@ -19,11 +19,17 @@ from tests.stdio import Stdio, connect, start
 from tests.tokens import count
 
 SERVERS = {
-    "files": {"read_file", "list_files", "search_files", "write_file", "edit_file", "undo"},
-    "shell": {"run_command", "job"},
-    "git": {"git_status", "git_diff", "git_log", "git_stage", "git_commit"},
-    "ollama": {"list_models", "delegate", "profile"},
-}
+    "files": {
+        "read_file", "list_files", "search_files", "write_file", "edit_file", "apply_patch", "move_file",
+        "delete_file", "outline", "read_many", "undo",
+    },
+    "shell": {"run_command", "job", "run_tests", "lint", "format_code"},
+    "git": {
+        "git_status", "git_diff", "git_log", "git_show", "git_blame", "git_stage", "git_restore", "git_commit",
+        "git_branch", "git_integrate", "git_stash", "git_remote", "git_undo",
+    },
+    "ollama": {"list_models", "estimate", "delegate", "delegation", "delegate_map", "profile", "rate"},
+}  # fmt: skip
 END_S = 2.0
 every = pytest.mark.parametrize("name", SERVERS)
 
@@ -60,7 +66,7 @@ def gone(pid: int, within_s: float = END_S) -> bool:
 def test_a_client_of_the_handshake_era_lists_its_tools(name: str, revision: str, root: Path) -> None:
     with start(name, str(root), revision=revision) as running:
         assert running.hello["protocolVersion"] == revision
-        assert {tool["name"] for tool in running.tools()} >= SERVERS[name]
+        assert {tool["name"] for tool in running.tools()} == SERVERS[name]
 
 
 @every
@@ -69,7 +75,7 @@ async def test_a_client_of_the_newest_revision_lists_its_tools(name: str, root: 
     with anyio.fail_after(20):
         async with connect(name, str(root), mode="2026-07-28") as client:
             assert isinstance(client, Client)
-            assert {tool.name for tool in (await client.list_tools()).tools} >= SERVERS[name]
+            assert {tool.name for tool in (await client.list_tools()).tools} == SERVERS[name]
 
 
 def test_every_tool_says_truthfully_what_it_may_do(server: Stdio) -> None:
@@ -107,6 +113,22 @@ def test_an_unknown_parameter_is_refused_with_the_ones_there_are(server: Stdio) 
 def test_lines_that_are_no_messages_are_survived(server: Stdio) -> None:
     for line in (b"not json\n", b"[]\n", b'"x"\n', b"\xff\xfe\n", b"\n", b'{"jsonrpc":"2.0","method":5}\n'):
         os.write(server.stdin, line)
+    assert server.tools()
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "why"),
+    [
+        (b'{"jsonrpc":"2.0","id":"%s","method":"tools/call","params":{"name":"x\\ud800"}}', -32600, "surrogate"),
+        (b'{"jsonrpc":"2.0","id":"%s","method":5}', -32600, "no JSON-RPC request"),
+    ],
+)  # fmt: skip
+def test_a_request_that_is_none_is_answered_under_its_id(
+    server: Stdio, line: bytes, code: int, why: str
+) -> None:
+    os.write(server.stdin, line % b"odd" + b"\n")
+    answer = server.read()
+    assert (answer["id"], answer["error"]["code"]) == ("odd", code) and why in answer["error"]["message"]
     assert server.tools()
 
 
