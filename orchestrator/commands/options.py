@@ -87,11 +87,10 @@ async def _yes(question: str, choices: Sequence[str]) -> str | None:
 
 
 async def _at_the_terminal(question: str, choices: Sequence[str]) -> str | None:
-    def ask() -> str:
-        sys.stderr.write(f"{visible(question)}\n[{'/'.join(choices)}] ")
-        sys.stderr.flush()
-        return sys.stdin.readline().strip().lower()
-
-    answer = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+    sys.stderr.write(f"{visible(question)}\n[{'/'.join(choices)}] ")
+    sys.stderr.flush()
+    if sys.platform != "win32":  # Ctrl-C ends this wait, but would not end a thread that reads
+        await anyio.wait_readable(sys.stdin)
+    answer = (await anyio.to_thread.run_sync(sys.stdin.readline)).strip().lower()
     fits = [choice for choice in choices if answer and choice.startswith(answer)]
     return fits[0] if len(fits) == 1 else None
