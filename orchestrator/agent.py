@@ -16,6 +16,7 @@ from .errors import OutOfRounds, OutOfTime, ProviderError
 from .events import (
     Appended,
     Emit,
+    Notice,
     Role,
     RunEnded,
     RunStarted,
@@ -27,7 +28,7 @@ from .events import (
 )
 from .providers import Provider
 from .tools import NO_TOOLS, Toolbox
-from .types import Completion, Message, Request, ToolCall, ToolResult, Usage, result, user
+from .types import Completion, Message, Request, Stop, ToolCall, ToolResult, Usage, result, user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,14 @@ class Reply:
     messages: tuple[Message, ...]  # what this run added: the prompt, every round, the answer
     usage: Usage
     seconds: float = 0.0
+    stop: Stop = "end"  # why the answer ended: "length", "context" and "refusal" leave it unfinished
+
+
+_UNFINISHED: dict[Stop, str] = {
+    "length": "was cut at its limit of tokens; raise max_tokens for more",
+    "context": "was cut where the model's context was full; begin anew or shorten the history",
+    "refusal": "was ended by the model's own safety rules",
+}
 
 
 _current_run: ContextVar[str | None] = ContextVar(
@@ -94,11 +103,14 @@ async def run(
     error: str | None = "cancelled"
     try:
         with anyio.move_on_after(agent.timeout_s if agent.timeout_s is not None else float("inf")):
-            text = await _rounds(agent, record, provider, tools, run_id, emit)
+            stop = await _rounds(agent, record, provider, tools, run_id, emit)
+            if why := _UNFINISHED.get(stop):
+                emit(Notice(text=f"the answer of {agent.name} {why}", level="warning"))
             error = None
             return Reply(
                 agent=agent.name,
-                text=text,
+                text=record.answer,
+                stop=stop,
                 messages=tuple(record.added),
                 usage=record.spent,
                 seconds=monotonic() - started,
@@ -120,11 +132,12 @@ class _Record:
     pending: list[Message]  # the round under way: joins `added` only as a whole
     added: list[Message] = field(default_factory=list[Message])
     spent: Usage = field(default_factory=Usage)
+    answer: str = ""  # since the last tool call; a paused answer goes on in the next round
 
 
 async def _rounds(
     agent: Agent, record: _Record, provider: Provider, tools: Toolbox, run_id: str, emit: Emit
-) -> str:
+) -> Stop:
     for step in range(1, agent.max_rounds + 1):
         request = Request(
             model=agent.model,
@@ -141,8 +154,9 @@ async def _rounds(
         emit(Appended(run=run_id, messages=tuple(record.pending), usage=done.usage, recorded=done.recorded))
         record.added += record.pending
         record.pending, record.spent = [], record.spent + done.usage
-        if not calls:
-            return done.message.text
+        record.answer = "" if calls else record.answer + done.message.text
+        if not calls and done.stop != "pause":
+            return done.stop
     raise OutOfRounds(
         f"{agent.name}: still calling tools after {agent.max_rounds} rounds; raise max_rounds to go on"
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.agent import Agent, Reply, run
 from orchestrator.errors import OrchestratorError, OutOfRounds, OutOfTime, Overloaded, ProviderError
-from orchestrator.events import Appended, Event, RunEnded, RunStarted, Streamed, ToolProgress
+from orchestrator.events import Appended, Event, Notice, RunEnded, RunStarted, Streamed, ToolProgress
 from orchestrator.patterns import Failed, consult, delegate
 from orchestrator.providers.scripted import Scripted
 from orchestrator.tools import Merged, NoTools, Progress, no_progress
@@ -20,6 +20,7 @@ from orchestrator.types import (
     Delta,
     Message,
     Request,
+    Stop,
     ToolCall,
     ToolResult,
     ToolSpec,
@@ -100,6 +101,25 @@ async def test_arguments_that_are_no_json_object_never_reach_a_tool() -> None:
     (answer,) = provider.requests[1].messages[-1].parts
     assert isinstance(answer, ToolResult) and answer.is_error and '"a.t' in answer.text
     assert box.asked == []
+
+
+async def test_a_paused_answer_is_gone_on_with() -> None:
+    paused = Completion(message=assistant("One half, "), usage=Usage(output_tokens=3), stop="pause")
+    provider = Scripted(paused, "and the other.")
+    reply = await run(LEAD, "go", provider=provider)
+    assert (reply.text, reply.stop) == ("One half, and the other.", "end")
+    assert [m.role for m in provider.requests[1].messages] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "why"), [("length", "max_tokens"), ("context", "full"), ("refusal", "safety")]
+)
+async def test_an_unfinished_answer_says_why_it_ends(stop: Stop, why: str) -> None:
+    seen: list[Event] = []
+    cut = Completion(message=assistant("One half"), usage=Usage(), stop=stop)
+    reply = await run(LEAD, "go", provider=Scripted(cut), emit=seen.append)
+    assert (reply.text, reply.stop) == ("One half", stop)
+    assert [why in e.text for e in seen if isinstance(e, Notice)] == [True]
 
 
 async def test_endless_tool_calls_stop_at_max_rounds() -> None:
