@@ -30,7 +30,7 @@ from servers.ollama.laws import Laws
 from servers.ollama.ledger import Ledger
 from servers.ollama.plans import Task
 from servers.ollama.profile import Profile, from_ollama
-from servers.ollama.runs import Run
+from servers.ollama.runs import Run, filed
 from servers.ollama.simulated import simulated
 from servers.ollama.simulated_engine import Machine, SimulatedModel
 from servers.ollama.simulated_wire import World
@@ -175,7 +175,7 @@ async def advised(
     job: Job, model: SimulatedModel, ledger: Ledger, laws: Laws, http: httpx2.AsyncClient
 ) -> tuple[int, int, bool]:
     """(characters, cap, thinking) our plan asks for; the job as it is while nothing was measured."""
-    counted = ledger.counted(model.name)
+    counted = ledger.counted(filed(model.name, "simulated"))
     size, least = prompt_size(job.chars, counted), prompt_size(job.least_chars, counted)
     task = Task(
         tokens_in=size.tokens,
@@ -189,7 +189,8 @@ async def advised(
         deadline_s=job.deadline_s,
     )
     running = (await http.get("/api/ps")).json()["models"]
-    worker = laws.worker(key_of(model), model.name, cold=not running, room=model.context_length)
+    name = filed(model.name, "simulated")
+    worker = laws.worker(key_of(model), name, cold=not running, room=model.context_length)
     told = counsel(task, worker)
     plan = told.plan or (told.refusal.nearest if told.refusal else None)
     if plan is None:

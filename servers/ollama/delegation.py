@@ -7,6 +7,7 @@ it was or holds the accepted files; every run reaches the ledger with its verdic
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import time
 from dataclasses import dataclass, field
@@ -21,13 +22,15 @@ from .estimating import Estimator
 from .gates import Judging
 from .jobs import Progress
 from .orders import Order, Prepared, prepare
-from .records import Ended, FileChanged, Forecasted, Gated, Profiled, Receipt, Tried
+from .records import Ended, FileChanged, Forecasted, Gated, Profiled, Receipt, Tried, told
 from .running import Ran, Runner, Unfit, advised, forecasted
 from .runtime import EngineError, Model, Runtime
 from .staging import Staging
 
 MAX_DIFF_BYTES = 1_600
 MAX_ANSWER_BYTES = 24_000
+CHARS_PER_TOKEN = 4
+"""Of the caller's tokenizer, about."""
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +52,21 @@ class Delegator:
         for model in await self._rungs(climb):
             receipt = await self._try(climb, model, progress)
             if receipt is not None:
-                return receipt.model_copy(update={"chosen": climb.chosen})
-        return climb.escalate(self.runtime.note)
+                return await self._settled(climb, receipt.model_copy(update={"chosen": climb.chosen}))
+        return await self._settled(climb, climb.escalate(self.runtime.note))
+
+    async def _settled(self, climb: _Climb, receipt: Receipt) -> Receipt:
+        """The receipt with what it saves its caller; that and the advice in it go to the ledger."""
+        ran = climb.ran
+        if ran is None:
+            return receipt
+        order, content = climb.prepared.order, 0
+        if receipt.outcome in ("accepted", "answered", "written"):
+            content = sum(len(text.text) for text in climb.prepared.inputs.values())
+            content += len(ran.answer.text)
+        without, spent = content // CHARS_PER_TOKEN, spent_tokens(order, receipt)
+        await self.runner.complete(ran, tokens_without=without, tokens_spent=spent)
+        return receipt.model_copy(update={"tokens_saved": without - spent})
 
     async def _rungs(self, climb: _Climb) -> list[Model]:
         """The models to try in turn, each known to be here."""
@@ -83,6 +99,7 @@ class Delegator:
         if candidate is None or (gated is not None and gated.passed is False):
             climb.failed(self.tried(ran, why), ran, gated)
             return None
+        climb.ran = ran
         receipt = await self._accept(prepared, ran, candidate, gated)
         return receipt.model_copy(update={"tried": climb.tried})
 
@@ -144,8 +161,6 @@ class Delegator:
                 for path, text in candidate.files.items()
             ]
             receipt.diff = short_diff(prepared, candidate)
-        without, spent = self.runner.saved(ran, gated)
-        receipt.tokens_saved = without - spent
         return receipt
 
     @staticmethod
@@ -168,6 +183,8 @@ class _Climb:
     prepared: Prepared
     tried: list[Tried] = field(default_factory=list[Tried])
     last: Ran | None = None
+    ran: Ran | None = None
+    """The last that ran at all."""
     gated: Gated | None = None
     why: str | None = None
     chosen: str | None = None
@@ -191,7 +208,7 @@ class _Climb:
     def failed(self, tried: Tried, ran: Ran | None, gated: Gated | None = None) -> None:
         self.why = tried.why
         self.tried.append(tried.model_copy(update={"why": first_line(tried.why)}))
-        self.last, self.gated = ran, gated
+        self.last, self.gated, self.ran = ran, gated, ran or self.ran
 
     def escalate(self, note: str | None) -> Receipt:
         """The receipt when no rung is left. Nothing was written."""
@@ -222,6 +239,12 @@ def _forecasted(counsel: Counsel | None) -> Forecasted | None:
 def first_line(text: str | None) -> str | None:
     """Enough of a reason for a list; the whole stands with the gate."""
     return text.splitlines()[0][:300] if text else text
+
+
+def spent_tokens(order: Order, receipt: Receipt) -> int:
+    """What handing an order over and reading its receipt cost the caller, about."""
+    call = {"task": order.task, "files": list(order.files), "context": order.context, "write": order.write}
+    return (len(json.dumps(call)) + len(told(receipt))) // CHARS_PER_TOKEN
 
 
 def shown(answer: str, model: str) -> str:

@@ -55,6 +55,10 @@ class Embedded:
         self._child: _Child | None = None
         self._lock = anyio.Lock()
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return (self._child.pid,) if self._child else ()
+
     async def engine(self) -> str:
         return "embedded llamacpp"
 
@@ -165,6 +169,10 @@ class _Child:
             raise EngineError(f"the embedded engine cannot run {self.path.name}: {told['error']}")
         self.load_s = time.perf_counter() - self._began
         self.api = LlamaCpp(told["url"], key=self._key)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def alive(self) -> bool:

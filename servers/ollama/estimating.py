@@ -16,7 +16,7 @@ from .ledger import LedgerError
 from .orders import Order, Prepared, prepare
 from .records import Advised, Forecasted, Number
 from .running import Runner, Unfit, advised, forecasted
-from .runs import Totals
+from .runs import Totals, filed
 from .runtime import EngineError, Model, Runtime
 
 
@@ -83,7 +83,8 @@ class Estimator:
         totals, outlook, unfit = None, None, None
         try:
             ledger = await self.foresight.ledger()
-            seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=model.name, kind=order.kind))
+            name = filed(model.name, self.foresight.world)
+            seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=name, kind=order.kind))
             totals = seen[0] if seen else None
         except LedgerError:
             pass  # it is logged where forecasts are made; a choice without a record still stands

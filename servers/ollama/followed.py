@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, field
+from statistics import fmean, median
 
 from .advice import Advice
+from .profile import FRESH_LOAD_S
 from .runs import Run
 
 
@@ -25,39 +26,65 @@ class Held:
     runs: int
     median_error: float
     """|predicted - measured| / measured."""
+    saved_s: float | None
+    """Median of what a run that followed took less than the one before; negative when it took longer."""
+    helped: float | None
+    """Share of them that took less."""
 
 
 def held(runs: Iterable[Run]) -> dict[str, Held]:
     """By action: how often the next run of its kind followed it, and whether the seconds came true.
 
-    `runs` newest first, as the ledger gives them. Followed means: the next run differs as advised.
+    `runs` newest first, as the ledger gives them. Followed means: the next run of that kind on that machine
+    differs as advised, and by the same model unless another was advised.
     """
-    errors: dict[str, list[float]] = {}
-    latest: dict[str, Run] = {}
+    seen: dict[str, _Seen] = {}
+    latest: dict[tuple[str, str], Run] = {}
     for run in runs:
-        after = latest.get(run.kind)
-        latest[run.kind] = run
-        if after is None or after.profile.outcome not in ("done", "length"):
+        place = (run.key.host, run.kind)
+        after = latest.get(place)
+        latest[place] = run
+        if after is None or after.profile.outcome not in ("done", "length") or not after.profile.total_s:
             continue
-        total_s = after.profile.total_s
         for advice in run.advice:
             then_s, change = advice.get("then_s"), advice.get("change")
             if (
-                total_s
-                and isinstance(then_s, int | float)
+                isinstance(then_s, int | float)
                 and isinstance(change, Mapping)
                 and _followed(change, run, after)
             ):
-                errors.setdefault(str(advice.get("action")), []).append(abs(then_s - total_s) / total_s)
-    return {action: Held(runs=len(seen), median_error=median(seen)) for action, seen in errors.items()}
+                noted = seen.setdefault(str(advice.get("action")), _Seen())
+                noted.add(then_s, run.profile.total_s, after.profile.total_s)
+    return {action: noted.held() for action, noted in seen.items()}
+
+
+@dataclass(slots=True)
+class _Seen:
+    errors: list[float] = field(default_factory=list[float])
+    saved: list[float] = field(default_factory=list[float])
+
+    def add(self, predicted_s: float, before_s: float | None, after_s: float) -> None:
+        self.errors.append(abs(predicted_s - after_s) / after_s)
+        if before_s is not None:
+            self.saved.append(before_s - after_s)
+
+    def held(self) -> Held:
+        return Held(
+            runs=len(self.errors),
+            median_error=median(self.errors),
+            saved_s=median(self.saved) if self.saved else None,
+            helped=fmean(seconds > 0 for seconds in self.saved) if self.saved else None,
+        )
 
 
 def _followed(change: Mapping[str, object], before: Run, after: Run) -> bool:
     """Whether every part of the change was made, and at least one of them was one."""
+    if "model" not in change and after.profile.model != before.profile.model:
+        return False
     moved = False
     for what, wanted in change.items():
         was, now = _setting(what, before), _setting(what, after)
-        if isinstance(wanted, int) and not isinstance(wanted, bool):
+        if what != "keep_alive" and isinstance(wanted, int) and not isinstance(wanted, bool):
             if not isinstance(now, int) or not 0.5 * wanted <= now <= 1.1 * wanted:
                 return False
         elif now != wanted:
@@ -80,5 +107,8 @@ def _setting(what: str, run: Run) -> object:
             return run.profile.model
         case "stable_first":
             return run.profile.tokens_cached
+        case "keep_alive":  # -1: it was still loaded
+            load_s = run.profile.load_s
+            return None if load_s is None or load_s >= FRESH_LOAD_S else -1
         case _:
             return None

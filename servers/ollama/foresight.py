@@ -18,7 +18,7 @@ from .ledger import Ledger, LedgerError
 from .orders import Order
 from .plans import Task, Worker
 from .profile import Profile
-from .runs import Key, processor_of, settings_of
+from .runs import Key, World, filed, processor_of, settings_of, world_of
 from .runtime import Model, Query, Runtime
 from .shape import shape_of
 from .sizes import Lengths
@@ -82,6 +82,11 @@ class Foresight:
             self._laws = Laws(self._ledger)
         return self._ledger
 
+    @property
+    def world(self) -> World:
+        """Whose runs count here. A simulated server is known as one after the first word with it."""
+        return world_of(simulated=self.runtime.simulated, recorded=not self.runtime.timed)
+
     async def laws(self) -> Laws | None:
         """The laws; None when the ledger cannot be used."""
         try:
@@ -143,7 +148,7 @@ class Foresight:
 
         def lengths(asked: Task) -> Lengths:
             return laws.lengths(
-                model.name,
+                filed(model.name, self.world),
                 asked.kind,
                 tokens_in=asked.tokens_in,
                 cap=asked.cap,

@@ -27,6 +27,9 @@ from .runs import (
     Run,
     Totals,
     Verdict,
+    World,
+    filed,
+    plain,
     processor_of,
     row_of,
     run_of,
@@ -104,13 +107,17 @@ class Ledger:
         model: str | None = None,
         kind: str | None = None,
         host: str | None = None,
+        world: World | None = None,
         after: int = 0,
         last: int = 20,
     ) -> list[Run]:
-        """The last runs that match, newest first, at most MAX_RUNS; only those with an id above `after`."""
+        """The last runs that match, newest first, at most MAX_RUNS; only those with an id above `after`.
+
+        `model` here and below: the name its runs are filed under; see `filed`.
+        """
         wanted = {"key": str(key) if key else None, "model": model, "kind": kind, "host": host}
         known = {name: value for name, value in wanted.items() if value is not None}
-        clauses = [*(f"runs.{name} = ?" for name in known), "runs.id > ?"]
+        clauses = [*(f"runs.{name} = ?" for name in known), "runs.id > ?", *_within(world)]
         with self._reading() as db:
             rows = db.execute(
                 f"{_SELECT} WHERE {' AND '.join(clauses)} ORDER BY runs.id DESC LIMIT ?",
@@ -205,12 +212,13 @@ class Ledger:
             ).fetchall()
         return [Totals(**dict(zip(TOTAL_COLUMNS, row, strict=True))) for row in rows]
 
-    def accuracy(self, *, model: str | None = None, last: int = 100) -> Accuracy:
+    def accuracy(self, *, model: str | None = None, world: World | None = None, last: int = 100) -> Accuracy:
         """How the last forecasts of finished runs did."""
+        within = "".join(f" AND {clause}" for clause in _within(world))
         clause, values = (" AND model = ?", [model]) if model is not None else ("", [])
         query = (
             "SELECT forecast_s, forecast_low_s, forecast_high_s, total_s FROM runs WHERE forecast_s NOT NULL "
-            f"AND total_s > 0 AND outcome IN ('done', 'length'){clause} ORDER BY id DESC LIMIT ?"
+            f"AND total_s > 0 AND outcome IN ('done', 'length'){clause}{within} ORDER BY id DESC LIMIT ?"
         )
         with self._reading() as db:
             rows = db.execute(query, [*values, min(last, MAX_RUNS)]).fetchall()
@@ -322,6 +330,13 @@ def _damaged(path: Path, exc: sqlite3.Error) -> LedgerError:
     )
 
 
+def _within(world: World | None) -> list[str]:
+    """Clauses that keep to the runs of one world; none for all."""
+    if world is None:
+        return []
+    return [f"simulated = {int(world == 'simulated')}", f"recorded = {int(world == 'recorded')}"]
+
+
 _INSERT = f"INSERT INTO runs({', '.join(RUN_COLUMNS)}) VALUES ({', '.join(':' + c for c in RUN_COLUMNS)})"
 _TOLD = {
     name: f"coalesce((SELECT {name} FROM later WHERE run = runs.id AND {name} IS NOT NULL "
@@ -344,6 +359,9 @@ __all__ = [
     "Run",
     "Totals",
     "Verdict",
+    "World",
+    "filed",
+    "plain",
     "processor_of",
     "settings_of",
 ]

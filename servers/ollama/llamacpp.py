@@ -42,6 +42,10 @@ class LlamaCpp:
         self.timed, self.simulated = True, False
         self._http = client(url, {"Authorization": f"Bearer {key}"} if key else None)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return ()
+
     def close(self) -> None:
         pass  # no engine of ours
 

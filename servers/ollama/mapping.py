@@ -15,7 +15,7 @@ from ..outcome import ToolError, bounded, fenced, masked, visible
 from ..text import Text as Decoded
 from ..workspace import Workspace
 from .chunks import Chunk, cut, evened, matched, readable_texts
-from .delegation import Delegator, first_line
+from .delegation import CHARS_PER_TOKEN, Delegator, first_line, spent_tokens
 from .foresight import Outlook
 from .gates import quoted
 from .jobs import Progress
@@ -65,8 +65,10 @@ class _Sum:
     tokens_in: int = 0
     tokens_out: int = 0
     seconds: float = 0.0
+    last: Ran | None = None
 
     def add(self, ran: Ran) -> None:
+        self.last = ran
         profile = ran.answer.profile
         self.tokens_in += profile.tokens_in or 0
         self.tokens_out += profile.tokens_out or 0
@@ -108,7 +110,18 @@ class Mapper:
                 group.start_soon(self._chunk, work, number, chunk, limit)
         found = [work.total.answers[number] for number in sorted(work.total.answers)]
         reduced = await self._reduced(work, asked.reduce, found) if asked.reduce and found else None
-        return self._receipt(work, chosen, chunks, found, left_out, reduced)
+        return await self._settled(
+            work, chunks, self._receipt(work, chosen, chunks, found, left_out, reduced)
+        )
+
+    async def _settled(self, work: _Work, chunks: Sequence[Chunk], receipt: Mapped) -> Mapped:
+        """The receipt with what it saves its caller, which goes to the ledger with the map's last run."""
+        whole = sum(len(chunk.text.text) for chunk in chunks) * receipt.done // max(len(chunks), 1)
+        without = (whole + len(receipt.answer or "")) // CHARS_PER_TOKEN
+        spent = spent_tokens(work.asked.order, receipt)
+        if work.total.last is not None:
+            await self.delegator.runner.complete(work.total.last, tokens_without=without, tokens_spent=spent)
+        return receipt.model_copy(update={"tokens_saved": without - spent})
 
     def _texts(self, asked: MapOrder) -> tuple[list[Text], list[str]]:
         """The files with text in them, and a line for each that was left out."""
@@ -248,7 +261,6 @@ class Mapper:
             tokens_in=total.tokens_in,
             tokens_out=total.tokens_out,
             total_s=total.seconds,
-            tokens_saved=(sum(len(chunk.text.text) for chunk in chunks) - len(text)) // 4,
             note=self.delegator.runtime.note,
         )
 

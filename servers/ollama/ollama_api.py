@@ -48,6 +48,10 @@ class Ollama:
         self._shown: dict[str, tuple[str | None, Mapping[str, Any]]] = {}
         self._http = client(url)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return ()
+
     def close(self) -> None:
         pass  # no engine of ours
 
@@ -55,18 +59,22 @@ class Ollama:
         await self._http.aclose()
 
     async def version(self) -> str:
-        if self._version is None:
-            self._version = str((await self._ask("GET", "/api/version")).get("version") or "unknown")
-            if "simulated" in self._version:
-                self.simulated = True
-                self.note = "simulated: no model runs, the durations are made up"
-        return self._version
+        return self._version or await self._asked_version()
+
+    async def _asked_version(self) -> str:
+        """The version now: a server may be replaced while we run."""
+        version = str((await self._ask("GET", "/api/version")).get("version") or "unknown")
+        self.simulated = "simulated" in version
+        self.note = "simulated: no model runs, the durations are made up" if self.simulated else None
+        self._version = version
+        return version
 
     async def engine(self) -> str:
-        return "ollama " + ".".join((await self.version()).split("-")[0].split(".")[:2])
+        number = ".".join((await self.version()).split("-")[0].split(".")[:2])
+        return f"{'simulated' if self.simulated else 'ollama'} {number}"
 
     async def models(self) -> list[Model]:
-        await self.version()
+        await self._asked_version()
         loaded = await self._loaded()
         entries = _entries(await self._ask("GET", "/api/tags"))
         found: list[Model] = []
@@ -80,7 +88,7 @@ class Ollama:
 
     async def model(self, name: str) -> Model:
         """Raises EngineError when it is not there, naming those that are."""
-        await self.version()
+        await self._asked_version()
         wanted = full_name(valid_name(name))
         entries = _entries(await self._ask("GET", "/api/tags"))
         entry = next((e for e in entries if full_name(str(e.get("name"))) == wanted), None)

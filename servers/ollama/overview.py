@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 
 import anyio
 from pydantic import BaseModel
@@ -14,7 +15,7 @@ from .foresight import Foresight
 from .laws import Laws
 from .ledger import MAX_RUNS, Ledger, LedgerError
 from .records import Number, Profiled
-from .runs import Accuracy, Run, Totals
+from .runs import Accuracy, Run, Totals, World, filed, plain
 from .runtime import EngineError, Model, Runtime
 
 MAX_LAWS = 3
@@ -23,6 +24,8 @@ MAX_LAWS = 3
 
 ADVISED_RUNS = 200
 """Looked through for advice that was followed."""
+PROBE_S = 2.0
+"""How long a silent engine may hold up a look at the ledger."""
 
 
 class Odds(BaseModel):
@@ -75,6 +78,11 @@ class RunSeen(BaseModel):
     gate_passed: bool | None
     verdict: str | None
     forecast_s: Number
+    forecast_error: Number
+    """(forecast - measured) / measured; null for a run that came to no end of its own."""
+    busy_cores: Number
+    """Kept busy meanwhile by everything but the engine."""
+    tokens_saved: int | None
     profile: Profiled
 
     @classmethod
@@ -85,6 +93,11 @@ class RunSeen(BaseModel):
             gate_passed=run.gate_passed,
             verdict=run.verdict,
             forecast_s=run.forecast_s,
+            forecast_error=_error(run),
+            busy_cores=run.busy_cores,
+            tokens_saved=None
+            if run.tokens_without is None or run.tokens_spent is None
+            else run.tokens_without - run.tokens_spent,
             profile=Profiled.of(run.profile),
         )
 
@@ -102,11 +115,16 @@ class Forecasts(BaseModel):
 
 
 class HeldSeen(BaseModel):
-    """Advice that was followed, and how far the predicted seconds were off: |predicted - measured| / measured."""
+    """Advice that was followed: how far its forecast was off, |predicted - measured| / measured, and what it brought.
+
+    `saved_s`: less than the run before took, by the median. `helped`: share of the runs that took less.
+    """
 
     action: str
     runs: int
     median_error: Number
+    saved_s: Number
+    helped: Number
 
 
 class LawSeen(BaseModel):
@@ -149,9 +167,12 @@ class Overview:
         note = self.runtime.note
         try:
             ledger = await self.foresight.ledger()
-            seen = await anyio.to_thread.run_sync(lambda: [_model_seen(ledger, model) for model in found])
+            world = self.foresight.world
+            seen = await anyio.to_thread.run_sync(
+                lambda: [_model_seen(model, ledger, world) for model in found]
+            )
         except LedgerError as exc:  # the models are there all the same
-            seen = [_model_seen(None, model) for model in found]
+            seen = [_model_seen(model) for model in found]
             note = f"{note}; {exc}" if note else str(exc)
         return Models(engine=self.runtime.name, models=seen, note=note)
 
@@ -161,20 +182,27 @@ class Overview:
             raise ToolError(f"last must be between 1 and {MAX_RUNS}, found {last}")
         ledger = await self._ledger()
         laws = await self.foresight.laws()
+        with suppress(EngineError), anyio.move_on_after(PROBE_S):
+            await self.runtime.engine()  # it may be a simulated one, whose runs are kept apart
+        world = self.foresight.world
+        name = None if model is None else filed(model, world)
 
         def read() -> ProfileSeen:
-            totals = ledger.summary(model=model, kind=kind)
+            totals = [
+                t for t in ledger.summary(model=name, kind=kind) if filed(plain(t.model), world) == t.model
+            ]
             odds: dict[str, list[Odds]] = {}
             for total in totals:
-                odds.setdefault(total.model, []).append(Odds.of(total))
+                odds.setdefault(plain(total.model), []).append(Odds.of(total))
             counted = any(total.tokens_counted for total in totals)
-            runs = ledger.runs(model=model, kind=kind, last=last)
+            runs = ledger.runs(model=name, kind=kind, world=world, last=last)
+            seen = ledger.runs(model=name, kind=kind, world=world, last=ADVISED_RUNS)
             return ProfileSeen(
                 engine=self.runtime.name,
                 laws=_laws_seen(laws, runs) if laws else [],
                 odds=odds,
-                forecasts=Forecasts.of(ledger.accuracy(model=model)),
-                advice_held=_advice_held(ledger.runs(model=model, kind=kind, last=ADVISED_RUNS)),
+                forecasts=Forecasts.of(ledger.accuracy(model=name, world=world)),
+                advice_held=[HeldSeen(action=action, **asdict(h)) for action, h in held(seen).items()],
                 runs=[RunSeen.of(run) for run in runs],
                 tokens_saved=sum(total.tokens_saved for total in totals) if counted else None,
                 note=self.runtime.note,
@@ -200,11 +228,6 @@ class Overview:
             raise ToolError(str(exc)) from exc
 
 
-def _advice_held(runs: Sequence[Run]) -> list[HeldSeen]:
-    found = held(runs).items()
-    return [HeldSeen(action=action, runs=h.runs, median_error=h.median_error) for action, h in found]
-
-
 def _laws_seen(laws: Laws, runs: Sequence[Run]) -> list[LawSeen]:
     """The laws behind these runs, the latest used first."""
     seen: dict[str, LawSeen] = {}
@@ -226,8 +249,14 @@ def _laws_seen(laws: Laws, runs: Sequence[Run]) -> list[LawSeen]:
     return list(seen.values())
 
 
-def _model_seen(ledger: Ledger | None, model: Model) -> ModelSeen:
-    runs = ledger.runs(model=model.name, last=20) if ledger else []
+def _error(run: Run) -> float | None:
+    measured = run.profile.total_s if run.profile.outcome in ("done", "length") else None
+    return (run.forecast_s - measured) / measured if run.forecast_s is not None and measured else None
+
+
+def _model_seen(model: Model, ledger: Ledger | None = None, world: World = "measured") -> ModelSeen:
+    filed_as = filed(model.name, world)
+    runs = ledger.runs(model=filed_as, last=20) if ledger else []
     rates = sorted(r for run in runs if (r := run.profile.decode_tokens_per_s) is not None)
     middle = rates[len(rates) // 2] if rates else None
     return ModelSeen(
@@ -242,6 +271,6 @@ def _model_seen(ledger: Ledger | None, model: Model) -> ModelSeen:
         speed="not yet measured"
         if middle is None
         else f"writes {middle:.3g} tokens/s (median of {len(rates)} runs)",
-        odds=[Odds.of(total) for total in ledger.summary(model=model.name)] if ledger else [],
+        odds=[Odds.of(total) for total in ledger.summary(model=filed_as)] if ledger else [],
         leaves_machine=model.remote,
     )

@@ -107,6 +107,10 @@ class Recited:
         )
         return Answer(text=found.text, profile=profile, raw=json.loads(json.dumps(final)))
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return ()
+
     def close(self) -> None:
         pass  # no engine of ours
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import platform
 import time
 from dataclasses import dataclass, field, replace
 
@@ -15,10 +16,11 @@ from .foresight import Foresight, Outlook
 from .jobs import Progress
 from .law import Forecast
 from .ledger import LedgerError
+from .neighbours import Busy
 from .orders import Prepared
 from .profile import Profile
 from .records import Advised, Forecasted, Gated
-from .runs import Key, Run
+from .runs import Key, Run, filed
 from .runtime import Answer, Model, Query, Runtime
 from .sizing import Size, Sizing, TooLong, fewest_tokens
 from .slots import Slots
@@ -26,9 +28,6 @@ from .slots import Slots
 DEFAULT_TIMEOUT_S = 900.0
 HOPELESS = 0.1
 """With lower odds of ending in time a run is not started."""
-RECEIPT_TOKENS = 450
-"""What a call and its receipt cost a caller, about."""
-_CHARS_PER_TOKEN = 4
 LATE_S = 0.05
 """A wait for the slot this long makes the forecast anew."""
 
@@ -56,6 +55,7 @@ class Ran:
     chars: int
     waited_s: float
     overlapped: bool
+    busy_cores: float | None = None
     forecast: Forecast | None = None
     counsel: Counsel | None = None
     id: int | None = None
@@ -162,7 +162,9 @@ class Runner:
                     outlook = await foresight.outlook(order, model, size, query, left_s=left_s)
                     forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
                 progress.run(model.name, query.num_predict, plan.seconds or None)
+                before = await self._busy()
                 answer = await self._asked(prepared, model, size, query, progress)
+                after = await self._busy()
         answer = _checked(answer, query, size)
         if answer.error is None or not answer.text:  # a count of what was cut would teach a wrong ratio
             self.sizing.learn(model, query.chars, answer.profile.tokens_in)
@@ -176,6 +178,7 @@ class Runner:
             chars=query.chars,
             waited_s=turn.waited_s,
             overlapped=turn.overlapped,
+            busy_cores=after.others_since(before) if after and before else None,
             forecast=forecast,
         )
 
@@ -189,7 +192,14 @@ class Runner:
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 wall_s = time.perf_counter() - began
-                profile = Profile(model=model.name, outcome="cancelled", wall_s=wall_s, num_ctx=query.num_ctx)
+                profile = Profile(
+                    model=model.name,
+                    outcome="cancelled",
+                    wall_s=wall_s,
+                    num_ctx=query.num_ctx,
+                    simulated=self.runtime.simulated,
+                    recorded=not self.runtime.timed,
+                )
                 cancelled = Ran(
                     model=model,
                     prepared=prepared,
@@ -203,6 +213,13 @@ class Runner:
                 await self.record(cancelled, None)
             raise
 
+    async def _busy(self) -> Busy | None:
+        """The machine's work so far; None where the engine runs elsewhere, or nowhere."""
+        runtime = self.runtime
+        if runtime.simulated or not runtime.timed or runtime.host != platform.node():
+            return None
+        return await anyio.to_thread.run_sync(Busy.now, runtime.pids)
+
     async def advise(self, ran: Ran) -> Ran:
         """The run with advice for the next like it, from the law that now knows this one."""
         profile = ran.answer.profile
@@ -211,15 +228,23 @@ class Runner:
         outlook = await self.foresight.outlook(ran.prepared.order, warm, size)
         if outlook is None:
             return ran
-        counsel = await anyio.to_thread.run_sync(outlook.counsel)
-        if ran.id is not None and counsel.advice:
-            run, given = ran.id, kept(counsel.advice)
-            try:
-                ledger = await self.foresight.ledger()
-                await anyio.to_thread.run_sync(lambda: ledger.complete(run, advice=given))
-            except LedgerError as exc:
-                log.error("advice was not recorded: %s", exc)
-        return replace(ran, counsel=counsel)
+        return replace(ran, counsel=await anyio.to_thread.run_sync(outlook.counsel))
+
+    async def complete(self, ran: Ran, *, tokens_without: int, tokens_spent: int) -> None:
+        """Add to a recorded run the advice its receipt gave, and what the caller spent and saved."""
+        if (run := ran.id) is None:
+            return
+        advice = kept(ran.counsel.advice) if ran.counsel else None
+        try:
+            ledger = await self.foresight.ledger()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(
+                    lambda: ledger.complete(
+                        run, advice=advice, tokens_without=tokens_without, tokens_spent=tokens_spent
+                    )
+                )
+        except LedgerError as exc:
+            log.error("what run %d saved was not recorded: %s", run, exc)
 
     async def record(self, ran: Ran, gated: Gated | None) -> Ran:
         """Write the run into the ledger; a ledger that cannot be written is logged, the work stands."""
@@ -236,9 +261,8 @@ class Runner:
             else ran.chars,  # it was cut
             expected_cached=ran.forecast.tokens_cached if ran.forecast else None,
             overlapped=ran.overlapped,
+            busy_cores=ran.busy_cores,
             asked_by=order.asked_by,
-            tokens_without=self.saved(ran, gated)[0],
-            tokens_spent=self.saved(ran, gated)[1],
             gate=",".join(check.gate for check in gated.checks) or None if gated else None,
             gate_passed=gated.passed if gated else None,
             forecast_s=ran.forecast.total_s if ran.forecast else None,
@@ -259,22 +283,9 @@ class Runner:
         """(characters, tokens) of this model's earlier prompts; none when the ledger cannot be read."""
         try:
             ledger = await self.foresight.ledger()
-            return await anyio.to_thread.run_sync(ledger.counted, model.name)
+            return await anyio.to_thread.run_sync(ledger.counted, filed(model.name, self.foresight.world))
         except LedgerError:
             return []
-
-    @staticmethod
-    def saved(ran: Ran, gated: Gated | None) -> tuple[int, int]:
-        """Tokens the caller would have spent on the work itself, and did spend on handing it over; about.
-
-        A run that came to nothing has saved nothing, yet its call and receipt were paid for.
-        """
-        order = ran.prepared.order
-        good = ran.answer.error is None and not (gated and gated.passed is False)
-        content = sum(len(text.text) for text in ran.prepared.inputs.values()) + len(ran.answer.text)
-        spent = len(order.task) + len(order.context)
-        spent += 0 if ran.prepared.target or order.write else len(ran.answer.text)
-        return content // _CHARS_PER_TOKEN if good else 0, spent // _CHARS_PER_TOKEN + RECEIPT_TOKENS
 
     def _query(self, prepared: Prepared, model: Model, failure: str | None) -> Query:
         order = prepared.order

@@ -42,6 +42,24 @@ def processor_of(gpu_share: float | None) -> str:
     return "cpu" if gpu_share == 0 else "gpu" if gpu_share >= 1 else "split"
 
 
+World = Literal["measured", "simulated", "recorded"]
+"""Where durations come from. Runs of one world say nothing about models of the same name in another."""
+
+
+def world_of(*, simulated: bool, recorded: bool) -> World:
+    return "simulated" if simulated else "recorded" if recorded else "measured"
+
+
+def filed(model: str, world: World) -> str:
+    """The name under which a model's runs lie in the ledger."""
+    return model if world == "measured" else f"{model} ({world})"
+
+
+def plain(model: str) -> str:
+    """The model's own name again: no engine takes one with a parenthesis."""
+    return model.partition(" (")[0]
+
+
 def settings_of(options: Mapping[str, object]) -> str:
     """Canonical JSON of the options that make a different engine; per-request options are left out."""
     kept = {name: options[name] for name in sorted(RUNNER_OPTIONS & options.keys())}
@@ -140,6 +158,8 @@ _PROFILE_COLUMNS = tuple(f.name for f in fields(Profile))
 def row_of(run: Run) -> dict[str, object]:
     row: dict[str, object] = {**asdict(run.profile), **asdict(run.key), "key": str(run.key)}
     row |= {c: getattr(run, c) for c in RUN_COLUMNS if c not in row and c not in ("advice", "raw")}
+    world = world_of(simulated=run.profile.simulated, recorded=run.profile.recorded)
+    row["model"] = filed(run.profile.model, world)
     row["advice"] = json.dumps(list(run.advice)) if run.advice else None
     row["raw"] = _slim(run.raw)
     return {name: int(value) if isinstance(value, bool) else value for name, value in row.items()}
@@ -161,6 +181,7 @@ def run_of(row: Sequence[object]) -> Run:
     cell = dict(zip(("id", *RUN_COLUMNS, "verdict"), row, strict=True))
     for name in ("simulated", "recorded", "think", "overlapped"):
         cell[name] = bool(cell[name])
+    cell["model"] = plain(str(cell["model"]))
     profile = Profile(**{name: cell.pop(name) for name in _PROFILE_COLUMNS})  # type: ignore[arg-type]
     key = Key(**{f.name: cell.pop(f.name) for f in fields(Key)})  # type: ignore[arg-type]
     passed, advice, raw = cell.pop("gate_passed"), cell.pop("advice"), cell.pop("raw")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -98,6 +98,11 @@ class Runtime(Protocol):
     """No model runs: the durations are made up."""
     timed: bool
     """Its durations are measured as it runs; false when they are replayed."""
+
+    @property
+    def pids(self) -> Collection[int]:
+        """Processes of an engine of our own."""
+        ...
 
     async def engine(self) -> str:
         """Name and version, to the minor number: "ollama 0.34"."""

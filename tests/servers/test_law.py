@@ -15,7 +15,7 @@ from benchmarks.worlds import key_of, random_machine, run_of, shape_of
 from servers.ollama.forecast import Forecast
 from servers.ollama.law import Law
 from servers.ollama.laws import Laws
-from servers.ollama.ledger import Key, Ledger, Run
+from servers.ollama.ledger import Key, Ledger, Run, filed
 from servers.ollama.profile import Profile
 from servers.ollama.shape import Shape
 from servers.ollama.shape import shape_of as shape_of_show
@@ -343,8 +343,10 @@ def test_the_length_of_answers_is_learned_per_kind_and_thinking() -> None:
             ledger.record(
                 replace(run_of(model, machine.run(model, f"t{n}", 400 + n)), kind="edit", think=True)
             )
-        plain = laws.forecast(key_of(model), model.name, "edit", 100, cap=900, cold=False)
-        thinking = laws.forecast(key_of(model), model.name, "edit", 100, cap=900, think=True, cold=False)
+        plain = laws.forecast(key_of(model), filed(model.name, "simulated"), "edit", 100, cap=900, cold=False)
+        thinking = laws.forecast(
+            key_of(model), filed(model.name, "simulated"), "edit", 100, cap=900, think=True, cold=False
+        )
     assert plain and thinking
     assert 40 <= plain.tokens_out_p50 <= 50 and 400 <= thinking.tokens_out_p50 <= 410
     assert thinking.total_s > 5 * plain.total_s
