@@ -20,6 +20,7 @@ COMMANDS = {
     "estimate": "forecast a delegation without running it",
     "calibrate": "give a local model its speed law by a few probes",
     "models": "list local models with their speed, or every provider's",
+    "bench": "ask several models the same and compare speed, cost, memory and failures",
     "profile": "show measured runs, speeds and how good the forecasts were",
     "tools": "list the tools of the configured servers",
     "call": "call one tool, as a model would",

@@ -27,7 +27,7 @@ from .forced import forced_call
 from .hosted import Approve
 from .memory import Memory, window_of
 from .patterns import consult, delegate
-from .providers import Provider, resolve, split
+from .providers import Provider, split
 from .session import Session, open_session
 from .store import Recorder, Store
 from .types import Message, Request, Usage
@@ -152,8 +152,7 @@ class CodingAgent:
 
     def use_model(self, model: str) -> None:
         """Go on with another model; the conversation stays. Raises ConfigError for a name that means nothing."""
-        known = {*self.config.providers, *self._given}
-        new = resolve(model, aliases=self.config.aliases, providers=known)
+        new = self.config.resolve(model, self._given)
         with self._taking_turn():
             old, self._model = self.model, new
         if old is not None and old != new:

@@ -20,8 +20,16 @@ from pydantic_core import ErrorDetails
 from .config_files import Layer, Place, read_bytes, read_env_file, read_scalar, read_servers, read_yaml, short
 from .errors import ConfigError
 from .providers.names import COMPATIBLE
-from .settings import AgentSettings, Config, DisplaySettings, ModelSettings, ProviderSettings, ServerSettings
-from .trust import BUILT_IN, Approve, allowed, loopback, needs_trust
+from .settings import (
+    AgentSettings,
+    Config,
+    DisplaySettings,
+    ModelSettings,
+    PriceSettings,
+    ProviderSettings,
+    ServerSettings,
+)
+from .trust import BUDGET, BUILT_IN, Approve, allowed, loopback, needs_trust
 
 __all__ = ["AgentSettings", "Config", "DisplaySettings", "ProviderSettings", "ServerSettings", "load_config"]
 
@@ -56,12 +64,18 @@ _SCALARS = (
     "run_timeout_s",
     "history_tokens",
     "summary_model",
+    "budget_usd",
+    "budget_allows_unknown",
 )
 _OTHER_WORDS = {
     "model": "default_model",
     "max_iterations": "max_rounds",
     "timeout": "timeout_s",
     "timeout_seconds": "run_timeout_s",
+    "max_budget": "budget_usd",
+    "max_cost_usd": "budget_usd",
+    "num_retries": "retries",
+    "fallbacks": "fallback",
     "mcpServers": "servers",
     "system_prompt": "system",
     "url": "base_url",
@@ -72,6 +86,7 @@ _PARTS: dict[Place, type[BaseModel]] = {
     (): Config,
     ("display",): DisplaySettings,
     ("models", "*"): ModelSettings,
+    ("models", "*", "price"): PriceSettings,
     ("providers", "*"): ProviderSettings,
     ("agents", "*"): AgentSettings,
     ("servers", "*"): ServerSettings,
@@ -161,11 +176,19 @@ def _env_file(path: Path, approve: Approve | None, notices: list[str]) -> dict[s
     if data is None:
         return {}
     found = read_env_file(data, path)
-    far = {name: url for name, url in found.items() if name in BASE_URLS and not loopback(url)}
+    risky = {
+        name: f"send {BASE_URLS[name]} prompts to {short(url)}"
+        for name, url in found.items()
+        if name in BASE_URLS and not loopback(url)
+    }
+    risky |= {
+        name: f"set {name} to {short(found[name])}"
+        for name in (f"UNDERSTUDY_{key.upper()}" for key in BUDGET)
+        if name in found
+    }
     own = path.parent == Path(platformdirs.user_config_dir("understudy", appauthor=False))
-    asked = [f"send {BASE_URLS[name]} prompts to {short(url)}" for name, url in far.items()]
-    if far and not own and not allowed(path, data, asked, approve, notices):
-        found = {name: value for name, value in found.items() if name not in far}
+    if risky and not own and not allowed(path, data, list(risky.values()), approve, notices):
+        found = {name: value for name, value in found.items() if name not in risky}
     return found
 
 
@@ -304,5 +327,5 @@ def _unknown(place: Place) -> str:
 
 
 def _known(place: Place) -> list[str]:
-    model = _PARTS.get(place) or _PARTS.get((place[0], "*"), Config)
+    model = _PARTS.get(place) or _PARTS.get((place[0], "*", *place[2:]), Config)
     return [name for name in model.model_fields if not (model is Config and name in _OWN)]

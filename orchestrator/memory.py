@@ -108,7 +108,8 @@ class Memory:
 def window_of(session: Session, n_messages: int | None = None) -> Window:
     """The window the session's configuration asks for. Raises ConfigError when its summary_model means nothing."""
     config = session.config
-    writer = session.agent(config.summary_model, name="summary") if config.summary_model else None
+    model = config.summary_model or config.fast_model
+    writer = session.agent(model, name="summary") if model else None
     return Window(n_messages=n_messages, max_tokens=config.history_tokens, writer=writer)
 
 

@@ -137,6 +137,13 @@ def diff_lines(receipt: Receipt) -> list[tuple[str, str]]:
     return [*shown, (f"... {cut:,} more lines", "dim")] if cut > 0 else shown
 
 
+def money(usd: float | None) -> str:
+    """To a hundredth of a cent, and never something as nothing."""
+    if usd is None:
+        return "unknown"
+    return "$0" if usd == 0 else f"${usd:.4f}" if usd >= 0.0001 else "<$0.0001"
+
+
 def usage_text(usage: Usage, seconds: float | None, *, recorded: bool) -> str:
     """Tokens, seconds and money in one line; what was not reported is left out, an unknown cost is said."""
     parts = [
@@ -144,7 +151,7 @@ def usage_text(usage: Usage, seconds: float | None, *, recorded: bool) -> str:
         _tokens(usage.output_tokens, usage.thinking_tokens, "out", "thinking"),
         _seconds(usage, recorded),
         f"{seconds:.1f} s{' measured' if recorded else ''}" if seconds is not None else "",
-        f"${usage.cost_usd:.4f}" if usage.cost_usd is not None else "",
+        money(usage.cost_usd) if usage.cost_usd is not None else "",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -16,10 +16,12 @@ from .config import Config
 from .errors import ConfigError, OrchestratorError, RunError
 from .events import Emit, Notice, ignore
 from .hosted import OURS, Approve, Hosted, Launch
-from .providers import ModelInfo, Provider, close, models_of, open_provider, resolve, split
+from .providers import ModelInfo, Provider, split
+from .providers.wrap.budgeted import Budget
 from .tools import NO_TOOLS, Merged, Progress, Toolbox, no_progress
 from .types import Message, ToolCall, ToolResult
 from .warm import Warm
+from .wired import Wired
 
 MAX_DEPTH = 3  # how deep a model may ask a model that asks a model
 
@@ -38,9 +40,7 @@ class Session:
     def __init__(self, config: Config, hosted: Sequence[Hosted], emit: Emit) -> None:
         self.config, self.emit = config, emit
         self.hosted = {server.name: server for server in hosted}
-        self._providers: dict[str, Provider] = {}
-        self._added: set[str] = set()  # given by the caller, who closes them
-        self._opening = anyio.Lock()
+        self.wired = Wired(config, emit)
 
     def agent(self, model: str | None = None, *, name: str = "lead", system: str | None = None) -> Agent:
         """An agent as configured under `name`, with what is given here in place of what stands there.
@@ -56,7 +56,7 @@ class Session:
             )
         if system is None:
             system = kept.system if kept and kept.system else LEAD_SYSTEM if name == "lead" else ""
-        full = resolve(spec, aliases=config.aliases, providers={*config.providers, *self._providers})
+        full = config.resolve(spec, self.wired.names())
         return Agent(
             name=name,
             model=full,
@@ -103,44 +103,53 @@ class Session:
 
     def add_provider(self, name: str, provider: Provider) -> None:
         """Use `provider` for models named `name:...` from now on; the caller closes it."""
-        self._providers[name] = provider
-        self._added.add(name)
+        self.wired.add(name, provider)
 
     async def provider(self, name: str) -> Provider:
-        """The provider called `name`, opened on first use. Raises ConfigError."""
-        async with self._opening:
-            if name not in self._providers:
-                settings = self.config.providers.get(name)
-                options = settings.open_settings() if settings else {}
-                self._providers[name] = await anyio.to_thread.run_sync(lambda: open_provider(name, **options))
-            return self._providers[name]
+        """The provider called `name`, opened on first use, inside what is configured around it. Raises ConfigError."""
+        return await self.wired.provider(name)
+
+    @property
+    def budget(self) -> Budget:
+        """What this session has spent, and may."""
+        return self.wired.budget
 
     async def models(self) -> dict[str, list[str]]:
         """{provider: its models} for every provider that is configured or open; a dead one is left out with a notice."""
         return {name: [info["name"] for info in infos] for name, infos in (await self.listed()).items()}
 
     async def listed(self) -> dict[str, list[dict[str, Any]]]:
-        """As `models`, with what each provider says about its models; None is what it does not say."""
+        """As `models`, with what each provider says about its models, and their prices; None is what nobody knows."""
         found: dict[str, list[dict[str, Any]]] = {}
 
         async def one(name: str) -> None:
             try:
-                listed: tuple[ModelInfo, ...] = await models_of(await self.provider(name))
+                listed = await self.wired.listed(name)
             except OrchestratorError as exc:
                 self.emit(Notice(text=f"{name} cannot list its models: {exc}", level="warning"))
                 return
             if listed:
-                found[name] = [_said(info) for info in sorted(listed, key=lambda info: info.name)]
+                infos = sorted(listed, key=lambda info: info.name)
+                found[name] = await anyio.to_thread.run_sync(lambda: [self._said(info) for info in infos])
 
         async with anyio.create_task_group() as group:
-            for name in sorted({*self.config.usable_providers(), *self._providers}):
+            for name in sorted({*self.config.usable_providers(), *self.wired.names()}):
                 group.start_soon(one, name)
         return dict(sorted(found.items()))
 
     async def aclose(self) -> None:
-        for name, provider in self._providers.items():
-            if name not in self._added:
-                await close(provider)
+        await self.wired.aclose()
+
+    def _said(self, info: ModelInfo) -> dict[str, Any]:
+        capabilities = None if info.capabilities is None else sorted(info.capabilities)
+        price = self.wired.price(info.id)
+        return {
+            **asdict(info),
+            "id": info.id,
+            "capabilities": capabilities,
+            "input_usd": price and price.input_usd,  # of a million tokens
+            "output_usd": price and price.output_usd,
+        }
 
     def _chosen(self, servers: Sequence[str] | None) -> list[Hosted]:
         names = list(self.hosted) if servers is None else servers
@@ -148,11 +157,6 @@ class Session:
             known = ", ".join(self.hosted) or "none"
             raise ConfigError(f"no server {strange[0]!r} is configured; there are {known}")
         return [self.hosted[name] for name in names]
-
-
-def _said(info: ModelInfo) -> dict[str, Any]:
-    capabilities = None if info.capabilities is None else sorted(info.capabilities)
-    return {**asdict(info), "id": info.id, "capabilities": capabilities}
 
 
 @asynccontextmanager

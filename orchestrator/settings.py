@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from .config_files import short
+from .providers.names import resolve
+from .providers.wrap.wrapping import Wrapping
+
+GROUP = "auto"
+"""The model of a group's own name: NAME:auto, or NAME alone."""
 
 
 def _base_url(text: str) -> str:
@@ -33,7 +39,11 @@ def _model(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 Model = Annotated[str, AfterValidator(_model)]
+Models = Annotated[tuple[Model, ...], Field(min_length=1, max_length=20, strict=False)]
 Seconds = Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)]
+
+
+_OF_ONE = {"kind", "base_url", "api_key_env", "options"}
 
 
 class _Settings(BaseModel):
@@ -50,17 +60,43 @@ class DisplaySettings(_Settings):
     show_model_switches: bool = True
 
 
-class ProviderSettings(_Settings):
+class ProviderSettings(Wrapping):
+    """One provider and what stands around it; or, with `fallback` or `balanced`, several models under one name."""
+
     kind: str | None = None  # how it speaks, where its name does not say: "openai" for a compatible server
     base_url: Annotated[str, AfterValidator(_base_url)] | None = None
     api_key_env: str | None = None  # the variable that holds the key; None: the SDK's own
-    max_parallel: int | None = Field(default=None, ge=1, le=1000)  # None: no limit
-    options: dict[str, Any] = {}  # further keyword arguments of the adapter
+    options: dict[str, Any] = Field(default={})  # further keyword arguments of the adapter
+    fallback: Models | None = None  # asked in turn until one answers
+    balanced: Models | None = None  # each request goes where it should be answered soonest
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        if self.fallback is not None and self.balanced is not None:
+            raise ValueError("wanted fallback or balanced, found both")
+        if self.steps and (strange := sorted(self.model_fields_set & _OF_ONE)):
+            raise ValueError(
+                f"{strange[0]} belongs to each of its models' own provider, not to a group of models"
+            )
+        return self
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The models of a group; () for a provider of its own."""
+        return self.fallback or self.balanced or ()
 
     def open_settings(self) -> dict[str, Any]:
         """The keyword arguments `open_provider` takes."""
         given = {"kind": self.kind, "base_url": self.base_url, "api_key_env": self.api_key_env}
         return {key: value for key, value in given.items() if value is not None} | self.options
+
+
+class PriceSettings(_Settings):
+    """US dollars for a million tokens, where the known prices are not one's own."""
+
+    input_usd: float = Field(ge=0, allow_inf_nan=False)
+    output_usd: float = Field(ge=0, allow_inf_nan=False)
+    cached_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # None: as other input
 
 
 class ModelSettings(_Settings):
@@ -71,6 +107,7 @@ class ModelSettings(_Settings):
     timeout_s: Seconds | None = None
     think: bool | Literal["low", "medium", "high"] | None = None
     options: dict[str, Any] = {}  # sent as they are
+    price: PriceSettings | None = None  # None: what is known of it
 
 
 class AgentSettings(_Settings):
@@ -93,7 +130,7 @@ class ServerSettings(_Settings):
 
 class Config(_Settings):
     default_model: Model | None = None  # None: not chosen yet
-    fast_model: Model | None = None
+    fast_model: Model | None = None  # called `fast`; writes summaries where summary_model is not set
     max_rounds: int = Field(default=15, ge=1, le=1000)
     max_tokens: int | None = Field(default=None, ge=1)  # of one answer; None: the vendor's own limit
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
@@ -103,6 +140,10 @@ class Config(_Settings):
         default=None, ge=100
     )  # of the conversation in a request; None: no limit
     summary_model: Model | None = None  # summarises what history_tokens leaves out; None: nothing does
+    budget_usd: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False
+    )  # of one session; None: no limit
+    budget_allows_unknown: bool = False  # call models without a known price although there is a budget
     aliases: dict[str, Model] = {}
     models: dict[
         str, ModelSettings
@@ -111,21 +152,35 @@ class Config(_Settings):
     agents: dict[Name, AgentSettings] = {}
     servers: dict[Name, ServerSettings] = {}
     display: DisplaySettings = DisplaySettings()
-    patterns: dict[Name, dict[str, Any]] = {}
     folder: str = "."  # the workspace, absolute
     with_keys: frozenset[str] = Field(default=frozenset(), repr=False)  # providers whose key was found
     notices: tuple[str, ...] = ()  # what was passed over, for the person
 
     def request_settings(self, model: str = "") -> dict[str, Any]:
         """The fields of every call of `model` that are set."""
-        layers: list[Config | ModelSettings] = [self]
-        layers += [own for pattern, own in self.models.items() if fnmatchcase(model, pattern)]
+        return _fields(self) | self.model_settings(model)
+
+    def model_settings(self, model: str) -> dict[str, Any]:
+        """Those that are set for `model`, or a pattern it fits, alone."""
         given: dict[str, Any] = {}
-        for layer in layers:
-            chosen = layer.model_dump(include={"max_tokens", "temperature", "timeout_s", "think", "options"})
-            given |= {key: value for key, value in chosen.items() if value is not None and value != {}}
+        for pattern, own in self.models.items():
+            given |= _fields(own) if fnmatchcase(model, pattern) else {}
         return given
+
+    def resolve(self, model: str, also: Collection[str] = ()) -> str:
+        """The full "provider:model" of a name, an alias, `fast` or a group of models. Raises ConfigError.
+
+        `also`: providers there are besides the configured ones.
+        """
+        groups = {name: f"{name}:{GROUP}" for name, provider in self.providers.items() if provider.steps}
+        fast = {"fast": self.fast_model} if self.fast_model else {}
+        return resolve(model, aliases={**groups, **fast, **self.aliases}, providers={*self.providers, *also})
 
     def usable_providers(self) -> list[str]:
         """Providers worth asking for their models: configured, with a key, or local."""
         return sorted({"ollama", *self.providers, *self.with_keys})
+
+
+def _fields(layer: Config | ModelSettings) -> dict[str, Any]:
+    chosen = layer.model_dump(include={"max_tokens", "temperature", "timeout_s", "think", "options"})
+    return {key: value for key, value in chosen.items() if value is not None and value != {}}

@@ -20,8 +20,19 @@ from servers.home import home
 from .config_files import Layer, Place, short
 
 BUILT_IN = {name: f"understudy-{name}" for name in ("files", "shell", "git", "ollama")}
-HARMLESS = {"kind", "base_url", "max_parallel"}
+HARMLESS = {
+    "kind",
+    "base_url",
+    "max_parallel",
+    "retries",
+    "retry_first_s",
+    "retry_max_s",
+    "breaker_failures",
+    "breaker_cooldown_s",
+    "cache_ttl_s",
+}
 """Of a provider, when its address is on this machine."""
+BUDGET = ("budget_usd", "budget_allows_unknown")
 Approve = Callable[[Path, Sequence[str]], bool]
 """Puts to the person what a file of the workspace asks for; True approves this content of this file."""
 
@@ -47,14 +58,22 @@ def distrust(path: Path) -> bool:
 
 
 def needs_trust(layer: Layer, folder: Path) -> dict[Place, str]:
-    """What of a workspace's file starts programs or sends prompts and keys elsewhere, said in words."""
+    """What of a workspace's file starts programs, writes files, spends money or sends prompts and keys elsewhere."""
     asked: dict[Place, str] = {}
     for name, entry in _entries(layer, "providers"):
         url = entry.get("base_url")
         if isinstance(url, str) and not loopback(url):
             asked[("providers", name)] = f"send the prompts for {short(name)} to {short(url)}"
-        elif risky := sorted(entry.keys() - HARMLESS):
+        elif risky := sorted(
+            key for key in entry.keys() - HARMLESS if (key, entry[key]) != ("cache", "memory")
+        ):
             asked[("providers", name)] = f"set {', '.join(map(short, risky))} of the provider {short(name)}"
+    for name, entry in _entries(layer, "models"):
+        if risky := sorted(entry.keys() & {"options", "price"}):
+            asked[("models", name)] = f"set {', '.join(risky)} of {short(name)}"
+    for key in BUDGET:
+        if key in layer.values:
+            asked[(key,)] = f"set {key} to {short(layer.values[key])}"
     for name, entry in _entries(layer, "servers"):
         if not _as_built_in(entry, folder):
             args = entry.get("args")

@@ -22,7 +22,7 @@ FLOORS = [
     {"patterns"},
     {"config_files", "settings", "trust", "lines", "receipts", "screen", "store_schema"},
     {"store", "transcript", "display", "config"},
-    {"memory", "session"},
+    {"memory", "session", "wired"},
     {"demo_project"},
     {"background", "forced", "coding_agent", "demo"},
     {"mentions", "repl_input", "repl_commands", "repl", "commands"},

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from ..events import Event, Notice
+from ..visible import visible
 from . import local
 from . import options as common
 
@@ -38,25 +39,29 @@ async def _here(options: argparse.Namespace) -> int:
     if options.json:
         common.print_json({"ok": True, **record})
         return 0
-    rows = [["model", "size", "quantization", "context", "loaded", "prompt tok/s", "answer tok/s"]]
-    for model in record.get("models", []):
-        rows.append(_row(model))
-    sys.stdout.write(local.table(rows))
+    rows = [
+        ["model", "size", "parameters", "quantization", "context", "loaded", "speed here", "gates passed"]
+    ]
+    rows += [_row(model) for model in record["models"]]
+    empty = f"{record['engine']} has no model yet; `ollama pull NAME` gets one\n"
+    sys.stdout.write(local.table(rows) if record["models"] else empty)
     if record.get("note"):
         sys.stdout.write(f"{record['note']}\n")
     return 0
 
 
 def _row(model: dict[str, Any]) -> list[str]:
-    speed: dict[str, Any] = model["speed"] if isinstance(model.get("speed"), dict) else model
+    judged = [odds for odds in model.get("odds", []) if odds.get("judged")]
+    passed = ", ".join(f"{odds['kind']} {odds['passed']:.0%} of {odds['judged']}" for odds in judged[:3])
     return [
-        model["name"],
-        str(model.get("parameters") or "-"),
-        str(model.get("quantization") or "-"),
+        visible(model["name"]),
+        local.number(model.get("size_gb"), " GB"),
+        model.get("parameters") or "-",
+        model.get("quantization") or "-",
         local.number(model.get("context_length")),
-        "yes" if model.get("loaded") else "no",
-        local.number(speed.get("prefill_tokens_per_s")),
-        local.number(speed.get("decode_tokens_per_s")),
+        {True: "yes", False: "no", None: "-"}[model.get("loaded")],
+        "runs on another machine" if model.get("leaves_machine") else model["speed"],
+        passed or "none judged yet",
     ]
 
 
@@ -77,11 +82,13 @@ async def _everywhere(options: argparse.Namespace) -> int:
     if options.json:
         common.print_json({"ok": True, "providers": found, "silent": silent})
         return 0
-    rows = [["model", "context", "answer at most"]]
-    for infos in found.values():
-        rows += [
-            [info["id"], local.number(info["context_tokens"]), local.number(info["max_output_tokens"])]
-            for info in infos
-        ]
+    rows = [["model", "context", "answer at most", "$/M in", "$/M out"]]
+    rows += [_offered(info) for infos in found.values() for info in infos]
     sys.stdout.write(local.table(rows))
     return 0
+
+
+def _offered(info: dict[str, Any]) -> list[str]:
+    figures = ("context_tokens", "max_output_tokens", "input_usd", "output_usd")
+    limits = [f"{info[key]:,}" if info[key] is not None else "-" for key in figures[:2]]
+    return [info["id"], *limits, *(local.number(info[key]) for key in figures[2:])]

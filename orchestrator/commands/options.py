@@ -39,13 +39,17 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="answer yes to every confirmation a tool asks for")
 
 
+def add_budget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--budget-usd", type=float, metavar="USD", help="spend at most this much on models")
+
+
 def config_of(options: argparse.Namespace) -> Config:
     """The configuration these options ask for. Raises ConfigError."""
     from ..config import load_config
 
     flags = {
         key: getattr(options, key, None)
-        for key in ("max_rounds", "max_tokens", "temperature", "run_timeout_s")
+        for key in ("max_rounds", "max_tokens", "temperature", "run_timeout_s", "budget_usd")
     }
     config = load_config(
         options.config,

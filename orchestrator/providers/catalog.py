@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from ..types import Completion, Usage
+from ..types import Usage
 from . import ModelInfo
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
 
 LOCAL = frozenset({"llamacpp", "lmstudio", "ollama", "scripted", "vllm"})
+_NONE_USED = Usage(input_tokens=0, output_tokens=0)
 _THEIR_NAMES = {"bedrock": "aws", "xai": "x-ai"}
 
 
@@ -30,12 +32,20 @@ class Price:
 
 
 Prices = Mapping[str, Price]
-"""By "provider:model"; they go before the data."""
+"""By "provider:model" or a pattern such as "box:*"; of several that fit the last counts. They go before the data."""
 
 
-def cost_usd(model: str, usage: Usage, own: Prices | None = None) -> float | None:
-    """What `usage` of "provider:model" costs. None when the model has no known price or tokens were not reported."""
-    if (price := (own or {}).get(model)) is None and is_local(model):
+def cost_usd(
+    model: str, usage: Usage, own: Prices | None = None, *, vendor: str | None = None
+) -> float | None:
+    """What `usage` of "provider:model" costs. None when the model has no known price or tokens were not reported.
+
+    `vendor`: whose prices hold where the provider has a name of one's own.
+    """
+    price = _own(model, own or {})
+    if vendor is not None:
+        model = f"{vendor}:{model.partition(':')[2]}"
+    if price is None and is_local(model):
         return 0.0
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
@@ -59,11 +69,14 @@ def cost_usd(model: str, usage: Usage, own: Prices | None = None) -> float | Non
         return None
 
 
-def priced(done: Completion, own: Prices | None = None) -> Completion:
-    """`done` with what it cost, by the model that really answered; unchanged when that is known already."""
-    if done.usage.cost_usd is not None:
-        return done
-    return replace(done, usage=replace(done.usage, cost_usd=cost_usd(done.message.origin, done.usage, own)))
+def price_of(model: str, own: Prices | None = None, *, vendor: str | None = None) -> Price | None:
+    """The price of "provider:model" for prompts of ordinary size; None when nobody knows it."""
+    rates = [
+        cost_usd(model, replace(_NONE_USED, **{figure: 1000}), own, vendor=vendor)
+        for figure in ("input_tokens", "output_tokens")
+    ]
+    into, out = rates
+    return None if into is None or out is None else Price(input_usd=into * 1000, output_usd=out * 1000)
 
 
 def is_local(model: str) -> bool:
@@ -84,6 +97,16 @@ def context_tokens(model: str) -> int | None:
 def completed(models: Iterable[ModelInfo]) -> tuple[ModelInfo, ...]:
     """`models` with the context sizes their vendors did not say."""
     return tuple(m if m.context_tokens else replace(m, context_tokens=context_tokens(m.id)) for m in models)
+
+
+def loaded() -> None:
+    """Read the data now, and not in the middle of something else."""
+    _data()
+
+
+def _own(model: str, own: Prices) -> Price | None:
+    fitting = [price for pattern, price in own.items() if fnmatchcase(model, pattern)]
+    return fitting[-1] if fitting else None
 
 
 def _data() -> DataSnapshot:

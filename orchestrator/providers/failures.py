@@ -47,7 +47,10 @@ _AUTH = re.compile(
 )
 _FEATURES = {
     "tools": re.compile(
-        r"does not support (tools|tool|function)|tools? (is|are) not supported|no tool support", re.IGNORECASE
+        r"(does not|doesn['’]t) support (tool|function)(?!_choice)|no tool support|no endpoints found that support tool"
+        r"|(?<!\w)(tools?|tool[ _]?(use|calling|calls)|functions?( calling)?)['`\"]? (is|are) not (supported|enabled)"
+        r"|enable-auto-tool-choice|tools param requires --jinja",
+        re.IGNORECASE,
     ),
     "thinking": re.compile(r"does not support (thinking|reasoning)|thinking is not supported", re.IGNORECASE),
     "images": re.compile(

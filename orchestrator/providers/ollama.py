@@ -30,7 +30,7 @@ from .history import portable
 from .jsonlines import json_lines
 from .ollama_wire import body_of, read, usage_of
 from .rescue import rescued
-from .sane import sane
+from .sane import count, sane
 
 ANSWER_TOKENS = 4096
 """Room for the answer where the request sets no cap; Ollama's own default is ten contexts."""
@@ -88,6 +88,14 @@ class Ollama:
             raise told(self.name, self.base_url, exc, _translate) from exc
         return tuple(info for info in found if info)
 
+    async def memory_bytes(self, model: str) -> int | None:
+        try:
+            running = (await self._known("GET", "/api/ps")).get("models") or []
+        except Exception as exc:
+            raise told(self.name, self.base_url, exc, _translate) from exc
+        sizes = [entry.get("size") for entry in running if entry.get("name") in (model, f"{model}:latest")]
+        return count(sizes[0]) if sizes else None
+
     async def aclose(self) -> None:
         await self._http.aclose()
 
@@ -112,8 +120,8 @@ class Ollama:
             spent += usage
             message = rescued(parts.message(), parts.names)
             stop = parts.stop(final.get("done_reason"), STOPS)
-            if last or stop != "length" or not _only_thought(message):
-                break
+            if last or stop != "length" or not _only_thought(message) or request.max_tokens is not None:
+                break  # what the person capped stays capped
             wanted = room * 4  # a thinking model spent its whole budget before the first word
         if message.tool_calls and stop == "end":
             stop = "tool"

@@ -208,7 +208,7 @@ WHOLE = st.dictionaries(
             "display",
             "aliases",
             "models",
-            "patterns",
+            "budget_usd",
             "max_rounds",
         ]
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,12 @@ def test_prompts_and_keys_go_to_no_machine_a_workspace_names_on_its_own(tmp_path
         ({"base_url": "http://localhost.evil.example/v1"}, False),
         ({"base_url": "http://127.0.0.1:1/v1", "api_key_env": "GITHUB_TOKEN"}, False),
         ({"options": {"default_headers": {}}}, False),
+        ({"retries": 1, "breaker_failures": 9, "cache": "memory", "cache_ttl_s": 60}, True),
+        ({"cache": "/home/me/answers.db"}, False),
+        ({"cache": "redis://evil.example:6379/0"}, False),
+        ({"record": "tape.jsonl"}, False),
+        ({"fallback": ["ollama:m", "openai:gpt-x"]}, False),
+        ({"balanced": ["ollama:m"]}, False),
     ],
 )
 def test_a_workspace_may_set_of_a_provider_only_what_stays_on_this_machine(
@@ -112,6 +119,32 @@ def test_a_workspace_may_set_of_a_provider_only_what_stays_on_this_machine(
     (tmp_path / "config.yaml").write_text(json.dumps({"providers": {"box": entry}}), encoding="utf-8")
     config = load_config(cwd=tmp_path, env={})
     assert ("box" in config.providers) is free and bool(config.notices) is not free
+
+
+def test_a_workspace_neither_raises_the_persons_budget_nor_sets_prices_or_options(tmp_path: Path) -> None:
+    own = Path(os.environ["HOME"]) / ".config" / "understudy" / "config.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("budget_usd: 1.0\n", encoding="utf-8")
+    price = {"input_usd": 0, "output_usd": 0}
+    wanted = {
+        "budget_usd": 1e6,
+        "budget_allows_unknown": True,
+        "models": {
+            "openai:*": {"price": price},
+            "anthropic:*": {"options": {"a": 1}},
+            "x:*": {"max_tokens": 9},
+        },
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(wanted), encoding="utf-8")
+    (tmp_path / ".env").write_text("UNDERSTUDY_BUDGET_USD=1000000\n", encoding="utf-8")
+    config = load_config(cwd=tmp_path, env={})
+    assert (config.budget_usd, config.budget_allows_unknown, set(config.models)) == (1.0, False, {"x:*"})
+    assert any("set budget_usd" in note and "price" in note for note in config.notices)
+    assert any("UNDERSTUDY_BUDGET_USD" in note for note in config.notices)
+    for name in ("config.yaml", ".env"):
+        trust(tmp_path / name)
+    assert load_config(cwd=tmp_path, env={}).budget_usd == 1e6
+    assert load_config(cwd=tmp_path, env={}, budget_usd=0.5).budget_usd == 0.5
 
 
 def test_a_loopback_address_of_a_workspace_needs_no_approval(tmp_path: Path) -> None:

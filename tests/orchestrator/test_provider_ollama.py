@@ -79,11 +79,20 @@ async def test_a_low_count_alone_is_no_sign_of_a_cut(stub: Stub) -> None:
     assert (await complete(ollama(stub), asking("ollama", "text", "word " * 3000))).stop == "end"
 
 
+def rooms(stub: Stub) -> list[int]:
+    return [entry["body"]["options"]["num_predict"] for entry in stub.log if entry["model"]]
+
+
 async def test_a_model_that_only_thought_is_asked_once_more_with_four_times_the_room(stub: Stub) -> None:
-    done = await complete(ollama(stub), asking("ollama", "thoughtonly", max_tokens=50))
-    rooms = [entry["body"]["options"]["num_predict"] for entry in stub.log if entry["model"]]
-    assert rooms == [50, 200] and done.stop == "length" and done.message.text == ""
+    done = await complete(ollama(stub), asking("ollama", "thoughtonly"))
+    first, second = rooms(stub)
+    assert second == 4 * first and done.stop == "length" and done.message.text == ""
     assert done.usage.output_tokens == 40 and done.usage.total_s == 10.0  # both attempts
+
+
+async def test_what_the_person_capped_stays_capped_though_the_model_only_thought(stub: Stub) -> None:
+    done = await complete(ollama(stub), asking("ollama", "thoughtonly", max_tokens=50))
+    assert rooms(stub) == [50] and done.stop == "length" and done.usage.output_tokens == 20
 
 
 async def test_a_call_printed_as_text_is_made(stub: Stub) -> None:

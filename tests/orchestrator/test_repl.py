@@ -78,7 +78,7 @@ async def test_a_conversation_is_kept_and_resumed_with_its_model(tmp_path: Path)
 
 
 async def test_a_failed_turn_is_said_once_and_the_next_goes_on_without_it(tmp_path: Path) -> None:
-    failing = {"error": {"kind": "Overloaded", "message": "too busy"}}
+    failing = {"error": {"kind": "Refused", "message": "too busy"}}
     model = script(tmp_path, "one", failing, "three")
     code, lines = await typed(tmp_path, "1", "2", "3", model=model)
     assert code == 1 and said(lines) == ["one", "✗ stopped: scripted: too busy", "three"]
@@ -138,7 +138,7 @@ async def test_delegate_and_consult_show_who_answers_and_stay_out_of_the_convers
     assert {f"adviser {a} │ yes", f"adviser {b} │ no"} <= set(lines)
     assert any("/delegate wants a model and a task" in line for line in lines)
     assert any("/consult wants models and a question" in line for line in lines)
-    assert {f"understudy │ {m}: cost unknown" for m in (lead, a, b)} <= set(lines)
+    assert {f"understudy │ {m}: $0" for m in (lead, a, b)} <= set(lines)
     assert [m.text for m in last_history()] == ["hi", "hello"]
 
 

@@ -421,8 +421,8 @@ async def test_memory_keeps_the_answers_used_last() -> None:
 
 async def test_requests_go_where_answers_come_soonest() -> None:
     fast, slow = (
-        Deployment(provider=Scripted("x"), mean_s=1.0),
-        Deployment(provider=Scripted("x"), mean_s=2.5),
+        Deployment(step=Step(provider=Scripted("x")), mean_s=1.0),
+        Deployment(step=Step(provider=Scripted("x")), mean_s=2.5),
     )
     balanced = Balanced(slow, fast)
     chosen: list[Deployment] = []
@@ -435,8 +435,8 @@ async def test_requests_go_where_answers_come_soonest() -> None:
 async def test_a_forecast_goes_before_what_was_measured() -> None:
     near, far = Scripted("near", name="near"), Scripted("far", name="far")
     balanced = Balanced(
-        Deployment(provider=far, mean_s=0.1),
-        Deployment(provider=near, mean_s=9.0),
+        Deployment(step=Step(provider=far), mean_s=0.1),
+        Deployment(step=Step(provider=near), mean_s=9.0),
         expect=lambda provider, request: 1.0 if provider is near else 50.0,
     )
     assert await text_of(balanced) == "near"
@@ -449,7 +449,7 @@ async def test_a_sick_deployment_is_avoided_and_asking_again_reaches_another() -
     persistent = Retrying(balanced, Retry(sleep=clock.sleep))
     assert [await text_of(persistent), await text_of(persistent)] == ["a", "b"]
     clock.now += 30
-    assert balanced.choose(ASK).provider is sick
+    assert balanced.choose(ASK).step.provider is sick
 
 
 # recorded, and all together

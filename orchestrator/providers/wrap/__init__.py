@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import Closes, Lists, ModelInfo, Provider
+from .. import Closes, Lists, ModelInfo, Provider, close, memory_of
 
 __all__ = ["Around", "Closes", "Lists"]
 
@@ -17,6 +17,8 @@ class Around:
     async def models(self) -> tuple[ModelInfo, ...]:
         return await self.inner.models() if isinstance(self.inner, Lists) else ()
 
+    async def memory_bytes(self, model: str) -> int | None:
+        return await memory_of(self.inner, model)
+
     async def aclose(self) -> None:
-        if isinstance(self.inner, Closes):
-            await self.inner.aclose()
+        await close(self.inner)

@@ -6,15 +6,17 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from anyio import to_thread
+
 from ...errors import OutOfBudget
 from ...types import Completion, Delta, Request, Usage
 from .. import Provider
-from ..catalog import Prices, cost_usd, priced
+from ..catalog import Prices, cost_usd, is_local, loaded
 from ..estimate import tokens_at_most
 from . import Around
 
 ANSWER_TOKENS = 16_000
-"""Set aside for an answer without a cap."""
+"""Set aside for an answer without a cap, which gets this one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,44 +39,60 @@ class Budget:
 class Budgeted(Around):
     """Put it around every step of a Fallback, and each is checked at its own price. Also says what a call cost."""
 
-    def __init__(self, inner: Provider, budget: Budget) -> None:
+    def __init__(self, inner: Provider, budget: Budget, *, vendor: str | None = None) -> None:
         super().__init__(inner)
         self.budget = budget
+        self.vendor = vendor  # whose prices hold, where the provider has a name of one's own
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         budget, model = self.budget, f"{self.name}:{request.model_name}"
         prompt = Usage(input_tokens=tokens_at_most(request), output_tokens=0)
-        most = cost_usd(
-            model, replace(prompt, output_tokens=request.max_tokens or ANSWER_TOKENS), budget.prices
-        )
-        self._check(model, most)
-        budget.set_aside_usd += most or 0.0
-        billed = 0.0  # a call that breaks off after its first word has cost its prompt
+        most = 0.0
+        if budget.limit_usd is not None:
+            await self._ready(model)
+            dearest = replace(prompt, output_tokens=request.max_tokens or ANSWER_TOKENS)
+            most = self._affordable(model, self._cost(model, dearest))
+            if most and request.max_tokens is None:  # so that it cannot become dearer
+                request = replace(request, max_tokens=ANSWER_TOKENS)
+        budget.set_aside_usd += most
+        begun, billed = False, None
         try:
             async with aclosing(self.inner.stream(request)) as items:
                 async for item in items:
+                    begun = True
                     if isinstance(item, Completion):
-                        item = priced(item, budget.prices)
+                        item = await self._billed(model, item)
                         billed = item.usage.cost_usd or 0.0
-                        budget.unknown_calls += item.usage.cost_usd is None
-                    elif not billed:
-                        billed = cost_usd(model, prompt, budget.prices) or 0.0
                     yield item
         finally:
-            budget.set_aside_usd -= most or 0.0
-            budget.spent_usd += billed
+            if begun and billed is None:  # a call that breaks off after its first word has cost its prompt
+                billed = self._cost(model, prompt)
+            budget.set_aside_usd -= most
+            budget.spent_usd += billed or 0.0
 
-    def _check(self, model: str, most_usd: float | None) -> None:
-        left = self.budget.left_usd
-        if left is None:
-            return
-        if most_usd is None:
-            if self.budget.allow_unknown:
-                return
+    async def _billed(self, model: str, done: Completion) -> Completion:
+        if done.usage.cost_usd is None:
+            await self._ready(model)
+            done = replace(done, usage=replace(done.usage, cost_usd=self._cost(model, done.usage)))
+        self.budget.unknown_calls += done.usage.cost_usd is None
+        return done
+
+    async def _ready(self, model: str) -> None:
+        if not is_local(f"{self.vendor or self.name}:{model}"):
+            await to_thread.run_sync(loaded)
+
+    def _cost(self, model: str, usage: Usage) -> float | None:
+        return cost_usd(model, usage, self.budget.prices, vendor=self.vendor)
+
+    def _affordable(self, model: str, most_usd: float | None) -> float:
+        """What to set aside. Raises OutOfBudget."""
+        left = self.budget.left_usd or 0.0
+        if most_usd is None and not self.budget.allow_unknown:
             raise OutOfBudget(
                 f"{model} has no known price, so it cannot be paid from a budget; give it one, or allow unknown"
             )
-        if most_usd > left:
+        if most_usd is not None and most_usd > left:
             raise OutOfBudget(
                 f"{model} may cost up to ${most_usd:.4f} and ${max(left, 0):.4f} of ${self.budget.limit_usd:.4f} are left"
             )
+        return most_usd or 0.0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ...errors import BadRequest, OrchestratorError, OutOfBudget, ProviderError, Refused, Unsupported
 from ...events import Emit, Switched, ignore
-from ...types import Completion, Delta, Request
+from ...types import Completion, Delta, JsonObject, Request
 from .. import ModelInfo, Provider, close, models_of
 
 
@@ -16,6 +17,11 @@ from .. import ModelInfo, Provider, close, models_of
 class Step:
     provider: Provider
     model: str | None = None  # "provider:model" to ask for; None: the one the request names
+    settings: JsonObject = field(default_factory=dict[str, Any])  # further fields of the request for it
+
+    def asked(self, request: Request) -> Request:
+        """`request` as it goes to this one."""
+        return replace(request, model=self.model or request.model, **self.settings)
 
 
 class Fallback:
@@ -35,7 +41,7 @@ class Fallback:
     async def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         failures: list[OrchestratorError] = []
         for step, following in zip(self.steps, (*self.steps[1:], None), strict=True):
-            asked = replace(request, model=step.model) if step.model else request
+            asked = step.asked(request)
             try:
                 async with aclosing(step.provider.stream(asked)) as items:
                     async for item in items:
@@ -43,12 +49,12 @@ class Fallback:
                 return
             except (ProviderError, OutOfBudget) as exc:
                 failures.append(exc)
-                if not _worth_passing_on(exc):
+                if not worth_passing_on(exc):
                     raise
             if following is not None:
                 new = following.model or f"{following.provider.name}:{request.model_name}"
                 self.emit(Switched(old=asked.model, new=new, reason=str(failures[-1])))
-        raise _all_failed(self.name, failures) from failures[-1]
+        raise all_failed(self.name, failures) from failures[-1]
 
     async def models(self) -> tuple[ModelInfo, ...]:
         found = [await models_of(step.provider) for step in self.steps]
@@ -59,11 +65,12 @@ class Fallback:
             await close(provider)
 
 
-def _worth_passing_on(exc: OrchestratorError) -> bool:
+def worth_passing_on(exc: OrchestratorError) -> bool:
+    """Whether another model may answer all the same."""
     return not isinstance(exc, BadRequest | Refused) or isinstance(exc, Unsupported)
 
 
-def _all_failed(name: str, failures: list[OrchestratorError]) -> OrchestratorError:
+def all_failed(name: str, failures: list[OrchestratorError]) -> OrchestratorError:
     """The only failure itself; of several, one error that names them all."""
     if len(failures) == 1 or all(isinstance(failure, OutOfBudget) for failure in failures):
         return failures[-1]
