@@ -8,9 +8,10 @@ from ..outcome import ToolError, one_line
 from . import parsing
 from .looking import verified
 from .names import plain_rev
-from .recovery import alone, head, incoming
+from .recovery import alone, incoming
 from .repository import Repository
 from .showing import listing
+from .snapshots import head
 from .state import state_of
 from .undoing import changing
 
@@ -29,14 +30,14 @@ def branches(repo: Repository) -> str:
         "refs/heads",
         "refs/remotes",
     )
-    lines: list[str] = []
-    for line in parsing.text_of(out).splitlines()[:MAX_BRANCHES]:
+    found, lines = parsing.lines(out), list[str]()
+    for line in found[:MAX_BRANCHES]:
         name, commit, upstream, track, subject = (*line.split("\0"), "", "", "", "")[:5]
         tracking = f" [{upstream}{': ' + track if track else ''}]" if upstream else ""
         lines.append(one_line(f"{name} {commit}{tracking} {subject[:80]}"))
     at = head(repo) if lines else "refs/heads/" + _unborn(repo)
     where = at.removeprefix(_HEADS) if at.startswith("refs/") else f"{at[:12]} (detached)"
-    more = f"\nonly the {MAX_BRANCHES} latest are listed" if len(out.splitlines()) > MAX_BRANCHES else ""
+    more = f"\nonly the {MAX_BRANCHES} latest are listed" if len(found) > MAX_BRANCHES else ""
     return listing(f"HEAD is on {one_line(where)} · {len(lines)} branches", lines) + more
 
 
@@ -96,7 +97,7 @@ def _target(repo: Repository, name: str, ref: str | None) -> tuple[list[str], st
     if repo.git.attempt("show-ref", "--verify", "--quiet", _HEADS + plain).code == 0:
         return [plain], verified(repo, _HEADS + plain), plain
     out = repo.git("for-each-ref", "--format=%(refname)", "refs/remotes")
-    remote = [line for line in parsing.text_of(out).splitlines() if line.split("/", 3)[-1] == plain]
+    remote = [line for line in parsing.lines(out) if line.split("/", 3)[-1] == plain]
     if len(remote) == 1:
         short = remote[0].removeprefix("refs/remotes/")
         new = new_name(repo, plain)
@@ -116,7 +117,7 @@ def existing(repo: Repository, name: str) -> str:
         out = repo.git(
             "for-each-ref", "--count=10", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads"
         )
-        there = ", ".join(map(one_line, parsing.text_of(out).splitlines())) or "none yet"
+        there = ", ".join(map(one_line, parsing.lines(out))) or "none yet"
         raise ToolError(f"there is no branch {one_line(plain)!r}; branches are {there}")
     return plain
 

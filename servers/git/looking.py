@@ -130,7 +130,7 @@ def _near(repo: Repository) -> str:
     out = repo.git(
         "for-each-ref", "--count=6", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads"
     )
-    names = [one_line(name) for name in parsing.text_of(out).splitlines()]
+    names = [one_line(name) for name in parsing.lines(out)]
     return f"; branches are {', '.join(names)}" if names else ""
 
 

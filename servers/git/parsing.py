@@ -113,6 +113,11 @@ def pairs(out: bytes) -> Iterator[tuple[bytes, bytes]]:
     return zip(parts[0::2], parts[1::2], strict=False)
 
 
+def lines(out: bytes) -> list[str]:
+    """Text lines; git ends a line with a newline alone, and names may hold what else Unicode breaks lines at."""
+    return text_of(out.removesuffix(b"\n")).split("\n") if out else []
+
+
 def text_of(raw: bytes) -> str:
     r"""Any bytes as text; what is no UTF-8 shows as \xNN."""
     return raw.decode("utf-8", "backslashreplace")

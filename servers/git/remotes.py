@@ -17,9 +17,10 @@ from . import identity, parsing, settings
 from .hardened import Git, network_environment
 from .looking import verified
 from .names import plain_rev
-from .recovery import alone, head, incoming
+from .recovery import alone, incoming
 from .repository import Repository
 from .showing import listing
+from .snapshots import head
 from .undoing import changing
 
 Action = Literal["list", "fetch", "pull", "push"]
@@ -330,7 +331,7 @@ def _remember(repo: Repository, planned: Plan) -> str:
 
 def _tracking(repo: Repository, name: str) -> dict[str, str]:
     out = repo.git("for-each-ref", "--format=%(refname) %(objectname)", f"refs/remotes/{name}", _TAGS)
-    refs = dict(line.rsplit(" ", 1) for line in parsing.text_of(out).splitlines())
+    refs = dict(line.rsplit(" ", 1) for line in parsing.lines(out))
     return {ref: oid for ref, oid in refs.items() if ref != f"refs/remotes/{name}/HEAD"}
 
 

@@ -101,7 +101,7 @@ class Survey:
         seen.add(objects)
         try:
             with open(objects / "info" / "alternates", "rb") as file:
-                lines = file.read(1 << 16).splitlines()
+                lines = file.read(1 << 16).split(b"\n")
         except OSError:
             return
         for line in lines:

@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..outcome import ToolError, fenced, one_line, visible
-from . import disk, parsing, recovery
+from . import disk, operations, parsing, state
+from .keeping import MAX_KEPT_BYTES
 from .looking import names, porcelain
 from .names import plain_rev, shown, taken
-from .recovery import Kept, Operation, Snapshot, alone, load, now, recent, recorded
+from .operations import Operation, load, recent
+from .recovery import alone, recorded
 from .repository import Repository
 from .running import shielded
+from .snapshots import Kept, Snapshot, changed_files, entries, now
 
 _LISTED = 20
 _BATCH = 100
@@ -84,7 +87,7 @@ def _roll_back(repo: Repository, op_id: str, exc: BaseException) -> None:
         failed.put_back(now(repo, []))
     except (ToolError, OSError) as again:
         raise ToolError(f"{exc}; it was left half done ({again}): git_undo(op={op_id}) goes back") from exc
-    recovery.forget(repo, [op_id])
+    operations.forget(repo, [op_id])
 
 
 class _Undoing:
@@ -95,8 +98,8 @@ class _Undoing:
         self.before = op.before
         self.ref = op.commit
         with self._saved_index() as index:
-            self.entries_before = _by_path(recovery.entries(repo, index) if index else [])
-        self.entries_now = _by_path(recovery.entries(repo))
+            self.entries_before = _by_path(entries(repo, index) if index else [])
+        self.entries_now = _by_path(entries(repo))
         self.after: Snapshot = op.after or self._as_it_stands()
         after = self.after
         self.index_changed = self.before.index != after.index
@@ -104,7 +107,7 @@ class _Undoing:
 
     def _as_it_stands(self) -> Snapshot:
         """What an interrupted operation left behind: nobody noted it, so whatever differs now is its doing."""
-        dirty = [entry.path for entry in recovery.changed_files(self.repo)] if self.op.files else []
+        dirty = [entry.path for entry in changed_files(self.repo)] if self.op.files else []
         return now(self.repo, [*map(taken, self.before.files), *dirty])
 
     def carry_out(self) -> str:
@@ -199,11 +202,12 @@ class _Undoing:
 
     def _restore_refs(self, current: Snapshot) -> None:
         zero = "0" * len(next(iter({**self.before.refs, **current.refs}.values()), "0" * 40))
-        commands: list[str] = []
+        commands: list[bytes] = []
         for ref in {**self.before.refs, **self.after.refs}:
             old, left = self.before.refs.get(ref), self.after.refs.get(ref)
             if ref != "refs/stash" and old != left:
-                commands.append(f"update {ref} {old or zero} {current.refs.get(ref) or zero}\n")
+                known = current.refs.get(ref) or zero
+                commands.append(b"update %b %b %b\n" % (taken(ref), (old or zero).encode(), known.encode()))
         git = self.repo.writing
         if commands:
             git(
@@ -212,13 +216,14 @@ class _Undoing:
                 "-m",
                 f"undo {self.op.id}",
                 "--stdin",
-                stdin="".join(commands).encode(),
+                stdin=b"".join(commands),
             )
         if self.before.head != self.after.head:
-            if self.before.head.startswith("refs/"):
-                git("symbolic-ref", "-m", f"undo {self.op.id}", "HEAD", self.before.head)
+            name = taken(self.before.head)
+            if name.startswith(b"refs/"):
+                git("symbolic-ref", "-m", f"undo {self.op.id}", "HEAD", name)
             else:
-                git("update-ref", "--no-deref", "-m", f"undo {self.op.id}", "HEAD", self.before.head)
+                git("update-ref", "--no-deref", "-m", f"undo {self.op.id}", "HEAD", name)
         for key, value in self.op.branch_config:
             git("config", "--local", "--add", key, value)
 
@@ -236,8 +241,8 @@ class _Undoing:
             return
         for name in self.after.state:
             if name not in self.before.state:
-                (self.repo.git_dir / name).unlink(missing_ok=True)
-        for folder in recovery.state.FOLDERS:
+                (self.repo.git_dir / os.fsdecode(taken(name))).unlink(missing_ok=True)
+        for folder in state.FOLDERS:
             with contextlib.suppress(OSError):
                 (self.repo.git_dir / folder).rmdir()
         for path, _, data in self._kept("state/"):
@@ -307,7 +312,7 @@ class _Undoing:
         if done.code:
             yield None
             return
-        with tempfile.TemporaryDirectory(dir=recovery.notes(self.repo).parent) as folder:
+        with tempfile.TemporaryDirectory(dir=operations.notes(self.repo).parent) as folder:
             file = Path(folder) / "index"
             file.write_bytes(done.out)
             yield file
@@ -316,7 +321,7 @@ class _Undoing:
 def _blobs(repo: Repository, oids: Sequence[str]) -> Iterator[bytes]:
     """Contents by id, in order."""
     wanted = "".join(f"{oid}\n" for oid in oids).encode()
-    out = memoryview(repo.git("cat-file", "--batch", stdin=wanted, max_bytes=recovery.MAX_KEPT_BYTES * 2))
+    out = memoryview(repo.git("cat-file", "--batch", stdin=wanted, max_bytes=MAX_KEPT_BYTES * 2))
     position = 0
     for _ in oids:
         end = bytes(out[position : position + 200]).index(b"\n") + position
@@ -332,8 +337,8 @@ def _by_path(listing: Sequence[tuple[bytes, str, int]]) -> Entries:
     return out
 
 
-def _gitlink(entries: Sequence[tuple[str, int]]) -> bool:
-    return any(entry.startswith("160000") for entry, _ in entries)
+def _gitlink(found: Sequence[tuple[str, int]]) -> bool:
+    return any(entry.startswith("160000") for entry, _ in found)
 
 
 def _short(ref: str) -> str:

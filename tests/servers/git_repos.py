@@ -101,7 +101,7 @@ class Repo:
             "index": self.git("ls-files", "--stage"),
             "refs": self.git("for-each-ref", "refs/heads", "refs/stash"),
             "stash": self.git("stash", "list", "--format=%H %gs"),
-            "head": (self.top / ".git" / "HEAD").read_text(encoding="utf-8"),
+            "head": self.read(".git/HEAD"),
             "status": self.git("status", "--porcelain", "--ignored", "-z"),
         }
 

@@ -269,6 +269,25 @@ def test_an_operation_somebody_else_wrote_is_not_believed(repo: Repo, server: St
     assert server.call("git_undo", op="uffffffffffffffff").is_error
 
 
+@pytest.mark.parametrize("name", ["line\u2028separator", "next\x85line", 'a-"quoted"-one', b"no-\xff-text"])
+def test_a_branch_of_any_name_is_worked_on_and_taken_back(
+    repo: Repo, server: Stdio, name: str | bytes
+) -> None:
+    repo.git("switch", "--quiet", "--create", name)
+    before = repo.picture()
+    repo.write("a.txt", "changed\n")
+    ops = [op_of(server.call("git_stage", paths=["a.txt"]))]
+    ops.append(op_of(server.call("git_commit", message="one\u2028line \x0b and more\n\nbody")))
+    ops.append(op_of(server.call("git_branch", action="switch", ref="other")))
+    listed = server.call("git_branch").text
+    assert "\u2028" not in listed and "3 branches" in listed
+    assert ops[1] in server.call("git_undo").text
+    for op in reversed(ops):
+        op_of(server.call("git_undo", op=op))
+    repo.git("restore", "a.txt")
+    assert repo.picture() == before
+
+
 def test_an_ignored_folder_in_the_way_is_kept(repo: Repo, server: Stdio) -> None:
     repo.git("switch", "--quiet", "other")
     repo.commit("a file called build", build="file\n")
