@@ -104,7 +104,7 @@ async def run(
     try:
         with anyio.move_on_after(agent.timeout_s if agent.timeout_s is not None else float("inf")):
             stop = await _rounds(agent, record, provider, tools, run_id, emit)
-            if why := _UNFINISHED.get(stop):
+            if why := _unfinished(stop, record.answer):
                 emit(Notice(text=f"the answer of {agent.name} {why}", level="warning"))
             error = None
             return Reply(
@@ -160,6 +160,13 @@ async def _rounds(
     raise OutOfRounds(
         f"{agent.name}: still calling tools after {agent.max_rounds} rounds; raise max_rounds to go on"
     )
+
+
+def _unfinished(stop: Stop, answer: str) -> str | None:
+    """What is wrong with an answer; None when nothing is."""
+    if not answer.strip() and stop in ("end", "length"):
+        return "is empty" if stop == "end" else "is empty: all tokens went into thinking; raise max_tokens"
+    return _UNFINISHED.get(stop)
 
 
 def _system(agent: Agent, step: int) -> str:

@@ -289,6 +289,11 @@ class Recorder:
             case _:
                 pass
 
+    def close(self) -> None:
+        """Close the store it keeps in."""
+        if self.store is not None:
+            self.store.close()
+
     def _keep(self, started: RunStarted, event: Appended) -> None:
         if self.store is None:
             return

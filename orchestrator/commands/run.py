@@ -1,17 +1,21 @@
-"""Give a lead one task; it works with the tools of the configured servers until it answers."""
+"""Give a lead one task; it works with the tools of the configured servers until it answers. What was said is kept."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..agent import Reply
 from ..errors import ConfigError
-from ..events import Appended, Emit, Event, tee
+from ..events import Appended, Emit, Event, Notice, tee
 from . import options as common
+
+if TYPE_CHECKING:
+    from ..agent import Reply
+    from ..config import Config
+    from ..store import Recorder
 
 EXAMPLES = """\
 examples:
@@ -19,6 +23,7 @@ examples:
   understudy run --model ollama:qwen3:8b "What does setup.py do?"
   understudy run --model scripted:lead.jsonl --json "Replay a recorded lead."
   git diff | understudy run --model openai:gpt-6 "Review this diff." -
+  understudy run --resume last --budget-usd 0.50 "Now do the same for tests/."
 """
 
 
@@ -36,10 +41,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, dest="run_timeout_s", metavar="S", help="give up after S seconds"
     )
+    parser.add_argument("--resume", metavar="ID", help="go on with this conversation; 'last' is the newest")
+    parser.add_argument("--no-keep", action="store_true", help="keep nothing of this conversation")
     parser.add_argument("--quiet", action="store_true", help="print the answer alone")
     parser.add_argument(
         "--format", choices=["rich", "plain", "json", "markdown"], help="how to show what happens"
     )
+    common.add_budget(parser)
     common.add_yes(parser)
     common.add_json(parser)
     common.add_config(parser)
@@ -57,23 +65,47 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace, task: str) -> int:
+    from contextlib import closing
     from dataclasses import replace
 
+    from ..memory import Memory, window_of
     from ..session import open_session
 
     config = common.config_of(options)
     seen: list[Event] = []
-    async with open_session(
-        config, _sink(options, config, seen), approve=common.approve_of(options)
-    ) as session:
-        lead = session.agent(system=options.system)
-        reply = await session.ask(replace(lead, tools=()) if options.no_tools else lead, task)
+    show = _sink(options, config, seen)
+    recorder, model = _recorder(options, config, show)
+    with closing(recorder):
+        async with open_session(config, tee(recorder, show), approve=common.approve_of(options)) as session:
+            lead = session.agent(options.model or model, system=options.system)
+            lead = replace(lead, tools=()) if options.no_tools else lead
+            memory = Memory(window_of(session), show)
+            reply = await memory.ask(session.ask, lead, task, tuple(recorder.history))
     if options.json:
-        common.print_json(_report(lead.model, reply, seen))
+        common.print_json(_report(lead.model, reply, seen) | {"session": recorder.session})
     return 0
 
 
-def _sink(options: argparse.Namespace, config: Any, seen: list[Event]) -> Emit:
+def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> tuple[Recorder, str | None]:
+    """What keeps the conversation, and the model that spoke last in a resumed one. Raises StoreError."""
+    from ..store import Recorder, Store, StoreError
+
+    try:
+        store = Store()
+    except StoreError as exc:
+        if options.resume:
+            raise
+        show(Notice(text=f"nothing of this conversation will be kept: {exc}", level="warning"))
+        return Recorder(None), None
+    kept = store.find(options.resume) if options.resume else None
+    history = store.history(kept.id) if kept else ()
+    if options.no_keep:
+        return Recorder(None, history=history), kept and kept.model
+    session = kept.id if kept else None
+    return Recorder(store, session, folder=config.folder, history=history, emit=show), kept and kept.model
+
+
+def _sink(options: argparse.Namespace, config: Config, seen: list[Event]) -> Emit:
     if options.json:
         return seen.append
     from ..display import Display
@@ -89,11 +121,14 @@ def _report(model: str, reply: Reply, seen: list[Event]) -> dict[str, Any]:
     return {
         "ok": True,
         "model": model,
+        "answered_by": reply.messages[-1].origin,
         "text": reply.text,
         "rounds": sum(isinstance(event, Appended) for event in seen),
         "seconds": round(reply.seconds, 3),
         "recorded": any(isinstance(event, Appended) and event.recorded for event in seen),
         "usage": {key: value for key, value in asdict(reply.usage).items() if value is not None},
+        "cost_usd": reply.usage.cost_usd,
+        "notices": [event.text for event in seen if isinstance(event, Notice)],
         "tool_calls": [
             {
                 "name": call.name,
