@@ -87,7 +87,7 @@ def cleared(
         answer = confirmed.data.run if isinstance(confirmed, AcceptedElicitation) else "no"
         if answer == "always":
             desk.always.add(key)
-    elif decision.effect == "deny" or (decision.effect == "ask" and policy.ask_fallback == "deny"):
+    elif policy.refuses(decision.effect):
         refused = refusal(decision, policy)
     worst = decision.worst
     audit.record(

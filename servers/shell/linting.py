@@ -182,8 +182,8 @@ def _data(workspace: Workspace, files: list[str]) -> list[Finding]:
         check = syntax.checker(name)
         try:
             problem = check(text.removeprefix("\ufeff")) if check else None
-        except (RecursionError, MemoryError):
-            problem = syntax.Problem(None, None, "not checked: nested too deeply")
+        except syntax.TOO_HARD as exc:
+            problem = syntax.Problem(None, None, f"not checked: {syntax.why(exc)}")
         if problem:
             one = Finding(
                 file=one_line(file),

@@ -14,20 +14,10 @@ import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
 from ..grammars import plain_for_bash
+from .words import BRACE, Variable, Word, all_known, ansi, plain
 
 MAX_BYTES = 64 << 10
 MAX_COMMANDS = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """One word of a command. `text` is what the program will see, None when only the shell knows."""
-
-    raw: str
-    text: str | None
-    glob: bool = False  # `text` is then the pattern
-    odd: bool = False  # spelled in a way people do not: $'...' or a quoted part inside a name
-    names: tuple[str, ...] = ()  # the plain variables it is made of; empty when anything else is in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +39,12 @@ class Script:
     reads: list[Word] = field(default_factory=list)
     assigned: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
-    tame: set[str] = field(default_factory=set)  # variables that can only hold plain relative names
+    values: dict[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # of variables all of whose values are known
     trouble: list[str] = field(default_factory=list)
     arithmetic: bool = False  # evaluates expressions, in which a variable's text can be a command
+    unseen: bool = False  # some variable's value is known only to the shell
     dollars: bool = False  # some literal text looks like an expansion
     background: bool = False
 
@@ -64,11 +57,18 @@ def parse(text: str) -> Script:
         script.trouble.append("a word broken over two lines")
     if re.search(r"\[\s*(?:\$\(|`)", text):
         script.trouble.append("a substitution inside a subscript, which arithmetic would run")
+    if re.search(r"\{\w+\}[<>]", text):
+        script.trouble.append("a redirection that sets a variable")
     # A parser of its own for every text: calls come from several threads.
-    _Walk(source, script).visit(Parser(_language()).parse(plain_for_bash(source)).root_node)
+    _Walk(source, script).visit(Parser(_language()).parse(_palatable(source)).root_node)
     if script.arithmetic and script.dollars:
         script.trouble.append("an expression beside text that looks like an expansion: it could be run")
     return script
+
+
+def _palatable(source: bytes) -> bytes:
+    """The text as the grammar can take it, as long as before: it loses a lone `-` before a here-document."""
+    return re.sub(rb"(?<=[ \t])-(?=[ \t]*<<)", b"%", plain_for_bash(source))
 
 
 @cache
@@ -84,6 +84,7 @@ _UNSEEN = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$[({])")
 """A substitution in text that the parser took for plain: unescaped, in places where bash expands."""
 _KEYWORD = re.compile(r"[a-z]+|[!{\[]|\[\[")
 _BEFORE_COMMENT = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")", b"<", b">")
+_ASSIGNED_NUMBER = r"([A-Za-z_]\w*)\s*(?:[-+*/%&|^]|<<|>>)?=(?!=)"
 _BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*")
 _BLANK_ON_LINE = re.compile(rb"(?:[ \t]|\\\n)*")
 _ONE_LINE = frozenset(
@@ -131,7 +132,7 @@ class _Walk:
             case "command":
                 if len(script.calls) <= MAX_COMMANDS:
                     script.calls.append(self._call(node, piped, stdin))
-            case "declaration_command":
+            case "declaration_command" | "unset_command":
                 words = tuple(
                     self.word(child) for child in node.named_children if child.type != "variable_assignment"
                 )
@@ -163,6 +164,8 @@ class _Walk:
             case "expansion":
                 if re.search(r"@[PE]\}$|^\$\{!", self.of(node)):
                     script.trouble.append(f"an expansion that is expanded again: {self.of(node)}")
+                if found := re.match(r"\$\{(\w+):?=", self.of(node)):
+                    self.assignments.append((found[1], None))
             case "test_command" if not self.of(node).startswith("[[") and re.search(
                 r"[;&|<>()\n]", self._bare(node)
             ):
@@ -175,6 +178,8 @@ class _Walk:
                 script.background = True
             case "arithmetic_expansion" | "subscript" | "((" | "c_style_for_statement" | "test_operator":
                 script.arithmetic = True
+                around = node if node.is_named or node.parent is None else node.parent
+                script.assigned.update(re.findall(_ASSIGNED_NUMBER, self.of(around)))
             case _:
                 pass
         return piped, stdin
@@ -242,7 +247,9 @@ class _Walk:
     def _assign(self, node: Node) -> None:
         name = self.of(node.child_by_field_name("name"))
         value = node.child_by_field_name("value")
-        self.assignments.append((name, self.word(value) if value else Word(raw="", text="")))
+        word = self.word(value) if value else Word(raw="", text="")
+        grows = any(self.of(child) == "+=" for child in node.children)
+        self.assignments.append((name, None if grows else word))
 
     def _redirect(self, node: Node) -> None:
         signs = "".join(self.of(child) for child in node.children if not child.is_named)
@@ -267,16 +274,17 @@ class _Walk:
         return text if quoted or not re.search(r"[$`\\]", text) else None
 
     def _settle(self) -> None:
-        """Variables are tame when every value they ever get is: a plain relative name, a glob of such, another tame one."""
-        self.script.assigned |= {name.partition("[")[0] for name, _ in self.assignments}
-        wild = {name for name, word in self.assignments if word is None}
-        for _ in range(len(self.assignments)):
-            tame = self.script.assigned - wild
-            more = {name for name, word in self.assignments if word and not _tame(word, tame)} - wild
-            if not more:
-                break
-            wild |= more
-        self.script.tame = self.script.assigned - wild
+        """Find the variables all of whose values can be told: literal texts, or made of others that can."""
+        given: dict[str, list[Word | None]] = {}
+        for name, word in self.assignments:
+            given.setdefault(name.partition("[")[0], []).append(word)
+        self.script.assigned |= given.keys()
+        values = self.script.values
+        for _ in given:
+            for name, words in given.items():
+                if name not in values and (known := all_known(words, values)):
+                    values[name] = known
+        self.script.unseen = values.keys() != given.keys()
 
     def word(self, node: Node) -> Word:
         word = self._word(node)
@@ -287,99 +295,50 @@ class _Walk:
         raw = self.of(node)
         match node.type:
             case "word" | "number" | "variable_name" | "extglob_pattern" | "regex":
-                return _plain(raw)
+                return plain(raw)
             case "raw_string":
                 return Word(raw=raw, text=raw[1:-1])
             case "ansi_c_string":
-                return Word(raw=raw, text=_ansi(raw[2:-1]), odd=True)
+                return Word(raw=raw, text=ansi(raw[2:-1]), odd=True)
             case "string":
                 inner = [child for child in node.named_children if child.type != "string_content"]
                 if inner:
-                    return Word(raw=raw, text=None, names=self._names(inner) if _alone(node) else ())
+                    return Word(
+                        raw=raw, text=None, parts=self._variable(inner[0], True) if _alone(node) else ()
+                    )
                 return Word(raw=raw, text=re.sub(r"\\([$`\"\\\n])", lambda m: m[1].strip("\n"), raw[1:-1]))
             case "simple_expansion" | "expansion":
-                return Word(raw=raw, text=None, names=self._names([node]))
+                return Word(raw=raw, text=None, parts=self._variable(node, False))
             case "process_substitution":
                 return Word(raw=raw, text="/dev/fd/63")  # what it runs is judged where it stands
             case "concatenation":
                 return self._joined(raw, [self.word(child) for child in node.named_children])
+            case "arithmetic_expansion":
+                return Word(raw=raw, text=None, parts=("0",))  # some number
             case _:
                 return Word(raw=raw, text=None)
 
     def _joined(self, raw: str, parts: list[Word]) -> Word:
+        glob = any(part.glob for part in parts)
         if any(part.text is None for part in parts):
-            known = all(part.text is not None or part.names for part in parts)
-            names = tuple(name for part in parts for name in part.names)
-            lead = parts[0].text
-            tame = known and not (lead is not None and lead.startswith(("/", "~"))) and ".." not in raw
-            return Word(raw=raw, text=None, names=names if tame else ())
+            known = all(part.text is not None or part.parts for part in parts) and not BRACE.search(raw)
+            pieces = [
+                piece for part in parts for piece in (part.parts if part.text is None else (part.text,))
+            ]
+            return Word(raw=raw, text=None, glob=glob, parts=tuple(pieces) if known else ())
+        if BRACE.search(raw):
+            return Word(raw=raw, text=None) if re.search(r"['\"]", raw) else plain(raw)
         text = "".join(part.text or "" for part in parts)
-        brace = re.search(r"\{[^{}]*(?:,|\.\.)[^{}]*\}", raw)
-        return Word(
-            raw=raw,
-            text=None if brace else text,
-            glob=any(part.glob for part in parts),
-            odd=any(part.odd for part in parts),
-        )
+        return Word(raw=raw, text=text, glob=glob, odd=any(part.odd for part in parts))
 
-    def _names(self, nodes: list[Node]) -> tuple[str, ...]:
-        names: list[str] = []
-        for node in nodes:
-            found = re.fullmatch(r"\$\{?([A-Za-z_]\w*)\}?", self.of(node))
-            if not found:
-                return ()
-            names.append(found[1])
-        return tuple(names)
+    def _variable(self, node: Node, quoted: bool) -> tuple[Variable, ...]:
+        found = re.fullmatch(r"\$\{?([A-Za-z_]\w*)\}?", self.of(node))
+        return (Variable(name=found[1], quoted=quoted),) if found else ()
 
     def of(self, node: Node | None) -> str:
         return "" if node is None else self.source[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
 
-def _plain(raw: str) -> Word:
-    """An unquoted word: backslashes resolved, globs and braces seen."""
-    bare = re.sub(r"\\.", "", raw, flags=re.DOTALL)
-    if re.search(r"\{[^{}]*(?:,|\.\.)[^{}]*\}", bare) or re.match(r"~[^/]", bare):
-        return Word(raw=raw, text=None)
-    return Word(
-        raw=raw, text=re.sub(r"\\(.)", r"\1", raw, flags=re.DOTALL), glob=bool(re.search(r"[*?\[]", bare))
-    )
-
-
 def _alone(node: Node) -> bool:
     """Whether a double-quoted string is nothing but one expansion."""
     return len(node.named_children) == 1
-
-
-def _tame(word: Word, tame: set[str]) -> bool:
-    if word.text is None:
-        return bool(word.names) and set(word.names) <= tame
-    return not word.text.startswith(("-", "/", "~")) and ".." not in word.text
-
-
-_ESCAPES = {
-    "n": "\n",
-    "t": "\t",
-    "r": "\r",
-    "a": "\a",
-    "b": "\b",
-    "f": "\f",
-    "v": "\v",
-    "e": "\x1b",
-    "E": "\x1b",
-}
-
-
-def _ansi(body: str) -> str:
-    """The text of $'...' (bash(1), QUOTING)."""
-
-    def one(match: re.Match[str]) -> str:
-        code = match[1]
-        if len(code) > 1 and code[0] in "xuU":
-            return chr(min(int(code[1:], 16), 0x10FFFF))
-        if code[0] in "01234567":
-            return chr(int(code, 8) & 0xFF)
-        return _ESCAPES.get(code, code if code in "\\'\"?" else match[0])
-
-    return re.sub(
-        r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|[0-7]{1,3}|.)", one, body, flags=re.DOTALL
-    )

@@ -7,8 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .parsing import Word
-from .programs import PATTERN_FIRST, READERS, VALUED, WRAPPERS, Wrapper
+from .parsing import Script
+from .programs import (
+    PATTERN_FIRST,
+    READERS,
+    RUNNER_OPTIONS,
+    RUNNERS,
+    SHELL_SWITCHES,
+    VALUED,
+    WRAPPERS,
+    Wrapper,
+)
+from .words import Variable, Word, spellings
 
 FED = "fed"  # the stand-in variable for names that find or xargs hands over
 RISKY_ASSIGNMENT = re.compile(r"(\w+)\+?=")
@@ -77,7 +87,25 @@ def substituted(word: Word, mark: str) -> Word:
     """A word in which `mark` is replaced by a name nobody has seen; alone it is a plain operand, inside text anything."""
     if word.text is None or mark not in word.text:
         return word
-    return Word(raw=word.raw, text=None, names=(FED,) if word.text == mark else ())
+    return Word(raw=word.raw, text=None, parts=(_FED_VARIABLE,) if word.text == mark else ())
+
+
+def runner_words(name: str, words: Sequence[Word]) -> list[Word]:
+    """The command behind a project's runner (`uv run`), its own known options dropped; empty for any other program."""
+    texts = [word.text for word in words]
+    for runner in RUNNERS:
+        program, *sub = runner.split()
+        if name != program or texts[: len(sub)] != sub:
+            continue
+        rest = list(words[len(sub) :])
+        while rest and (text := rest[0].text or "").startswith("-"):
+            if text not in _THEN_A_PROGRAM and text.partition("=")[0] not in RUNNER_OPTIONS:
+                return rest
+            del rest[: 1 + RUNNER_OPTIONS.get(text, False)]
+            if text in _THEN_A_PROGRAM:
+                break
+        return rest
+    return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +127,8 @@ def shell_run(words: Sequence[Word]) -> ShellRun:
             script = rest[0].text if rest else ""
             return ShellRun(kind="unknown") if script is None else ShellRun(kind="text", text=script)
         if text in ("-o", "-O", "+O", "+o"):
+            if text[1] == "O" and rest and rest[0].text not in SHELL_SWITCHES:
+                return ShellRun(kind="unknown")
             del rest[:1]
         elif text == "-" or text == "--":
             return ShellRun(kind="file" if rest else "stdin")
@@ -113,10 +143,45 @@ def shell_run(words: Sequence[Word]) -> ShellRun:
     return ShellRun(kind="stdin")
 
 
+def module_run(name: str, rest: list[Word], ruled: set[str]) -> tuple[str, list[Word]]:
+    """python -m pip is pip, where pip has rules."""
+    if not re.fullmatch(r"(?:python|pypy)[\d.]*|py", name):
+        return name, rest
+    place = 0
+    while place < len(rest) and (
+        option := re.match(r"-([a-zA-Z]*?)([mcXW])(.*)|-\w+$", rest[place].text or "")
+    ):
+        joined, place = option[3], place + 1
+        if option[2] in ("X", "W"):
+            place += not joined
+        elif option[2] == "c":
+            break
+        elif option[2] == "m":
+            module = joined or (rest[place].text if place < len(rest) else None) or ""
+            if module in ruled | {"pip", "uv"}:
+                return module, rest[place + (not joined) :]
+            break
+    return name, rest
+
+
+def known(word: Word, script: Script) -> Word:
+    """The word itself, or the only one it can be."""
+    if word.text is not None or _FED_VARIABLE in word.parts:
+        return word
+    words = spellings(word, script.values)
+    return words[0] if len(words) == 1 else word
+
+
+def feeding(script: Script, *, fed: bool) -> Script:
+    """The same surroundings; `fed`: names handed over by find or xargs count as plain ones, since a sandbox holds."""
+    values = {**script.values, FED: frozenset({FED})} if fed else script.values
+    return Script(values=values, functions=script.functions)
+
+
 def operands(name: str, words: Sequence[Word]) -> list[Word]:
     """The words of a reading program that may be paths: not its options, not their plain values, not its patterns."""
     texts = [word.text or "" for word in words]
-    patterns = READERS[name]
+    patterns = READERS.get(name, 0)
     if name in PATTERN_FIRST and any(
         re.match(r"-[a-zA-Z]*[ef]|--(regexp|file|files|type-list)\b", t) for t in texts
     ):
@@ -127,8 +192,8 @@ def operands(name: str, words: Sequence[Word]) -> list[Word]:
             skip = False
         elif word.text is not None and text.startswith("-") and len(text) > 1:
             skip = text in plain
-            value = text.partition("=")[2]
-            if value.startswith(("/", "~", "..")) and text.partition("=")[0] not in plain:
+            value = text.partition("=")[2] or _JOINED.sub("", text)
+            if value.startswith(("/", "~", "..")) and not {text.partition("=")[0], text[:2]} & plain:
                 found.append(Word(raw=word.raw, text=value))
         elif patterns:
             patterns -= 1
@@ -137,7 +202,10 @@ def operands(name: str, words: Sequence[Word]) -> list[Word]:
     return found
 
 
-_FED_WORD = Word(raw="what xargs reads", text=None, names=(FED,))
+_THEN_A_PROGRAM = ("--", "-m", "--module")
+_JOINED = re.compile(r"-[A-Za-z]+")  # short options in front of a value: grep -rf/etc/passwd
+_FED_VARIABLE = Variable(name=FED, quoted=True)
+_FED_WORD = Word(raw="what xargs reads", text=None, parts=(_FED_VARIABLE,))
 
 
 def _long(text: str, wrapper: Wrapper) -> int | None:

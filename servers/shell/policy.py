@@ -9,17 +9,19 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..outcome import one_line, visible
 from . import programs
-from .parsing import MAX_BYTES, MAX_COMMANDS, Call, Script, Word, parse
-from .peeling import FED, find_runs, operands, shell_run, unwrapped
+from .gitwords import git_places
+from .parsing import MAX_BYTES, MAX_COMMANDS, Call, Script, parse
+from .peeling import feeding, find_runs, known, module_run, operands, runner_words, shell_run, unwrapped
 from .reach import ONLY_SHELL, Reach
-from .rules import NETWORK, ORDER, Effect, Policy
+from .rules import NETWORK, ORDER, Effect, Policy, candidates
 from .sandbox import Level
+from .words import Word, spellings
 
 _MAX_DEPTH = 8
 _SYSTEM_FOLDERS = (
@@ -68,8 +70,7 @@ class Judge:
         self, command: str, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> Decision:
         """Decide on a shell text."""
-        case = _Case(self, cwd or self.root)
-        case.environment(env or {})
+        case = _Case(self, cwd or self.root, env or {})
         case.script(command, 0)
         return case.decision()
 
@@ -77,8 +78,7 @@ class Judge:
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> Decision:
         """Decide on a program and its arguments, which no shell will read."""
-        case = _Case(self, cwd or self.root)
-        case.environment(env or {})
+        case = _Case(self, cwd or self.root, env or {})
         case.characters("".join(argv))
         words = tuple(Word(raw=shlex.quote(arg), text=arg) for arg in argv)
         case.call(Call(words=words), Script(), 0)
@@ -88,12 +88,14 @@ class Judge:
 class _Case:
     """One decision being made."""
 
-    def __init__(self, judge: Judge, cwd: Path) -> None:
-        self.judge, self.policy = judge, judge.policy
+    def __init__(self, judge: Judge, cwd: Path, env: Mapping[str, str]) -> None:
+        self.judge, self.policy, self.env = judge, judge.policy, env
+        self.contained = judge.level != "none"
         self.reach = Reach(root=judge.root, cwd=cwd, moved=False)
         self.findings: list[Finding] = []
         self.network = self.background = self.risky = False
         self.commands = 0
+        self.environment(env)
 
     def decision(self) -> Decision:
         if not self.findings:
@@ -138,15 +140,32 @@ class _Case:
         if programs_named & {"cd", "pushd", "popd"}:
             self.reach = replace(self.reach, moved=True)
         for call in script.calls:
-            self._set_by(call)
+            self._set_by(call, script)
+        self._settle(script, text)
         for word in script.writes:
-            if why := self.reach.writing(word):
+            if why := self.reach.writing(word, script.values):
                 self.add("ask", f"> {word.raw}", why)
         for word in script.reads:
-            if why := self.reach.reading(word, script.tame):
+            if why := self.reach.reading(word, script.values):
                 self.add("ask", f"< {word.raw}", why)
         for call in script.calls:
             self.call(call, script, depth)
+
+    def _settle(self, script: Script, text: str) -> None:
+        """Forget what variables can hold where something else may have set them, or not yet."""
+        for name in {*self.env, *os.environ}:
+            script.values.pop(name, None)
+        if self.contained:
+            return
+        script.values = {name: known | {""} for name, known in script.values.items()}
+        texts = [*self.env.values(), *(value for known in script.values.values() for value in known)]
+        given = any(re.search(r"[$`*?]", text) for text in texts)
+        if script.arithmetic and (script.unseen or given):
+            self.add(
+                "ask",
+                text[:80],
+                "an expression with a variable that only the shell knows: its text could be run",
+            )
 
     def call(self, call: Call, script: Script, depth: int) -> None:
         """Judge one simple command and whatever it starts. What is assigned in front of it holds for these alone."""
@@ -157,7 +176,7 @@ class _Case:
 
     def _call(self, call: Call, script: Script, depth: int) -> None:
         shown = " ".join(word.raw for word in call.words)
-        first, *rest = call.words
+        first, *rest = (call.words[0], *(known(word, script) for word in call.words[1:]))
         self.environment(call.assigned)
         if depth > _MAX_DEPTH:
             return self.add("ask", shown, "commands within commands, deeper than can be followed")
@@ -174,22 +193,26 @@ class _Case:
             return
         if name in ("eval", "trap"):
             return self._evaluated(name, rest, shown, depth)
-        name, rest = self._module(name, rest)
+        name, rest = module_run(name, rest, {*self.policy.deny, *self.policy.ask, *self.policy.allow})
         if name == "find":
             rest, started = find_runs(rest)
             for words in started:
-                self.call(Call(words=tuple(words)), _feeding(script, {FED}), depth + 1)
+                self.call(Call(words=tuple(words)), feeding(script, fed=True), depth + 1)
         if self._wrapper(name, rest, call, script, shown, depth):
             return
-        self._runner(name, rest, script, depth)
+        self._runner(name, rest, script, shown, depth)
         effect, rule = self._ruled(name, rest, first.text)
         if effect == "allow":
             effect, rule = self._limited(name, rest, script, rule)
-        self.network |= any(candidate in NETWORK for candidate in _candidates(name, rest))
+        self.network |= any(
+            candidate in NETWORK for candidate in candidates(name, [word.text for word in rest])
+        )
         self.add(effect, shown, rule)
 
     def _identified(self, text: str) -> tuple[str, str | None]:
         """The program's plain name; one inside the workspace is `./`, whatever it is called."""
+        if text.startswith("~"):
+            return text, "a program outside the workspace and the system's folders"
         if "/" not in text:
             where = None if text in programs.BUILTINS else shutil.which(text, path=self.judge.path)
             if where and Path(where).resolve().is_relative_to(self.judge.root):
@@ -217,7 +240,7 @@ class _Case:
 
     def _ruled(self, name: str, rest: Sequence[Word], spelled: str) -> tuple[Effect, str]:
         """What the policy's lists say: deny wins, then the rule with the most words."""
-        found = _candidates(name, rest)
+        found = candidates(name, [word.text for word in rest])
         if "/" in spelled:
             found.insert(0, spelled)
         for candidate in [*found, name.partition(".")[0]]:  # mkfs.ext4 is mkfs
@@ -250,38 +273,60 @@ class _Case:
             return "ask", "a variable is set that decides which code programs run"
         if name in ("cd", "pushd") and (not rest or rest[0].text == "-"):
             return "ask", f"{name} to the home or an earlier folder"
+        why = next(filter(None, self._places(name, rest, script)), None)
+        return ("ask", why) if why else ("allow", rule)
+
+    def _places(self, name: str, rest: Sequence[Word], script: Script) -> Iterator[str | None]:
+        """What its operands have against it, one after the other."""
         if name in programs.READERS and name != "tr":
             for word in operands(name, rest):
-                if why := self.reach.reading(word, script.tame):
-                    return "ask", why
-        if (
-            name == "git"
-            and (folder := _git_folder(rest))
-            and (why := self.reach.reading(folder, script.tame))
-        ):
-            return "ask", why
-        return "allow", rule
+                yield self.reach.reading(word, script.values)
+        elif name in programs.WRITERS:
+            for word in operands(name, rest):
+                yield self.reach.writing(word, script.values)
+        elif name == "git":
+            for text in git_places([word.text for word in rest]):
+                yield self.reach.reading(Word(raw=text, text=text), script.values)
+        elif name in ("source", ".", *programs.SHELLS):
+            yield from (
+                f"what {name} runs comes from where nobody has read it"
+                for word in rest
+                if word.text is None or word.text.startswith(("/dev/", "/proc/"))
+            )
 
     def _seen(self, word: Word, script: Script) -> str | None:
-        """The word as options are looked for in it: a tame name stands for any that is no option."""
-        if word.glob and not re.search(r"[^*?]", word.raw):
-            return None  # a bare * can be a file named like an option
-        if word.text is None and word.names and set(word.names) <= script.tame:
-            return "name"
-        return word.text
+        """The word as options are looked for in it: one of several stands for all, when none is an option."""
+        texts = [one.text or "" for one in spellings(word, script.values)]
+        if not texts or any(text.startswith("-") for text in texts) and len(texts) > 1:
+            return None
+        if (
+            not self.contained
+            and any(text[:1] in ("*", "?", "[") for text in texts)
+            and any(one.glob for one in spellings(word, script.values))
+        ):
+            return None  # can be a file named like an option
+        return texts[0]
 
-    def _set_by(self, call: Call) -> None:
+    def _set_by(self, call: Call, script: Script) -> None:
         """Variables that a builtin sets by name."""
         name = call.words[0].text if call.words else None
-        if name not in programs.SETTERS or (
-            name == "printf" and (len(call.words) < 2 or call.words[1].text != "-v")
-        ):
+        words = call.words[1:]
+        if name == "printf":
+            words = words[:2] if words and (words[0].text or "").startswith("-v") else ()
+        if name == "test" and {"-v", "-R"} & {word.text for word in words}:
+            self.add("ask", " ".join(word.raw for word in call.words), "test -v evaluates what it is given")
+        if name not in programs.SETTERS:
             return
-        for word in call.words[1:]:
+        for word in words:
             if word.text is None:
                 self.add("ask", word.raw, f"which variable {name} sets, {ONLY_SHELL}")
-            else:
-                self.environment(re.findall(r"^\w+", word.text))
+                continue
+            if name in programs.DECLARERS and re.match(r"[-+]\w*n", word.text):
+                self.add("ask", word.raw, f"{name} gives a variable a second name")
+            for found in re.findall(r"^(?:-\w*?[av])?(\w+)", word.text):
+                self.environment([found])
+                script.values.pop(found, None)
+            script.unseen = True
 
     def _shell(self, name: str, rest: Sequence[Word], call: Call, shown: str, depth: int) -> bool:
         """Judge what a shell runs; whether that is a file, which is judged like any program's argument."""
@@ -317,18 +362,6 @@ class _Case:
             self.add("ask", shown, "a variable is set that decides which code programs run")
         self.add("allow", shown, f"{name} is judged by what it runs")
 
-    def _module(self, name: str, rest: list[Word]) -> tuple[str, list[Word]]:
-        """python -m pip is pip, where pip has rules."""
-        texts = [word.text for word in rest]
-        if re.fullmatch(r"python[\d.]*|py", name) and "-m" in texts[:-1]:
-            place = texts.index("-m")
-            module = texts[place + 1] or ""
-            ruled = self.policy.deny | self.policy.ask | self.policy.allow
-            plain = all(text and re.fullmatch(r"-[BEIOPsSuvW\d]+", text) for text in texts[:place])
-            if plain and (module in ruled or module in ("pip", "uv")):
-                return module, rest[place + 2 :]
-        return name, rest
-
     def _wrapper(
         self, name: str, rest: Sequence[Word], call: Call, script: Script, shown: str, depth: int
     ) -> bool:
@@ -339,10 +372,9 @@ class _Case:
         if inner.trouble:
             self.add("ask", shown, inner.trouble)
         self.environment(inner.assigned)
-        fed = {FED} if self.judge.level != "none" else set[str]()  # a sandbox tames what is fed
         if inner.words:
             nested = Call(words=inner.words, stdin=call.stdin, piped=call.piped)
-            self.call(nested, _feeding(script, fed), depth + 1)
+            self.call(nested, feeding(script, fed=self.contained), depth + 1)
         effect, rule = self._ruled(name, rest, name)
         harmless = name in programs.TRANSPARENT and (inner.words or inner.trouble or name != "xargs")
         if rule == "default" and harmless:
@@ -350,41 +382,10 @@ class _Case:
         self.add(effect, shown, rule)
         return True
 
-    def _runner(self, name: str, rest: Sequence[Word], script: Script, depth: int) -> None:
-        texts = [word.text for word in rest]
-        for runner in programs.RUNNERS:
-            program, *sub = runner.split()
-            inner = rest[len(sub) :]
-            if (
-                name == program
-                and texts[: len(sub)] == sub
-                and inner
-                and not (inner[0].text or "").startswith("-")
-            ):
-                self.call(Call(words=tuple(inner)), script, depth + 1)
-
-
-def _feeding(script: Script, tame: set[str]) -> Script:
-    """The same surroundings, where names handed over by find or xargs are plain ones."""
-    return Script(tame=script.tame | tame, functions=script.functions)
-
-
-def _git_folder(rest: Sequence[Word]) -> Word | None:
-    texts = [word.text for word in rest]
-    return rest[texts.index("-C") + 1] if "-C" in texts[:-1] else None
-
-
-def _candidates(name: str, rest: Sequence[Word]) -> list[str]:
-    """The names a rule may use for this call, the most precise first."""
-    args = [word.text for word in rest]
-    names = list(dict.fromkeys([name, re.sub(r"(?<=[a-z])[\d.]+$", "", name)]))
-    first = [arg for arg in args[:2] if arg is not None] if None not in args[:1] else []
-    prefixes = [" ".join(first[:count]) for count in range(len(first), 0, -1)]
-    if name == "git":
-        sub, own = programs.git_subcommand(args)
-        prefixes = [f"{sub} {own[0]}" if own and own[0] else "", sub or "", *prefixes]
-    else:
-        prefixes.append(
-            next((arg for arg in args if arg is None or not arg.startswith(("-", "+"))), None) or ""
-        )
-    return [*(f"{each} {prefix}" for prefix in dict.fromkeys(prefixes) if prefix for each in names), *names]
+    def _runner(self, name: str, rest: Sequence[Word], script: Script, shown: str, depth: int) -> None:
+        """Judge what a project's runner starts as well."""
+        inner = runner_words(name, rest)
+        if inner and (inner[0].text or "").startswith("-"):
+            self.add("ask", shown, f"{name} with an option not known here: {inner[0].text}")
+        elif inner:
+            self.call(Call(words=tuple(inner)), script, depth + 1)

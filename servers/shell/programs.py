@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .gitwords import git_trouble
+
 SHELLS = frozenset({"sh", "bash", "dash", "ksh", "mksh", "ash"})
 """Their scripts can be read here."""
 
@@ -53,9 +55,29 @@ BUILTINS = frozenset(
 """Run by bash itself, whatever PATH says."""
 
 SETTERS = frozenset(
-    {"read", "printf", "getopts", "export", "declare", "typeset", "local", "readonly", "mapfile", "readarray"}
+    {
+        "read",
+        "printf",
+        "getopts",
+        "export",
+        "declare",
+        "typeset",
+        "local",
+        "readonly",
+        "mapfile",
+        "readarray",
+        "unset",
+        "wait",
+    }
 )
 """Builtins that set a variable named among their arguments."""
+
+DECLARERS = frozenset({"declare", "typeset", "local"})
+
+SHELL_SWITCHES = frozenset(
+    {"extglob", "globstar", "nullglob", "failglob", "lastpipe", "inherit_errexit", "nocasematch"}
+)
+"""Switches of shopt that change nothing a decision rests on."""
 
 INERT = BUILTINS - {"cd", "pushd"} | {
     "sleep", "whoami", "id", "groups", "uname", "arch", "nproc", "uptime", "seq", "basename", "dirname", "expr", "factor",
@@ -73,16 +95,19 @@ READERS: dict[str, int] = {
 }  # fmt: skip
 """Allowed when they read inside the workspace: how many leading operands are patterns, not paths."""
 
+WRITERS = frozenset({"tee", "touch", "mkdir"})
+"""Programs that write, inside the workspace and outside its protected places, what a redirection may write too."""
+
 PATTERN_FIRST = frozenset({"grep", "egrep", "fgrep", "rg", "jq"})
 
 VALUED: dict[str, frozenset[str]] = {
     name: frozenset(options.split())
     for name, options in {
-        "cut": "-d -f -c -b --delimiter --output-delimiter", "sort": "-t -k", "paste": "-d", "column": "-s -t -N -o",
+        "cut": "-d -f -c -b --delimiter --output-delimiter", "sort": "-t -k", "paste": "-d", "column": "-s -N -o",
         "join": "-t -o -e -j -1 -2", "nl": "-s -w -b", "head": "-n -c", "tail": "-n -c", "grep": "-e -A -B -C -m",
         "egrep": "-e -A -B -C -m", "fgrep": "-e -A -B -C -m", "rg": "-e -A -B -C -g -t -T -m -r --regexp --glob",
         "find": "-name -iname -path -ipath -regex -iregex -type -size -mtime -mmin -maxdepth -mindepth -printf -perm -user",
-        "tree": "-I -P -L", "ls": "-I", "stat": "-c -f --format", "date": "-d --date", "od": "-A -t -j -N", "diff": "-I -x",
+        "tree": "-I -P -L", "ls": "-I", "stat": "-c --format", "date": "-d --date", "od": "-A -t -j -N", "diff": "-I -x",
         "du": "-d", "fold": "-w", "fmt": "-w", "base64": "-w", "strings": "-n", "xxd": "-l -s -c",
     }.items()
 }  # fmt: skip
@@ -118,7 +143,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "stdbuf": Wrapper(valued="ioe", long_valued=("input", "output", "error")),
     "setsid": Wrapper(plain="cfw", long=("ctty", "fork", "wait")),
     "xargs": Wrapper(
-        plain="0rtxo", valued="adEILnPs", long=("null", "no-run-if-empty", "verbose"),
+        plain="0rtxo", valued="dEILnPs", long=("null", "no-run-if-empty", "verbose"),
         long_valued=("max-args", "max-procs", "delimiter", "max-lines"), feeds=True,
     ),
     "sudo": Wrapper(plain="AbEHknPSi", valued="CDghpRrTtUu", assigns=True),
@@ -150,9 +175,19 @@ RUNNERS = (
     "rye run",
     "bundle exec",
     "npx",
+    "npm exec",
+    "npm x",
     "pnpm exec",
+    "yarn exec",
 )
 """Project runners: what follows them is judged as well."""
+
+RUNNER_OPTIONS: dict[str, bool] = {
+    **dict.fromkeys(
+        ["--frozen", "--locked", "--no-sync", "--offline", "--isolated", "--exact", "--active", "--all-extras", "--all-groups", "--dev", "--no-dev", "--quiet", "-q", "--verbose", "-v", "--yes", "-y", "--no-install", "--no"], False),
+    **dict.fromkeys(["--group", "--extra", "--only-group", "--python", "-p", "--package", "--with", "--color"], True),
+}  # fmt: skip
+"""Their options that leave what is run as it is, and whether the next word belongs to them."""
 
 # long options (any unambiguous shortening counts) and short letters that write, or run another program
 _OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -160,7 +195,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "rg": (("pre", "pre-glob", "hostname-bin", "search-zip"), "z"),
     "tree": ((), "oR"),
     "file": (("compile", "magic-file"), "Cm"),
-    "date": (("set",), "s"),
+    "date ": (("set",), "s"),
     "wc": (("files0-from",), ""),
     "du": (("files0-from",), ""),
     "diff": (("to-file", "from-file"), ""),
@@ -180,6 +215,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "go": ((), ""),
     "yq": (("inplace",), "i"),
     "xxd": ((), "r"),
+    "nm": (("plugin",), ""),
 }  # fmt: skip
 
 _FIND = re.compile(
@@ -200,6 +236,8 @@ def flag_trouble(program: str, args: list[str | None]) -> str | None:
 
     None among the arguments is one only the shell knows.
     """
+    if program in _BINUTILS and any(arg is None or arg.startswith("@") for arg in args):
+        return "an argument that stands for what a file says"
     if program in _CHECKS:
         return _CHECKS[program](args)
     if program not in _OPTIONS:
@@ -222,6 +260,7 @@ def flag_trouble(program: str, args: list[str | None]) -> str | None:
     return None
 
 
+_BINUTILS = frozenset({"nm", "size", "strings", "objdump", "readelf"})
 _MAKE_VARIABLE = re.compile(r"[A-Z_]*SHELL\w*\s*[:?+]?=|MAKE\w*=")
 
 
@@ -304,72 +343,37 @@ def _uniq(args: list[str | None]) -> str | None:
     return "a second file, which uniq writes" if len(operands) > 1 else None
 
 
-_GIT_GLOBAL = re.compile(
-    r"--no-pager|-P|--no-optional-locks|--literal-pathspecs|--no-replace-objects|--version|--help"
-)
-_GIT_BAD = (
-    "output", "ext-diff", "textconv", "open-files-in-pager", "upload-pack", "receive-pack", "exec", "filters",
-    "no-index", "contents", "template", "config", "git-dir", "work-tree", "exec-path", "config-env", "separate-git-dir",
-)  # fmt: skip
-_GIT_LISTING: dict[str, str] = {
-    "branch": r"-[arv]+|-vv|--(?:list|all|remotes|show-current|contains|merged|no-merged|verbose|sort|format|points-at)(?:=.*)?",
-    "tag": r"-l|-n\d*|--(?:list|contains|merged|no-merged|sort|format|points-at)(?:=.*)?",
-    "remote": r"-v|--verbose|show|get-url",
-    "stash": r"list|show|-p|--patch|--stat|stash@\{\d+\}",
-    "config": r"--(?:get|get-all|list|get-regexp|local|show-origin|show-scope)|-l|-z|get|list|[\w.*-]+",
-    "worktree": r"list|--porcelain",
-    "reflog": r"show|-\d+|-n|\d+|--oneline|(?!expire|delete|drop)[\w/.-]+",
-}
+def _date(args: list[str | None]) -> str | None:
+    plain = VALUED["date"]
+    for before, arg in zip([None, *args], args, strict=False):
+        if arg is None or (not arg.startswith(("+", "-")) and before not in plain):
+            return "an operand, which sets the clock"
+    return flag_trouble("date ", args)
 
 
-def git_subcommand(args: list[str | None]) -> tuple[str | None, list[str | None]]:
-    """The subcommand behind git's own options, and its arguments."""
-    rest = list(args)
-    while rest and (rest[0] is None or rest[0].startswith("-")):
-        option = rest.pop(0)
-        if (
-            option
-            in ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--super-prefix", "--config-env")
-            and rest
-        ):
-            rest.pop(0)
-    return (rest[0] if rest else None), rest[1:]
+def _jobs(args: list[str | None]) -> str | None:
+    return next(
+        (arg or "an argument that only the shell knows" for arg in args if arg is None or "x" in arg), None
+    )
 
 
-def _git(args: list[str | None]) -> str | None:
-    words = iter(args)
-    for option in words:
-        if option is None or not option.startswith("-"):
-            break
-        if option == "-C":
-            next(words, None)
-        elif not _GIT_GLOBAL.fullmatch(option):
-            return option
-    name, own = git_subcommand(args)
-    for arg in own:
-        if arg is None:
-            return None if name in ("add", "commit") else "an argument that only the shell knows"
-        if arg.startswith("--") and len(arg) > 2:
-            option = arg[2:].partition("=")[0]
-            if option in _GIT_BAD or (len(option) > 3 and any(bad.startswith(option) for bad in _GIT_BAD)):
-                return arg
-        elif name == "grep" and re.match(r"-\w*O", arg):
-            return arg
-        if name in _GIT_LISTING and not re.fullmatch(_GIT_LISTING[name], arg):
-            return arg
-    if name == "stash" and (not own or own[0] not in ("list", "show")):
-        return "stash"
-    if name == "config" and not any(re.match(r"--get|--list|-l$|get$|list$", arg or "") for arg in own[:2]):
-        return "config that may set something"
-    return None
+def _shopt(args: list[str | None]) -> str | None:
+    return next(
+        (
+            arg or "a switch"
+            for arg in args
+            if arg not in SHELL_SWITCHES and arg not in ("-s", "-u", "-q", "-p")
+        ),
+        None,
+    )
 
 
 _CHECKS: dict[str, Callable[[list[str | None]], str | None]] = {
-    "find": _find, "sed": _sed, "awk": _awk, "gawk": _awk, "mawk": _awk, "nawk": _awk, "uniq": _uniq, "git": _git,
+    "find": _find, "date": _date, "jobs": _jobs, "shopt": _shopt, "sed": _sed, "awk": _awk, "gawk": _awk, "mawk": _awk, "nawk": _awk, "uniq": _uniq, "git": git_trouble,
 }  # fmt: skip
 
 SHELL_VARIABLES = re.compile(
-    r"BASH_.*|ENV|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|LD_(?!LIBRARY_PATH).*|DYLD_.*|IFS"
+    r"BASH_.*|ENV|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|CDPATH|LD_(?!LIBRARY_PATH).*|DYLD_.*|IFS"
 )
 """Variables that make the shell itself, or every program, run something else."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .gitwords import git_subcommand
 from .programs import INERT, READERS
 from .sandbox import Mode
 
@@ -35,6 +37,10 @@ class Policy:
     memory_mb: int = field(default_factory=lambda: min(8192, (_MEMORY >> 20) // 4))
     processes: int = 1024
     file_mb: int = 2048
+
+    def refuses(self, effect: Effect) -> bool:
+        """Whether this decision means no where nobody can be asked."""
+        return effect == "deny" or (effect == "ask" and self.ask_fallback == "deny")
 
 
 def load(path: Path) -> Policy:
@@ -66,6 +72,21 @@ def load(path: Path) -> Policy:
                 known = "default, allow, contained, ask, deny, ask_fallback, [sandbox], [env], [limits]"
                 raise ValueError(f"policy file {path}: no key {key!r}; there are {known}")
     return Policy(**keys)
+
+
+def candidates(name: str, args: Sequence[str | None]) -> list[str]:
+    """The names a rule may use for this call, the most precise first."""
+    names = list(dict.fromkeys([name, re.sub(r"(?<=[a-z])[\d.]+$", "", name)]))
+    first = [arg for arg in args[:2] if arg is not None] if None not in args[:1] else []
+    prefixes = [" ".join(first[:count]) for count in range(len(first), 0, -1)]
+    if name == "git":
+        sub, own = git_subcommand(list(args))
+        prefixes = [f"{sub} {own[0]}" if own and own[0] else "", sub or "", *prefixes]
+    else:
+        prefixes.append(
+            next((arg for arg in args if arg is None or not arg.startswith(("-", "+"))), None) or ""
+        )
+    return [*(f"{each} {prefix}" for prefix in dict.fromkeys(prefixes) if prefix for each in names), *names]
 
 
 def _table(path: Path, name: str, value: object, known: Mapping[str, str]) -> dict[str, Any]:
@@ -132,7 +153,7 @@ BUILT_IN = Policy(
         "eslint prettier biome oxlint stylelint jest vitest mocha ava tap karma cypress webpack vite rollup turbo",
         "rspec rubocop phpunit shellcheck shfmt yamllint taplo markdownlint hadolint actionlint sqlfluff",
         "gofmt golint staticcheck golangci-lint rustc rustfmt clippy-driver sqlite3 yq xmllint tidy hyperfine valgrind",
-        "mkdir touch mktemp pre-commit mkdocs sphinx-build protoc flex bison cython maturin pyproject-build",
+        "mkdir touch tee mktemp pre-commit mkdocs sphinx-build protoc flex bison cython maturin pyproject-build",
         "cargo: --version -V build test check clippy fmt run bench doc tree metadata nextest llvm-cov",
         "go: build test vet fmt run list doc env version generate tool",
         "npm: --version -v test t run run-script ls list start exec outdated",
@@ -144,6 +165,7 @@ BUILT_IN = Policy(
         "var version help add commit",
         "pip: list show freeze check --version", "pip3: list show freeze check --version",
     ),
+    ask=_words("bun: install i add x update upgrade remove link create init", "deno: install add upgrade"),
     deny=_words("sudo doas su pkexec run0 shutdown reboot halt poweroff mkfs fdisk sfdisk parted wipefs insmod modprobe"),
 )  # fmt: skip
 """What a host gets without a policy file: reading is free, running the project's own tools is free inside a sandbox,

@@ -204,7 +204,8 @@ class GateRun:
 
 
 async def run_gate(root: Path, command: str, *, timeout_s: float, policy: Policy = BUILT_IN) -> GateRun:
-    """Run a check nobody is there to confirm: what the policy would ask about is refused, naming the rule.
+    """Run a check nobody is there to confirm: what the policy would ask about is refused, naming the rule,
+    unless the policy says what else holds then (`ask_fallback`).
 
     A command that is still running after `timeout_s` is killed; its exit is then not 0.
     Call `close_gates` when the process ends.
@@ -214,7 +215,7 @@ async def run_gate(root: Path, command: str, *, timeout_s: float, policy: Policy
         decision = shell.judge(command, None)
     except ToolError as exc:
         return GateRun(exit=None, output=str(exc), sandbox="", duration_s=None)
-    if decision.effect != "allow":
+    if policy.refuses(decision.effect):
         return GateRun(exit=None, output=refusal(decision, policy), sandbox="", duration_s=None)
     job = await shell.start(command, None, timeout_s=timeout_s, stdin="")
     try:
