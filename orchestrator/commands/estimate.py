@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 
+from ..visible import visible
 from . import local
 from . import options as common
 
@@ -43,26 +44,39 @@ async def _run(options: argparse.Namespace) -> int:
     if options.json:
         common.print_json({"ok": True, **record})
         return 0
-    rows = [["model", "seconds", "90 % interval", "at the cap", "runs behind it", "passes"]]
-    for one in record.get("models", record.get("estimates", [])):
-        rows.append(_row(one))
-    sys.stdout.write(local.table(rows))
-    for advice in record.get("advice", []):
-        sys.stdout.write(f"advice: {advice['say']}\n")
-    for key in ("reason", "chosen", "note"):
-        if record.get(key):
-            sys.stdout.write(f"{record[key]}\n")
+    sys.stdout.write(_shown(record))
     return 0
+
+
+def _shown(record: dict[str, Any]) -> str:
+    head = ["model", "seconds", "90 % interval", "at the cap", "tokens in", "out", "runs", "odds"]
+    deadline = any(one.get("in_time") is not None for one in record["models"])
+    rows = [[*head, *(["in time"] if deadline else []), ""]]
+    for one in record["models"]:
+        in_time = [local.percent(one.get("in_time"))] if deadline else []
+        rows.append(
+            [
+                *_row(one),
+                *in_time,
+                one.get("why_not") or ("best" if one["model"] == record.get("best") else ""),
+            ]
+        )
+    said = [local.table(rows)] if record["models"] else ["there is no model here that writes text\n"]
+    said += [f"advice: {advice['say']}\n" for advice in record.get("advice", [])]
+    return "".join(said) + (f"{record['note']}\n" if record.get("note") else "")
 
 
 def _row(one: dict[str, Any]) -> list[str]:
     forecast: dict[str, Any] = one.get("forecast") or {}
     interval = f"{local.number(forecast.get('low_s'))} to {local.number(forecast.get('high_s'), ' s')}"
+    out = one.get("tokens_out_p50")
     return [
-        one["model"],
+        visible(one["model"]),
         local.number(forecast.get("total_s"), " s"),
         interval if forecast else "not yet measured",
         local.number(forecast.get("cap_s"), " s"),
+        local.number(one.get("tokens_in")),
+        "-" if out is None else f"{local.number(out)}, 90 %: {local.number(one.get('tokens_out_p90'))}",
         local.number(forecast.get("runs")),
-        local.number(one.get("odds")),
+        f"{local.percent(one.get('odds_passing'))} ({one['judged']} judged)",
     ]

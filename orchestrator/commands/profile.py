@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 
+from ..visible import visible
 from . import local
 from . import options as common
 
@@ -39,54 +40,74 @@ async def _run(options: argparse.Namespace) -> int:
     if options.json:
         common.print_json({"ok": True, **record})
         return 0
-    runs: list[dict[str, Any]] = record.get("runs", [])
-    rows = [
-        [
-            "run",
-            "model",
-            "kind",
-            "gate",
-            "load",
-            "prompt",
-            "answer",
-            "total",
-            "tokens in",
-            "out",
-            "forecast off by",
-        ]
-    ]
-    rows += [_row(run) for run in runs]
-    sys.stdout.write(local.table(rows) if runs else "no runs yet; delegate something, or calibrate a model\n")
-    forecasts = record.get("forecasts", {})
-    if forecasts.get("runs"):
-        sys.stdout.write(
-            f"forecasts: {forecasts['runs']} runs, median error {local.number(_percent(forecasts.get('median_error')), '%')}, "
-            f"{local.number(_percent(forecasts.get('covered')), '%')} inside their interval\n"
-        )
-    if record.get("note"):
-        sys.stdout.write(f"{record['note']}\n")
+    sys.stdout.write(_shown(record))
     return 0
 
 
+def _shown(record: dict[str, Any]) -> str:
+    runs: list[dict[str, Any]] = record.get("runs", [])
+    if not runs:
+        return "no runs yet; delegate something, or calibrate a model\n" + _noted(record)
+    head = ["run", "model", "kind", "gate", "load", "prompt", "answer", "total", "tokens in", "out"]
+    said = [local.table([[*head, "forecast off by", "else busy"], *(_row(run) for run in runs)])]
+    if laws := record.get("laws"):
+        names = ["model", "runs", "reads", "writes", "reads behind 4,096", "writes behind 4,096"]
+        said.append("\ntokens a second, as fitted\n" + local.table([names, *(_law(law) for law in laws)]))
+    if rows := [_odds(model, odds) for model, kinds in record.get("odds", {}).items() for odds in kinds]:
+        said.append("\n" + local.table([["model", "kind", "runs", "gates passed", "rated good"], *rows]))
+    if rows := [_held(one) for one in record.get("advice_held", [])]:
+        names = ["advice that was followed", "times", "forecast off by", "saved", "helped"]
+        said.append("\n" + local.table([names, *rows]))
+    return "".join(said) + "\n" + _noted(record)
+
+
+def _noted(record: dict[str, Any]) -> str:
+    forecasts: dict[str, Any] = record["forecasts"]
+    said: list[str] = []
+    if forecasts["runs"]:
+        off, covered = (local.percent(forecasts.get(key)) for key in ("median_error", "coverage"))
+        said.append(
+            f"forecasts: {forecasts['runs']} runs, median error {off}, {covered} inside their interval\n"
+        )
+    if record.get("tokens_saved") is not None:
+        said.append(f"tokens the callers saved, about: {record['tokens_saved']:,}\n")
+    return "".join(said) + (f"{record['note']}\n" if record.get("note") else "")
+
+
 def _row(run: dict[str, Any]) -> list[str]:
-    profile = run["profile"]
-    seconds = [
-        local.number(profile.get(part), " s") for part in ("load_s", "prefill_s", "decode_s", "total_s")
-    ]
-    gate = {True: "passed", False: "failed", None: "-"}[run.get("gate_passed")]
-    mark = " (recorded)" if profile.get("recorded") else " (simulated)" if profile.get("simulated") else ""
+    profile: dict[str, Any] = run["profile"]
+    parts = ("load_s", "prefill_s", "decode_s", "total_s")
+    seconds = [local.number(profile.get(part), " s") for part in parts]
+    mark = " (recorded)" if profile["recorded"] else " (simulated)" if profile["simulated"] else ""
+    ended = "" if profile["outcome"] == "done" else f" {profile['outcome']}"
+    off, cores = run.get("forecast_error"), run.get("busy_cores")
     return [
         str(run["run"]),
-        profile["model"],
-        str(run.get("kind") or "-"),
-        gate,
+        visible(profile["model"]),
+        run["kind"] + ended,
+        {True: "passed", False: "failed", None: "-"}[run.get("gate_passed")],
         *seconds[:3],
         seconds[3] + mark,
         local.number(profile.get("tokens_in")),
         local.number(profile.get("tokens_out")),
-        local.number(_percent(run.get("forecast_error")), "%"),
+        "-" if off is None else f"{off:+.0%}",
+        "-" if cores is None else f"{cores:.1f} cores",
     ]
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _law(law: dict[str, Any]) -> list[str]:
+    speeds = [local.number(law.get(key)) for key in ("reads", "writes", "reads_at_4096", "writes_at_4096")]
+    return [visible(law["model"]), local.number(law["runs"]), *speeds]
+
+
+def _odds(model: str, odds: dict[str, Any]) -> list[str]:
+    def share(value: float | None, of: int) -> str:
+        return "-" if value is None else f"{local.percent(value)} of {of}"
+
+    passed, good = share(odds.get("passed"), odds["judged"]), share(odds.get("good"), odds["rated"])
+    return [visible(model), odds["kind"], local.number(odds["runs"]), passed, good]
+
+
+def _held(one: dict[str, Any]) -> list[str]:
+    error, helped = local.percent(one.get("median_error")), local.percent(one.get("helped"))
+    return [one["action"], local.number(one["runs"]), error, local.number(one.get("saved_s"), " s"), helped]

@@ -18,11 +18,10 @@ from .foresight import Foresight
 from .law import Law
 from .ledger import LedgerError
 from .profile import Profile
-from .runs import Key, Run
+from .runs import CALIBRATION, Key, Run
 from .runtime import Answer, EngineError, Model, Query, Runtime
 from .sizing import Sizing, TooLong, largest_ctx
 
-KIND = "calibration"
 PROBES = (64, 512, 2048, 256)
 """Prompt tokens, about, in this order: three spread sizes to learn from, one more to check the law with."""
 OUTPUT_TOKENS = 32
@@ -175,7 +174,7 @@ async def _record(
     run = Run(
         key=key,
         profile=answer.profile,
-        kind=KIND,
+        kind=CALIBRATION,
         cap=OUTPUT_TOKENS,
         chars_in=query.chars,
         forecast_s=forecast.total_s if forecast else None,

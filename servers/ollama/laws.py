@@ -143,16 +143,16 @@ class Laws:
             law = self._kept(sibling, None)
             if law.reading.log_rate is not None and law.writing.log_rate is not None:
                 return _sibling_of(law, key, shape)
-        relatives = [
-            k
-            for k in same_engine
-            if k.digest != key.digest and {k.processor, key.processor} <= {key.processor, "unknown"}
-        ]
+        relatives = [k for k in same_engine if k.digest != key.digest]
+        processor = key.processor
+        if processor == "unknown":  # not loaded yet: it will run where the last one did
+            processor = next((k.processor for k in relatives if k.processor != "unknown"), processor)
+        relatives = [k for k in relatives if k.processor in (processor, "unknown")]
         lenders = [self._kept(k, None) for k in relatives[:_LENDERS]]
         lenders = [
             law for law in lenders if law.reading.log_rate is not None and law.writing.log_rate is not None
         ]
-        return _relative_of(lenders, key, shape) if lenders else Law(key, shape)
+        return _relative_of(lenders, key, shape, processor) if lenders else Law(key, shape)
 
 
 def _sibling_of(law: Law, key: Key, shape: Shape | None) -> Law:
@@ -181,10 +181,11 @@ def _sibling_of(law: Law, key: Key, shape: Shape | None) -> Law:
     )
 
 
-def _relative_of(lenders: list[Law], key: Key, shape: Shape | None) -> Law:
-    """Another model on the same machine; without both shapes sizes are guessed, and the interval says so."""
+def _relative_of(lenders: list[Law], key: Key, shape: Shape | None, processor: str) -> Law:
+    """Another model on the same machine; what is guessed, sizes or a place on the GPU, widens the interval."""
     here = shape or TYPICAL
-    told = all(law.shape for law in lenders) and shape is not None
+    placed = key.processor != "unknown" or processor in ("cpu", "unknown")
+    told = all(law.shape for law in lenders) and shape is not None and placed
     spread = (0.5 if told else 1.5) / math.sqrt(1 + 0.3 * (len(lenders) - 1))
     sizes = [law.shape or TYPICAL for law in lenders]
     read = fmean(
@@ -195,7 +196,7 @@ def _relative_of(lenders: list[Law], key: Key, shape: Shape | None) -> Law:
         (law.writing.log_rate or 0.0) - math.log(size.size_bytes)
         for law, size in zip(lenders, sizes, strict=True)
     )
-    rho_read, rho_write = here.depth_costs(key.processor)
+    rho_read, rho_write = here.depth_costs(processor)
     return Law(
         key,
         shape,

@@ -15,7 +15,7 @@ from .foresight import Foresight
 from .laws import Laws
 from .ledger import MAX_RUNS, Ledger, LedgerError
 from .records import Number, Profiled
-from .runs import Accuracy, Run, Totals, World, filed, plain
+from .runs import CALIBRATION, Accuracy, Run, Totals, World, filed, plain
 from .runtime import EngineError, Model, Runtime
 
 MAX_LAWS = 3
@@ -185,15 +185,16 @@ class Overview:
         with suppress(EngineError), anyio.move_on_after(PROBE_S):
             await self.runtime.engine()  # it may be a simulated one, whose runs are kept apart
         world = self.foresight.world
-        name = None if model is None else filed(model, world)
 
         def read() -> ProfileSeen:
+            name = None if model is None else _filed(ledger, model, world)
             totals = [
                 t for t in ledger.summary(model=name, kind=kind) if filed(plain(t.model), world) == t.model
             ]
             odds: dict[str, list[Odds]] = {}
             for total in totals:
-                odds.setdefault(plain(total.model), []).append(Odds.of(total))
+                if total.kind != CALIBRATION:
+                    odds.setdefault(plain(total.model), []).append(Odds.of(total))
             counted = any(total.tokens_counted for total in totals)
             runs = ledger.runs(model=name, kind=kind, world=world, last=last)
             seen = ledger.runs(model=name, kind=kind, world=world, last=ADVISED_RUNS)
@@ -249,6 +250,16 @@ def _laws_seen(laws: Laws, runs: Sequence[Run]) -> list[LawSeen]:
     return list(seen.values())
 
 
+def _filed(ledger: Ledger, model: str, world: World) -> str:
+    """The name this model's runs lie under; Ollama adds a tag where a caller leaves it out."""
+    name, tagged = filed(model, world), filed(f"{model}:latest", world)
+    return (
+        name
+        if ":" in model or ledger.runs(model=name, last=1) or not ledger.runs(model=tagged, last=1)
+        else tagged
+    )
+
+
 def _error(run: Run) -> float | None:
     measured = run.profile.total_s if run.profile.outcome in ("done", "length") else None
     return (run.forecast_s - measured) / measured if run.forecast_s is not None and measured else None
@@ -270,7 +281,7 @@ def _model_seen(model: Model, ledger: Ledger | None = None, world: World = "meas
         gpu_share=model.gpu_share,
         speed="not yet measured"
         if middle is None
-        else f"writes {middle:.3g} tokens/s (median of {len(rates)} runs)",
-        odds=[Odds.of(total) for total in ledger.summary(model=filed_as)] if ledger else [],
+        else f"writes {float(f'{middle:.3g}'):,g} tokens/s (median of {len(rates)} runs)",
+        odds=[Odds.of(t) for t in ledger.summary(model=filed_as) if t.kind != CALIBRATION] if ledger else [],
         leaves_machine=model.remote,
     )

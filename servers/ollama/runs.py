@@ -14,6 +14,8 @@ Verdict = Literal["good", "revised", "rejected"]
 VERDICTS: tuple[Verdict, ...] = ("good", "revised", "rejected")
 
 MAX_RAW_CHARS = 20_000
+CALIBRATION = "calibration"
+"""The kind of task that only measures: it has no odds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
