@@ -66,7 +66,7 @@ class Staging:
                 self._shells[tree] = await anyio.to_thread.run_sync(open_shell, tree, self.policy)
             shell = self._shells[tree]
             decision = shell.judge(None, test_rule(shell, target or None, None))
-            if decision.effect != "allow":
+            if self.policy.refuses(decision.effect):
                 return False, refusal(decision, self.policy)
             started = await start_tests(
                 shell, wanted(shell, target or None, None), max_failures=5, timeout_s=TIMEOUT_S

@@ -8,6 +8,7 @@ import select
 import shutil
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from mcp.types import ElicitResult
 
+from servers.shell.rules import BUILT_IN
 from servers.shell.running import close_gates, open_shell, run_gate
 from tests.stdio import Stdio, as_result, connect, start
 
@@ -273,6 +275,19 @@ async def test_a_gate_command_is_held_to_the_same_policy_and_sandbox(tmp_path: P
     assert denied.exit is None and "denies" in denied.output
     assert slow.exit not in (0, None) and "timed out" in slow.output
     assert empty.exit is None and "empty" in empty.output
+
+
+async def test_a_gate_does_unasked_what_the_users_own_policy_says_it_may(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("x", encoding="utf-8")
+    policy = replace(BUILT_IN, ask_fallback="allow")
+    try:
+        with anyio.fail_after(30):
+            asked = await run_gate(tmp_path, "rm old", timeout_s=20, policy=policy)
+            denied = await run_gate(tmp_path, "sudo id", timeout_s=20, policy=policy)
+    finally:
+        close_gates()
+    assert asked.exit == 0 and not (tmp_path / "old").exists()
+    assert denied.exit is None and "denies" in denied.output
 
 
 def test_a_whole_file_system_is_no_workspace(tmp_path: Path) -> None:
