@@ -112,7 +112,11 @@ def _or(new: int | None, old: int | None) -> int | None:
 
 
 def _blocks(parts: Iterable[Part]) -> list[dict[str, Any]]:
-    return [block for part in parts if (block := _block(part)) is not None]
+    """Words after a call are refused; they move before the first."""
+    blocks = [block for part in parts if (block := _block(part)) is not None]
+    first = next((at for at, block in enumerate(blocks) if block["type"] == "tool_use"), len(blocks))
+    late = [block for block in blocks[first:] if block["type"] == "text"]
+    return [*blocks[:first], *late, *(block for block in blocks[first:] if block["type"] != "text")]
 
 
 def _block(part: Part) -> dict[str, Any] | None:

@@ -14,10 +14,23 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
-from ..types import Image, Message, Part, Request, Text, Thinking, ToolCall, ToolResult
+from ..errors import BadRequest
+from ..types import (
+    Image,
+    JsonObject,
+    Message,
+    Part,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+)
 from .sane import clean, sane
 
 NO_OUTPUT = "(no output)"
+MADE_IMAGE = "(an image was here)"
 INTERRUPTED = "Interrupted: no result."
 IMAGE_KINDS = ("image/png", "image/jpeg", "image/webp", "image/gif")
 
@@ -26,17 +39,38 @@ _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def portable(request: Request, origin: str) -> Request:
-    """`request` as it can be sent to `origin` ("provider:model"). Thinking and seals of others are gone."""
+    """`request` as it can be sent to `origin` ("provider:model"). Thinking and seals of others are gone.
+
+    Raises BadRequest when nothing is left to answer, or something in it is no JSON.
+    """
+    provider = origin.partition(":")[0]
+    try:
+        sent = _portable(request, origin)
+    except (TypeError, RecursionError) as exc:
+        why = "it is nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+        raise BadRequest(provider, f"the request cannot be written as JSON: {why}") from exc
+    if not sent.messages:
+        raise BadRequest(provider, "there is nothing to answer: the request has no words")
+    return sent
+
+
+def _portable(request: Request, origin: str) -> Request:
+    choice = request.tool_choice
     return replace(
         request,
         system=clean(request.system),
         messages=tuple(_joined(_answered(_sendable_messages(request.messages, origin)), origin)),
         tools=tuple(
-            replace(t, name=wire_name(t.name), description=clean(t.description)) for t in request.tools
+            ToolSpec(
+                name=wire_name(tool.name),
+                description=clean(tool.description),
+                parameters=sane(dict(tool.parameters)),
+            )
+            for tool in request.tools
         ),
-        tool_choice=request.tool_choice
-        if request.tool_choice in (None, "any")
-        else wire_name(request.tool_choice),
+        tool_choice=choice if choice in (None, "any") else wire_name(choice),
+        schema=None if request.schema is None else sane(dict(request.schema)),
+        options=sane(dict(request.options)),
     )
 
 
@@ -66,7 +100,10 @@ def _sendable_messages(messages: Iterable[Message], origin: str) -> list[Message
 
 
 def _kept(message: Message, *, own: bool) -> tuple[Part, ...]:
-    parts = [p for part in message.parts if (p := _sendable(part, own)) is not None]
+    given = message.parts
+    if message.role == "assistant":  # no vendor takes pictures from a model
+        given = tuple(Text(text=MADE_IMAGE) if isinstance(part, Image) else part for part in given)
+    parts = [p for part in given if (p := _sendable(part, own)) is not None]
     if message.role == "assistant" and not own:  # some vendors refuse text after a call
         parts.sort(key=lambda p: isinstance(p, ToolCall))
     while parts and isinstance(
@@ -79,21 +116,25 @@ def _kept(message: Message, *, own: bool) -> tuple[Part, ...]:
 def _sendable(part: Part, own: bool) -> Part | None:
     match part:
         case Text():
-            seal = part.seal if own else None
+            seal = _seal(part.seal) if own else None
             signed = seal is not None and "signature" in seal  # Gemini signs an empty part at the end
             return replace(part, text=clean(part.text), seal=seal) if part.text.strip() or signed else None
         case Thinking():
-            return part if own else None
+            return replace(part, text=clean(part.text), seal=_seal(part.seal)) if own else None
         case ToolCall():
             arguments = sane(dict(part.arguments))
             return replace(
-                part, name=wire_name(part.name), arguments=arguments, seal=part.seal if own else None
+                part, name=wire_name(part.name), arguments=arguments, seal=_seal(part.seal) if own else None
             )
         case Image():
             return _image(part)
         case ToolResult():
             content = tuple(c for p in part.content if (c := _content(p)) is not None)
             return replace(part, name=wire_name(part.name), content=content or (Text(text=NO_OUTPUT),))
+
+
+def _seal(seal: JsonObject | None) -> JsonObject | None:
+    return None if seal is None else sane(dict(seal))
 
 
 def _content(part: Text | Image) -> Text | Image | None:

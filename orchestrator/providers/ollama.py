@@ -28,6 +28,7 @@ from .estimate import tokens_at_least, tokens_at_most
 from .failures import failure, readable, vendor_words
 from .history import portable
 from .jsonlines import json_lines
+from .ollama_ledger import Calls
 from .ollama_wire import body_of, read, usage_of
 from .rescue import rescued
 from .sane import count, sane
@@ -66,6 +67,7 @@ class Ollama:
             ),
             lambda client: client.aclose(),
         )
+        self._calls = Calls(self.base_url, lambda path: self._known("GET", path))
         self._trained: dict[str, int | None] = {}  # context length by model
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
@@ -97,6 +99,7 @@ class Ollama:
         return count(sizes[0]) if sizes else None
 
     async def aclose(self) -> None:
+        self._calls.close()
         await self._http.aclose()
 
     async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:
@@ -106,17 +109,19 @@ class Ollama:
             request = portable(asked, parts.origin)
             num_ctx, room = await self._size(request, wanted)
             body = body_of(request, num_ctx=num_ctx, room=room, keep_alive=self.keep_alive)
-            final: dict[str, Any] = {}
-            async with aclosing(self._lines(body, request.timeout_s)) as lines:
+            async with (
+                self._calls.heard(request, body) as heard,
+                aclosing(self._lines(body, request.timeout_s)) as lines,
+            ):
                 async for line in lines:
+                    heard.line(line)
                     for delta in read(parts, line):
                         yield delta
-                    if line.get("done") is True:
-                        final = line
-            if not final:
-                parts.cut()
-            usage = usage_of(final)
-            _demand_whole_prompt(self.name, request, usage, num_ctx)
+                if not heard.final:
+                    parts.cut()
+                usage = usage_of(heard.final)
+                _demand_whole_prompt(self.name, request, usage, num_ctx)
+            final = heard.final
             spent += usage
             message = rescued(parts.message(), parts.names)
             stop = parts.stop(final.get("done_reason"), STOPS)

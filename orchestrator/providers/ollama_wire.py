@@ -27,6 +27,7 @@ def body_of(request: Request, *, num_ctx: int, room: int, keep_alive: str | int 
         "messages": _messages(request),
         "stream": True,
         "truncate": False,
+        "shift": False,  # as delegated runs say it: each change loads the model anew
         "options": options,
         "tools": [_tool(t.name, t.description, inlined(t.parameters)) for t in request.tools] or None,
         "format": inlined(request.schema) if request.schema else None,

@@ -1,0 +1,161 @@
+"""What each call of a local lead leaves in the ledger: the record a delegated run leaves, so both teach one law."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from httpx2 import HTTPError
+
+from servers.ollama.keys import engine_of, host_of, is_simulated, key_of
+from servers.ollama.ledger import Ledger, LedgerError, Run
+from servers.ollama.profile import Outcome, from_ollama, outcome_of
+from servers.ollama.prompts import Prompts
+
+from ..errors import ContextTooLong, ProviderError
+from ..types import Request
+
+KIND = "lead"
+"""The kind of task: a turn of a conversation, not a delegation."""
+ASK_S = 2.0
+"""How long keeping a call may take."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Heard:
+    """One call, as it is heard."""
+
+    body: Mapping[str, Any]  # as sent
+    model: str
+    cached: float | None  # share of the prompt that the engine's cache should hold
+    overlapped: bool = False
+    began: float = field(default_factory=time.perf_counter)
+    wall_s: float | None = None
+    first_token_s: float | None = None
+    thinking_chars: int = 0
+    answer_chars: int = 0
+    final: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    outcome: Outcome | None = None  # None: as `final` says
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        """One line of the stream."""
+        message: Mapping[str, Any] = line.get("message") or {}
+        thought, said = (str(message.get(key) or "") for key in ("thinking", "content"))
+        if self.first_token_s is None and (thought or said or message.get("tool_calls")):
+            self.first_token_s = time.perf_counter() - self.began
+        self.thinking_chars += len(thought)
+        self.answer_chars += len(said)
+        if line.get("done") is True:
+            self.final = line
+
+    def failed(self, exc: BaseException) -> None:
+        """It ended by an exception."""
+        stopped = isinstance(exc, GeneratorExit | anyio.get_cancelled_exc_class())
+        self.outcome = "cancelled" if stopped else "overflow" if isinstance(exc, ContextTooLong) else "error"
+
+    def run(self, url: str, version: str, entry: Mapping[str, Any]) -> Run:
+        """The record. `entry`: the model's in /api/ps, empty when it is not known."""
+        simulated = is_simulated(version)
+        options = {**self.body["options"], "shift": self.body.get("shift")}
+        model = str(entry.get("name") or self.model)
+        profile = from_ollama(
+            self.final,
+            model=model,
+            outcome=self.outcome or (outcome_of(self.final) if self.final else "aborted"),
+            wall_s=self.wall_s,
+            first_token_s=self.first_token_s,
+            num_ctx=options.get("num_ctx"),
+            ps=entry,
+            thinking_chars=self.thinking_chars,
+            answer_chars=self.answer_chars,
+            two_passes=bool(self.body.get("think")) and "format" in self.body,
+            simulated=simulated,
+        )
+        return Run(
+            key=key_of(
+                host=host_of(url),
+                engine=engine_of(version),
+                model=model,
+                digest=entry.get("digest"),
+                gpu_share=profile.gpu_share,
+                options=options,
+                simulated=simulated,
+            ),
+            profile=profile,
+            kind=KIND,
+            think=bool(self.body.get("think")),
+            format="schema" if "format" in self.body else None,
+            cap=options.get("num_predict"),
+            chars_in=None
+            if "tools" in self.body
+            else _chars(self.body),  # how tools are spelled out, nobody tells
+            expected_cached=None if self.cached is None else int((profile.tokens_in or 0) * self.cached),
+            overlapped=self.overlapped,
+            asked_by="understudy",
+            raw=self.final or None,
+        )
+
+
+class Calls:
+    """The calls of one server, each kept in the ledger. One that cannot be kept is logged, and the answer stands."""
+
+    def __init__(self, url: str, ask: Callable[[str], Awaitable[Mapping[str, Any]]]) -> None:
+        """`ask` gets a path of the server; it may raise ProviderError."""
+        self.url = url
+        self._ask = ask
+        self._running: list[Heard] = []
+        self._prompts = Prompts()
+        self._ledger: Ledger | None = None
+        self._version: str | None = None
+
+    @asynccontextmanager
+    async def heard(self, request: Request, body: Mapping[str, Any]) -> AsyncGenerator[Heard]:
+        """A call under way, however it ends; of calls at the same time none tells how fast the model is."""
+        prompt, model = json.dumps([body.get("tools"), body["messages"]]), request.model_name
+        heard = Heard(body=body, model=model, cached=self._prompts.share(model, prompt))
+        for other in self._running:
+            other.overlapped = heard.overlapped = True
+        self._running.append(heard)
+        try:
+            yield heard
+        except BaseException as exc:
+            heard.failed(exc)
+            raise
+        finally:
+            heard.wall_s = time.perf_counter() - heard.began
+            self._running.remove(heard)
+            self._prompts.sent(model, prompt)
+            with anyio.CancelScope(shield=True), anyio.move_on_after(ASK_S):
+                await self._keep(heard)
+
+    async def _keep(self, heard: Heard) -> None:
+        try:
+            if self._version is None:
+                self._version = str((await self._ask("/api/version")).get("version") or "unknown")
+            names = (heard.model, f"{heard.model}:latest")
+            loaded: list[dict[str, Any]] = (await self._ask("/api/ps")).get("models") or []
+            entry = next((entry for entry in loaded if entry.get("name") in names), {})
+            await anyio.to_thread.run_sync(self._record, heard.run(self.url, self._version, entry))
+        except (ProviderError, LedgerError, OSError, HTTPError) as exc:
+            log.warning("a call was not recorded: %s", exc)
+
+    def _record(self, run: Run) -> None:
+        self._ledger = self._ledger or Ledger.open()
+        self._ledger.record(run)
+
+    def close(self) -> None:
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
+
+def _chars(body: Mapping[str, Any]) -> int:
+    return sum(len(message.get("content") or "") for message in body["messages"])
