@@ -130,7 +130,7 @@ def commit(repo: Repository, message: str, *, amend: bool) -> str:
         timeout_s = HOOK_TIMEOUT_S if repo.trusted and repo.hooks else 120.0
         subject = message.strip().partition("\n")[0][:60]
         with changing(repo, f"{'amend' if amend else 'commit'} {subject}".strip()) as op:
-            repo.writing(*args, stdin=message.encode(), timeout_s=timeout_s)
+            repo.hooked(*args, stdin=message.encode(), timeout_s=timeout_s)
         return _made(repo, op, amend=amend)
 
 

@@ -69,7 +69,7 @@ def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answe
     if not can_ask(ctx):
         why = (
             "the remote is a folder outside the root, which always needs a yes"
-            if found.outside
+            if found.address.outside
             else f"the user can allow it: start understudy-git with --allow-remote {found.action}"
         )
         raise ToolError(f"{found.action} needs the user's yes, and this client cannot ask; {why}")
@@ -82,4 +82,4 @@ def desk_of(ctx: Context[Any, Any]) -> Desk:
 
 
 def _permitted(found: Plan, ctx: Context[Any, Any]) -> bool:
-    return found.action in desk_of(ctx).allowed and not found.outside
+    return found.action in desk_of(ctx).allowed and not found.address.outside

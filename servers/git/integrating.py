@@ -14,6 +14,7 @@ from .repository import Repository
 from .running import Finished
 from .state import State, state_of
 from .undoing import changing
+from .unfinished import refuse_foreign
 
 TIMEOUT_S = 300.0
 MAX_COMMITS = 100
@@ -111,6 +112,7 @@ def _resume(repo: Repository, action: str, state: State) -> str:
         raise ToolError(
             f"conflicts are not resolved in {names([e.path for e in found.conflicts])}; edit and git_stage them first"
         )
+    refuse_foreign(repo)
     identity.known(repo.git, repo.settings)
     step = "--continue"
     if state.name in ("cherry_pick", "revert") and not found.staged:

@@ -226,7 +226,7 @@ def _commit(header: bytes, patch: bytes, room: int) -> Commit:
         commit=commit,
         parents=parents.split(),
         author=bounded(author, 300),
-        date=date,
+        date=date if date[:1].isdigit() else None,
         refs=[ref for ref in refs.split(", ") if ref][:20],
         subject=bounded(subject, 500),
         body=bounded(body.strip(), 2000),

@@ -49,12 +49,12 @@ class Status(BaseModel):
 
 
 class Commit(BaseModel):
-    """One commit. `author` is name and address, `date` is ISO 8601 with its offset."""
+    """One commit. `author` is name and address, `date` ISO 8601 with its offset; None where the commit has none."""
 
     commit: str
     parents: list[str]
     author: str
-    date: str
+    date: str | None
     refs: list[str]
     subject: str
     body: str

@@ -52,6 +52,11 @@ def recorded(
     `watch` names files whose very absence matters; `keep` are commits that may lose their last reference.
     An operation that failed and changed nothing leaves no trace.
     """
+    if files and repo.settings.unsteady:
+        raise ToolError(
+            f"{repo.settings.unsteady}, so what this call writes could change the repository's settings while git "
+            "runs; the user can move them into a .git/config of its own"
+        )
     listing = entries(repo)
     paths = list(watch)
     if files:

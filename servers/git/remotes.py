@@ -6,15 +6,14 @@ nothing the configuration says about a remote (other programs, proxies, force re
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from ..outcome import ToolError, masked, one_line
-from . import identity, parsing, settings
-from .hardened import Git, network_environment
+from . import parsing
+from .addresses import Address, address, reaching_git, without_secrets
+from .hardened import Git
 from .looking import verified
 from .names import plain_rev
 from .recovery import alone, incoming
@@ -28,8 +27,6 @@ TIMEOUT_S = 600.0
 MAX_LISTED = 100
 
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_USERINFO = re.compile(r"(://)[^/@\s]*@")
 _RECEIVE = (
     "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=true -c gc.auto=0 "
     "-c receive.autogc=false -c receive.fsckObjects=false -c transfer.fsckObjects=false -c receive.denyCurrentBranch=refuse receive-pack"
@@ -44,8 +41,7 @@ class Plan:
     action: Action
     remote: str
     url: str
-    shown_url: str
-    outside: bool  # a folder on this machine that is not inside the root: never without a yes
+    address: Address
     refspecs: tuple[str, ...]
     ref: str  # full name of the local ref that is sent or brought forward; "" for a plain fetch
     there: str  # full name of the branch or tag on the other side; "" for a plain fetch
@@ -54,7 +50,9 @@ class Plan:
     @property
     def question(self) -> str:
         """What the user is asked."""
-        where = f"{self.remote} at {self.shown_url}"
+        where = (
+            f"{self.remote} at {self.address.shown}{' (outside the root)' if self.address.outside else ''}"
+        )
         if self.action == "push":
             force = " and REPLACE what is there" if self.lease is not None else ""
             return f"Push {_short(self.ref)} to {_short(self.there)} on {where}{force}?"
@@ -68,16 +66,7 @@ def plan(repo: Repository, action: Action, remote: str | None, ref: str | None, 
     if force and action != "push":
         raise ToolError("force is for push alone")
     url = _url(repo, name, action)
-    if not repo.trusted and (reaching := repo.settings.reaching()):
-        raise ToolError(
-            f"the repository's own configuration would redirect connections or credentials "
-            f"({settings.listed(reaching)}); the user can remove that, or allow it with understudy-git --trust ROOT"
-        )
-    effective = _effective(repo, url)
-    local = _local_path(repo, effective)
-    outside = local is not None and not local.is_relative_to(repo.git.root)
-    if local is not None and not outside:
-        _check_local(repo, local)
+    found = address(repo, url)
     refspecs, ours, there = _refs(repo, action, name, ref)
     lease = None
     if force:
@@ -90,8 +79,7 @@ def plan(repo: Repository, action: Action, remote: str | None, ref: str | None, 
         action=action,
         remote=name,
         url=url,
-        shown_url=_USERINFO.sub(r"\1***@", one_line(masked(effective)))[:300],
-        outside=outside,
+        address=found,
         refspecs=refspecs,
         ref=ours,
         there=there,
@@ -102,6 +90,8 @@ def plan(repo: Repository, action: Action, remote: str | None, ref: str | None, 
 def carry_out(repo: Repository, planned: Plan) -> str:
     """Do what was planned."""
     with alone(repo):
+        if address(repo, planned.url) != planned.address:
+            raise ToolError("the remote's address was changed since the question was asked; try again")
         if planned.action == "push":
             return _push(repo, planned)
         before = _tracking(repo, planned.remote)
@@ -117,7 +107,7 @@ def remotes(repo: Repository) -> str:
         url = repo.settings.get(f"remote.{name}.url") or ""
         push = repo.settings.get(f"remote.{name}.pushurl")
         text = f"{name}  {url}" + (f"  (push: {push})" if push else "")
-        lines.append(_USERINFO.sub(r"\1***@", one_line(text))[:500])
+        lines.append(without_secrets(text)[:500])
     note = repo.ignored()
     if not lines:
         return "\n".join(part for part in ("no remotes are configured", note) if part)
@@ -161,51 +151,6 @@ def _url(repo: Repository, name: str, action: Action) -> str:
             f"{name} has {len(urls)} push addresses; the user pushes to several at once with plain git"
         )
     return urls[0]
-
-
-def _effective(repo: Repository, url: str) -> str:
-    """The address git would really use: the user's own rewrites applied."""
-    _check_url(url)
-    done = _reaching(repo).attempt("ls-remote", "--get-url", "--end-of-options", url)
-    if done.code:
-        raise ToolError(repo.git.said(done, ["remote"]))
-    effective = os.fsdecode(done.out).rstrip("\n")
-    _check_url(effective)
-    return effective
-
-
-def _check_url(url: str) -> None:
-    """https, ssh and folders on this machine; no helper programs, no options in disguise."""
-    shown = one_line(_USERINFO.sub(r"\1***@", url))[:120]
-    if not url or url.startswith("-") or any(ord(char) < 32 or ord(char) == 127 for char in url):
-        raise ToolError(f"the remote's address {shown!r} cannot be used; https, ssh and folders work")
-    if re.match(r"[a-z0-9+.-]+::", url, re.IGNORECASE):
-        raise ToolError(f"the remote's address {shown!r} names a helper program, which does not run here")
-    scheme = _SCHEME.match(url)
-    if scheme and scheme[1].lower() not in ("https", "ssh", "file"):
-        raise ToolError(f"the remote's address {shown!r} uses {scheme[1]}; https, ssh and folders work")
-    host = url[scheme.end() :] if scheme else url
-    if host.startswith("-") or "@-" in host.split("/", 1)[0]:
-        raise ToolError(f"the remote's address {shown!r} looks like an option; https, ssh and folders work")
-
-
-def _local_path(repo: Repository, url: str) -> Path | None:
-    """The folder an address means; None for another machine."""
-    if url.lower().startswith("file://"):
-        from urllib.parse import unquote
-
-        rest = url[len("file://") :]
-        return Path(os.path.realpath(unquote(rest[rest.find("/") :] if "/" in rest else "/")))
-    if _SCHEME.match(url) or re.match(r"[^/]+:", url):
-        return None
-    return Path(os.path.realpath(repo.top / url))
-
-
-def _check_local(repo: Repository, folder: Path) -> None:
-    """A repository beside ours must not reach outside either."""
-    for git_dir in (folder, folder / ".git"):
-        if (git_dir / "objects").is_dir():
-            repo.check(Path(os.path.realpath(git_dir)))
 
 
 def _refs(repo: Repository, action: Action, name: str, ref: str | None) -> tuple[tuple[str, ...], str, str]:
@@ -264,17 +209,6 @@ def _safe_refspecs(repo: Repository, name: str) -> tuple[str, ...]:
     return tuple(own[:50]) or (f"+refs/heads/*:refs/remotes/{name}/*",)
 
 
-def _reaching(repo: Repository) -> Git:
-    """git with the user's own way to reach remotes."""
-    git = repo.writing.with_env(**network_environment())
-    own = identity.network(repo.git)
-    extra = [] if repo.trusted else [("credential.helper", "")]
-    ssh = dict(own).get("core.sshcommand")
-    if ssh and "GIT_SSH_COMMAND" not in os.environ:
-        git = git.with_env(GIT_SSH_COMMAND=ssh)
-    return git.with_config(*extra, *own)
-
-
 def _fetch(repo: Repository, planned: Plan) -> None:
     args = [
         "fetch",
@@ -285,16 +219,15 @@ def _fetch(repo: Repository, planned: Plan) -> None:
         "--no-prune",
     ]
     args += ["--upload-pack=git-upload-pack", "--end-of-options", planned.url, *planned.refspecs]
-    _reaching(repo)(*args, timeout_s=TIMEOUT_S)
+    reaching_git(repo)(*args, timeout_s=TIMEOUT_S)
 
 
 def _push(repo: Repository, planned: Plan) -> str:
-    local = _local_path(repo, _effective(repo, planned.url)) is not None
     args = ["push", "--porcelain", "--no-recurse-submodules", "--no-follow-tags", "--no-signed"]
     args += ["--no-verify"] if not repo.trusted else []
-    args += [f"--receive-pack={_RECEIVE if local else 'git-receive-pack'}"]
+    args += [f"--receive-pack={_RECEIVE if planned.address.local else 'git-receive-pack'}"]
     args += [f"--force-with-lease={planned.there}:{planned.lease}"] if planned.lease is not None else []
-    git = _reaching(repo)
+    git = reaching_git(repo)
     done = git.attempt(*args, "--end-of-options", planned.url, *planned.refspecs, timeout_s=TIMEOUT_S)
     if done.code:
         raise ToolError(_push_refused(git, planned, done.out + done.err, git.said(done, ["push"])))

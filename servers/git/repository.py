@@ -6,25 +6,22 @@ Its work tree, git dir, common dir and borrowed objects all lie inside the root,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..beneath import Beneath
 from ..outcome import ToolError, one_line
 from . import settings as config
+from .configuration import Configuration
 from .hardened import Git, find_git
 from .identity import personal
 from .settings import Settings
-from .survey import Survey
-from .trust import Trust, hooks_of
+from .survey import Survey, swappable, within
+from .trust import Trust, hooks_folder, hooks_in
 
 _MAX_POINTER_BYTES = 8192
-_MAX_CONFIG_BYTES = 8 << 20
-_MAX_INCLUDES = 50
 _REF_STORES = ("files", "reftable")
-
-Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +30,8 @@ class Repository:
 
     git: Git
     """Reads; transports off."""
+    hooked: Git
+    """Commits and pushes: hooks among the work tree's files run here alone, where no checkout can swap them."""
     top: Path
     git_dir: Path
     common_dir: Path
@@ -89,7 +88,7 @@ class Place:
         self.trust = Trust()
         self._survey = Survey(self.root)
         self._beneath = Beneath(self.top)
-        self._read: tuple[Path, Stamp, Settings] | None = None
+        self._configuration = Configuration(self.root, self.top)
 
     def repository(self) -> Repository:
         """The repository, verified. ToolError says in one sentence why there is none to use."""
@@ -99,18 +98,23 @@ class Place:
             self._survey.check(folder)
         program, version = find_git(self.root)
         bare = Git(program=program, version=version, git_dir=git_dir, top=self.top, root=self.root)
-        settings = self._settings(bare, git_dir, common_dir)
+        settings = self._configuration.read(bare, git_dir, common_dir)
         store = settings.get("extensions.refstorage")
         if store is not None and store.lower() not in _REF_STORES:
             raise ToolError(f"extensions.refStorage is {one_line(store)!r}; files and reftable work here")
-        hooks = hooks_of(settings, self.top, common_dir)
-        fingerprint = self.trust.fingerprint(settings, hooks)
+        folder = hooks_folder(settings, self.top, common_dir)
         known = self.trust.known(common_dir)
-        trusted = known is not None and known == fingerprint
+        shown = known is not None or Path(os.path.realpath(folder)).is_relative_to(self.root)
+        hooks = hooks_in(folder) if shown else {}
+        trusted = known is not None and known == self.trust.fingerprint(settings, hooks)
         pairs = settings.overrides(trusted=trusted) + personal(bare, settings)
         git = replace(bare, config=tuple(pairs))
+        if trusted:
+            git = git.with_env(HOME=os.environ.get("HOME", os.devnull))
+        steady = not swappable(folder, self.top)
         return Repository(
-            git=git if not trusted else git.with_env(HOME=os.environ.get("HOME", os.devnull)),
+            git=git if steady else git.with_config(("core.hooksPath", os.devnull)),
+            hooked=git.with_env(GIT_OPTIONAL_LOCKS="1"),
             top=self.top,
             git_dir=git_dir,
             common_dir=common_dir,
@@ -126,12 +130,12 @@ class Place:
         dot = self.top / ".git"
         if not os.path.lexists(dot):
             raise ToolError(self._no_repository())
-        real = self._inside(dot, "the git dir (.git)")
+        real = within(self.root, dot, "the git dir (.git)")
         if real.is_file():
-            text = _pointer(real)
+            text = pointed(real)
             if not text.startswith("gitdir: "):
                 raise ToolError("the .git file here does not name a git dir; `git init` makes a repository")
-            real = self._inside(self.top / text.removeprefix("gitdir: "), "the git dir that .git names")
+            real = within(self.root, self.top / text.removeprefix("gitdir: "), "the git dir that .git names")
         if not (real / "HEAD").exists() and not (real / "HEAD").is_symlink():
             raise ToolError("the .git folder here is no repository (it has no HEAD); `git init` makes one")
         return real
@@ -140,17 +144,8 @@ class Place:
         pointer = git_dir / "commondir"
         if not os.path.lexists(pointer):
             return git_dir
-        text = _pointer(self._inside(pointer, "the file commondir"))
-        return self._inside(git_dir / text, "the common git dir of this linked work tree")
-
-    def _inside(self, path: Path, what: str) -> Path:
-        real = Path(os.path.realpath(path))
-        if not real.is_relative_to(self.root):
-            raise ToolError(
-                f"{what} lies outside the root, so this repository is not used; start understudy-git with a ROOT "
-                "that holds both and --repo FOLDER for the work tree"
-            )
-        return real
+        text = pointed(within(self.root, pointer, "the file commondir"))
+        return within(self.root, git_dir / text, "the common git dir of this linked work tree")
 
     def _no_repository(self) -> str:
         if any((folder / ".git").exists() for folder in self.top.parents):
@@ -164,68 +159,8 @@ class Place:
             return f"the root is no git repository, but holds some ({names}); start understudy-git with one of them"
         return "the root is no git repository; run `git init` in it, or start understudy-git with a repository as ROOT"
 
-    def _settings(self, git: Git, git_dir: Path, common_dir: Path) -> Settings:
-        """The repository's own configuration with everything it includes, read again only when changed."""
-        if self._read is not None and self._read[0] == git_dir and _stamp(self._read[1]) == self._read[1]:
-            return self._read[2]
-        files = [str(common_dir / "config"), str(git_dir / "config.worktree")]
-        # By file: discovery shows nothing at all of a repository whose format git does not know.
-        entries = [entry for file in files if os.path.lexists(file) for entry in _listed(git, file)]
-        read = {origin for origin, _, _ in entries}
-        todo = list(entries)
-        while todo:
-            origin, key, value = todo.pop()
-            if key != "include.path" and not (key.startswith("includeif.") and key.endswith(".path")):
-                continue
-            target = self._included(origin, value)
-            files.append(target)
-            if f"file:{target}" not in read and os.path.isfile(target):
-                if len(files) > _MAX_INCLUDES:
-                    raise ToolError(
-                        f"the repository's configuration includes more than {_MAX_INCLUDES} files"
-                    )
-                read.add(f"file:{target}")
-                more = _listed(git, target)
-                read |= {origin for origin, _, _ in more}
-                entries += more
-                todo += more
-        for origin in read:
-            if origin.startswith("file:"):
-                self._inside(
-                    Path(origin.removeprefix("file:")), "a file the repository's configuration includes"
-                )
-        settings = Settings(entries=tuple((key, value) for _, key, value in entries))
-        stamp = _stamp([(file, 0, 0, 0) for file in dict.fromkeys(files)])
-        self._read = (git_dir, stamp, settings)
-        return settings
 
-    def _included(self, origin: str, value: str) -> str:
-        """Where an include points. Conditions are not trusted: whatever could be included is looked at."""
-        base = Path(origin.removeprefix("file:")).parent
-        target = Path(os.path.expanduser(value)) if value.startswith("~") else base / value
-        real = self._inside(target, "a file the repository's configuration includes")
-        if real.exists() and not real.is_file():
-            raise ToolError("the repository's configuration includes something that is no regular file")
-        return str(target)
-
-
-def _listed(git: Git, file: str) -> list[tuple[str, str, str]]:
-    args = ["config", "--file", file, "--list", "-z", "--show-origin", "--includes"]
-    return config.parse(git(*args, max_bytes=_MAX_CONFIG_BYTES))
-
-
-def _pointer(path: Path) -> str:
+def pointed(path: Path) -> str:
+    """What a .git or commondir file says."""
     with open(path, "rb") as file:
         return os.fsdecode(file.read(_MAX_POINTER_BYTES)).strip("\r\n")
-
-
-def _stamp(files: Sequence[tuple[str, int, int, int]]) -> Stamp:
-    """Identity, size and time of each file; a missing one has zeros."""
-    out: list[tuple[str, int, int, int]] = []
-    for name, *_ in files:
-        try:
-            info = os.stat(name)
-            out.append((name, info.st_ino, info.st_size, info.st_ctime_ns))
-        except OSError:
-            out.append((name, 0, 0, 0))
-    return tuple(out)

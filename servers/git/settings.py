@@ -74,6 +74,8 @@ FIXED: tuple[Pair, ...] = (
     ("rebase.autoStash", "false"),
     ("rebase.updateRefs", "false"),
     ("rebase.autoSquash", "false"),
+    ("rebase.backend", "merge"),
+    ("rebase.rebaseMerges", "false"),
     ("pull.twohead", "ort"),
     ("user.useConfigOnly", "true"),
     ("advice.addEmbeddedRepo", "false"),
@@ -138,6 +140,8 @@ class Settings:
     """Every entry of the repository's own configuration, in git's order. Keys as git normalises them."""
 
     entries: tuple[Pair, ...]
+    unsteady: str = ""
+    """Why a command that writes files could rewrite these settings while git runs; "" when none can."""
 
     def get(self, key: str) -> str | None:
         """The last value of a key; None when it is not set."""

@@ -132,9 +132,12 @@ def _blamed(out: bytes) -> Iterator[tuple[int, str, str]]:
 
 
 def _who(commit: bytes, about: dict[bytes, bytes]) -> str:
-    at = datetime.fromtimestamp(int(about.get(b"author-time", b"0")), UTC)
+    try:
+        day = f"{datetime.fromtimestamp(int(about[b'author-time']), UTC):%Y-%m-%d}"
+    except (KeyError, ValueError, OverflowError, OSError):  # anything can stand in a commit
+        day = "(no date)"
     author = one_line(parsing.text_of(about.get(b"author", b"")))
-    return f"{commit[:10].decode()} {at:%Y-%m-%d} {author[:20]:<20}"
+    return f"{commit[:10].decode()} {day:<10} {author[:20]:<20}"
 
 
 def listing(title: str, lines: Sequence[str], note: str = "") -> str:

@@ -28,6 +28,25 @@ class _Seen:
     folders: tuple[str, ...]
 
 
+def within(root: Path, path: Path, what: str) -> Path:
+    """Where a path really leads. ToolError when that is outside the root."""
+    real = Path(os.path.realpath(path))
+    if not real.is_relative_to(root):
+        raise ToolError(
+            f"{what} lies outside the root, so this repository is not used; start understudy-git with a ROOT "
+            "that holds both and --repo FOLDER for the work tree"
+        )
+    return real
+
+
+def swappable(path: Path, top: Path) -> bool:
+    """Whether a command that writes the work tree could replace what lies there; beneath .git git never writes."""
+    real = Path(os.path.realpath(path))
+    return real.is_relative_to(top) and not any(
+        part.lower() == ".git" for part in real.relative_to(top).parts
+    )
+
+
 class Survey:
     """Looks through a git dir; folders that have not changed since are not read again."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Trust:
 
     def grant(self, settings: Settings, top: Path, common_dir: Path) -> str:
         """Trust what is there now; says what that lets run."""
-        hooks = hooks_of(settings, top, common_dir)
+        hooks = hooks_in(hooks_folder(settings, top, common_dir))
         self.record(common_dir, self.fingerprint(settings, hooks))
         return summary(settings, hooks)
 
@@ -52,8 +53,11 @@ class Trust:
         for key, value in sorted(settings.risky()):
             digest.update(json.dumps([key, value]).encode())
         for name, path in sorted(hooks.items()):
-            with open(path, "rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            try:
+                with open(path, "rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError:  # what cannot be looked at is not trusted
+                content = secrets.token_hex()
             digest.update(json.dumps([name, content]).encode())
         return digest.hexdigest()
 
@@ -67,10 +71,14 @@ class Trust:
         return self._seen[1]
 
 
-def hooks_of(settings: Settings, top: Path, common_dir: Path) -> dict[str, Path]:
-    """The hooks this repository would run, by name."""
+def hooks_folder(settings: Settings, top: Path, common_dir: Path) -> Path:
+    """Where this repository's hooks lie."""
     named = settings.get("core.hookspath")
-    folder = top / os.path.expanduser(named) if named else common_dir / "hooks"
+    return top / os.path.expanduser(named) if named else common_dir / "hooks"
+
+
+def hooks_in(folder: Path) -> dict[str, Path]:
+    """The hooks there, by name."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:

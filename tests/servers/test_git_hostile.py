@@ -240,7 +240,7 @@ VECTORS = [
     Vector("helper by name", setting("remote.origin.vcs=ext", "protocol.ext.allow=always"), [FETCH, PUSH], (), "remote.origin.vcs", refused=True),
     Vector("credential helper", setting("credential.helper=!EVIL", "credential.https://127.0.0.1:1.helper=!EVIL", "remote.origin.pushurl=https://127.0.0.1:1/x"), [PUSH], (), "credential.helper", refused=True),
     Vector("include", included, [STATUS, DIFF], ["status"], "core.fsmonitor"),
-    Vector("include on a branch", included_on_a_branch, [PUSH_STASH, SWITCH, POP, RESTORE], (), "filter.x.smudge"),
+    Vector("include on a branch", included_on_a_branch, [PUSH_STASH, SWITCH, POP, RESTORE], (), "filter.x.smudge", refused=True),
     Vector("worktree config", worktree_config, [STATUS, DIFF], ["status"], "core.fsmonitor"),
     Vector("attributes file", lambda w: (w.repo.write("attrs", "*.txt diff=x\n"), w.config("core.attributesFile=attrs", "diff.x.textconv=EVIL")), [DIFF, BLAME], ["diff"], "core.attributesfile"),
     Vector("attributes in the tree", lambda w: (w.repo.write(".gitattributes", "*.txt filter=x diff=x\n"), w.config("filter.x.clean=EVIL", "diff.x.textconv=EVIL")), FILTERED, ["diff"], "filter.x.clean"),
@@ -289,6 +289,7 @@ def test_plain_git_would_have_run_it(world: World, vector: Vector) -> None:
 def test_all_traps_at_once_stay_shut_through_every_tool(world: World) -> None:
     submodule(world)
     apart = {"submodule", "submodule update", "signature check", "lazy fetch", "upload pack of an address"}
+    apart |= {"include", "include on a branch"}  # they stop what writes files
     for vector in VECTORS:
         if vector.name not in apart and not vector.refused:
             vector.plant(world)
