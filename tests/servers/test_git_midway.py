@@ -116,8 +116,7 @@ def test_a_repository_that_includes_settings_can_still_be_read_and_committed_to(
     )
     assert not any(answer.is_error for answer in answers), answers
     assert (
-        repo.git("log", "-1", "--format=%an") == "Ann"
-    )  # GIT_AUTHOR_NAME of plain git; ours read the include
+    assert repo.git("log", "-1", "--format=%an") == "Included"
 
 
 def test_an_include_from_gits_own_folders_is_refused(repo: Repo) -> None:
