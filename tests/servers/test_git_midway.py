@@ -115,7 +115,6 @@ def test_a_repository_that_includes_settings_can_still_be_read_and_committed_to(
         [("git_diff", {}), ("git_stage", {"paths": ["a.txt"]}), ("git_commit", {"message": "m"})],
     )
     assert not any(answer.is_error for answer in answers), answers
-    assert (
     assert repo.git("log", "-1", "--format=%an") == "Included"
 
 
