@@ -52,7 +52,7 @@ class Change:
     path: str
     data: Content | Callable[[bytes | None], Content]  # None deletes; a function gets the old bytes, locked
     expect_rev: str | None = None  # None: whatever is there; "": nothing may be there
-    mode: int | None = None  # permissions of a file that is new; None: as the system has it
+    mode: int | None = None  # permissions; None: as they are, of a new file as the system has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +113,10 @@ def locked(
     """
     while True:
         with ExitStack() as stack:
-            names = _names(workspace, [_find(workspace, stack, *one) for one in paths], confirmed)
+            names = _names(workspace, [place_of(workspace, stack, *one) for one in paths], confirmed)
         try:
             with held(None if everything else names), ExitStack() as stack:
-                places = [_find(workspace, stack, *one) for one in paths]
+                places = [place_of(workspace, stack, *one) for one in paths]
                 if [absolute(*place) for place in places] == names:
                     yield places
                     return
@@ -148,6 +148,17 @@ def new_op() -> str:
     return secrets.token_hex(4)
 
 
+def place_of(workspace: Workspace, stack: ExitStack, path: str, follow: bool) -> Place:
+    """Where a path lives; open until the stack closes."""
+    root, rel = workspace.locate(path)
+    if path.endswith("/"):
+        raise ToolError(f"{path!r} ends with a slash; name the file, or the folder without it")
+    try:
+        return root, stack.enter_context(root.find(rel, follow=follow))
+    except OSError as exc:
+        raise workspace.refusal(path, exc) from exc
+
+
 def absolute(root: Root, spot: Spot) -> str:
     return os.path.join(root.path, spot.real)
 
@@ -164,16 +175,6 @@ def remove_empty(root: Beneath, paths: Sequence[str]) -> None:
     for path in sorted(set(paths), reverse=True):
         with suppress(OSError), root.find(path, follow=False) as spot:
             os.rmdir(spot.name, dir_fd=spot.folder)
-
-
-def _find(workspace: Workspace, stack: ExitStack, path: str, follow: bool) -> Place:
-    root, rel = workspace.locate(path)
-    if path.endswith("/"):
-        raise ToolError(f"{path!r} ends with a slash; name the file, or the folder without it")
-    try:
-        return root, stack.enter_context(root.find(rel, follow=follow))
-    except OSError as exc:
-        raise workspace.refusal(path, exc) from exc
 
 
 def _names(workspace: Workspace, places: Sequence[Place], confirmed: Confirmed) -> list[str]:
@@ -229,6 +230,7 @@ def _step(target: _Target, temp: str) -> Step:
         new_rev=None if target.new is None else rev_of(target.new),
         blob=None if target.old is None else name_of(target.old),
         mode=None if target.info is None else stat.S_IMODE(target.info.st_mode),
+        new_mode=target.mode,
         temp=temp,
     )
 
@@ -274,7 +276,7 @@ def _read(workspace: Workspace, root: Root, spot: Spot, change: Change) -> _Targ
         raise ToolError(f"{shown} is not there; rev {change.expect_rev} was expected")
     if change.expect_rev and old is not None and info is not None:
         now = rev_of(old)
-        if change.expect_rev not in (now, stat_rev(info)):
+        if change.expect_rev.removeprefix("rev=") not in (now, stat_rev(info)):
             raise ToolError(
                 f"{shown} has changed: rev {change.expect_rev} was expected, it is {now} now; read it again"
             )

@@ -52,7 +52,7 @@ def content(folder: int, name: str, max_bytes: int) -> bytes | None:
 def write_temp(
     folder: int, temp: str, data: bytes, like: os.stat_result | None, name: str, mode: int | None = None
 ) -> None:
-    """Write and sync a new file beside its target, with the target's mode, owner and attributes."""
+    """Write and sync a new file beside its target, with the target's owner, attributes and, unless given, mode."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC
     fd = os.open(temp, flags, 0o666 if like is None else 0o600, dir_fd=folder)
     try:
@@ -61,7 +61,7 @@ def write_temp(
             view = view[os.write(fd, view) :]
         if like is not None:
             _copy_attributes(fd, folder, name, like)
-        elif mode is not None:
+        if mode is not None:
             os.chmod(fd, mode)
         os.fsync(fd)
     finally:

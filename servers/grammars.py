@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ def suffix_of(path: str) -> str:
 
 
 def parsed(path: str, source: bytes) -> Tree | None:
-    """The tree of `source`, by the ending of `path`; None for a language without a grammar here."""
+    """The tree of `source`, by the ending of `path`; None for a language without a grammar here.
+
+    Text made to be wrong can take any time and memory, or end the process: see `parser`.
+    """
     suffix = suffix_of(path)
     language = _language(suffix)
     if language is None:
@@ -50,7 +54,7 @@ def parsed(path: str, source: bytes) -> Tree | None:
 
     if _GRAMMARS[suffix][0] == "tree_sitter_bash":
         source = plain_for_bash(source)
-    return Parser(language).parse(source)  # a parser serves one thread
+    return Parser(language).parse(source)
 
 
 def plain_for_bash(source: bytes) -> bytes:
@@ -60,6 +64,12 @@ def plain_for_bash(source: bytes) -> bytes:
     emoji would crash the process.
     """
     return source.translate(_PLAIN_BYTES)
+
+
+def has_grammar(path: str) -> bool:
+    """Whether the file's language is known and its grammar installed."""
+    module = _GRAMMARS.get(suffix_of(path), ("",))[0]
+    return bool(module) and find_spec(module) is not None
 
 
 def is_checked(path: str) -> bool:

@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from .beneath import Spot, enter
@@ -24,6 +24,7 @@ from .changes import (
     locked,
     new_op,
     nobody,
+    place_of,
     remove_empty,
 )
 from .content import content, is_foreign, rev_of, sync_folder
@@ -50,7 +51,7 @@ def move(
     """Move one name, a folder with all that is in it. With `overwrite` a file may take a file's place."""
     with _two(workspace, src, dst, confirmed) as ((root, spot), (to_root, to)):
         info = _info(workspace, src, spot)
-        _tree_allowed(workspace, root, spot)
+        _tree_allowed(workspace, root, spot, spot.real)
         old = _taken(workspace, dst, to, info, overwrite)
         if stat.S_ISDIR(info.st_mode) and root is to_root and f"{to.real}/".startswith(f"{spot.real}/"):
             raise ToolError(f"{dst} lies inside {src}; a folder cannot be moved into itself")
@@ -83,9 +84,14 @@ def copy(
     """Copy one name, a folder with all that is in it. With `overwrite` a file's content replaces a file's."""
     if overwrite and workspace.exists(dst):
         return apply(workspace, [Change(path=dst, data=workspace.read(src, MAX_KEPT_BYTES))], tool, confirmed)
-    with _two(workspace, src, dst, confirmed) as ((root, spot), (to_root, to)):
+    with (
+        locked(workspace, [(dst, False)], confirmed=confirmed, everything=True) as ((to_root, to),),
+        ExitStack() as stack,
+    ):
+        root, spot = place_of(workspace, stack, src, follow=False)
         info = _info(workspace, src, spot)
-        _tree_allowed(workspace, root, spot)
+        workspace.may_read(root, spot.real, info)
+        _tree_allowed(workspace, root, spot, to.real)
         _taken(workspace, dst, to, info, overwrite=False)
         if stat.S_ISDIR(info.st_mode) and root is to_root and f"{to.real}/".startswith(f"{spot.real}/"):
             raise ToolError(f"{dst} lies inside {src}; a folder cannot be copied into itself")
@@ -108,7 +114,7 @@ def delete(
     """Move one name into the undo store's trash. Without `recursive` a folder must be empty."""
     with locked(workspace, [(path, False)], confirmed=confirmed, everything=True) as ((root, spot),):
         _info(workspace, path, spot)
-        tree = _tree_allowed(workspace, root, spot)
+        tree = _tree_allowed(workspace, root, spot, spot.real)
         if tree.entries > 1 and not recursive:
             raise ToolError(
                 f"{path} is a folder with {tree.entries - 1:,} entries; recursive=true deletes them too"
@@ -245,18 +251,18 @@ def _info(workspace: Workspace, path: str, spot: Spot) -> os.stat_result:
         raise workspace.refusal(path, exc) from exc
 
 
-def _tree_allowed(workspace: Workspace, root: Root, spot: Spot) -> Measure:
-    """What the tree holds. ToolError when it holds something that may not be changed, or is too large."""
-    above = spot.real.rpartition("/")[0]
+def _tree_allowed(workspace: Workspace, root: Root, spot: Spot, real: str) -> Measure:
+    """What the tree holds. ToolError when something in it may not be changed at `real`, or it is too large."""
 
     def see(path: str, info: os.stat_result) -> None:
         if is_foreign(info, root.owner):
             raise ToolError(f"{workspace.display(root, path)} is a hard link to another user's file")
-        if (rule := protected(path)) and not allowed(path, workspace.allow):
+        place = real + path[len(spot.real) :]
+        if (rule := protected(place)) and not allowed(place, workspace.allow):
             raise ToolError(f"{workspace.display(root, path)} is protected ({rule}); nothing was changed")
 
     try:
-        return measure(spot.folder, spot.name, see, above)
+        return measure(spot.folder, spot.name, see, spot.real.rpartition("/")[0])
     except OSError as exc:
         raise ToolError(f"{workspace.display(root, spot.real)}: {explain(exc)}; nothing was changed") from exc
 

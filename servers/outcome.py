@@ -96,7 +96,7 @@ def _unseen() -> re.Pattern[str]:
 
 _UNSEEN = _unseen()
 
-_SECRETS = [
+_SECRETS = [  # each in linear time: whatever is repeated before something that may be missing is bounded
     re.compile(pattern)
     for pattern in (
         r"(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
@@ -111,9 +111,9 @@ _SECRETS = [
         r"\b(?P<keep>npm_)[A-Za-z0-9]{30,}",
         r"\b(?P<keep>pypi-)[A-Za-z0-9_-]{40,}",
         r"\b(?P<keep>[sr]k_live_)[A-Za-z0-9]{16,}",
-        r"\b(?P<keep>eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+        r"\b(?P<keep>eyJ)[A-Za-z0-9_-]{8,2000}+\.[A-Za-z0-9_-]{8,8000}+\.[A-Za-z0-9_-]{8,}",
         r"(?P<keep>://[^\s/:@]{1,64}:)[^\s/@]{3,}(?=@)",
-        r"(?i)\b(?P<keep>(?:aws_secret_access_key|authorization:\s*(?:bearer|basic))\s*[=:]?\s*)[A-Za-z0-9/+=._-]{20,}",
+        r"(?i)\b(?P<keep>(?:aws_secret_access_key|authorization:\s{0,20}+(?:bearer|basic))\s{0,20}+[=:]?\s{0,20}+)[A-Za-z0-9/+=._-]{20,}",
     )
 ]
 

@@ -20,12 +20,12 @@ NOT_SECRET = (".env.example", ".env.sample", ".env.template", ".env.dist", "*.pu
 SECRET_FOLDERS = (".ssh", ".gnupg", ".aws")
 
 PROTECTED = (
-    ".git", ".gitmodules", ".gitconfig", ".mcp.json", ".aws", ".claude", ".codex", ".cursor", ".vscode", ".idea",
+    ".git", "git~1", ".gitmodules", ".gitconfig", ".mcp.json", ".aws", ".claude", ".codex", ".cursor", ".vscode", ".idea",
     ".envrc", ".ssh", ".gnupg", ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile",
     ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login",
 )  # fmt: skip
 ASK = (
-    ".github/workflows/*", ".gitlab-ci.yml", ".gitattributes", ".pre-commit-config.yaml", "makefile",
+    ".github", ".github/workflows", ".github/workflows/*", ".gitlab-ci.yml", ".gitattributes", ".pre-commit-config.yaml", "makefile",
     "gnumakefile", "conftest.py", "package.json", "sitecustomize.py",
 )  # fmt: skip
 
@@ -107,8 +107,8 @@ def windows_refusal(path: str) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """`name` as file systems compare it that ignore trailing dots and spaces, and HFS+ zero-width characters."""
-    return "".join(c for c in name if c not in _IGNORED).rstrip(" .")
+    """`name` as file systems compare it that ignore zero-width characters (HFS+), streams, trailing dots and spaces (NTFS)."""
+    return "".join(c for c in name.partition(":")[0] if c not in _IGNORED).rstrip(" .")
 
 
 _IGNORED = frozenset(

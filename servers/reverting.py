@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .workspace import Root, Workspace
 
 MAX_DIFF_BYTES = 8000
+MAX_DIFFED_LINES = 20_000
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +88,15 @@ def _reverse(workspace: Workspace, step: Step, op: str) -> Change:
         raise ToolError(f"the content {op} replaced is no longer in the undo store")
     now = workspace.read(path, MAX_CHANGE_BYTES) if workspace.exists(path) else None
     if (None if now is None else rev_of(now)) != step.new_rev:
-        diff = "".join(difflib.unified_diff(_lines(now), _lines(old), "now", f"before {op}"))
-        raise ToolError(
-            f"{workspace.shown(path)} has changed since {op}, and undoing would lose that too. It would do this:\n"
-            + fenced(bounded(masked(visible(diff)), MAX_DIFF_BYTES), "diff")
-        )
-    return Change(path=path, data=old, expect_rev=step.new_rev or "", mode=step.mode)
+        said = f"{workspace.shown(path)} has changed since {op}, and undoing would lose that too."
+        lines = _lines(now), _lines(old)
+        if sum(map(len, lines)) > MAX_DIFFED_LINES:
+            raise ToolError(f"{said} It would put {len(lines[1]):,} lines in the place of {len(lines[0]):,}")
+        diff = "".join(difflib.unified_diff(*lines, "now", f"before {op}"))
+        shown = fenced(bounded(masked(visible(diff)), MAX_DIFF_BYTES), "diff")
+        raise ToolError(f"{said} It would do this:\n{shown}")
+    mode = step.mode if now is None or step.new_mode is not None else None
+    return Change(path=path, data=old, expect_rev=step.new_rev or "", mode=mode)
 
 
 def _lines(data: bytes | None) -> list[str]:

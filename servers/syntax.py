@@ -9,10 +9,14 @@ import tomllib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 
-from . import grammars
+from . import grammars, parser
 
 MAX_PARSED_BYTES = 1 << 20
+TOO_HARD = (RecursionError, MemoryError, TimeoutError)
+_MAX_KEY_DOTS = 100  # in a line of TOML: its parser takes memory by the square of a key's parts
+_MAX_FLOW_DEPTH = 2000  # of brackets in YAML: its parser takes time by the square
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +41,20 @@ def note(path: str, text: str) -> str | None:
         return None
     try:
         problem = check(text)
-    except (RecursionError, MemoryError):
-        return "syntax not checked: nested too deeply"
+    except TOO_HARD as exc:
+        return f"syntax not checked: {why(exc)}"
     return f"syntax: {problem}" if problem else "syntax ok"
+
+
+def why(exc: BaseException) -> str:
+    """What made a checker give up, for one of TOO_HARD."""
+    return str(exc) if isinstance(exc, TimeoutError) else "nested too deeply"
 
 
 def checker(path: str) -> Checker | None:
     """What finds the first problem in such a file; None when no parser here knows its language.
 
-    The checker raises RecursionError or MemoryError for text nested too deeply.
+    The checker raises one of TOO_HARD for text it gives up on.
     """
     if own := _CHECKERS.get(grammars.suffix_of(path)):
         return own
@@ -75,6 +84,8 @@ def _json(text: str) -> Problem | None:
 
 
 def _toml(text: str) -> Problem | None:
+    if max(line.count(".") for line in text.split("\n")) > _MAX_KEY_DOTS:
+        raise RecursionError
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -88,6 +99,9 @@ def _toml(text: str) -> Problem | None:
 def _yaml(text: str) -> Problem | None:
     import yaml
 
+    depths = accumulate(1 if bracket in "[{" else -1 for bracket in _BRACKETS.findall(text))
+    if max(depths, default=0) > _MAX_FLOW_DEPTH:
+        raise RecursionError
     try:
         for _ in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             pass  # events alone: tags are not acted on, aliases are not expanded
@@ -101,14 +115,11 @@ def _yaml(text: str) -> Problem | None:
 
 
 def _by_grammar(path: str, text: str) -> Problem | None:
-    tree = grammars.parsed(path, text.encode("utf-8", "surrogatepass"))
-    wrong = grammars.first_wrong(tree) if tree else None
-    if wrong is None:
-        return None
-    what = f"{wrong.type!r} is missing" if wrong.is_missing else "does not parse"
-    return Problem(wrong.start_point[0] + 1, wrong.start_point[1] + 1, what)
+    wrong = parser.first_wrong(path, text.encode("utf-8", "surrogatepass"))
+    return Problem(*wrong) if wrong else None
 
 
+_BRACKETS = re.compile(r"[\[\]{}]")
 _CHECKERS: dict[str, Checker] = {
     "py": _python,
     "pyi": _python,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .outcome import ToolError
@@ -66,15 +67,26 @@ class Text:
 
     def replaced(self, start: int, end: int, new: str) -> Text:
         """This text with body[start:end] replaced; new lines end as the file's lines do there."""
+        return self.replaced_all([(start, end)], new)
+
+    def replaced_all(self, places: Sequence[tuple[int, int]], new: str) -> Text:
+        """As `replaced`, for several places in order that do not overlap."""
         new = new.replace("\r\n", "\n")
-        body = self.body[:start] + new + self.body[end:]
-        ends = self.ends
-        if isinstance(ends, tuple):
-            first = self.body.count("\n", 0, start)
-            gone = ends[first : first + self.body.count("\n", start, end)]
-            fresh = (gone[0] if gone else self.newline,) * new.count("\n")
-            ends = (*ends[:first], *fresh, *ends[first + len(gone) :])
-        return Text(body=body, encoding=self.encoding, mark=self.mark, ends=ends, newline=self.newline)
+        fresh = new.count("\n")
+        parts: list[str] = []
+        ends: list[str] = []
+        at = line = 0
+        for start, end in places:
+            parts += [self.body[at:start], new]
+            if isinstance(self.ends, tuple):
+                first = line + self.body.count("\n", at, start)
+                past = first + self.body.count("\n", start, end)
+                ends += [*self.ends[line:first], *[*self.ends[first:past], self.newline][:1] * fresh]
+                line = past
+            at = end
+        body = "".join([*parts, self.body[at:]])
+        kept = (*ends, *self.ends[line:]) if isinstance(self.ends, tuple) else self.ends
+        return Text(body=body, encoding=self.encoding, mark=self.mark, ends=kept, newline=self.newline)
 
 
 def decode(data: bytes) -> Text | None:

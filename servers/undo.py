@@ -49,6 +49,7 @@ class Step:
     new_rev: str | None = None  # None: is gone
     blob: str | None = None  # the old content
     mode: int | None = None  # of the old file
+    new_mode: int | None = None  # None: unchanged
     temp: str | None = None  # the temporary name beside it while the change is under way
     to: str | None = None  # for move: root-relative; for trash: the name in the store's trash folder
     to_root: str | None = None

@@ -76,8 +76,11 @@ class Clock:
         self.seen += 1
         if not self.seen % 500:
             self.check()
-            if time.monotonic() > self.end:
+            if self.late():
                 raise TimeoutError(f"the walk took longer than {MAX_WALK_S:.0f} s and was stopped")
+
+    def late(self) -> bool:
+        return time.monotonic() > self.end
 
 
 def walk(
@@ -92,7 +95,9 @@ def walk(
     def enters(entry: Entry) -> bool:
         if entry.ignored and not into_ignored or entry.name == ".git":
             return False
-        return entry.depth < (depth or MAX_DEPTH) and (into_hidden or not entry.name.startswith("."))
+        return entry.depth < min(depth or MAX_DEPTH, MAX_DEPTH) and (
+            into_hidden or not entry.name.startswith(".")
+        )
 
     fd = open_plain(root, start, _FOLDER)
     yield from _walk(fd, start, rules_above(root, start), 1, enters)

@@ -120,7 +120,7 @@ class Workspace:
         try:
             info = os.fstat(fd)
             if stat.S_ISREG(info.st_mode):
-                self._may_read(root, real, info)
+                self.may_read(root, real, info)
             elif not stat.S_ISDIR(info.st_mode):
                 raise ToolError(f"{path} is {_kind(info.st_mode)}; only regular files and folders are opened")
         except BaseException:
@@ -136,6 +136,14 @@ class Workspace:
             if stat.S_ISDIR(info.st_mode):
                 raise ToolError(f"{path} is a folder; list_files shows what is in it")
             return read_all(fd, path, max_bytes)
+        finally:
+            os.close(fd)
+
+    def mode(self, path: str) -> int:
+        """The permissions of a file or folder."""
+        fd, _, _ = self.open_real(path)
+        try:
+            return stat.S_IMODE(os.fstat(fd).st_mode)
         finally:
             os.close(fd)
 
@@ -183,6 +191,15 @@ class Workspace:
             records = self.store.recent(1000)
         return [record for record in records if all(step.root in mine for step in record.steps)][:limit]
 
+    def may_read(self, root: Root, real: str, info: os.stat_result) -> None:
+        """Raise ToolError unless a place's content may be shown."""
+        shown = self.display(root, real)
+        self._not_state(root, real)
+        if (rule := secret(real)) and not allowed(real, self.allow):
+            raise ToolError(_secret_refusal(shown, rule, real))
+        if is_foreign(info, root.owner):
+            raise ToolError(f"{shown} is a hard link to another user's file, which may belong elsewhere")
+
     def may_change(self, root: Root, real: str, *, confirmed: Confirmed = nobody) -> None:
         """Raise ToolError unless a place, there or not, may be changed. `confirmed` can ask the user."""
         shown = self.display(root, real)
@@ -198,8 +215,10 @@ class Workspace:
         if rule := protected(real):
             way = "" if rule == ".git" else f"; the server's option --allow '{real}' would permit it"
             raise ToolError(f"{shown} is protected ({rule}): it can run code or hold credentials{way}")
-        if any(_is_git_folder(root.fd, above) for above in _folders_above(real)):
-            raise ToolError(f"{shown} lies in a git directory: what is in there can run code")
+        if any(_is_git_folder(root.fd, above, real) for above in _folders_above(real)):
+            raise ToolError(
+                f"{shown} lies in a git directory, or would make one: what is in there can run code"
+            )
         if rule := secret(real):
             raise ToolError(_secret_refusal(shown, rule, real))
         if (rule := asks(real)) and not confirmed(shown):
@@ -241,14 +260,6 @@ class Workspace:
             raise ToolError(f"{path!r} is outside the root{'s' if len(self.roots) > 1 else ''}: {roots}")
         _, root, rest = max(fits, key=lambda fit: fit[0])
         return root, rest
-
-    def _may_read(self, root: Root, real: str, info: os.stat_result) -> None:
-        shown = self.display(root, real)
-        self._not_state(root, real)
-        if (rule := secret(real)) and not allowed(real, self.allow):
-            raise ToolError(_secret_refusal(shown, rule, real))
-        if is_foreign(info, root.owner):
-            raise ToolError(f"{shown} is a hard link to another user's file, which may belong elsewhere")
 
     def _not_state(self, root: Root, real: str, *, nor_around: bool = False) -> None:
         place = root.path / real
@@ -302,13 +313,15 @@ def _folders_above(real: str) -> list[str]:
     return ["/".join(parts[:i]) for i in range(len(parts))]
 
 
-def _is_git_folder(root: int, path: str) -> bool:
-    """Whether a folder of any name is a repository's own: a bare one, or one that a .git file points to."""
-    try:
-        for part in ("HEAD", "objects", "refs"):
-            os.stat(f"{path}/{part}" if path else part, dir_fd=root, follow_symlinks=False)
-    except OSError:
-        return False
+def _is_git_folder(root: int, path: str, coming: str) -> bool:
+    """Whether a folder of any name is a repository's own, a bare one or a linked one's, once `coming` is there."""
+    for part in ("HEAD", "objects", "refs"):
+        inside = f"{path}/{part}" if path else part
+        try:
+            os.stat(inside, dir_fd=root, follow_symlinks=False)
+        except OSError:
+            if not f"{coming}/".casefold().startswith(f"{inside}/".casefold()):
+                return False
     return True
 
 

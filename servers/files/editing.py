@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -110,8 +111,13 @@ def replace_texts(text: Text, edits: Sequence[Edit], path: str) -> Text:
         found = _places(text.body, old)
         if len(found) != edit.count:
             raise ToolError(_miscount(text, old, found, edit.count, path))
-        for at in reversed(found):
-            text = text.replaced(at, at + len(old), edit.new)
+        for at in found:
+            if text.body.find(old, at + 1, at + 2 * len(old) - 1) >= 0:
+                line = text.body.count("\n", 0, at) + 1
+                raise ToolError(
+                    f"{path}: old fits in two ways that overlap at line {line}; add neighbouring lines to it"
+                )
+        text = text.replaced_all([(at, at + len(old)) for at in found], edit.new)
     return text
 
 
@@ -221,9 +227,10 @@ def _places(body: str, old: str) -> list[int]:
 
 def _miscount(text: Text, old: str, found: Sequence[int], count: int, path: str) -> str:
     if found:
-        lines = [text.body.count("\n", 0, at) + 1 for at in found[:20]]
+        lines = [str(text.body.count("\n", 0, at) + 1) for at in found[:20]]
+        more = ["..."] if len(found) > 20 else []
         return (
-            f"{path}: old occurs {len(found)} times, not {count}: lines {', '.join(map(str, lines))}; "
+            f"{path}: old occurs {len(found):,} times, not {count:,}: lines {', '.join(lines + more)}; "
             f"add neighbouring lines to make it unique, or set count={len(found)}"
         )
     if _NUMBERED.match(old):
@@ -234,32 +241,34 @@ def _miscount(text: Text, old: str, found: Sequence[int], count: int, path: str)
     if near is None:
         return f"{path}: old does not occur, nor anything like it; read the file again"
     first, share = near
-    wanted = len(old.removesuffix("\n").split("\n"))
-    shown = "\n".join(
-        f"{n}\t{visible(line[:400])}"
-        for n, line in enumerate(text.lines[first : first + wanted][:40], first + 1)
-    )
-    why = "it differs in white space alone" if share == 1 else f"{share:.0%} alike"
+    wanted = old.removesuffix("\n").split("\n")
+    there = text.lines[first : first + len(wanted)]
+    shown = "\n".join(f"{n}\t{visible(line[:400])}" for n, line in enumerate(there[:40], first + 1))
+    same = [line.split() for line in there] == [line.split() for line in wanted]
+    why = "it differs in white space alone" if same else f"{share:.0%} alike"
     return f"{path}: old does not occur exactly. The nearest is here, {why}:\n" + fenced(masked(shown), path)
 
 
 def nearest(lines: Sequence[str], wanted: Sequence[str]) -> tuple[int, float] | None:
-    """Where the wanted lines come closest, as index and likeness from 0.5 to 1; None when nowhere."""
-    stripped, goal = [line.strip() for line in lines], [line.strip() for line in wanted]
-    anchors = {line for line in goal if line}
-    starts = {i - goal.index(line) for i, line in enumerate(stripped) if line in anchors}
-    if not starts:
-        close = difflib.get_close_matches(max(goal, key=len), stripped[:4000], 3, 0.6)
-        starts = {
-            i - goal.index(max(goal, key=len)) for i, line in enumerate(stripped[:4000]) if line in close
-        }
+    """Where the wanted lines come closest, as index and likeness from 0.5 to 1; None when nowhere.
+
+    A few places are compared, and the beginnings of their lines: comparing takes the square of their length.
+    """
+    stripped, goal = ([line.strip()[:_COMPARED] for line in some] for some in (lines, wanted))
+    first = {line: i for i, line in reversed(list(enumerate(goal))) if line}
+    votes = Counter(i - first[line] for i, line in enumerate(stripped) if line in first)
+    if not votes:
+        longest = max(goal, key=len)
+        some = list(dict.fromkeys(stripped[:4000]))[:1000]
+        close = difflib.get_close_matches(longest, some, 3, 0.6)
+        votes = Counter(stripped.index(line) - goal.index(longest) for line in close)
     best: tuple[int, float] | None = None
-    joined = "\n".join(goal)[:4000]
-    for start in sorted(starts)[:200]:
-        start = max(start, 0)
-        share = difflib.SequenceMatcher(
-            None, "\n".join(stripped[start : start + len(goal)])[:4000], joined, autojunk=False
-        ).ratio()
+    for start in sorted(max(start, 0) for start, _ in votes.most_common(5)):
+        there = "\n".join(stripped[start : start + len(goal)])
+        alike = difflib.SequenceMatcher(
+            None, there[:_COMPARED_IN_ALL], "\n".join(goal)[:_COMPARED_IN_ALL], autojunk=False
+        )
+        share = alike.ratio()
         if share >= 0.5 and (best is None or share > best[1]):
             best = (start, share)
     return best
@@ -329,4 +338,6 @@ def _diff(before: Text, after: Text) -> tuple[str, str]:
 _MASK = re.compile(r"\[\d+ characters masked\]")
 _NUMBERED = re.compile(r"\d+\t")
 _CONTEXT = 2
+_COMPARED = 120  # characters of a line
+_COMPARED_IN_ALL = 2000
 _HUNK = re.compile(r"^@@ -(\d+)(\S*) \+(\d+)(\S*) @@$")

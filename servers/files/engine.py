@@ -24,7 +24,7 @@ from typing import Literal
 
 from ..globs import is_simple
 from ..outcome import ToolError, bounded, explain, masked, visible
-from ..walking import ignore_lines_above, is_ignored
+from ..walking import MAX_DEPTH, ignore_lines_above, is_ignored
 
 DEADLINE_S = 20.0
 Mode = Literal["lines", "files", "count", "names"]
@@ -83,15 +83,14 @@ def search(
     program = ripgrep(tuple(untrusted))
     with _spawned(query, program, in_order) as process:
         yield from _parsed(_chunks(process, check), query.mode)
-        said = process.stderr.read(4000).decode("utf-8", "replace").strip() if process.stderr else ""
-        if process.wait() == 2 and said:
-            raise ToolError(f"the search failed: {visible(bounded(masked(said), 600))}")
+        _succeeded(process)
 
 
 def names(query: Query, program: str, check: Callable[[], None] = lambda: None) -> list[bytes]:
     """Paths of the files ripgrep would search, in no order. TimeoutError when the deadline passes."""
     with _spawned(query, program, in_order=False) as process:
         found = b"".join(_chunks(process, check)).split(b"\0")
+        _succeeded(process)
     return [path.removeprefix(b"./") for path in found[:-1]]
 
 
@@ -147,6 +146,12 @@ def _spawned(query: Query, program: str | None, in_order: bool) -> Generator[sub
         yield process
 
 
+def _succeeded(process: subprocess.Popen[bytes]) -> None:
+    said = process.stderr.read(4000).decode("utf-8", "replace").strip() if process.stderr else ""
+    if process.wait() == 2 and said:
+        raise ToolError(f"the search failed: {visible(bounded(masked(said), 600))}")
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
@@ -191,7 +196,7 @@ def _ripgrep_argv(
     argv += ["--fixed-strings"] if query.fixed else []
     argv += ["--ignore-case"] if query.ignore_case else ["--case-sensitive"]
     argv += ["--multiline"] if query.multiline else ["--crlf"]
-    argv += [] if query.depth is None else [f"--max-depth={query.depth}"]
+    argv += [] if query.depth is None else [f"--max-depth={min(query.depth, MAX_DEPTH)}"]
     argv += [] if query.hidden else ["--glob=!.*"]
     for glob in query.globs:
         if glob.startswith("!"):  # other globs would search ignored files too

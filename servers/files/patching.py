@@ -13,7 +13,7 @@ from ..text import Text, decode
 from ..workspace import Change, Operation, Workspace, rev_of
 from .editing import change_counts, nearest, refuse_masks
 
-_HUNK = re.compile(r"^@@(?: -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@)?")
+_HUNK = re.compile(r"^@@(?: -(\d{1,9})(?:,(\d{1,9}))? \+\d+(?:,\d+)? @@)?")
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
 _NAMED = {
     b"n": b"\n",
@@ -47,7 +47,7 @@ class FilePatch:
 
     old: str | None  # None: the file is new
     new: str | None  # None: the file goes
-    mode: int | None = None
+    runs: bool | None = None  # whether it shall be executable; None: as it is
     hunks: list[Hunk] = field(default_factory=list[Hunk])
 
 
@@ -56,6 +56,7 @@ class _Result:
     path: str
     before: bytes | None = None
     after: bytes | None = None
+    runs: bool | None = None
 
 
 def apply_patch(workspace: Workspace, patch: str, dry_run: bool, confirmed: Confirmed) -> str:
@@ -111,7 +112,7 @@ def parse(patch: str) -> list[FilePatch]:
     for one in files:
         for each in one.hunks:
             _trim(each)
-    files = [one for one in files if one.hunks or one.old != one.new]
+    files = [one for one in files if one.hunks or one.old != one.new or one.runs is not None]
     if not files:
         raise ToolError(
             "the patch names no file; it needs --- a/PATH, +++ b/PATH and @@ lines (unified diff)"
@@ -191,19 +192,22 @@ def _start_of(body: str, line: int) -> int:
 def _changes(workspace: Workspace, one: FilePatch, results: list[_Result]) -> list[Change]:
     """The changes one file of the patch asks for; their outcome appears in `results` when computed."""
     if one.old is not None and one.new is not None and one.old != one.new:  # renamed
-        data = workspace.read(one.old)
-        result = _Result(one.new, data)
+        data, mode = workspace.read(one.old), workspace.mode(one.old)
+        result = _Result(one.new, data, runs=one.runs)
         results += [_Result(one.old, data), result]
         after = _computing(one, one.old, result)
         return [
             Change(path=one.old, data=None, expect_rev=rev_of(data)),
-            Change(path=one.new, data=lambda _: after(data), expect_rev="", mode=one.mode),
+            Change(path=one.new, data=lambda _: after(data), expect_rev="", mode=_mode(mode, one.runs)),
         ]
     path = one.new or one.old or ""
-    result = _Result(path)
+    result = _Result(path, runs=one.runs)
     results.append(result)
     compute = _computing(one, path, result)
-    return [Change(path=path, data=compute, expect_rev="" if one.old is None else None, mode=one.mode)]
+    if one.old is None:
+        return [Change(path=path, data=compute, expect_rev="", mode=0o755 if one.runs else None)]
+    mode = None if one.runs is None else _mode(workspace.mode(path), one.runs)
+    return [Change(path=path, data=compute, mode=mode)]
 
 
 def _computing(one: FilePatch, path: str, result: _Result) -> Callable[[bytes | None], bytes | None]:
@@ -233,7 +237,8 @@ def _report(results: Sequence[_Result], op: Operation | None) -> str:
         before, after = decode(one.before or b""), decode(one.after or b"")
         counts = change_counts(before, after) if before and after else ""
         said = note(one.path, after.body) if after and one.after is not None else None
-        parts = ["gone" if one.after is None else f"rev={rev_of(one.after)}", counts, said]
+        runs = {None: None, True: "executable", False: "not executable"}[one.runs]
+        parts = ["gone" if one.after is None else f"rev={rev_of(one.after)}", counts, runs, said]
         lines.append(" · ".join([one_line(one.path), *(part for part in parts if part)]))
     return "\n".join(lines)
 
@@ -273,7 +278,9 @@ def _header(one: FilePatch, line: str) -> bool:
     """Take in one of git's extended header lines; whether it was one."""
     match line.split(" "):
         case ["new", "file", "mode", mode]:
-            one.old, one.mode = None, _mode(mode)
+            one.old, one.runs = None, mode == "100755"
+        case ["new", "mode", mode]:
+            one.runs = mode == "100755"
         case ["deleted", "file", "mode", _]:
             one.new = None
         case ["rename", "from", *name]:
@@ -287,8 +294,9 @@ def _header(one: FilePatch, line: str) -> bool:
     return True
 
 
-def _mode(octal: str) -> int | None:
-    return 0o755 if octal == "100755" else None
+def _mode(was: int, runs: bool | None) -> int:
+    """Permissions, made executable for whoever may read, or not executable."""
+    return was if runs is None else was | (was & 0o444) >> 2 if runs else was & ~0o111
 
 
 def _names(old: str, new: str) -> tuple[str | None, str | None]:

@@ -13,6 +13,7 @@ from mcp.types import ToolAnnotations
 
 from .. import serving
 from ..outcome import ToolError, one_line
+from ..parser import stop as stop_parsing
 from ..toolserver import ToolServer
 from ..workspace import Changed, Workspace
 from . import confirming, editing, engine, listing, patching, reading, searching
@@ -67,7 +68,12 @@ def main() -> None:
         server = build(args.roots, read_only=args.read_only, allow=args.allow)
     except ValueError as exc:
         parser.error(str(exc))
-    serving.serve(server, on_end=engine.stop_all)
+
+    def stop_all() -> None:
+        engine.stop_all()
+        stop_parsing()
+
+    serving.serve(server, on_end=stop_all)
 
 
 def _add_reading(server: ToolServer, workspace: Workspace) -> None:
@@ -101,7 +107,7 @@ def _add_reading(server: ToolServer, workspace: Workspace) -> None:
     @server.tool(annotations=READS, structured_output=False)
     def outline(path: str) -> str:
         """Symbols with line ranges."""
-        return outlines.outline(workspace, path)
+        return outlines.outline(workspace, path, check=anyio.from_thread.check_cancelled)
 
     @server.tool(annotations=READS, structured_output=False)
     def list_files(

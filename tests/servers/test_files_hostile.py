@@ -1,0 +1,117 @@
+"""Texts and names made to hang, crash or fool the server: it answers within the wait of `call`, and truthfully."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stdio import Stdio, start
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def server(root: Path) -> Iterator[Stdio]:
+    with start("files", str(root)) as running:
+        yield running
+
+
+def op_of(text: str) -> str:
+    return text.split("op=")[1].split(maxsplit=1)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-eyJ" * 400_000,
+        "aws_secret_access_key" + " " * 400_000 + "!",
+        ("authorization:" + " " * 500 + "bearer" + " " * 500) * 500,
+        "-----BEGIN " * 100_000,
+        "://a:" + "b" * 1_000_000,
+    ],
+)
+def test_text_that_almost_looks_like_a_secret_is_shown_in_time(server: Stdio, root: Path, text: str) -> None:
+    (root / "f.txt").write_text(text + "\nend\n", encoding="utf-8")
+    assert "2\tend" in server.call("read_file", path="f.txt").text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.go", "=:<-" * 10_000, "syntax"),
+        ("a.java", "A<" * 50_000, "syntax not checked"),
+        ("a.tsx", "a:} {" * 20_000, "syntax"),
+        ("a.sh", ";))" * 30_000, "syntax"),
+        ("a.yaml", "[" * 300_000, "syntax not checked"),
+        ("a.toml", "a" + ".a" * 100_000 + " = 1\n", "syntax not checked"),
+        ("a.py", "x" + ".a" * 100_000, "syntax"),
+        ("a.md", "# a\n" * 100_000, "100000 symbols"),
+    ],
+)
+def test_text_that_is_hard_to_parse_is_given_up_in_time(
+    server: Stdio, root: Path, name: str, text: str, said: str
+) -> None:
+    written = server.call("write_file", path=name, content=text).text
+    shown = server.call("outline", path=name).text
+    assert said in written + shown
+    assert (root / name).read_text(encoding="utf-8") == text
+    assert "fault" not in shown
+
+
+def test_an_old_text_that_nearly_occurs_everywhere_is_answered_in_time(server: Stdio, root: Path) -> None:
+    (root / "f").write_text("aaaa aaaa bbb\n" * 20_000, encoding="utf-8")
+    old = "aaaa aaaa bbb\n" * 3000 + "x\n"
+    result = server.call("edit_file", path="f", edits=[{"old": old, "new": ""}])
+    assert result.is_error and "The nearest is here" in result.text
+
+
+def test_very_many_places_are_replaced_in_one_edit(server: Stdio, root: Path) -> None:
+    (root / "f").write_bytes(b"ab\r\n" * 200_000 + b"ab\n")
+    result = server.call("edit_file", path="f", edits=[{"old": "ab\n", "new": "x\ny\n", "count": 200_001}])
+    assert not result.is_error, result.text
+    assert (root / "f").read_bytes() == b"x\r\ny\r\n" * 200_000 + b"x\ny\n"
+
+
+@pytest.mark.parametrize(("body", "old"), [("}\n}\n}\n", "}\n}\n"), ("aaa", "aa")])
+def test_an_old_text_that_overlaps_with_itself_is_not_guessed(
+    server: Stdio, root: Path, body: str, old: str
+) -> None:
+    (root / "f").write_text(body, encoding="utf-8")
+    result = server.call("edit_file", path="f", edits=[{"old": old, "new": "X"}])
+    assert result.is_error and "overlap" in result.text
+    assert (root / "f").read_text(encoding="utf-8") == body
+
+
+def test_a_refused_undo_of_a_huge_change_is_answered_in_time(server: Stdio, root: Path) -> None:
+    before, after, since = (
+        "".join(f"line {i * step % 151}\n" for i in range(200_000)) for step in (1, 7, 11)
+    )
+    (root / "f").write_text(before, encoding="utf-8")
+    op = op_of(server.call("write_file", path="f", content=after, if_exists="overwrite").text)
+    (root / "f").write_text(since, encoding="utf-8")
+    result = server.call("undo", op=op)
+    assert result.is_error and "has changed since" in result.text
+
+
+def test_folders_nested_beyond_any_stack_are_listed(server: Stdio, root: Path) -> None:
+    fd = os.open(root, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=fd)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = deeper
+    os.close(fd)
+    for arguments in ({"depth": 10**9}, {"depth": 10**30, "glob": "*"}, {"glob": "**/*.x"}):
+        result = server.call("list_files", **arguments)
+        assert not result.is_error and "0 files" in result.text, result.text
+    assert not server.call("outline", path=".").is_error
+    assert "nests deeper" in server.call("delete_file", path="d", recursive=True).text
+    subprocess.run(["rm", "-r", str(root / "d")], check=True)  # rmtree would not get to the end of it
