@@ -35,6 +35,8 @@ LIBRARY = {
     "servers.ollama.profile",
     "servers.ollama.ledger",
     "servers.ollama.law",
+    "servers.ollama.keys",
+    "servers.ollama.prompts",
     "servers.ollama.calibration",
     "servers.ollama.simulating",
 }

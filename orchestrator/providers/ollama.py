@@ -118,6 +118,7 @@ class Ollama:
                     for delta in read(parts, line):
                         yield delta
                 if not heard.final:
+                    heard.outcome = "aborted"
                     parts.cut()
                 usage = usage_of(heard.final)
                 _demand_whole_prompt(self.name, request, usage, num_ctx)

@@ -42,10 +42,10 @@ class Heard:
     first_token_s: float | None = None
     thinking_chars: int = 0
     answer_chars: int = 0
-    final: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    final: dict[str, Any] = field(default_factory=dict[str, Any])
     outcome: Outcome | None = None  # None: as `final` says
 
-    def line(self, line: Mapping[str, Any]) -> None:
+    def line(self, line: dict[str, Any]) -> None:
         """One line of the stream."""
         message: Mapping[str, Any] = line.get("message") or {}
         thought, said = (str(message.get(key) or "") for key in ("thinking", "content"))
@@ -59,12 +59,16 @@ class Heard:
     def failed(self, exc: BaseException) -> None:
         """It ended by an exception."""
         stopped = isinstance(exc, GeneratorExit | anyio.get_cancelled_exc_class())
-        self.outcome = "cancelled" if stopped else "overflow" if isinstance(exc, ContextTooLong) else "error"
+        known: Outcome = (
+            "cancelled" if stopped else "overflow" if isinstance(exc, ContextTooLong) else "error"
+        )
+        self.outcome = self.outcome or known
 
     def run(self, url: str, version: str, entry: Mapping[str, Any]) -> Run:
         """The record. `entry`: the model's in /api/ps, empty when it is not known."""
         simulated = is_simulated(version)
         options = {**self.body["options"], "shift": self.body.get("shift")}
+        num_ctx, cap = options.get("num_ctx"), options.get("num_predict")
         model = str(entry.get("name") or self.model)
         profile = from_ollama(
             self.final,
@@ -72,7 +76,7 @@ class Heard:
             outcome=self.outcome or (outcome_of(self.final) if self.final else "aborted"),
             wall_s=self.wall_s,
             first_token_s=self.first_token_s,
-            num_ctx=options.get("num_ctx"),
+            num_ctx=num_ctx if isinstance(num_ctx, int) else None,
             ps=entry,
             thinking_chars=self.thinking_chars,
             answer_chars=self.answer_chars,
@@ -84,7 +88,7 @@ class Heard:
                 host=host_of(url),
                 engine=engine_of(version),
                 model=model,
-                digest=entry.get("digest"),
+                digest=str(entry["digest"]) if entry.get("digest") else None,
                 gpu_share=profile.gpu_share,
                 options=options,
                 simulated=simulated,
@@ -93,7 +97,7 @@ class Heard:
             kind=KIND,
             think=bool(self.body.get("think")),
             format="schema" if "format" in self.body else None,
-            cap=options.get("num_predict"),
+            cap=cap if isinstance(cap, int) else None,
             chars_in=None
             if "tools" in self.body
             else _chars(self.body),  # how tools are spelled out, nobody tells
@@ -137,15 +141,26 @@ class Calls:
                 await self._keep(heard)
 
     async def _keep(self, heard: Heard) -> None:
+        if self._version is None:
+            version = (await self._asked("/api/version")).get("version")
+            self._version = version if isinstance(version, str) else None
+        loaded = (await self._asked("/api/ps")).get("models")
+        entries = [e for e in loaded if isinstance(e, dict)] if isinstance(loaded, list) else []
+        names = (heard.model, f"{heard.model}:latest")
+        entry = next((entry for entry in entries if entry.get("name") in names), {})
+        run = heard.run(self.url, self._version or "unknown", entry)
         try:
-            if self._version is None:
-                self._version = str((await self._ask("/api/version")).get("version") or "unknown")
-            names = (heard.model, f"{heard.model}:latest")
-            loaded: list[dict[str, Any]] = (await self._ask("/api/ps")).get("models") or []
-            entry = next((entry for entry in loaded if entry.get("name") in names), {})
-            await anyio.to_thread.run_sync(self._record, heard.run(self.url, self._version, entry))
-        except (ProviderError, LedgerError, OSError, HTTPError) as exc:
-            log.warning("a call was not recorded: %s", exc)
+            await anyio.to_thread.run_sync(self._record, run)
+        except (LedgerError, OSError) as exc:
+            log.warning("calls are not recorded: %s", exc)
+
+    async def _asked(self, path: str) -> Mapping[str, Any]:
+        """What the server says; nothing where it does not, for its answer is there already."""
+        try:
+            found: object = await self._ask(path)
+        except (ProviderError, HTTPError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _record(self, run: Run) -> None:
         self._ledger = self._ledger or Ledger.open()

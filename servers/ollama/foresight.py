@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,21 +11,19 @@ from dataclasses import dataclass, field
 import anyio
 
 from .advice import Counsel, counsel
+from .keys import key_of
 from .law import Forecast
 from .laws import Laws
 from .ledger import Ledger, LedgerError
 from .orders import Order
 from .plans import Task, Worker
 from .profile import Profile
-from .runs import Key, World, filed, processor_of, settings_of, world_of
+from .prompts import Prompts
+from .runs import Key, World, filed, world_of
 from .runtime import Model, Query, Runtime
 from .shape import shape_of
 from .sizes import Lengths
 from .sizing import Size, largest_ctx
-from .texts import common
-
-PROMPTS_KEPT = 8
-"""Of each model: what its prompt cache may still hold."""
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +70,7 @@ class Foresight:
     _ledger: Ledger | None = None
     _laws: Laws | None = None
     _planned: dict[str, list[Planned]] = field(default_factory=dict[str, list[Planned]])
-    _prompts: dict[str, deque[str]] = field(default_factory=dict[str, deque[str]])
+    _prompts: Prompts = field(default_factory=Prompts)
 
     async def ledger(self) -> Ledger:
         """The ledger, opened on first use. Raises LedgerError."""
@@ -99,12 +96,14 @@ class Foresight:
         """What a run of this model belongs to; its profile knows the processor better than the plan."""
         share = profile.gpu_share if profile else model.gpu_share if model.loaded else None
         engine = await self.runtime.engine()
-        return Key(
-            host=self.runtime.host + (" (simulated)" if self.runtime.simulated else ""),
-            processor=processor_of(share),
-            digest=model.digest or model.name,
-            settings=settings_of({"num_ctx": num_ctx, "shift": False}),
-            server=engine,
+        return key_of(
+            host=self.runtime.host,
+            engine=engine,
+            model=model.name,
+            digest=model.digest,
+            gpu_share=share,
+            options={"num_ctx": num_ctx, "shift": False},
+            simulated=self.runtime.simulated,
         )
 
     async def outlook(
@@ -192,17 +191,12 @@ class Foresight:
 
     def sent(self, model: Model, query: Query) -> None:
         """The engine has read this prompt: its cache may serve the next one."""
-        kept = self._prompts.setdefault(model.digest or model.name, deque(maxlen=PROMPTS_KEPT))
-        kept.append(_text(query))
+        self._prompts.sent(model.digest or model.name, _text(query))
 
     def _hit(self, model: Model, query: Query, size: Size) -> int | None:
         """Prompt tokens the cache should serve; None when no prompt of ours is known to lie in it."""
-        kept = self._prompts.get(model.digest or model.name)
-        if not kept:
-            return None
-        text = _text(query)
-        shared = max(common(text, old) for old in kept)
-        return int(size.tokens_in * shared / max(len(text), 1) * 0.98)
+        share = self._prompts.share(model.digest or model.name, _text(query))
+        return None if share is None else int(size.tokens_in * share)
 
 
 def _text(query: Query) -> str:

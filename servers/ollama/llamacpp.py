@@ -6,12 +6,10 @@ Source: llama.cpp's tools/server README and server-common.h. Its context size is
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import PurePath
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -26,8 +24,9 @@ from .arriving import (
     lines,
     unreachable,
 )
+from .keys import host_of
 from .profile import Outcome, from_llamacpp, from_ollama
-from .runtime import Answer, EngineError, Model, Query, Said, is_loopback
+from .runtime import Answer, EngineError, Model, Query, Said
 
 
 class LlamaCpp:
@@ -36,8 +35,7 @@ class LlamaCpp:
     def __init__(self, url: str, *, key: str | None = None) -> None:
         self.url = url
         self.name = f"llama.cpp at {url}"
-        place = urlsplit(url).hostname or ""
-        self.host = platform.node() if is_loopback(place) else place
+        self.host = host_of(url)
         self.note: str | None = None
         self.timed, self.simulated = True, False
         self._http = client(url, {"Authorization": f"Bearer {key}"} if key else None)

@@ -7,11 +7,9 @@ We speak HTTP ourselves: the client library drops the count of cached tokens and
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -26,8 +24,9 @@ from .arriving import (
     lines,
     unreachable,
 )
+from .keys import engine_of, host_of, is_simulated
 from .profile import from_ollama, outcome_of
-from .runtime import Answer, EngineError, Model, Query, Said, is_loopback, valid_name
+from .runtime import Answer, EngineError, Model, Query, Said, valid_name
 
 BUSY_TRIES = 3
 """How often a "server busy" answer is tried again."""
@@ -39,8 +38,7 @@ class Ollama:
     def __init__(self, url: str, *, allow_remote: bool = False) -> None:
         self.url = url
         self.name = f"Ollama at {url}"
-        place = urlsplit(url).hostname or ""
-        self.host = platform.node() if is_loopback(place) else place
+        self.host = host_of(url)
         self.note: str | None = None
         self.timed, self.simulated = True, False
         self.allow_remote = allow_remote
@@ -64,14 +62,13 @@ class Ollama:
     async def _asked_version(self) -> str:
         """The version now: a server may be replaced while we run."""
         version = str((await self._ask("GET", "/api/version")).get("version") or "unknown")
-        self.simulated = "simulated" in version
+        self.simulated = is_simulated(version)
         self.note = "simulated: no model runs, the durations are made up" if self.simulated else None
         self._version = version
         return version
 
     async def engine(self) -> str:
-        number = ".".join((await self.version()).split("-")[0].split(".")[:2])
-        return f"{'simulated' if self.simulated else 'ollama'} {number}"
+        return engine_of(await self.version())
 
     async def models(self) -> list[Model]:
         await self._asked_version()

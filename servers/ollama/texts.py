@@ -9,6 +9,7 @@ from ..outcome import ToolError
 from ..text import Text as Decoded
 from ..text import decode
 from ..workspace import Workspace, rev_of
+from .prompts import common
 
 MAX_FILE_BYTES = 4 << 20
 MAX_FILES = 200
@@ -51,12 +52,3 @@ def read_text(workspace: Workspace, path: str) -> Text:
     if decoded is None:
         raise ToolError(f"{shown} is binary; a worker reads text")
     return Text(path=shown, rev=rev_of(data), decoded=decoded)
-
-
-def common(a: str, b: str) -> int:
-    """Characters both begin with."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle - 1)
-    return low

@@ -271,6 +271,7 @@ async def test_ollama(stub: Stub) -> None:
             ],
             "stream": True,
             "truncate": False,
+            "shift": False,
             "options": {"num_ctx": 4096, "num_predict": 99},
             "tools": [
                 {
