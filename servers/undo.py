@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +25,8 @@ from .trees import remove_tree
 
 MAX_STORE_BYTES = 512 << 20
 MAX_AGE_S = 30 * 86_400.0
-PRUNE_EVERY = 64  # changes between two looks at the caps
+PRUNE_EVERY = 64  # changes between two looks at the caps,
+PRUNE_BYTES = 64 << 20  # or bytes kept by them; the first change of a process looks too
 
 _SCHEMA = """
 PRAGMA journal_mode=WAL;
@@ -76,7 +78,8 @@ class UndoStore:
         self.file = folder / "undo.sqlite"
         self._lock = threading.Lock()
         self._open: sqlite3.Connection | None = None
-        self._since_prune = 0
+        self._changes = PRUNE_EVERY  # since the last look at the caps
+        self._bytes = 0
 
     @property
     def exists(self) -> bool:
@@ -95,9 +98,10 @@ class UndoStore:
                     packed = zlib.compress(data, 1)
                     db.execute("INSERT INTO blobs VALUES (?, ?, ?)", (name, len(packed), packed))
                 db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (row.lastrowid, name))
-        self._since_prune += 1
-        if self._since_prune >= PRUNE_EVERY:
-            self._since_prune = 0
+        self._changes += 1
+        self._bytes += record.trash_bytes + sum(map(len, contents))
+        if self._changes >= PRUNE_EVERY or self._bytes >= PRUNE_BYTES:
+            self._changes = self._bytes = 0
             self.prune()
 
     def finish(self, record_id: str, state: Literal["copied", "done"] = "done") -> None:
@@ -188,6 +192,7 @@ class UndoStore:
         if self._open is None:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._open = sqlite3.connect(self.file, timeout=20, isolation_level=None, check_same_thread=False)
+            weakref.finalize(self, self._open.close)  # a store that is forgotten leaves no file open
             self._open.executescript(_SCHEMA)
         return self._open
 
