@@ -83,7 +83,8 @@ def approve_of(options: argparse.Namespace) -> Approve | None:
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """ASCII alone: every stream can carry it, and no terminal finds anything in it to obey."""
+    sys.stdout.write(json.dumps(value) + "\n")
 
 
 async def _yes(question: str, choices: Sequence[str]) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from time import perf_counter
 
-from ..errors import ConfigError, OrchestratorError
+from ..errors import OrchestratorError
 from ..types import Completion, Request, Usage
 from . import Provider, memory_of
 from .catalog import Prices, cost_usd
@@ -118,8 +118,6 @@ async def _trial(provider: Provider, request: Request, attempt: int, prices: Pri
                     done = item
         ended = perf_counter()
         memory_bytes = await memory_of(provider, request.model_name) if done else None
-    except ConfigError:
-        raise
     except OrchestratorError as exc:
         return Trial(model=request.model, attempt=attempt, error=str(exc))
     if done is None or first is None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 import yaml
 
 from orchestrator.config import Config, load_config
 from orchestrator.errors import BadRequest, ConfigError, OutOfBudget, Overloaded, ProviderError, Refused
-from orchestrator.events import Event, Notice, RunEnded, Switched
+from orchestrator.events import Event, Notice, RunEnded, Streamed, Switched
 from orchestrator.providers.scripted import Scripted
 from orchestrator.session import Session, open_session
-from orchestrator.types import Completion, Delta, Request, Usage, assistant
+from orchestrator.types import Completion, Delta, Request, Thinking, Usage, assistant, user
 from tests.wire.stub import Stub
+from tests.wire.turns import dumps
+from tests.wire.wires import opened
 
 pytestmark = pytest.mark.anyio
 
@@ -288,3 +292,52 @@ async def test_the_fast_model_has_a_name_and_an_alias_of_that_name_goes_before_i
     own = configured(tmp_path, fast_model="ollama:tiny", aliases={"fast": "openai:gpt-x"})
     async with open_session(own) as session:
         assert session.agent("fast").model == "openai:gpt-x"
+
+
+@pytest.mark.parametrize(
+    ("wire", "sealed"),
+    [
+        ("anthropic", {"signature": "of another account"}),
+        ("bedrock", {"signature": "of another account"}),
+        ("responses", {"id": "rs_1", "encrypted_content": "of another key", "summary": []}),
+    ],
+)
+async def test_thoughts_a_vendor_no_longer_takes_back_do_not_end_the_conversation(
+    stub: Stub, wire: str, sealed: dict[str, Any], tmp_path: Path
+) -> None:
+    told: list[Event] = []
+    model = f"{wire}:stub-text"
+    history = (user("Hi"), assistant(Thinking(text="hm", seal=sealed), "Hello.", origin=model))
+    async with open_session(configured(tmp_path), told.append) as session:
+        session.add_provider(wire, opened(stub, wire))
+        reply = await session.ask(session.agent(model), "And now?", history=history)
+    assert reply.text == "Hello from the stub." and len(calls(stub)) == 2
+    assert [event.level for event in told if isinstance(event, Notice)] == ["warning"]
+    assert "of another" not in dumps(stub.sent) and "Hello." in dumps(stub.sent)
+
+
+@pytest.mark.parametrize("scenario", ["hang", "slowhead", "e503"])  # mid-answer, before it, between two tries
+async def test_giving_up_in_any_phase_frees_what_was_held(stub: Stub, scenario: str, tmp_path: Path) -> None:
+    box = at(stub, max_parallel=1, cache="memory") | {"retry_first_s": 60.0, "retry_max_s": 60.0}
+    prices = {"box:*": {"price": {"input_usd": 1, "output_usd": 1}}}
+    config = configured(tmp_path, providers={"box": box}, models=prices, budget_usd=1.0)
+    scope = anyio.CancelScope()
+
+    def told(event: Event) -> None:
+        if isinstance(event, Streamed) and scope.deadline == float("inf"):
+            scope.cancel()  # after the first word
+
+    async with open_session(config, told) as session:
+        await asked(session, "box:stub-text", "Warm up.")
+        scope = anyio.CancelScope()
+        if scenario != "hang":
+            scope.deadline = anyio.current_time() + 0.3
+        with anyio.fail_after(10), scope:
+            async with anyio.create_task_group() as group:
+                for _ in range(3):  # two of them wait for their turn
+                    group.start_soon(asked, session, f"box:stub-{scenario}")
+        assert scope.cancelled_caught and session.budget.set_aside_usd == pytest.approx(0)
+        with anyio.fail_after(10):
+            assert await asked(session, "box:stub-text") == "Hello from the stub."
+    if scenario == "hang":
+        assert await anyio.to_thread.run_sync(partial(stub.gone.acquire, timeout=5))

@@ -1,7 +1,8 @@
 """The wrappers of one provider from its configuration, in the one order that makes sense.
 
-From the inside: record what was really said; limit; break; budget every attempt; retry; read calls from the
-text of models that cannot make any; and spare all of that for what the cache has.
+From the inside: record what was really said; limit; break; budget every attempt; retry; go on without seals
+that are refused; read calls from the text of models that cannot make any; and spare all of that for what the
+cache has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .in_text import InText
 from .limited import Limited
 from .recorded import Recorded
 from .retrying import Retry, Retrying
+from .unsealed import Unsealed
 from .wrapping import REDIS, Wrapping
 
 __all__ = ["Wrapping", "cache_at", "guarded", "persistent", "wrapped"]
@@ -65,7 +67,7 @@ def persistent(
             attempts=settings.retries + 1, first_s=settings.retry_first_s, max_s=settings.retry_max_s
         )
         provider = Retrying(provider, retry, emit=emit)
-    provider = InText(provider, emit=emit)
+    provider = InText(Unsealed(provider, emit=emit), emit=emit)
     if settings.cache:
         from .cached import Cached  # its schemas of requests and answers are built for those who keep some
 
