@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..home import home
-from .surroundings import NETWORK_FILES, PROTECTED, SECRET_PLACES, cache_folder, visible
+from .surroundings import NETWORK_FILES, PROTECTED, SECRET_PLACES, cache_folder, git_folders, visible
 
 TMP_BYTES = 1 << 30
 _PROC_READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
@@ -49,7 +49,7 @@ def wrapped(
     if user.is_absolute() and user != Path("/"):
         argv += ["--bind", str(cache_folder(root)), str(user / ".cache")]
     argv += ["--bind", str(root), str(root)]
-    argv += [part for name in PROTECTED for part in _read_only(root / name)]
+    argv += _protected(root)
     argv += [part for name in SECRET_PLACES for part in _hidden(user / name, root)]
     argv += (
         ["--tmpfs", str(home())] if home().is_relative_to(root) else []
@@ -89,6 +89,18 @@ def _kernel() -> list[str]:
 
 def _tmpfs(path: Path) -> list[str]:
     return ["--size", str(TMP_BYTES), "--tmpfs", str(path)]
+
+
+def _protected(root: Path) -> list[str]:
+    """Read-only mounts, and mounts of the folders around them: a folder that is none could be renamed, and made anew."""
+    folders = git_folders(root)
+    argv = [part for folder in folders for part in ("--bind", str(folder), str(folder))]
+    names = [name.removeprefix(".git/") for name in PROTECTED if name.startswith(".git/")]
+    places = [folder / name for folder in folders for name in names] + [
+        root / name for name in (*PROTECTED, ".git")
+    ]
+    kept = [place for place in dict.fromkeys(places) if place not in folders]
+    return argv + [part for place in kept for part in _read_only(place)]
 
 
 def _read_only(place: Path) -> list[str]:

@@ -6,16 +6,18 @@ that comes back with the answer (from 2026-07-28). A client that cannot ask gets
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from anyio.abc import TaskGroup
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult
 from pydantic import BaseModel, Field
 
 from .. import audit
 from ..outcome import ToolError, one_line
 from ..toolserver import can_ask
-from .jobs import as_text
+from .jobs import Job, as_text
 from .policy import Decision
 from .runners import runner_for, wanted
 from .running import Shell, refusal
@@ -34,7 +36,12 @@ class Desk:
     """What every call of one server shares; its lifespan context."""
 
     shell: Shell
+    tasks: TaskGroup
     always: set[str] = field(default_factory=set)  # commands the user said "always" to
+
+    def watch(self, job: Job) -> None:
+        """Notice the end of a job when it comes, not when somebody asks: protected places are put back then."""
+        self.tasks.start_soon(job.wait, math.inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

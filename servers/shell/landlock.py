@@ -87,6 +87,12 @@ _CALLS = {
     "x86_64": (0xC000003E, 41, (101, 310, 311, 246, 320, 321, 323, 298, 165, 166, 155, 161, 272, 308, 425, 426, 427, 248, 249, 250, 175, 176, 313, 428, 429, 430, 431, 432, 442, 135, 169, 167, 168, 304)),
     "aarch64": (0xC00000B7, 198, (117, 270, 271, 104, 294, 280, 282, 241, 40, 39, 41, 51, 97, 268, 425, 426, 427, 217, 218, 219, 105, 106, 273, 428, 429, 430, 431, 432, 442, 92, 142, 224, 225, 265)),
 }  # fmt: skip
+# Calls that reach another process by its number: allowed on the caller itself, so where these arguments are 0.
+_SELF_ONLY = {
+    "x86_64": {302: (0,), 141: (0, 1), 144: (0,), 142: (0,), 314: (0,), 251: (1,)},
+    "aarch64": {261: (0,), 140: (0, 1), 119: (0,), 118: (0,), 274: (0,), 30: (1,)},
+}
+"""prlimit64, setpriority (which, who), sched_setscheduler, sched_setparam, sched_setattr, ioprio_set (who)."""
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _X32 = 0x40000000
@@ -113,6 +119,11 @@ def _filter(libc: ctypes.CDLL, *, network: bool) -> None:
     ]
     for number in numbers:
         program += [(_EQUAL, 0, 1, number), refuse]
+    for number, arguments in _SELF_ONLY[platform.machine()].items():
+        checks = [
+            line for place in arguments for line in ((_LOAD, 0, 0, 16 + 8 * place), (_EQUAL, 1, 0, 0), refuse)
+        ]
+        program += [(_EQUAL, 0, len(checks) + 1, number), *checks, (_LOAD, 0, 0, 0)]
     program.append((_RETURN, 0, 0, _ALLOW))
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
     filled = struct.pack("@HxxxxxxQ", len(program), ctypes.addressof(code))

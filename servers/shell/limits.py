@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import platform
 import resource
 import signal
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TypedDict
 
 _PR_SET_CHILD_SUBREAPER = 36
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _GROUP = "understudy-"
 
 
@@ -30,6 +32,12 @@ def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends: no double fork escapes the kill."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def own_keyring() -> None:
+    """Leave the session's kernel keyring, which can hold tickets and keys, for a new one."""
+    if number := {"x86_64": 250, "aarch64": 219}.get(platform.machine()) if sys.platform == "linux" else None:
+        ctypes.CDLL(None).syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def descendants(root: int) -> dict[int, int]:

@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
+
+import anyio.to_thread
 
 from .. import audit
 from ..outcome import ToolError, bounded, fenced, masked, one_line, visible
-from .guarding import absent, removed
+from .guarding import Guard, guard
 from .jobs import Job, Jobs, as_text, total_bytes
 from .limits import Limits
 from .policy import Decision, Judge
@@ -25,6 +29,8 @@ from .surroundings import drop_old_caches, git_identity
 
 MAX_TIMEOUT_S = 3600.0
 MAX_INPUT_BYTES = 4 << 20
+MAX_WORDS = 8000  # bubblewrap takes 9,000 with its own
+MAX_WORD_BYTES = 128_000  # Linux takes 128 KiB
 _SHOWN_BYTES = 32_000
 _TAIL = 0.75
 _MAX_LINE = 2000
@@ -81,6 +87,12 @@ class Shell:
             if not command.strip():
                 raise ToolError("command is empty; give a line for bash, such as 'ls'")
             return judge.text(command, cwd=folder, env=env)
+        if len(argv or ()) > MAX_WORDS or any(
+            len(word.encode("utf-8", "replace")) > MAX_WORD_BYTES for word in argv or ()
+        ):
+            raise ToolError(
+                f"argv has at most {MAX_WORDS:,} words of {MAX_WORD_BYTES:,} bytes; give more as stdin or in a file"
+            )
         if not argv or not argv[0]:
             raise ToolError("argv is empty; give a program and its arguments, such as ['ls', '-l']")
         return judge.argv(argv, cwd=folder, env=env)
@@ -120,7 +132,8 @@ class Shell:
             processes=limits["processes"],
             extra=extra,
         )
-        missing = [] if approved else absent(self.root)
+        mounted = self.sandbox.level == "bwrap"
+        kept = None if approved else await anyio.to_thread.run_sync(lambda: guard(self.root, mounted=mounted))
         return await self.jobs.start(
             launch,
             command=command if command is not None else as_text(words),
@@ -128,21 +141,20 @@ class Shell:
             timeout_s=timeout_s,
             limits=limits,
             stdin=stdin,
-            on_end=lambda job: self._ended(job, missing),
+            on_end=lambda job: self._ended(job, kept),
         )
 
-    def _ended(self, job: Job, missing: list[str]) -> None:
-        """Note the end, and take out of the way what the command put into protected places."""
-        moved = removed(self.root, missing)
-        for name, place in moved.items():
-            job.notes.append(f"{name} is a protected place: what the command made there was moved to {place}")
+    def _ended(self, job: Job, kept: Guard | None) -> None:
+        """Note the end, and undo what the command did to protected places."""
+        undone = kept.put_back() if kept else []
+        job.notes += undone
         facts = (
             {"ended": job.ended["ended"], "exit": job.ended["exit"], "bytes": job.ended["output_bytes"]}
             if job.ended
             else {}
         )
         audit.record(
-            "shell", event="end", job=job.id, failure=job.failure, moved=", ".join(moved) or None, **facts
+            "shell", event="end", job=job.id, failure=job.failure, undone="; ".join(undone) or None, **facts
         )
 
     def folder(self, cwd: str) -> Path:
@@ -159,6 +171,10 @@ class Shell:
     def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         """An allow-list of ours, what keeps programs quiet, and `extra`."""
         for name, value in extra.items():
+            if len(value.encode("utf-8", "replace")) > MAX_WORD_BYTES:
+                raise ToolError(
+                    f"env: {one_line(name)} has more than {MAX_WORD_BYTES:,} bytes; put it in a file"
+                )
             if not _NAME.fullmatch(name) or "\0" in value:
                 raise ToolError(f"env: {one_line(name)!r} is not a variable's name with a plain value")
         names = [*_PASSED, *self.policy.env, *(name for name in os.environ if name.startswith("LC_"))]
@@ -227,7 +243,7 @@ async def run_gate(root: Path, command: str, *, timeout_s: float, policy: Policy
         return GateRun(
             exit=None, output=job.failure or "it could not be stopped", sandbox=job.sandbox, duration_s=None
         )
-    text, _ = recorded(job, 0)
+    text = recorded(job, 0).text
     code = job.ended["exit"] if job.ended["ended"] == "exit" else job.ended["exit"] or 1
     note = "" if job.ended["ended"] == "exit" else f"\n[{ending(job)}]"
     return GateRun(exit=code, output=text + note, sandbox=job.sandbox, duration_s=job.ended["duration_s"])
@@ -296,21 +312,27 @@ def ending(job: Job) -> str:
             return f"killed: too many processes · {code}"
 
 
-def header(job: Job, kept: int, total: int) -> str:
-    """One line: how it went, how long it took, what held it, how much is shown."""
-    import time
-
+def header(job: Job, kept: str = "") -> str:
+    """One line: how it went, how long it took, what held it, how much is shown when that is not all."""
     took = job.ended["duration_s"] if job.ended else time.monotonic() - job.started
-    cut = f" · kept {_size(kept)} of {_size(total)}" if kept < total else ""
+    cut = f" · {kept}" if kept else ""
     state = ending(job) if not job.running else f"running · job={job.id}"
     return f"{state} · {took:.1f} s · {job.sandbox}{cut}"
 
 
-def recorded(job: Job, start: int, max_bytes: int = _SHOWN_BYTES) -> tuple[str, int]:
-    """What the job printed from byte `start` on, cut to its head and tail, and where that ended."""
+class Recorded(NamedTuple):
+    """What a job printed, as it can be shown."""
+
+    text: str
+    end: int  # where in the spool it ended
+    cut: bool = False  # some of it was left out
+
+
+def recorded(job: Job, start: int, max_bytes: int = _SHOWN_BYTES) -> Recorded:
+    """What the job printed from byte `start` on, cut to its head and tail."""
     end = total_bytes(job)
     if end <= start:
-        return "", end
+        return Recorded("", end)
     with open(job.spool, "rb") as spool:
         spool.seek(start)
         if end - start <= 4 * max_bytes:
@@ -319,25 +341,31 @@ def recorded(job: Job, start: int, max_bytes: int = _SHOWN_BYTES) -> tuple[str, 
             head = spool.read(2 * max_bytes)
             spool.seek(end - 2 * max_bytes)
             data = head + b"\n... %d bytes left out here ...\n" % (end - start - 4 * max_bytes) + spool.read()
-    return bounded(readable_output(data), max_bytes, tail=_TAIL), end
+    text, shortened = readable_output(data)
+    shown = bounded(text, max_bytes, tail=_TAIL)
+    return Recorded(shown, end, shortened or shown != text or end - start > 4 * max_bytes)
 
 
-def readable_output(data: bytes) -> str:
-    """Terminal output as text: colours and overwritten progress dropped, the unseen shown, secrets masked."""
+def readable_output(data: bytes) -> tuple[str, bool]:
+    """Terminal output as text: colours and overwritten progress dropped, the unseen shown, secrets masked.
+
+    And whether lines were shortened.
+    """
     text = _TERMINAL.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
+    long = any(len(line) > _MAX_LINE for line in lines)
     shown = [
         line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}... ({len(line):,} characters)"
         for line in lines
     ]
-    return masked(visible("\n".join(shown)))
+    return masked(visible("\n".join(shown))), long
 
 
 def told(job: Job, start: int = 0) -> tuple[str, int]:
     """Header and fenced output of a job from byte `start` on, and where the next part starts."""
-    text, end = recorded(job, start)
-    shown = header(job, len(text.encode()), end - start)
-    shown = "\n".join([shown, *job.notes])
+    text, end, cut = recorded(job, start)
+    kept = f"kept {_size(len(text.encode()))} of {_size(end - start)}" if cut else ""
+    shown = "\n".join([header(job, kept), *job.notes])
     if not text:
         return shown + ("\nno output" if start == 0 and not job.running else "\nno new output"), end
     return f"{shown}\n{fenced(text, masked(f'{job.id} {job.command}')[:70])}", end

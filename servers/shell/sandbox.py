@@ -41,6 +41,11 @@ class Sandbox:
     level: Level
     why: str  # why it is no higher rung; "" for the highest
 
+    @property
+    def limits(self) -> str:
+        """What this rung does not hold, for whoever decides whether that is enough; "" for the highest."""
+        return _LIMITS[self.level]
+
     def named(self, *, network: bool) -> str:
         """How results name it."""
         if self.level == "none":
@@ -108,6 +113,16 @@ def refused_root(root: Path) -> str | None:
         return f"{root} is Understudy's own state; name a project folder"
     return None
 
+
+_LIMITS: dict[Level, str] = {
+    "bwrap": "",
+    "landlock": (
+        "landlock holds content, network and signals, but not these: mode, owner and times of the user's files outside "
+        "can be changed, their names and sizes seen, and other processes' command lines; what is written to "
+        ".git/config, hooks and other protected places is put back when the command ends"
+    ),
+    "none": "nothing holds: a command can do whatever the user can",
+}
 
 _DEVICES = tuple(
     f"/dev/{name}" for name in ["null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"]

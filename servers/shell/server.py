@@ -18,7 +18,7 @@ from ..outcome import ToolError, masked, one_line
 from ..serving import configure_logging, parser, serve
 from ..toolserver import ToolServer, reply
 from ..workspace import Workspace
-from .confirming import Answer, Desk, cleared, confirm, confirm_tests, key_of, test_rule
+from .confirming import Answer, Desk, cleared, confirm, confirm_tests, desk_of, key_of, test_rule
 from .formatting import format_code as format_files
 from .jobs import Job, as_text
 from .linting import lint as lint_files
@@ -35,8 +35,12 @@ INSTRUCTIONS = (
 )
 
 
-_RUNS = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=True)
-_CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
+_RUNS = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
+)
+_CHANGES = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
+)
 
 Wait = Annotated[float, Field(le=MAX_WAIT_S)]
 
@@ -46,7 +50,9 @@ def build(shell: Shell) -> ToolServer:
 
     @asynccontextmanager
     async def desk(_: object) -> AsyncGenerator[Desk]:
-        yield Desk(shell=shell)
+        async with anyio.create_task_group() as tasks:
+            yield Desk(shell=shell, tasks=tasks)
+            tasks.cancel_scope.cancel()
 
     workspace = Workspace([shell.root])
     tests: dict[str, TestRun] = {}
@@ -81,7 +87,7 @@ def build(shell: Shell) -> ToolServer:
             network=online,
             approved=clear.approved,
         )
-        await _waited(job, wait_s)
+        await _waited(ctx, job, wait_s)
         if job.failure:
             raise ToolError(job.failure)
         text, job.read_bytes = told(job)
@@ -153,16 +159,17 @@ def build(shell: Shell) -> ToolServer:
             shell, wanted(shell, target, keyword), max_failures=max_failures, timeout_s=timeout_s
         )
         tests[run.job.id] = run
-        await _waited(run.job, MAX_WAIT_S)
+        await _waited(ctx, run.job, MAX_WAIT_S)
         return reply(await anyio.to_thread.run_sync(run.report))
 
     return server
 
 
-async def _waited(job: Job, wait_s: float) -> None:
+async def _waited(ctx: Context[Any, Any], job: Job, wait_s: float) -> None:
     """Wait for the job; a cancelled call ends it."""
     try:
-        await job.wait(wait_s)
+        if not await job.wait(wait_s):
+            desk_of(ctx).watch(job)
     except anyio.get_cancelled_exc_class():
         job.send({"kill": 0})
         raise
@@ -195,9 +202,9 @@ def explained(shell: Shell, command: str) -> str:
         network=shell.policy.network or (decision.effect == "ask" and decision.network)
     )
     why = f" ({shell.sandbox.why})" if shell.sandbox.why else ""
-    return "\n".join(
-        [f"{decision.effect}  {one_line(command)}", *rows, f"  policy: {shell.policy.source} · {held}{why}"]
-    )
+    end = [f"  {shell.sandbox.limits}"] if shell.sandbox.limits else []
+    last = f"  policy: {shell.policy.source} · {held}{why}"
+    return "\n".join([f"{decision.effect}  {one_line(command)}", *rows, *end, last])
 
 
 _EPILOG = """\

@@ -209,6 +209,7 @@ class _Job:
             os.chdir(spec["cwd"])
             for target, fd in enumerate((stdin, output, output)):
                 os.dup2(fd, target)
+            bounds.own_keyring()
             bounds.apply(spec["limits"], count_user=spec["shell_depth"] == 0)
             if spec["ruleset"]:
                 restrict(spec["ruleset"])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, lru_cache
+from itertools import islice
 from pathlib import Path
 
 from ..home import home
@@ -19,7 +20,7 @@ from ..places import SECRET_FOLDERS
 CACHE_DAYS = 30
 
 PROTECTED = (
-    ".git/config", ".git/config.worktree", ".git/hooks", ".git/info", ".gitmodules", ".mcp.json", ".claude", ".codex",
+    ".git/config", ".git/config.worktree", ".git/commondir", ".git/hooks", ".git/info", ".gitmodules", ".mcp.json", ".claude", ".codex",
     ".cursor", ".vscode", ".idea", ".envrc", ".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv",
 )  # fmt: skip
 """Places at the workspace's top that make somebody else run code later."""
@@ -46,6 +47,22 @@ _TOOLCHAINS = (
     ".local/bin", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/mise",
     ".local/share/pnpm", ".local/share/fnm", ".m2/repository", "miniconda3", "miniforge3", "anaconda3", "bin",
 )  # fmt: skip
+
+
+_GIT_FOLDERS = ("modules/*", "modules/*/*", "worktrees/*")
+_MAX_GIT_FOLDERS = 50
+
+
+def git_folders(root: Path) -> list[Path]:
+    """The workspace's `.git` folder and those of its submodules and work trees, parents before children."""
+    top = root / ".git"
+    if not top.is_dir() or top.is_symlink():
+        return []
+    inner = [place for pattern in _GIT_FOLDERS for place in islice(top.glob(pattern), _MAX_GIT_FOLDERS)]
+    found = {top, *(place for place in inner if (place / "HEAD").is_file())}
+    return sorted(
+        {parent for place in found for parent in (place, *place.parents) if parent.is_relative_to(top)}
+    )
 
 
 def visible(env: Mapping[str, str]) -> list[str]:

@@ -73,7 +73,7 @@ async def ask_tool(shell: Shell, argv: Sequence[str], *, stdin: str = "") -> Ans
                 f"{Path(argv[0]).name} did not finish: {job.failure or 'it took more than a minute'}"
             )
         data = await anyio.to_thread.run_sync(read_private, out)
-        return Answer(exit=job.ended["exit"], out=data or b"", log=recorded(job, 0, 2000)[0].strip())
+        return Answer(exit=job.ended["exit"], out=data or b"", log=recorded(job, 0, 2000).text.strip())
 
 
 @contextmanager

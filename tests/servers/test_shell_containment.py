@@ -234,6 +234,59 @@ def test_protected_places_that_appear_are_moved_away(place: Place) -> None:
     assert not (place.root / ".vscode").exists() and not (place.root / ".envrc").exists()
 
 
+def test_what_git_runs_by_itself_is_as_before_however_it_was_changed(place: Place) -> None:
+    """Made anew under a renamed folder, told to live elsewhere, hooks added: git would run it outside, later."""
+    hook = place.root / ".git/hooks/pre-commit"
+    hook.write_text("#!/bin/sh\n", encoding="utf-8")
+    hook.chmod(0o755)
+    inner = place.root / ".git/modules/lib"
+    inner.mkdir(parents=True)
+    for name in ("HEAD", "config"):
+        (inner / name).write_text("[core]\n", encoding="utf-8")
+    code = (
+        "import os, shutil\n"
+        "def attempt(work):\n    try:\n        work()\n    except OSError as e:\n        print(e)\n"
+        "attempt(lambda: (os.rename('.git', 'old'), shutil.copytree('old', '.git')))\n"
+        "attempt(lambda: os.rename('.git/modules/lib', '.git/modules/new'))\n"
+        "for f in ('.git/config', '.git/commondir', '.git/hooks/pre-commit', '.git/hooks/post-commit', '.git/modules/lib/config'):\n"
+        "    attempt(lambda: open(f, 'a').write('evil'))\n"
+        "attempt(lambda: os.unlink('.git/hooks/pre-commit'))\n"
+    )
+    place.python(code)
+    assert (place.root / ".git/config").read_text(encoding="utf-8") == "[core]\n"
+    assert hook.read_text(encoding="utf-8") == "#!/bin/sh\n" and os.access(hook, os.X_OK)
+    assert os.listdir(place.root / ".git/hooks") == ["pre-commit"]
+    assert not (place.root / ".git/commondir").exists()
+    if place.level == "bwrap":
+        assert (inner / "config").read_text(encoding="utf-8") == "[core]\n" and not (
+            place.root / "old"
+        ).exists()
+    hook.unlink()
+
+
+def test_limits_and_priority_of_the_server_stay_its_own(place: Place) -> None:
+    result = place.python(
+        "import os, resource\n"
+        "def attempt(name, work):\n    try:\n        work()\n        print(name, 'DONE')\n    except OSError as e:\n        print(name, e)\n"
+        f"pid = {place.server.pid}\n"
+        "attempt('limit', lambda: resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0)))\n"
+        "attempt('priority', lambda: os.setpriority(os.PRIO_PROCESS, pid, 19))\n"
+        "attempt('everybody', lambda: os.setpriority(os.PRIO_USER, 0, 19))\n"  # in a namespace: everybody in it
+        "attempt('scheduler', lambda: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\nos.nice(1)\nprint('own')\n"
+    )
+    assert "own" in result.text and place.level in ("bwrap", "landlock")
+    for name in ("limit", "priority", "scheduler", *(["everybody"] if place.level == "landlock" else [])):
+        assert f"{name} DONE" not in result.text
+
+
+def test_the_sessions_keyring_is_not_the_commands(place: Place) -> None:
+    """Kerberos tickets and file system keys can lie there."""
+    ask = "import ctypes; print('ring', ctypes.CDLL(None).syscall(250, 0, -3, 0))"
+    own = subprocess.run([SYSTEM_PYTHON, "-c", ask], capture_output=True, text=True, check=True).stdout
+    assert own.strip() not in place.python(ask).text.splitlines() or "ring -1" in own
+
+
 def test_the_server_and_its_helpers_cannot_be_killed(place: Place) -> None:
     others = [str(p.pid) for p in psutil.Process(place.server.pid).children(recursive=True)]
     result = place.python(

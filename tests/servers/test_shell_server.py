@@ -290,6 +290,39 @@ async def test_a_gate_does_unasked_what_the_users_own_policy_says_it_may(tmp_pat
     assert denied.exit is None and "denies" in denied.output
 
 
+def test_more_than_a_program_can_be_given_is_told_before_it_starts(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        for arguments in ({"argv": ["echo", *["x"] * 9000]}, {"argv": ["echo", "x" * 140_000]}):
+            result = server.call("run_command", **arguments)
+            assert result.is_error and "give more as stdin or in a file" in result.text
+        result = server.call("run_command", command="true", env={"A": "x" * 140_000})
+    assert result.is_error and "put it in a file" in result.text
+
+
+def test_only_what_was_left_out_counts_as_cut(tmp_path: Path) -> None:
+    with start("shell", str(tmp_path)) as server:
+        coloured = server.call("run_command", command=r"printf '\033[31mred\033[0m\r\n'")
+        long = server.call("run_command", command="head -c 5000 /dev/zero | tr '\\0' x")
+    assert "kept" not in coloured.text and "kept 2.02K of 5K" in long.text
+
+
+def test_the_end_of_a_job_is_noticed_when_it_comes(tmp_path: Path) -> None:
+    """What it made in protected places is moved away then, not when somebody looks."""
+    with start("shell", str(tmp_path)) as server:
+        server.call(
+            "run_command",
+            command="sleep 0.2; python3 -c 'import os; os.mkdir(\".vscode\")'; sleep 0.2",
+            wait_s=0,
+        )
+        deadline = time.monotonic() + 10
+        while not list(tmp_path.glob(".vscode")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        while list(tmp_path.glob(".vscode")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not list(tmp_path.glob(".vscode"))
+        assert ".vscode is a protected place" in server.call("job", id="j1").text
+
+
 def test_a_whole_file_system_is_no_workspace(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be a workspace"):
         open_shell(Path("/"))
