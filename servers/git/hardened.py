@@ -29,7 +29,26 @@ _NETWORK = (
 )
 
 _OUTSIDE = re.compile(r"(?<![\w.:/~@-])/(?:[^\s'\":,()]+)")
-_LOCKED = re.compile(r"Unable to create '?(?P<file>[^']*\.lock)'?: File exists")
+_LOCKED = re.compile(
+    r"(?:Unable to create '?|could not lock config file )(?P<file>[^']*?)(?:\.lock)?'?: File exists"
+)
+_HINTS = (
+    (
+        re.compile(r"index file (?:smaller|corrupt|open)|index uses|bad (?:index|signature)|unknown index"),
+        "\nthe index is damaged: the user can delete .git/index and run `git reset`; no file is touched by that",
+    ),
+    (
+        re.compile(
+            r"unable to read [0-9a-f]{40}|unable to read (?:sha1|tree)|loose object|bad (?:\w+ )?(?:object|file)|missing blob"
+        ),
+        "\nobjects are missing or damaged: `git fsck` lists them, and a fetch may bring them back",
+    ),
+    (
+        re.compile("No space left on device"),
+        "\nthe disk is full; try again when there is room",
+    ),
+)
+"""What git's complaint means for the person who has to do something about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +154,18 @@ class Git:
         text = done.err.decode("utf-8", "backslashreplace").strip()
         text = text or done.out.decode("utf-8", "backslashreplace").strip()
         if match := _LOCKED.search(text):
-            lock = self.shorten(match.group("file"))
-            return (
-                f"another git command holds {lock}; try again when it is done, "
-                "or delete that file if no git runs (a killed one leaves it behind)"
-            )
+            return self._locked(self.shorten(match.group("file")) + ".lock")
+        if not text and (self.git_dir / "index.lock").exists():
+            return self._locked(".git/index.lock")
         text = self.shorten(text) or f"exit code {done.code}, no message"
-        return f"git {_verb(args)} did not do it: {bounded(masked(visible(text)), 2000)}"
+        hint = next((hint for pattern, hint in _HINTS if pattern.search(text)), "")
+        return f"git {_verb(args)} did not do it: {bounded(masked(visible(text)), 2000)}{hint}"
+
+    def _locked(self, lock: str) -> str:
+        return (
+            f"another git command holds {lock}; try again when it is done, "
+            "or delete that file if no git runs (a killed one leaves it behind)"
+        )
 
     def shorten(self, text: str) -> str:
         """`text` with paths of the work tree made relative and paths elsewhere left out."""

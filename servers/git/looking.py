@@ -87,6 +87,8 @@ def diff(repo: Repository, scope: str, paths: Sequence[str], *, stat_only: bool,
     if not stat_only:
         args += ["--patch", f"--unified={context}"]
     where = all_inside(repo.top, paths)
+    if len(where) == 2:  # a git that takes the git dir for none would compare two files, links followed
+        where.append(where[1])
     out = repo.git.attempt(*args, *_scope(repo, scope), "--", *where, max_bytes=MAX_READ_BYTES)
     if out.code not in (0, None):
         raise ToolError(repo.git.said(out, args))

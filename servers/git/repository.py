@@ -6,6 +6,7 @@ Its work tree, git dir, common dir and borrowed objects all lie inside the root,
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from .survey import Survey, swappable, within
 from .trust import Trust, hooks_folder, hooks_in
 
 _MAX_POINTER_BYTES = 8192
+_HEAD = re.compile(r"ref:\s*refs/|[0-9a-f]{40}")
 _REF_STORES = ("files", "reftable")
 
 
@@ -136,8 +138,14 @@ class Place:
             if not text.startswith("gitdir: "):
                 raise ToolError("the .git file here does not name a git dir; `git init` makes a repository")
             real = within(self.root, self.top / text.removeprefix("gitdir: "), "the git dir that .git names")
-        if not (real / "HEAD").exists() and not (real / "HEAD").is_symlink():
+        head = real / "HEAD"
+        if not head.exists() and not head.is_symlink():
             raise ToolError("the .git folder here is no repository (it has no HEAD); `git init` makes one")
+        if not head.is_symlink() and head.is_file() and not _HEAD.match(pointed(head)):
+            raise ToolError(
+                ".git/HEAD is damaged, it names neither a branch nor a commit; the user can repair it with "
+                "`git symbolic-ref HEAD refs/heads/BRANCH`"
+            )
         return real
 
     def _common_dir(self, git_dir: Path) -> Path:

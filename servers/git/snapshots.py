@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from ..outcome import ToolError
 from . import disk, parsing, state
 from .looking import porcelain
 from .names import shown
@@ -77,7 +78,15 @@ def entries(repo: Repository, index: Path | None = None) -> list[tuple[bytes, st
 def head(repo: Repository) -> str:
     """The branch HEAD is on, by its full name, or the commit id when detached."""
     done = repo.git.attempt("symbolic-ref", "--quiet", "HEAD")
-    return os.fsdecode(done.out).rstrip("\n") or repo.git("rev-parse", "--verify", "HEAD").decode().strip()
+    if branch := os.fsdecode(done.out).rstrip("\n"):
+        return branch
+    commit = repo.git.attempt("rev-parse", "--verify", "--quiet", "HEAD").out.decode().strip()
+    if not commit:
+        raise ToolError(
+            "HEAD leads to no commit: its branch has a name or a file git cannot read; `git fsck` says more, and "
+            "the user can repair it with `git symbolic-ref HEAD refs/heads/BRANCH`"
+        )
+    return commit
 
 
 def state_files(repo: Repository) -> list[tuple[bytes, bytes]]:

@@ -178,6 +178,16 @@ def test_a_folder_that_became_a_link_outside_is_not_followed(repo: Repo, outside
     assert SECRET not in "\n".join(texts) and outside.picture() == before
 
 
+@pytest.mark.parametrize("broken", [".git/HEAD", ".git/config"])
+def test_a_git_dir_git_does_not_take_for_one_compares_no_files(
+    repo: Repo, outside: Repo, broken: str
+) -> None:
+    (repo.top / "folder").symlink_to(outside.top)
+    repo.write(broken, "nothing\n" if broken.endswith("HEAD") else "[core]\n\trepositoryFormatVersion = 99\n")
+    [answer] = ask(repo.top, [("git_diff", {"paths": ["folder/secret.txt", "a.txt"]})])
+    assert answer.is_error and SECRET not in answer.text
+
+
 def test_a_link_to_the_outside_shows_its_target_name_alone(repo: Repo, outside: Repo) -> None:
     (repo.top / "link").symlink_to(outside.top / "secret.txt")
     text = everything(repo.top)

@@ -135,6 +135,65 @@ def test_a_bisect_is_named_and_left_alone(repo: Repo, server: Stdio) -> None:
     assert "bisect reset" in server.call("git_status").structured["next_step"]
 
 
+@pytest.mark.parametrize(
+    ("place", "content", "way_out"),
+    [
+        ("index", b"garbage", "delete .git/index"),
+        ("HEAD", b"garbage\n", "git symbolic-ref HEAD"),
+        ("HEAD", b"ref: refs/heads/\x1b[31m\n", "git symbolic-ref HEAD"),
+        ("refs/heads/main", b"garbage\n", "git fsck"),
+        ("packed-refs", b"# pack-refs with: peeled\nzzzz refs/heads/x\n", "packed-refs"),
+        ("config", b"[core\nx", "config line"),
+        ("index.lock", b"", "delete that file"),
+        ("HEAD.lock", b"", "delete that file"),
+    ],
+)
+def test_a_damaged_repository_is_refused_with_the_way_out(
+    repo: Repo, server: Stdio, place: str, content: bytes, way_out: str
+) -> None:
+    repo.write("a.txt", "changed\n")
+    repo.write(f".git/{place}", content)
+    answers = [
+        server.call("git_stage", paths=["a.txt"]),
+        server.call("git_stash", action="push"),
+        server.call("git_branch", action="switch", ref="HEAD~1"),
+    ]
+    assert any(answer.is_error and way_out in answer.text for answer in answers), answers
+    assert all("fault of its own" not in answer.text for answer in answers)
+    assert repo.read("a.txt") == b"changed\n" or place == "HEAD.lock"
+
+
+@pytest.mark.parametrize("kind", ["blob", "tree"])
+def test_a_missing_object_is_named_with_the_way_out(repo: Repo, server: Stdio, kind: str) -> None:
+    oid = repo.git("rev-parse", "HEAD:a.txt" if kind == "blob" else "HEAD^{tree}")
+    (repo.top / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+    repo.write("a.txt", "changed\n")
+    answer = server.call("git_diff", scope="HEAD")
+    assert answer.is_error and "git fsck" in answer.text and oid in answer.text
+    assert server.call("git_restore", paths=["a.txt"], source="HEAD").is_error
+    assert repo.read("a.txt") == b"changed\n"
+
+
+@pytest.mark.parametrize(
+    "people",
+    [
+        "author A <a@b> 999999999999999 +0000\ncommitter A <a@b> 99999999999999999999 +9999\n",
+        "author\ncommitter\n",
+        "",
+        "author A\x1b[31m <a@b> -5 +0000\ncommitter\n",
+    ],
+)
+def test_a_commit_nobody_could_have_made_is_read_all_the_same(repo: Repo, server: Stdio, people: str) -> None:
+    tree = repo.git("rev-parse", "HEAD^{tree}")
+    commit = f"tree {tree}\n{people}\nodd\n".encode()
+    oid = repo.git("hash-object", "-t", "commit", "-w", "--stdin", "--literally", stdin=commit)
+    repo.git("update-ref", "HEAD", oid)
+    assert "main" in server.call("git_blame", path="a.txt").text
+    assert server.call("git_log").structured["commits"][0]["commit"] == oid
+    assert oid in server.call("git_show").text and "main" in server.call("git_branch").text
+    assert not server.call("git_status").is_error
+
+
 def test_show_and_blame_tell_who_and_what(repo: Repo, server: Stdio) -> None:
     shown = server.call("git_show", rev="side").text
     assert "side c" in shown and "+side" in shown and "1 file" in shown
