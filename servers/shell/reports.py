@@ -26,6 +26,7 @@ class Counts:
     failed: int = 0
     errors: int = 0
     skipped: int = 0
+    deselected: int = 0  # collected and left out, where the runner says so
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -34,14 +35,14 @@ class Counts:
 
 
 def junit(data: bytes) -> Counts | None:
-    """JUnit XML of pytest (xunit1 has file and line), unittest_report, node, vitest; None when it is none."""
+    """JUnit XML of pytest (xunit1 has file and line), unittest, node, vitest; None when it is none."""
     try:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError:
         return None
     if root.tag not in ("testsuite", "testsuites"):
         return None
-    counts = Counts()
+    counts = Counts(deselected=int(text) if (text := root.get("deselected", "")).isdecimal() else 0)
     for case in root.iter("testcase"):
         outcome = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
         if outcome is None:

@@ -19,6 +19,7 @@ _MARKERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("go", ("go.mod",)),
     ("cargo", ("Cargo.toml",)),
 )
+ATTESTING = "attesting.py"
 _MAX_FOLDERS = 2000  # looked through for tests where no file says what project it is
 _BY_ENDING = {".py": "python", ".go": "go", ".rs": "cargo"} | dict.fromkeys(
     (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".vue"), "node"
@@ -40,9 +41,10 @@ class Runner:
     """How to run the tests so that a report is left at a path of ours."""
 
     name: str
-    argv: Callable[[str], list[str]]  # from the report's path
+    argv: Callable[[Path], list[str]]  # from the folder where its report is to be left, as "report"
     report: str | None  # the kind of report; None: this runner leaves none
     on_stdout: bool = False  # the report is what it prints on stdout
+    attested: bool = False  # the tests are not told where: attesting.py is in that folder, the path on stdin
     env: tuple[tuple[str, str], ...] = ()
     rule: tuple[str, ...] = ()  # what the policy is asked about
 
@@ -114,9 +116,10 @@ def runner_for(shell: Shell, want: Wanted, python: str | None = None) -> Runner:
 
 
 def interpreters(shell: Shell) -> list[str]:
-    """Pythons that may have the project's pytest, the project's own first."""
-    own = [shell.root / place / "bin/python" for place in (".venv", "venv", "env")]
-    return [*(str(path) for path in own if path.exists()), "python3", "python", sys.executable]
+    """Pythons that may have the project's pytest: its own, since only those have what it needs; else ours."""
+    places = [shell.root / place / "bin/python" for place in (".venv", "venv", "env")]
+    own = [str(path) for path in places if path.exists()]
+    return own or ["python3", "python", sys.executable]
 
 
 def _pytest(want: Wanted, python: str) -> Runner:
@@ -125,14 +128,14 @@ def _pytest(want: Wanted, python: str) -> Runner:
     options = ["-v", "--color=no", "-o", "junit_family=xunit1", "-o", "junit_logging=all"]
     return Runner(
         name="pytest",
-        argv=lambda report: [python, "-m", "pytest", *options, f"--junitxml={report}", *chosen, *where],
+        argv=lambda folder: [python, f"{folder}/{ATTESTING}", "pytest", *options, *chosen, *where],
         report="junit",
+        attested=True,
         rule=("pytest",),
     )
 
 
 def _unittest(shell: Shell, want: Wanted) -> Runner:
-    script = str(Path(__file__).with_name("unittest_report.py"))
     python = interpreters(shell)[0]
     chosen = ["-k", want.keyword] if want.keyword else []
     path, _, rest = want.target.partition("::")
@@ -142,8 +145,9 @@ def _unittest(shell: Shell, want: Wanted) -> Runner:
         where = ["discover", "-s", path or _tests_folder(want.folder), "-t", "."]
     return Runner(
         name="unittest",
-        argv=lambda report: [python, script, report, *where, *chosen],
+        argv=lambda folder: [python, f"{folder}/{ATTESTING}", "unittest", *where, *chosen],
         report="junit",
+        attested=True,
         rule=("python3",),
     )
 
@@ -159,14 +163,21 @@ def _node(shell: Shell, want: Wanted) -> Runner:
     if program := project_program(shell, "vitest"):
         return Runner(
             name="vitest",
-            argv=lambda report: [program, "run", "--reporter=json", f"--outputFile={report}", *names, *where],
+            argv=lambda report: [
+                program,
+                "run",
+                "--reporter=json",
+                f"--outputFile={report}/report",
+                *names,
+                *where,
+            ],
             report="jest",
             rule=("vitest",),
         )
     if program := project_program(shell, "jest"):
         return Runner(
             name="jest",
-            argv=lambda report: [program, "--ci", "--json", f"--outputFile={report}", *names, *where],
+            argv=lambda report: [program, "--ci", "--json", f"--outputFile={report}/report", *names, *where],
             report="jest",
             rule=("jest",),
         )
@@ -180,7 +191,7 @@ def _node(shell: Shell, want: Wanted) -> Runner:
                 "node",
                 "--test",
                 *reporting,
-                f"--test-reporter-destination={r}",
+                f"--test-reporter-destination={r}/report",
                 *pattern,
                 *where,
             ],

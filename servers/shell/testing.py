@@ -13,7 +13,7 @@ from ..home import home
 from .jobs import Job
 from .records import MAX_RECORD_BYTES, Failure, TestReport
 from .reports import READERS, Counts
-from .runners import Runner, Wanted, interpreters, runner_for
+from .runners import ATTESTING, Runner, Wanted, interpreters, runner_for
 from .running import Shell
 from .tools import ask_tool, read_private, relative
 
@@ -73,8 +73,12 @@ class TestRun:
         report.skipped = counts.skipped
         wrong = counts.failed + counts.errors
         report.status, report.note = ("failed" if wrong else "passed" if counts.passed else "no tests"), None
+        if counts.deselected:
+            report.note = (
+                f"{counts.deselected} more were deselected, by the keyword or the project's configuration"
+            )
         if not counts.total:
-            report.note = "nothing was collected; is the target or the keyword right?"
+            report.note = report.note or "nothing was collected; is the target or the keyword right?"
         elif code and not wrong:
             report.status = "failed"
             report.note = (
@@ -106,13 +110,15 @@ async def start_tests(shell: Shell, want: Wanted, *, max_failures: int, timeout_
     )  # outside the workspace, a name nobody can guess
     folder.mkdir(parents=True, mode=0o700)
     report = str(folder / "report")
-    argv = runner.argv(report)
+    argv = runner.argv(folder)
+    if runner.attested:  # a copy: an installation may lie where the sandbox shows nothing
+        await anyio.to_thread.run_sync(shutil.copy, Path(__file__).with_name(ATTESTING), folder)
     job = await shell.start(
         None,
         ["bash", "-c", 'exec "$@" >"$0"', report, *argv] if runner.on_stdout else argv,
         cwd=str(want.folder),
         timeout_s=timeout_s,
-        stdin="",
+        stdin=f"{report}\n" if runner.attested else "",
         env=dict(runner.env),
         extra=folder,
     )

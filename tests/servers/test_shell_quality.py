@@ -159,13 +159,26 @@ def test_output_that_claims_success_is_not_believed(tmp_path: Path, forged: str)
 
 
 def test_a_report_replaced_by_a_link_to_a_secret_is_not_followed(tmp_path: Path) -> None:
+    """However the tests find the place: here from the mounts, or the only folder of its kind that can be listed."""
     forged = (
-        "import os, re, sys\n\n\ndef test_a():\n"
-        "    path = re.search(r'--junitxml=(.*)', ' '.join(sys.argv).replace(' -', '\\n-'))[1].strip()\n"
-        "    os.symlink('/etc/passwd', path)\n    os._exit(0)\n"
+        "import glob, os, re\n\n\ndef test_a():\n    mounts = open('/proc/self/mountinfo').read()\n"
+        "    for folder in re.findall(r' (/\\S*/reports/\\w+) ', mounts) + glob.glob('/**/reports/*'):\n"
+        "        os.symlink('/etc/passwd', folder + '/report')\n        print('forged')\n    os._exit(0)\n"
     )
     report = run(project(tmp_path, {"test_a.py": forged}))
     assert report["status"] == "no report" and "root:" not in json.dumps(report)
+
+
+def test_a_report_written_by_the_tests_themselves_is_not_believed(tmp_path: Path) -> None:
+    forged = (
+        "import glob, os, re, sys\n\n\ndef test_a(request):\n    mounts = open('/proc/self/mountinfo').read()\n"
+        "    places = [folder + '/report' for folder in re.findall(r' (/\\S*/reports/\\w+) ', mounts)]\n"
+        "    for place in [*places, request.config.option.xmlpath]:\n"
+        "        open(place, 'w').write('<testsuite>' + '<testcase name=\"x\"/>' * 100 + '</testsuite>')\n"
+        "    print('100 passed', flush=True)\n    os._exit(0)\n"
+    )
+    report = run(project(tmp_path, {"test_a.py": forged}))
+    assert report["status"] == "no report" and report["passed"] is None
 
 
 def test_a_part_of_the_tests_can_be_named(tmp_path: Path) -> None:
@@ -202,20 +215,38 @@ def test_unittest_projects_are_reported_where_pytest_is_missing(tmp_path: Path) 
     bare.parent.mkdir(parents=True)
     bare.write_text('#!/bin/sh\nexec /usr/bin/python3 -S "$@"\n', encoding="utf-8")
     bare.chmod(0o755)
-    from servers.shell.runners import Wanted, runner_for
-    from servers.shell.running import open_shell
+    report = run(tmp_path)
+    assert (report["runner"], report["status"], report["exit"]) == ("unittest", "failed", 1)
+    assert (report["passed"], report["failed"], report["errors"], report["skipped"]) == (1, 2, 0, 1)
+    assert report["failures"][0]["file"] == "tests/test_a.py" and report["failures"][0]["line"]
+    (tmp_path / "tests/test_a.py").write_text("import os\nos._exit(0)\n", encoding="utf-8")
+    assert run(tmp_path)["status"] == "no report"
 
-    shell = open_shell(tmp_path)
-    runner = runner_for(shell, Wanted(kind="python", folder=tmp_path, target="", keyword=""))
-    import subprocess
 
-    from servers.shell.reports import junit
+def test_tests_that_raised_have_failed_whatever_a_plugin_makes_of_them(tmp_path: Path) -> None:
+    flips = (
+        "import pytest\n\n\n@pytest.hookimpl(hookwrapper=True, tryfirst=True)\n"
+        "def pytest_runtest_makereport(item, call):\n    out = yield\n    out.get_result().outcome = 'passed'\n\n\n"
+        "def pytest_sessionfinish(session):\n    session.exitstatus = 0\n"
+    )
+    text = (
+        "import pytest\n\n\ndef test_bad():\n    assert 1 == 2\n\n\ndef test_good():\n    pass\n\n\n"
+        "@pytest.mark.xfail\ndef test_expected():\n    assert 0\n"
+    )
+    report = run(project(tmp_path, {"conftest.py": flips, "test_a.py": text}))
+    assert (report["status"], report["failed"]) == ("failed", 1)
+    assert (
+        "reported it as passed" in report["failures"][0]["message"]
+        and "1 == 2" in report["failures"][0]["tail"]
+    )
+    (tmp_path / "conftest.py").unlink()
+    assert (run(tmp_path)["passed"], run(tmp_path)["skipped"]) == (1, 1)
 
-    ran = subprocess.run(runner.argv(str(tmp_path / "r.xml")), cwd=tmp_path, capture_output=True, check=False)
-    counts = junit((tmp_path / "r.xml").read_bytes())
-    assert ran.returncode == 1 and counts is not None
-    assert (counts.passed, counts.failed, counts.skipped) == (1, 2, 1)
-    assert counts.failures[0].line is not None
+
+def test_tests_left_out_by_the_project_are_counted_in_the_note(tmp_path: Path) -> None:
+    drops = "def pytest_collection_modifyitems(config, items):\n    config.hook.pytest_deselected(items=items[1:])\n    del items[1:]\n"
+    report = run(project(tmp_path, {"conftest.py": drops, "test_a.py": GOOD}))
+    assert report["passed"] == 1 and "1 more were deselected" in report["note"]
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
