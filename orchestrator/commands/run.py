@@ -24,6 +24,17 @@ examples:
   understudy run --model scripted:lead.jsonl --json "Replay a recorded lead."
   git diff | understudy run --model openai:gpt-6 "Review this diff." -
   understudy run --resume last --budget-usd 0.50 "Now do the same for tests/."
+
+config.yaml, in the folder or in ~/.config/understudy, for example:
+  default_model: safe
+  budget_usd: 2.00
+  providers:
+    safe: {fallback: [anthropic:claude-opus-5-5, ollama:qwen3:8b]}      # asked in turn until one answers
+    pool: {balanced: [ollama:qwen3:8b, gpu:qwen3:8b]}                   # where the answer comes soonest
+    gpu: {kind: ollama, base_url: http://10.0.0.9:11434, max_parallel: 1}
+    openai: {retries: 5, cache: answers.db, record: talk.jsonl}
+  models:
+    "ollama:*": {temperature: 0.2, timeout_s: 120}
 """
 
 
@@ -100,6 +111,7 @@ def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> tuple[
     kept = store.find(options.resume) if options.resume else None
     history = store.history(kept.id) if kept else ()
     if options.no_keep:
+        store.close()
         return Recorder(None, history=history), kept and kept.model
     session = kept.id if kept else None
     return Recorder(store, session, folder=config.folder, history=history, emit=show), kept and kept.model
@@ -123,6 +135,7 @@ def _report(model: str, reply: Reply, seen: list[Event]) -> dict[str, Any]:
         "model": model,
         "answered_by": reply.messages[-1].origin,
         "text": reply.text,
+        "stop": reply.stop,
         "rounds": sum(isinstance(event, Appended) for event in seen),
         "seconds": round(reply.seconds, 3),
         "recorded": any(isinstance(event, Appended) and event.recorded for event in seen),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,8 @@ from .history import sides
 from .sane import count
 
 ANSWER_TOKENS = 16_000
-"""This API demands a cap; this one stands where the request sets none."""
+"""This API demands a cap; this one stands where the request sets none, and the model can write so much."""
+_SHORTER = {r"claude-(2|instant|3-(opus|sonnet|haiku))": 4096, r"claude-3-5": 8192}
 SAMPLING_VERSION = "2023-06-01"
 """The last API version that takes a temperature."""
 STOPS: dict[str, Stop] = {
@@ -45,7 +47,7 @@ def body_of(request: Request, *, hosted: bool) -> dict[str, Any]:
     going_on = len(request.messages) > 1 or request.tools
     body: dict[str, Any] = {
         "model": request.model_name,
-        "max_tokens": request.max_tokens or ANSWER_TOKENS,
+        "max_tokens": request.max_tokens or _most(request.model_name),
         "system": request.system or None,
         "messages": [{"role": role, "content": _blocks(parts)} for role, parts in sides(request.messages)],
         "tools": tools or None,
@@ -105,6 +107,10 @@ def usage_of(before: Usage, said: Any) -> Usage:
         output_tokens=_or(count(said.output_tokens), before.output_tokens),
         thinking_tokens=_or(count(details.thinking_tokens) if details else None, before.thinking_tokens),
     )
+
+
+def _most(model: str) -> int:
+    return next((cap for older, cap in _SHORTER.items() if re.match(older, model)), ANSWER_TOKENS)
 
 
 def _or(new: int | None, old: int | None) -> int | None:

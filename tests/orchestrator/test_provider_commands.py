@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from orchestrator.cli import main
+from orchestrator.commands.run import EXAMPLES
+from orchestrator.config import load_config
 from orchestrator.store import Store
 from tests.wire.stub import Stub
 
@@ -199,3 +202,15 @@ def test_every_providers_models_are_listed_with_limits_and_prices(
     _, out, _ = understudy(capsys, "models", "--all", *words)
     (row,) = [line.split() for line in out.splitlines() if line.startswith("ollama:stub-text")]
     assert row == ["ollama:stub-text:latest", "131,072", "-", "0", "0"]
+
+
+def test_the_configuration_in_the_help_loads(tmp_path: Path) -> None:
+    written = EXAMPLES.partition("for example:\n")[2]
+    (tmp_path / "help.yaml").write_text(textwrap.dedent(written), encoding="utf-8")
+    loaded = load_config(tmp_path / "help.yaml", cwd=tmp_path, env={})
+    assert loaded.resolve("safe") == "safe:auto" and set(loaded.providers) == {
+        "safe",
+        "pool",
+        "gpu",
+        "openai",
+    }

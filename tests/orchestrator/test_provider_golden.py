@@ -289,3 +289,22 @@ async def test_ollama(stub: Stub) -> None:
             ],
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [("claude-opus-4-5", 16_000), ("claude-3-5-sonnet-20241022", 8192), ("claude-3-opus-20240229", 4096)],
+)
+async def test_anthropic_demands_a_cap_and_older_models_write_less(stub: Stub, model: str, most: int) -> None:
+    provider = opened(stub, "anthropic")
+    await complete(provider, Request(model=f"anthropic:{model}", messages=(user("Hi"),)))
+    assert stub.sent["max_tokens"] == most
+
+
+async def test_anthropic_gets_no_words_after_a_call(stub: Stub) -> None:
+    turn = assistant("I look.", CALL, "Soon more.", origin="anthropic:stub-text")
+    history = (user("Sunny?"), turn, Message(role="tool", parts=(result(CALL, "yes"),)))
+    request = Request(model="anthropic:stub-text", messages=history, tools=(WEATHER,))
+    await complete(opened(stub, "anthropic"), request)
+    kinds = [block["type"] for block in stub.sent["messages"][1]["content"]]
+    assert kinds == ["text", "text", "tool_use"]

@@ -16,7 +16,8 @@ from ..estimate import tokens_at_most
 from . import Around
 
 ANSWER_TOKENS = 16_000
-"""Set aside for an answer without a cap, which gets this one."""
+"""Set aside for an answer without a cap. A longer one is paid all the same, and the next call refused; to cap it
+here would be refused by models that write less."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,8 +53,6 @@ class Budgeted(Around):
             await self._ready(model)
             dearest = replace(prompt, output_tokens=request.max_tokens or ANSWER_TOKENS)
             most = self._affordable(model, self._cost(model, dearest))
-            if most and request.max_tokens is None:  # so that it cannot become dearer
-                request = replace(request, max_tokens=ANSWER_TOKENS)
         budget.set_aside_usd += most
         begun, billed = False, None
         try:
