@@ -291,6 +291,7 @@ async def test_ollama(stub: Stub) -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore:The model 'claude-3:DeprecationWarning")
 @pytest.mark.parametrize(
     ("model", "most"),
     [("claude-opus-4-5", 16_000), ("claude-3-5-sonnet-20241022", 8192), ("claude-3-opus-20240229", 4096)],
