@@ -117,7 +117,7 @@ def remove(tree: Beneath, path: bytes) -> None:
 
 
 def beneath(tree: Beneath, path: bytes) -> list[bytes]:
-    """Every file and link under a folder; [] when it is none."""
+    """Every file and link under a folder, repositories of their own left out; [] when it is none."""
     out: list[bytes] = []
     todo = [path]
     while todo:
@@ -128,10 +128,13 @@ def beneath(tree: Beneath, path: bytes) -> list[bytes]:
         except OSError:
             continue
         try:
-            with os.scandir(fd) as entries:
-                for entry in entries:
-                    inner = folder + b"/" + os.fsencode(entry.name)
-                    (todo if entry.is_dir(follow_symlinks=False) else out).append(inner)
+            with os.scandir(fd) as scan:
+                entries = list(scan)
+            if any(entry.name == ".git" for entry in entries):
+                continue
+            for entry in entries:
+                inner = folder + b"/" + os.fsencode(entry.name)
+                (todo if entry.is_dir(follow_symlinks=False) else out).append(inner)
         finally:
             os.close(fd)
     return out

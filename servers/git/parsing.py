@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .names import shown
 
+INTENT = "added (intent only)"
 _CHANGES = {
     "M": "modified",
     "T": "type changed",
@@ -97,7 +98,7 @@ def _changed(found: Porcelain, fields: list[bytes], source: bytes | None) -> Non
         found.staged.append(Entry(path=path, change=_CHANGES.get(staged, staged), source=moved))
     if unstaged != ".":
         moved = source if unstaged in "RC" else None
-        change = "added (intent only)" if unstaged == "A" else _CHANGES.get(unstaged, unstaged)
+        change = INTENT if unstaged == "A" else _CHANGES.get(unstaged, unstaged)
         found.unstaged.append(Entry(path=path, change=change, source=moved))
 
 

@@ -21,7 +21,7 @@ from .names import taken
 from .operations import Note, Operation, forget, prune, write
 from .repository import Repository
 from .running import shielded
-from .snapshots import Listing, changed_files, entries, now
+from .snapshots import Listing, changed_files, entries, hidden, now
 
 
 @contextmanager
@@ -60,7 +60,8 @@ def recorded(
     listing = entries(repo)
     paths = list(watch)
     if files:
-        paths += _dirty(repo) + _in_the_way(repo, at_risk, {path for path, _, _ in listing})
+        dirty = _dirty(repo)
+        paths += dirty + _in_the_way(repo, [*at_risk, *dirty], {path for path, _, _ in listing})
     before = now(repo, paths, listing)
     op = Operation(
         id=f"u{time.time_ns() // 1_000_000:x}{secrets.token_hex(2)}",
@@ -106,7 +107,8 @@ def _finish(repo: Repository, op: Operation, note: Note, old: Listing) -> bool:
 
 
 def _dirty(repo: Repository) -> list[bytes]:
-    return [entry.path for entry in changed_files(repo)]
+    """Tracked files that may hold what no commit holds; of those git is told not to look at, all there are."""
+    return [entry.path for entry in changed_files(repo)] + hidden(repo)
 
 
 def _in_the_way(repo: Repository, candidates: Iterable[bytes], tracked: set[bytes]) -> list[bytes]:
@@ -120,10 +122,8 @@ def _in_the_way(repo: Repository, candidates: Iterable[bytes], tracked: set[byte
             if parent not in tracked and disk.look(repo.beneath, parent):
                 out.append(parent)
             parent = os.path.dirname(parent)
-        if path in tracked:
-            continue
         if disk.look(repo.beneath, path):
-            out.append(path)
+            out += [path] * (path not in tracked)
         elif os.path.isdir(os.path.join(os.fsencode(repo.top), path)):
             out += [inner for inner in disk.beneath(repo.beneath, path) if inner not in tracked]
     return out

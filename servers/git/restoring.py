@@ -8,6 +8,7 @@ from ..outcome import ToolError, one_line
 from . import parsing
 from .looking import PATCH, names, porcelain, told, verified
 from .names import all_inside
+from .parsing import INTENT
 from .recovery import alone, incoming
 from .repository import Repository
 from .showing import listing
@@ -110,13 +111,18 @@ def _push(repo: Repository, message: str | None, *, untracked: bool) -> str:
             raise ToolError(
                 f"conflicts in {names([e.path for e in found.conflicts])} cannot be stashed; resolve them first"
             )
+        if announced := [entry.path for entry in found.unstaged if entry.change == INTENT]:
+            raise ToolError(
+                f"{names(announced)}: only announced (git add -N), which git cannot stash; git_stage first"
+            )
         new = [entry.path for entry in found.untracked]
         if not (found.staged or found.unstaged or new):
             hint = "" if untracked else " (untracked=true takes new files along)"
             raise ToolError(f"there are no changes to put aside{hint}")
         with changing(repo, "stash push", files=True, at_risk=new, watch=new) as op:
             args = ["stash", "push", "--quiet"] + ["--include-untracked"] * untracked
-            repo.writing(*args, f"--message={message or 'put aside by git_stash'}")
+            git = repo.writing.with_env(GIT_LITERAL_PATHSPECS="0")  # it hands ":/" to git clean
+            git(*args, f"--message={message or 'put aside by git_stash'}")
     count = len({entry.path for entry in (*found.staged, *found.unstaged, *found.untracked)})
     return f"put {count:,} changed file{'s' * (count != 1)} aside as stash 0 · op={op}"
 

@@ -104,6 +104,14 @@ def changed_files(repo: Repository) -> list[parsing.Entry]:
     return found.unstaged + found.conflicts + found.staged
 
 
+def hidden(repo: Repository) -> list[bytes]:
+    """Files on disk that the index marks as assumed unchanged or not to be looked at."""
+    rows = parsing.fields(repo.git("ls-files", "-v", "-z"))
+    return [
+        row[2:] for row in rows if row[:1].islower() or row[:1] == b"S" if disk.look(repo.beneath, row[2:])
+    ]
+
+
 def _kept(repo: Repository, path: bytes) -> Kept:
     item = disk.look(repo.beneath, path)
     if item is None:

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..outcome import ToolError, fenced, one_line, visible
+from ..outcome import ToolError, fenced, one_line, readable, visible
 from . import disk, operations, parsing, state
 from .keeping import MAX_KEPT_BYTES
 from .looking import names, porcelain
@@ -116,13 +116,16 @@ class _Undoing:
             self._refuse_if_moved_on(current)
         untracked = [path for path in self.paths if path not in self.entries_now]
         lost = [oid for ref, oid in current.refs.items() if self.before.refs.get(ref) != oid]
-        with recorded(
-            self.repo,
-            f"undo of {self.op.id} ({self.op.did})",
-            files=self.op.files,
-            watch=untracked,
-            keep=lost,
-        ) as new:
+        with (
+            recorded(
+                self.repo,
+                f"undo of {self.op.id} ({self.op.did})",
+                files=self.op.files,
+                watch=untracked,
+                keep=lost,
+            ) as new,
+            readable(OSError),
+        ):
             self.put_back(current)
         what = f"undone: {one_line(self.op.did)}"
         files = f"\nrestored {len(self.paths):,} files: {names(self.paths)}" if self.paths else ""
@@ -153,13 +156,15 @@ class _Undoing:
                 out[taken(name)] = None
         if self.index_changed:
             for path in {**self.entries_before, **self.entries_now}:
-                if self.entries_before.get(path) != self.entries_now.get(path) and not _gitlink(
-                    self.entries_before.get(path, []) + self.entries_now.get(path, [])
-                ):
+                if self.entries_before.get(path) != self.entries_now.get(path):
                     kept, left = self.before.files.get(shown(path)), self.after.files.get(shown(path))
                     if kept is None or left is None or kept != left:
                         out[path] = None
-        return list(out)
+        return [
+            path
+            for path in out
+            if not _gitlink(self.entries_before.get(path, []) + self.entries_now.get(path, []))
+        ]
 
     def _refuse_if_moved_on(self, current: Snapshot) -> None:
         """Undo never takes back more than its own operation."""
@@ -184,6 +189,10 @@ class _Undoing:
             )
         dirty = {entry.path for entry in porcelain(self.repo, untracked="no").unstaged}
         moved = [path for path in self.paths if self._touched_since(path, current, dirty)]
+        ours = set(self.paths)  # a folder where a file was holds nothing but what the operation put there
+        moved += [
+            inner for path in ours for inner in disk.beneath(self.repo.beneath, path) if inner not in ours
+        ]
         if moved:
             raise ToolError(
                 f"{names(moved)} changed since {self.op.id}, and undoing it would lose that; "

@@ -147,6 +147,99 @@ def test_dropped_and_popped_stashes_come_back_in_their_order(repo: Repo, server:
         assert repo.picture() == before
 
 
+def hide(*flags: str) -> Callable[[Repo], None]:
+    def prepare(repo: Repo) -> None:
+        repo.git("update-index", *flags, "a.txt")
+        repo.write("a.txt", "only on disk\n")
+
+    return prepare
+
+
+def folder_for_file(repo: Repo) -> None:
+    (repo.top / "a.txt").unlink()
+    repo.write("a.txt/deep/x", "only on disk\n")
+
+
+def file_for_folder(repo: Repo) -> None:
+    repo.commit("a folder", **{"folder/f": "f\n"})
+    (repo.top / "folder" / "f").unlink()
+    (repo.top / "folder").rmdir()
+    repo.write("folder", "only on disk\n")
+
+
+def odd_names(repo: Repo) -> None:
+    for name in (
+        b"\xff\xfe",
+        b"new\nline",
+        b"tab\t",
+        b'"q"',
+        b"back\\slash",
+        b"-dash",
+        b" lead",
+        b":(glob)*",
+        b"\xe2\x80\xa8",
+    ):
+        repo.write(name, name)
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [hide("--assume-unchanged"), hide("--skip-worktree"), folder_for_file, file_for_folder, odd_names],
+    ids=["assumed unchanged", "not looked at", "folder for file", "file for folder", "odd names"],
+)
+@pytest.mark.parametrize("staged", [False, True])
+def test_what_git_does_not_look_at_is_kept_too(
+    repo: Repo, server: Stdio, prepare: Callable[[Repo], None], staged: bool
+) -> None:
+    prepare(repo)
+    before = repo.picture()
+    op = op_of(server.call("git_restore", paths=["."], staged=staged, worktree=True))
+    op_of(server.call("git_undo", op=op))
+    assert repo.picture() == before and repo.sound()
+
+
+def test_untracked_files_go_into_the_stash_and_come_out_again(repo: Repo, server: Stdio) -> None:
+    odd_names(repo)
+    soil(repo)
+    (repo.top / "c.txt").chmod(0o644)  # git keeps no other mode
+    repo.git("reset", "--quiet")
+    before = repo.picture()
+    op_of(server.call("git_stash", action="push", untracked=True))
+    assert repo.git("status", "--porcelain") == "" and not (repo.top / "new file").exists()
+    op_of(server.call("git_stash", action="pop"))
+    assert repo.picture() == before
+
+
+def test_an_announced_file_is_not_stashed_and_the_next_step_is_named(repo: Repo, server: Stdio) -> None:
+    repo.write("n.txt")
+    repo.git("add", "--intent-to-add", "n.txt")
+    answer = server.call("git_stash", action="push")
+    assert answer.is_error and "n.txt" in answer.text and "git_stage" in answer.text
+
+
+def test_a_submodule_is_left_where_it_is_by_stash_and_undo(repo: Repo, server: Stdio, tmp_path: Path) -> None:
+    Repo(tmp_path / "lib").commit("lib", f__txt="f\n")
+    repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../lib", "sub")
+    before = repo.picture()
+    ops = [
+        op_of(server.call("git_stash", action="push", untracked=True)),
+        op_of(server.call("git_stash", action="pop")),
+    ]
+    for op in reversed(ops):
+        op_of(server.call("git_undo", op=op))
+    assert repo.picture() == before and repo.sound()
+
+
+def test_undo_loses_nothing_written_where_a_file_was(repo: Repo, server: Stdio) -> None:
+    repo.write("a.txt", "changed\n")
+    op = op_of(server.call("git_restore", paths=["a.txt"]))
+    (repo.top / "a.txt").unlink()
+    repo.write("a.txt/since", "written since\n")
+    answer = server.call("git_undo", op=op)
+    assert answer.is_error and "a.txt/since changed since" in answer.text
+    assert repo.read("a.txt/since") == b"written since\n"
+
+
 def test_what_was_kept_survives_garbage_collection(repo: Repo, server: Stdio) -> None:
     soil(repo)
     tip = repo.git("rev-parse", "other")
