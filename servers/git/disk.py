@@ -118,7 +118,18 @@ def remove(tree: Beneath, path: bytes) -> None:
 
 def beneath(tree: Beneath, path: bytes) -> list[bytes]:
     """Every file and link under a folder, repositories of their own left out; [] when it is none."""
-    out: list[bytes] = []
+    return [name for _, names in _folders(tree, path, nested=False) for name in names]
+
+
+def repository_in(tree: Beneath, path: bytes) -> bytes | None:
+    """A repository of its own under a folder, or the folder itself when it is one."""
+    return next(
+        (folder for folder, names in _folders(tree, path, nested=True) if folder + b"/.git" in names), None
+    )
+
+
+def _folders(tree: Beneath, path: bytes, *, nested: bool) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Each folder and the files in it; of a repository of its own, if `nested`, nothing but its .git."""
     todo = [path]
     while todo:
         folder = todo.pop()
@@ -128,16 +139,19 @@ def beneath(tree: Beneath, path: bytes) -> list[bytes]:
         except OSError:
             continue
         try:
-            with os.scandir(fd) as scan:
-                entries = list(scan)
-            if any(entry.name == ".git" for entry in entries):
-                continue
-            for entry in entries:
-                inner = folder + b"/" + os.fsencode(entry.name)
-                (todo if entry.is_dir(follow_symlinks=False) else out).append(inner)
+            with os.scandir(fd) as entries:
+                found = {
+                    folder + b"/" + os.fsencode(entry.name): entry.is_dir(follow_symlinks=False)
+                    for entry in entries
+                }
         finally:
             os.close(fd)
-    return out
+        if folder + b"/.git" in found:
+            if nested:
+                yield folder, [folder + b"/.git"]
+            continue
+        todo += [name for name, is_folder in found.items() if is_folder]
+        yield folder, [name for name, is_folder in found.items() if not is_folder]
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..outcome import ToolError, one_line
-from . import parsing
+from . import disk, parsing
 from .looking import PATCH, names, porcelain, told, verified
 from .names import all_inside
 from .parsing import INTENT
 from .recovery import alone, incoming
 from .repository import Repository
 from .showing import listing
+from .snapshots import entries
 from .undoing import changing
 
 MAX_LISTED = 100
@@ -35,9 +36,10 @@ def restore(
         _refuse_unknown(repo, where, tree)
         new: list[bytes] = []
         if tree and worktree:
-            out = repo.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree, "--", *where)
             missing = set(incoming(repo, tree))
-            new = [path for path in parsing.fields(out) if path in missing]
+            rows = parsing.fields(repo.git("ls-tree", "-r", "-z", "--full-tree", tree, "--", *where))
+            files = [row.partition(b"\t")[2] for row in rows if not row.startswith(b"160000")]
+            new = [path for path in files if path in missing]
         did = f"restore {names(where, 3)} from {one_line(source) if source else 'HEAD' if staged else 'the index'}"
         args = [
             "restore",
@@ -50,6 +52,8 @@ def restore(
         if worktree and not tree:
             args.append("--ignore-unmerged")
         before = porcelain(repo, where)
+        if worktree:
+            _refuse_nested(repo, [*new, *(entry.path for entry in (*before.unstaged, *before.conflicts))])
         with changing(repo, did, files=worktree, at_risk=new, watch=new) as op:
             repo.writing(*args, stdin=b"\0".join(where) + b"\0")
         told_conflicts = (
@@ -62,6 +66,17 @@ def restore(
         for part in (f"{did[:1].upper()}{did[1:]}: done · op={op}{told_conflicts}", repo.ignored())
         if part
     )
+
+
+def _refuse_nested(repo: Repository, paths: Sequence[bytes]) -> None:
+    """Where a folder stands for a file git would remove all of it, a repository in there too."""
+    links = {path for path, entry, _ in entries(repo) if entry.startswith("160000")}
+    for path in paths:
+        if path not in links and (inner := disk.repository_in(repo.beneath, path)):
+            raise ToolError(
+                f"{names([inner])} is a repository of its own that stands in the way of {names([path])}; "
+                "move it away first"
+            )
 
 
 def _refuse_unknown(repo: Repository, where: Sequence[bytes], tree: str | None) -> None:

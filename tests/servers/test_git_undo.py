@@ -230,6 +230,19 @@ def test_a_submodule_is_left_where_it_is_by_stash_and_undo(repo: Repo, server: S
     assert repo.picture() == before and repo.sound()
 
 
+@pytest.mark.parametrize("source", [None, "other"])
+def test_a_repository_in_the_way_of_a_file_is_not_removed(
+    repo: Repo, server: Stdio, source: str | None
+) -> None:
+    path = "d.txt" if source else "a.txt"
+    (repo.top / path).unlink(missing_ok=True)
+    Repo(repo.top / path / "inner").commit("precious", f="f\n")
+    before = repo.picture()
+    answer = server.call("git_restore", paths=[path], source=source)
+    assert answer.is_error and f"{path}/inner is a repository of its own" in answer.text
+    assert repo.picture() == before and (repo.top / path / "inner" / ".git").is_dir()
+
+
 def test_undo_loses_nothing_written_where_a_file_was(repo: Repo, server: Stdio) -> None:
     repo.write("a.txt", "changed\n")
     op = op_of(server.call("git_restore", paths=["a.txt"]))
