@@ -11,6 +11,7 @@ import secrets
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -81,6 +82,7 @@ class Store:
         except OSError as exc:
             raise StoreError(f"the folder for conversations cannot be made: {exc}") from exc
         self._database = open_database(self.path)
+        weakref.finalize(self, self._database.close)  # a store that is forgotten leaves no file open
         self._lock = threading.RLock()
 
     def close(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import time
 from typing import Any, Protocol
@@ -63,7 +63,7 @@ class SqliteCache:
         await to_thread.run_sync(self._set, key, value, ttl_s, abandon_on_cancel=True)
 
     def _get(self, key: str) -> bytes | None:
-        with closing(self._open()) as db:
+        with self._open() as db:
             row = db.execute(
                 "SELECT value FROM answers WHERE key = ? AND (until IS NULL OR until > ?)",
                 (key, self.clock()),
@@ -72,21 +72,22 @@ class SqliteCache:
 
     def _set(self, key: str, value: bytes, ttl_s: float | None) -> None:
         until = None if ttl_s is None else self.clock() + ttl_s
-        with closing(self._open()) as db, db:
+        with self._open() as db, db:
             db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, value, until))
             db.execute("DELETE FROM answers WHERE until <= ?", (self.clock(),))
             db.execute(
                 "DELETE FROM answers WHERE rowid <= (SELECT max(rowid) FROM answers) - ?", (self.most,)
             )
 
-    def _open(self) -> sqlite3.Connection:
+    @contextmanager
+    def _open(self) -> Generator[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=1)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(
-            "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL)"
-        )
-        return db
+        with closing(sqlite3.connect(self.path, timeout=1)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL)"
+            )
+            yield db
 
 
 class RedisCache:
