@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -116,6 +117,9 @@ def unreachable(provider: str, exc: BaseException, where: str) -> ProviderError 
             return Unreachable(provider, f"no connection to {place} in time")
         case httpx2.TimeoutException():
             return TimedOut(provider, f"{place} said nothing for longer than allowed")
+        case httpx2.ConnectError() if urlsplit(place).hostname in ("localhost", "127.0.0.1", "::1"):
+            # Waiting starts no server on one's own machine.
+            return Unreachable(provider, f"cannot reach {place}: is the server running?", retryable=False)
         case httpx2.ConnectError():
             return Unreachable(provider, f"cannot reach {place}: {readable(str(exc)) or 'no connection'}")
         case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():

@@ -213,10 +213,13 @@ async def test_no_credit_opens_the_breaker_at_once() -> None:
     assert breaker.state == "open"
 
 
-async def test_a_request_that_is_refused_says_nothing_about_health() -> None:
-    breaker = Breaker(Scripted(*[BadRequest("scripted", "no")] * 9, "fine"), failures=2, clock=Clock())
+@pytest.mark.parametrize("error", [BadRequest, AuthFailed])
+async def test_a_request_or_a_key_that_is_refused_says_nothing_about_health(
+    error: Callable[[str, str], ProviderError],
+) -> None:
+    breaker = Breaker(Scripted(*[error("scripted", "no")] * 9, "fine"), failures=2, clock=Clock())
     for _ in range(9):
-        with pytest.raises(BadRequest):
+        with pytest.raises(ProviderError, match="scripted: no"):
             await text_of(breaker)
     assert await text_of(breaker) == "fine"
 

@@ -15,6 +15,7 @@ from ...errors import (
     OutOfCredit,
     Overloaded,
     ProviderError,
+    Unreachable,
 )
 from ...events import Emit, Switched, ignore
 from ...types import Completion, Delta, Request
@@ -26,7 +27,7 @@ Expect = Callable[[Provider, Request], float | None]
 
 NEWEST_SHARE = 0.3  # of the newest measurement in the running mean
 
-_SICK = (AuthFailed, NoSuchModel, OutOfCredit, Overloaded)
+_SICK = (AuthFailed, NoSuchModel, OutOfCredit, Overloaded, Unreachable)
 """What says something about the deployment although waiting does not help; Overloaded: its breaker is open."""
 
 

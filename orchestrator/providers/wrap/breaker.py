@@ -7,7 +7,7 @@ from contextlib import aclosing
 from time import monotonic
 from typing import Literal
 
-from ...errors import AuthFailed, OutOfCredit, Overloaded, ProviderError
+from ...errors import OutOfCredit, Overloaded, ProviderError
 from ...events import Emit, Notice, ignore
 from ...types import Completion, Delta, Request
 from .. import Provider
@@ -15,10 +15,10 @@ from . import Around
 
 
 class Breaker(Around):
-    """Opens after `failures` in a row, at once when there is no credit or no right; then one call probes.
+    """Opens after `failures` in a row, at once when there is no credit; then one call probes.
 
-    Only failures of the provider count: a request it refuses says nothing about its health. While open,
-    every call fails with Overloaded and the seconds left, without reaching the network.
+    Only failures of the provider count: a request or a key it refuses says nothing about its health. While
+    open, every call fails with Overloaded and the seconds left, without reaching the network.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Breaker(Around):
         )
 
     def _note(self, exc: ProviderError, probe: bool) -> None:
-        hopeless = isinstance(exc, OutOfCredit | AuthFailed)
+        hopeless = isinstance(exc, OutOfCredit)
         if not (hopeless or exc.retryable):
             if probe:
                 self._well()  # it answered, if only to refuse
