@@ -28,9 +28,9 @@ from .changes import (
     remove_empty,
 )
 from .content import content, is_foreign, rev_of, sync_folder
-from .outcome import ToolError, explain
+from .outcome import ToolError, explain, one_line
 from .places import LITTER, allowed, protected
-from .trees import Measure, copy_tree, exists, measure, remove_tree, rename_new
+from .trees import Measure, copy_tree, exists, fingerprint, measure, remove_tree, rename_new
 from .undo import MAX_STORE_BYTES, Record, Step, name_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,13 @@ def copy(
         if stat.S_ISDIR(info.st_mode) and root is to_root and f"{to.real}/".startswith(f"{spot.real}/"):
             raise ToolError(f"{dst} lies inside {src}; a folder cannot be copied into itself")
         op = new_op()
-        step = Step(kind="made", root=str(to_root.path), path=to.real, temp=f"{LITTER}{op}")
+        step = Step(
+            kind="made",
+            root=str(to_root.path),
+            path=to.real,
+            temp=f"{LITTER}{op}",
+            new_rev=fingerprint(spot.folder, spot.name),
+        )
         with _journalled(workspace, step, to_root, to, tool, op) as folder:
             copy_tree(spot.folder, spot.name, folder, step.temp or "")
             rename_new(folder, step.temp or "", folder, to.name)
@@ -110,8 +116,12 @@ def delete(
     recursive: bool = True,
     tool: str = "delete_file",
     confirmed: Confirmed = nobody,
+    expect: str | None = None,
 ) -> Operation:
-    """Move one name into the undo store's trash. Without `recursive` a folder must be empty."""
+    """Move one name into the undo store's trash. Without `recursive` a folder must be empty.
+
+    `expect`: its fingerprint; ToolError when it has another.
+    """
     with locked(workspace, [(path, False)], confirmed=confirmed, everything=True) as ((root, spot),):
         _info(workspace, path, spot)
         tree = _tree_allowed(workspace, root, spot, spot.real)
@@ -119,6 +129,8 @@ def delete(
             raise ToolError(
                 f"{path} is a folder with {tree.entries - 1:,} entries; recursive=true deletes them too"
             )
+        if expect and fingerprint(spot.folder, spot.name) != expect:
+            raise ToolError(f"{path} has changed since; delete_file deletes it as it is now")
         size = tree.size
         if size > MAX_STORE_BYTES:
             raise ToolError(
@@ -154,7 +166,13 @@ def restore(workspace: Workspace, step: Step, tool: str) -> Operation:
         if not spot.missing and exists(spot.folder, spot.name):
             raise ToolError(f"{workspace.display(root, spot.real)} is there again; move it away first")
         op = new_op()
-        made = Step(kind="made", root=step.root, path=step.path, temp=f"{LITTER}{op}")
+        made = Step(
+            kind="made",
+            root=step.root,
+            path=step.path,
+            temp=f"{LITTER}{op}",
+            new_rev=fingerprint(trash, step.to or ""),
+        )
         with _journalled(workspace, made, root, spot, tool, op) as folder:
             try:
                 rename_new(trash, step.to or "", folder, spot.name)
@@ -255,11 +273,12 @@ def _tree_allowed(workspace: Workspace, root: Root, spot: Spot, real: str) -> Me
     """What the tree holds. ToolError when something in it may not be changed at `real`, or it is too large."""
 
     def see(path: str, info: os.stat_result) -> None:
+        shown = one_line(workspace.display(root, path))
         if is_foreign(info, root.owner):
-            raise ToolError(f"{workspace.display(root, path)} is a hard link to another user's file")
+            raise ToolError(f"{shown} is a hard link to another user's file")
         place = real + path[len(spot.real) :]
         if (rule := protected(place)) and not allowed(place, workspace.allow):
-            raise ToolError(f"{workspace.display(root, path)} is protected ({rule}); nothing was changed")
+            raise ToolError(f"{shown} is protected ({rule}); nothing was changed")
 
     try:
         return measure(spot.folder, spot.name, see, spot.real.rpartition("/")[0])

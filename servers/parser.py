@@ -64,8 +64,8 @@ def main() -> None:
 
 def _asked(what: str, path: str, source: bytes) -> Any:
     with _lock:
+        process = _process()
         try:
-            process = _process()
             assert process.stdin and process.stdout
             process.stdin.write(json.dumps([what, path, len(source)]).encode() + b"\n" + source)
             process.stdin.flush()
@@ -84,10 +84,11 @@ def _process() -> subprocess.Popen[bytes]:
     if not _running:
         command = [sys.executable, "-P", "-c", "from servers.parser import main; main()"]
         environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment
-        )
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, env=environment)
+        except OSError as exc:
+            raise TimeoutError(f"the parser could not be started: {exc.strerror}") from exc
         _running.append(process)
     return _running[0]
 

@@ -40,7 +40,7 @@ def undo(workspace: Workspace, op: str) -> Operation:
             done = moves.restore(workspace, step, tool)
         case "made":
             path = os.path.join(step.root, step.path)
-            done = moves.delete(workspace, path, tool=tool, confirmed=_allowed_before)
+            done = moves.delete(workspace, path, tool=tool, confirmed=_allowed_before, expect=step.new_rev)
         case "move":
             done = _move_back(workspace, step, tool)
         case "write":

@@ -13,7 +13,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from pydantic import BaseModel, ValidationError
 
-from .outcome import bounded
+from .outcome import bounded, visible
 
 MAX_ERROR_BYTES = 12_000
 
@@ -65,7 +65,7 @@ class ToolServer(MCPServer):
             if isinstance(exc.__cause__, ValidationError):
                 raise ToolError(_invalid(name, exc.__cause__, tool.parameters)) from exc
             said = str(exc).removeprefix(f"Error executing tool {name}: ")
-            raise ToolError(bounded(said, MAX_ERROR_BYTES)) from exc
+            raise ToolError(bounded(visible(said), MAX_ERROR_BYTES)) from exc
 
 
 def reply(

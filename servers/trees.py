@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import os
 import stat
 import sys
@@ -14,6 +15,7 @@ from .content import sync_folder
 
 MAX_ENTRIES = 200_000
 MAX_DEPTH = 200
+MAX_HASHED_BYTES = 64 << 20
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -36,6 +38,25 @@ def measure(folder: int, name: str, see: Callable[[str, os.stat_result], None], 
     return total
 
 
+def fingerprint(folder: int, name: str) -> str:
+    """Stands for what a tree holds: names, modes and contents, in a big one times for contents. A copy has the same."""
+    files: dict[str, os.stat_result] = {}
+    others: list[tuple[str, int]] = []
+
+    def see(path: str, info: os.stat_result) -> None:
+        if stat.S_ISREG(info.st_mode):
+            files[path] = info
+        else:
+            others.append((path[len(name) :], stat.S_IFMT(info.st_mode)))
+
+    small = measure(folder, name, see).size <= MAX_HASHED_BYTES
+    facts = [
+        (path[len(name) :], info.st_mode, _hash(folder, path) if small else (info.st_size, info.st_mtime_ns))
+        for path, info in files.items()
+    ]
+    return hashlib.blake2b(repr((sorted(facts), sorted(others))).encode(), digest_size=6).hexdigest()
+
+
 def copy_tree(source: int, name: str, target: int, new: str) -> None:
     """Copy one name with all below it; modes and times go along. OSError leaves a partial copy behind."""
     info = os.stat(name, dir_fd=source, follow_symlinks=False)
@@ -46,7 +67,7 @@ def copy_tree(source: int, name: str, target: int, new: str) -> None:
         _copy_file(source, name, target, new, info)
         return
     if not stat.S_ISDIR(info.st_mode):
-        raise OSError(errno.EINVAL, f"{name} is neither file, folder nor link")
+        raise OSError(errno.EINVAL, f"{name!r} is neither file, folder nor link")
     os.mkdir(new, 0o700, dir_fd=target)
     inner, made = os.open(name, _FOLDER, dir_fd=source), os.open(new, _FOLDER, dir_fd=target)
     try:
@@ -97,6 +118,11 @@ def exists(folder: int, name: str) -> bool:
     return True
 
 
+def _hash(folder: int, path: str) -> str:
+    with open(os.open(path, _FILE, dir_fd=folder), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _measure(
     folder: int, name: str, see: Callable[[str, os.stat_result], None], inside: str, total: Measure
 ) -> None:
@@ -118,7 +144,7 @@ def _measure(
         finally:
             os.close(inner)
     elif not stat.S_ISLNK(info.st_mode):
-        raise OSError(errno.EINVAL, f"{path} is neither file, folder nor link")
+        raise OSError(errno.EINVAL, f"{path!r} is neither file, folder nor link")
 
 
 def _copy_file(source: int, name: str, target: int, new: str, info: os.stat_result) -> None:

@@ -141,8 +141,9 @@ class UndoStore:
         finally:
             os.close(fd)
 
-    def prune(self, max_bytes: int = MAX_STORE_BYTES, max_age_s: float = MAX_AGE_S) -> list[str]:
+    def prune(self, max_bytes: int | None = None, max_age_s: float = MAX_AGE_S) -> list[str]:
         """Forget the oldest changes beyond the caps; returns their ids."""
+        max_bytes = MAX_STORE_BYTES if max_bytes is None else max_bytes
         gone: list[str] = []
         with self._writing() as db:
             gone += _drop(db, "state = 'done' AND at < ?", (time.time() - max_age_s,))

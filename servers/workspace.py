@@ -52,7 +52,7 @@ class Workspace:
     def __init__(
         self, roots: Sequence[str | os.PathLike[str]], *, read_only: bool = False, allow: Sequence[str] = ()
     ) -> None:
-        """Open the roots and clean up after a change that was killed. ValueError when a root is no folder."""
+        """Open the roots and clean up after a killed change. ValueError when a root is no folder, or without state."""
         if os.open not in os.supports_dir_fd:
             raise ValueError(
                 "this system cannot open files beneath a folder by descriptor; on Windows use WSL"
@@ -61,7 +61,12 @@ class Workspace:
         self.allow = tuple(allow)
         self._roots = _opened([os.fspath(root) for root in roots])
         self.roots = tuple(root.path for root in self._roots)
-        self._state = home()
+        try:
+            self._state = home()
+        except OSError as exc:
+            raise ValueError(
+                f"the state folder cannot be made: {explain(exc)}; UNDERSTUDY_HOME can name another"
+            ) from exc
         self.store = UndoStore(self._state / "undo")
         if not read_only:
             reverting.recover(self)
@@ -92,16 +97,12 @@ class Workspace:
             raise ToolError(f"{path!r} cannot be a path: it holds a lone surrogate") from None
         if sys.platform == "win32" and (why := windows_refusal(path)):
             raise ToolError(f"{path!r}: {why}")
-        if os.path.isabs(path):
-            return self._absolute(path)
-        if len(self._roots) == 1:
-            return self._roots[0], path
-        first, _, rest = path.removeprefix("./").partition("/")
-        for root in self._roots:
-            if root.name == first:
-                return root, rest
-        names = ", ".join(root.name for root in self._roots)
-        raise ToolError(f"{path!r} names no root; begin a path with one of: {names}")
+        root, rel = self._rooted(path)
+        if not os.fstat(root.fd).st_nlink:
+            raise ToolError(
+                f"the folder {root.path} was removed after this server started; start the server again"
+            )
+        return root, rel
 
     def all_roots(self) -> tuple[Root, ...]:
         return self._roots
@@ -247,6 +248,18 @@ class Workspace:
             hint = f"; near it: {', '.join(near)}" if near else ""
             return ToolError(f"there is no {path!r}{hint}")
         return ToolError(f"{path}: {explain(exc)}")
+
+    def _rooted(self, path: str) -> tuple[Root, str]:
+        if os.path.isabs(path):
+            return self._absolute(path)
+        if len(self._roots) == 1:
+            return self._roots[0], path
+        first, _, rest = path.removeprefix("./").partition("/")
+        for root in self._roots:
+            if root.name == first:
+                return root, rest
+        names = ", ".join(root.name for root in self._roots)
+        raise ToolError(f"{path!r} names no root; begin a path with one of: {names}")
 
     def _absolute(self, path: str) -> tuple[Root, str]:
         fits = [

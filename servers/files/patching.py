@@ -76,7 +76,7 @@ def parse(patch: str) -> list[FilePatch]:
     files: list[FilePatch] = []
     hunk: Hunk | None = None
     git: FilePatch | None = None  # begun by `diff --git`, its --- and +++ still to come
-    lines = patch.replace("\r\n", "\n").split("\n")
+    lines = patch.replace("\r\n", "\n").removesuffix("\n").split("\n")
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -247,7 +247,10 @@ def _begins_file(lines: Sequence[str], at: int, hunk: Hunk | None) -> bool:
     """Whether --- and +++ here name a file, rather than being lines that a hunk still expects."""
     if not lines[at].startswith("--- ") or not "".join(lines[at + 1 : at + 2]).startswith("+++ "):
         return False
-    return hunk is None or hunk.size is None or len(hunk.old) >= hunk.size
+    if hunk is None or hunk.size is None or len(hunk.old) >= hunk.size:
+        return True
+    hunk_follows = "".join(lines[at + 2 : at + 3]).startswith("@@ ")
+    return hunk_follows and len(hunk.old) + 1 != hunk.size  # the header has counted wrong, as models do
 
 
 def _add(hunk: Hunk, line: str, number: int) -> None:

@@ -168,6 +168,8 @@ def _part(fd: int, shown: str, info: os.stat_result, offset: int, limit: int, ma
                 raise ToolError(f"{shown} has {total:,} lines; offset {offset:,} is past its end")
             start = _offset_of(fd, index, offset)
         raw = _lines_from(fd, start, limit, max_bytes)
+    if start + len(raw) < info.st_size:
+        raw = _whole_characters(raw)
     text = decode(raw)
     if text is None:
         raise ToolError(f"{shown} is binary there; mode=hex shows its bytes")
@@ -201,6 +203,18 @@ def _lines_from(fd: int, start: int, limit: int, max_bytes: int) -> bytes:
     return raw[:end] or raw
 
 
+def _whole_characters(raw: bytes) -> bytes:
+    """Bytes cut out of a long line, without the UTF-8 character that the cut has torn."""
+    for size in range(1, min(4, len(raw) + 1)):
+        if raw[-size] >= 0xC0:
+            return (
+                raw if size >= (4 if raw[-size] >= 0xF0 else 3 if raw[-size] >= 0xE0 else 2) else raw[:-size]
+            )
+        if raw[-size] < 0x80:
+            break
+    return raw
+
+
 def _last_lines(fd: int, size: int, count: int) -> tuple[bytes, int | None]:
     """The last `count` lines, read backwards; with their number when the file has fewer than asked for."""
     parts: list[bytes] = []
@@ -212,9 +226,8 @@ def _last_lines(fd: int, size: int, count: int) -> tuple[bytes, int | None]:
         parts.append(part)
         newlines += part.count(b"\n")
         if size - at > MAX_TAIL_BYTES:
-            raise ToolError(
-                f"the last {count:,} lines have more than {MAX_TAIL_BYTES:,} bytes; ask for fewer"
-            )
+            other = "ask for fewer" if count > 1 else "mode=hex shows its end"
+            raise ToolError(f"the last {count:,} lines have more than {MAX_TAIL_BYTES:,} bytes; {other}")
     raw = b"".join(reversed(parts))
     wanted = count + raw.endswith(b"\n")
     cut = len(raw)

@@ -22,6 +22,7 @@ from .listing import alternatives, counted, position
 from .rows import fitting
 
 MAX_HITS = 20_000  # collected before sorting; beyond it the engine is asked again, in order
+MAX_SKIPPED = 200_000  # hits before a page, which must be found again
 MAX_SHOWN = 300  # characters of a line
 MAX_CONTEXT = 20
 MAX_PATTERN = 4000
@@ -67,7 +68,9 @@ def search_text(
         raise ToolError(
             f"limit is at least 1, context 0 to {MAX_CONTEXT}; found limit={limit}, context={context}"
         )
-    skip = position(cursor)
+    skip, limit = position(cursor), min(limit, max_bytes // 4)  # more rows than that never fit
+    if skip > MAX_SKIPPED:
+        raise ToolError(f"hits are shown up to the {MAX_SKIPPED:,}th; narrow path, glob or pattern")
     found: list[Found] = []
     for root, start, is_file in _places(workspace, path):
         globs = [below(one, start) for one in alternatives(glob)] if glob else []

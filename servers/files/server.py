@@ -20,8 +20,12 @@ from . import confirming, editing, engine, listing, patching, reading, searching
 from . import outline as outlines
 from .confirming import Yes
 
-READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
+READS = ToolAnnotations(
+    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+CHANGES = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
+)
 MAX_MANY = 200  # files in one read_many
 
 INSTRUCTIONS = """\

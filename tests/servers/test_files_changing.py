@@ -247,10 +247,43 @@ def test_a_git_patch_changes_makes_renames_and_deletes(server: Stdio, patchable:
     assert sorted(p.name for p in patchable.iterdir()) == ["a.txt", "gone.txt", "old.txt"]
 
 
+def test_a_patch_keeps_or_changes_what_may_be_executed(server: Stdio, root: Path) -> None:
+    (root / "run.sh").write_text("echo\n", encoding="utf-8")
+    (root / "run.sh").chmod(0o750)
+    renamed = (
+        "diff --git a/run.sh b/bin/go.sh\nsimilarity index 100%\nrename from run.sh\nrename to bin/go.sh\n"
+    )
+    assert not server.call("apply_patch", patch=renamed).is_error
+    path = root / "bin/go.sh"
+    assert path.stat().st_mode & 0o777 == 0o750
+    plain = "diff --git a/bin/go.sh b/bin/go.sh\nold mode 100755\nnew mode 100644\n"
+    result = server.call("apply_patch", patch=plain)
+    assert "not executable" in result.text and path.stat().st_mode & 0o777 == 0o640
+    assert not server.call("undo", op=op_of(result.text)).is_error
+    assert path.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_patch_whose_hunks_are_counted_wrong_still_finds_its_files(server: Stdio, patchable: Path) -> None:
+    patch = "--- a/a.txt\n+++ b/a.txt\n@@ -1,9 +1,9 @@\n one\n-two\n+zwei\n--- a/old.txt\n+++ b/old.txt\n@@ -1,5 +1 @@\n-x\n+y\n"
+    result = server.call("apply_patch", patch=patch)
+    assert not result.is_error, result.text
+    assert (patchable / "a.txt").read_bytes() == b"one\nzwei\nthree\n"
+    assert (patchable / "old.txt").read_bytes() == b"y\n"
+
+
+def test_a_line_that_looks_like_a_file_header_is_removed_as_a_line(server: Stdio, root: Path) -> None:
+    (root / "q.sql").write_text("-- a\n++ b\nx\n", encoding="utf-8")
+    patch = "--- q.sql\n+++ q.sql\n@@ -1,2 +1,2 @@\n--- a\n+++ c\n ++ b\n@@ -3 +3 @@\n-x\n+y\n"
+    result = server.call("apply_patch", patch=patch)
+    assert not result.is_error, result.text
+    assert (root / "q.sql").read_bytes() == b"++ c\n++ b\ny\n"
+
+
 @pytest.mark.parametrize(
     ("patch", "said"),
     [
         ("nonsense", "names no file"),
+        ("--- a/a.txt\n+++ b/a.txt\n@@ -" + "9" * 5000 + " +1 @@\n-q\n+r\n", "not in the file"),
         ("@@ -1 +1 @@\n-a\n+b\n", "--- OLD"),
         ("--- a/a.txt\n+++ b/a.txt\n@@ -9 +9 @@\n-thre\n+drei\n", "nearest place"),
         ("--- a/a.txt\n+++ b/a.txt\n@@ @@\n-q\n+r\n", "not in the file"),
@@ -325,6 +358,53 @@ def test_a_move_that_would_lose_or_leave_something_is_refused(
     result = server.call("move_file", **arguments)
     assert result.is_error and said in result.text
     assert sorted(root.rglob("*")) == before
+
+
+def test_a_copy_is_judged_by_where_it_goes(server: Stdio, root: Path) -> None:
+    for name in ("package.json", ".vscode/settings.json", ".env", "vendor/.git/config"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("{}", encoding="utf-8")
+    assert not server.call("move_file", src="package.json", dst="a.json", copy=True).is_error
+    assert not server.call("move_file", src=".vscode/settings.json", dst="b.json", copy=True).is_error
+    assert "secrets" in server.call("move_file", src=".env", dst="c", copy=True).text
+    assert "protected" in server.call("move_file", src="vendor", dst="d", copy=True).text
+    assert "user's yes" in server.call("move_file", src="a.json", dst="x/package.json", copy=True).text
+    assert sorted(path.name for path in root.iterdir()) == [
+        ".env",
+        ".vscode",
+        "a.json",
+        "b.json",
+        "package.json",
+        "vendor",
+    ]
+
+
+def test_what_runs_code_is_not_put_together_from_harmless_parts(server: Stdio, root: Path) -> None:
+    for name in ("w/workflows/ci.yml", "v/ci.yml", "bare/config", "bare/objects/x", "refs/x", "bare/hooks/y"):
+        assert not server.call("write_file", path=name, content="x").is_error
+    before = sorted(root.rglob("*"))
+    assert "user's yes" in server.call("move_file", src="w", dst=".github").text
+    assert "user's yes" in server.call("move_file", src="v", dst="sub/.github/workflows").text
+    assert not server.call("move_file", src="refs", dst="bare/refs").is_error
+    assert "git directory" in server.call("write_file", path="bare/HEAD", content="ref: x").text
+    assert not server.call("move_file", src="bare/refs", dst="refs").is_error
+    assert sorted(root.rglob("*")) == before
+
+
+def test_undoing_a_copy_never_loses_what_was_done_to_it_since(server: Stdio, root: Path) -> None:
+    (root / "d").mkdir()
+    (root / "d/a").write_text("1\n", encoding="utf-8")
+    op = op_of(server.call("move_file", src="d", dst="e", copy=True).text)
+    server.call("edit_file", path="e/a", edits=[{"old": "1", "new": "my work"}])
+    result = server.call("undo", op=op)
+    assert result.is_error and "has changed since" in result.text
+    assert (root / "e/a").read_bytes() == b"my work\n"
+    (root / "e/a").write_text("1\n", encoding="utf-8")
+    (root / "e/new").write_text("", encoding="utf-8")
+    assert "has changed since" in server.call("undo", op=op).text
+    (root / "e/new").unlink()
+    assert not server.call("undo", op=op).is_error
+    assert not (root / "e").exists()
 
 
 def test_deleting_a_link_deletes_the_link_alone(server: Stdio, root: Path) -> None:

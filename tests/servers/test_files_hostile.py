@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.stdio import Stdio, start
@@ -115,3 +116,41 @@ def test_folders_nested_beyond_any_stack_are_listed(server: Stdio, root: Path) -
     assert not server.call("outline", path=".").is_error
     assert "nests deeper" in server.call("delete_file", path="d", recursive=True).text
     subprocess.run(["rm", "-r", str(root / "d")], check=True)  # rmtree would not get to the end of it
+
+
+@pytest.mark.parametrize("letter", ["é", "字", "\U0001f600"])
+def test_a_line_of_many_megabytes_is_cut_between_characters(server: Stdio, root: Path, letter: str) -> None:
+    for shift in range(len(letter.encode())):
+        (root / "f").write_bytes(b"x" * shift + letter.encode() * (9_000_000 // len(letter.encode())))
+        shown = server.call("read_file", path="f").text
+        assert "utf-8" in shown and letter * 100 in shown and "more characters in this line" in shown
+
+
+def test_a_last_line_too_long_to_read_backwards_says_what_shows_its_end(server: Stdio, root: Path) -> None:
+    (root / "f").write_bytes(b"x" * (40 << 20))
+    assert "mode=hex shows its end" in server.call("read_file", path="f", offset=-1).text
+
+
+def test_more_hits_than_anybody_reads_are_found_in_bounded_memory(server: Stdio, root: Path) -> None:
+    (root / "log").write_bytes(b"a\n" * 1_500_000)
+    result = server.call("search_files", pattern="a", limit=10**9)
+    assert not result.is_error and "of at least" in result.text
+    assert psutil.Process(server.pid).memory_info().rss < 300 << 20
+    assert "narrow path" in server.call("search_files", pattern="a", cursor="999999999").text
+    assert not server.call("search_files", pattern="a", limit=10**30, path="log").is_error
+
+
+def test_names_shown_in_errors_are_escaped(server: Stdio, root: Path) -> None:
+    name = "x\x1b[2J\u202e\u200b.txt"
+    (root / name).write_text("a\n", encoding="utf-8")
+    (root / "t").mkdir()
+    os.mkfifo(root / "t" / "f\nforged line")
+    for call in (
+        server.call("write_file", path=name, content="x"),
+        server.call("edit_file", path=name, edits=[{"old": "zzz", "new": "b"}]),
+        server.call("read_file", path=name, offset=99),
+        server.call("delete_file", path=name + "/"),
+        server.call("delete_file", path="t", recursive=True),
+    ):
+        assert call.is_error and not {"\x1b", "\u202e", "\u200b"} & set(call.text)
+        assert "\nforged" not in call.text

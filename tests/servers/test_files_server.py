@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from tests.stdio import Stdio, start
+from tests.tokens import count
 
 
 @pytest.fixture
@@ -34,7 +36,9 @@ def test_the_tools_have_their_names_and_truthful_hints(server: Stdio) -> None:
     assert {"read_file", "list_files", "search_files"} <= reads
     assert {"write_file", "edit_file", "undo"} <= set(hints) - reads
     assert all(hint["openWorldHint"] is False for hint in hints.values())
-    assert hints["edit_file"]["destructiveHint"] is True
+    for name, hint in hints.items():
+        assert hint["destructiveHint"] is (name not in reads)
+        assert hint["idempotentHint"] is (name in reads)
 
 
 def test_read_only_offers_no_tool_that_changes(root: Path) -> None:
@@ -47,6 +51,25 @@ def test_read_only_offers_no_tool_that_changes(root: Path) -> None:
 def test_a_root_that_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(EOFError, match=r"root '.*nowhere' does not exist"):
         start("files", str(tmp_path / "nowhere"))
+
+
+def test_a_state_folder_that_cannot_be_made_is_said_in_one_sentence(root: Path) -> None:
+    with pytest.raises(EOFError, match=r"the state folder cannot be made: Not a directory") as caught:
+        start("files", str(root), env={"UNDERSTUDY_HOME": str(root / "README.md/state")})
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_root_that_was_removed_is_said_so(server: Stdio, root: Path) -> None:
+    shutil.rmtree(root)
+    root.mkdir()
+    for call in (
+        server.call("list_files"),
+        server.call("read_file", path="README.md"),
+        server.call("write_file", path="x", content=""),
+        server.call("search_files", pattern="x"),
+    ):
+        assert call.is_error and "was removed after this server started" in call.text
+    assert list(root.iterdir()) == []
 
 
 def test_read_search_edit_and_undo_work_together(server: Stdio, root: Path) -> None:
@@ -115,13 +138,10 @@ def test_bad_input_gets_one_clear_sentence(server: Stdio, arguments: dict[str, o
     )
 
 
-@pytest.mark.filterwarnings("ignore:open_binary is deprecated")
 def test_the_tool_list_costs_a_host_at_most_its_share(server: Stdio) -> None:
-    import bpe_openai  # warns of itself when it is imported
-
-    listed = server.request("tools/list", {})["result"]
-    assert len(listed["tools"]) == 11
-    assert len(bpe_openai.get_encoding("o200k_base").encode(json.dumps(listed))) <= 1150
+    tools = server.tools()
+    assert len(tools) == 11
+    assert count(json.dumps(tools, separators=(",", ":"))) <= 1020
 
 
 def test_paths_of_any_length_and_depth_are_only_not_there(server: Stdio) -> None:

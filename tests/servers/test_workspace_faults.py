@@ -266,3 +266,13 @@ def test_the_undo_store_forgets_the_oldest_beyond_its_caps(root: Path, own_state
     assert (root / "tree/big").stat().st_size == 300_000
     assert store.prune(max_age_s=-1) and store.recent(10) == []
     assert os.listdir(own_state / "understudy/undo/trash") == []
+
+
+def test_the_caps_hold_also_when_each_server_changes_little(
+    root: Path, own_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("servers.undo.MAX_STORE_BYTES", 200_000)
+    for _ in range(8):
+        (root / "big").write_bytes(os.urandom(100_000))
+        Workspace([root]).delete("big")
+    assert len(os.listdir(own_state / "understudy/undo/trash")) <= 2
