@@ -66,8 +66,10 @@ async def server(options: argparse.Namespace) -> AsyncGenerator[Session]:
 async def ask(session: Session, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The record one of the server's tools returns. Raises RunError with the server's sentence."""
     given = {key: value for key, value in arguments.items() if value not in (None, [], "")}
-    answer = await session.call_tool("ollama", tool, given, lambda done, total, said: progress(said))
-    progress("")
+    try:
+        answer = await session.call_tool("ollama", tool, given, lambda done, total, said: progress(said))
+    finally:
+        progress("")
     if answer.is_error:
         raise RunError(answer.text)
     return json.loads(answer.text)

@@ -194,9 +194,9 @@ class _Climb:
 
     @property
     def left_s(self) -> float | None:
-        """What is left of the deadline; None without one."""
+        """What is left of the deadline, at least 0; None without one."""
         given = self.prepared.order.deadline_s
-        return None if given is None else given - (time.monotonic() - self.began)
+        return None if given is None else max(given - (time.monotonic() - self.began), 0.0)
 
     @property
     def failure(self) -> str | None:

@@ -29,6 +29,8 @@ from .runtime import Answer, EngineError, Model, Query, Said
 from .sizing import TIERS
 
 START_S = 120.0
+DYING_S = 1.0
+"""How long a process that broke a connection may take to be gone."""
 _CODE = "from servers.ollama.engine_child import main; main()"
 
 
@@ -57,7 +59,7 @@ class Embedded:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        return (self._child.pid,) if self._child else ()
+        return (self._running.pid,) if self._running else ()
 
     async def engine(self) -> str:
         return "embedded llamacpp"
@@ -82,19 +84,26 @@ class Embedded:
             parameters=f"{params / 1e9:.2g}B" if isinstance(params, int) else None,
             context_length=trained if isinstance(trained, int) else None,
             info=self.info,
-            loaded=self._child is not None,
-            loaded_ctx=self._child.num_ctx if self._child else None,
+            loaded=self._running is not None,
+            loaded_ctx=self._running.num_ctx if self._running else None,
         )
 
     async def count(self, query: Query) -> int | None:
         async with self._lock:
-            child = self._child or await self._started(TIERS[0])
+            child = self._running or await self._started(TIERS[0])
+        try:
+            return await child.api.count(query)
+        except EngineError:
+            if not await child.ended(DYING_S):
+                raise
+        async with self._lock:  # it died, or made room for one with a larger context
+            child = self._running or await self._started(TIERS[0])
         return await child.api.count(query)
 
     async def chat(self, query: Query, said: Said) -> Answer:
         async with self._lock:
-            child = self._child
-            if child is None or child.num_ctx < query.num_ctx or not child.alive:
+            child = self._running
+            if child is None or child.num_ctx < query.num_ctx:
                 child = await self._started(query.num_ctx)
             load_s, child.load_s = child.load_s, 0.0
         answer = await child.api.chat(replace(query, num_ctx=child.num_ctx), said)
@@ -115,6 +124,10 @@ class Embedded:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
+
+    @property
+    def _running(self) -> _Child | None:
+        return self._child if self._child and self._child.alive else None
 
     async def _started(self, num_ctx: int) -> _Child:
         """A fresh engine with this context, the old one ended. Raises EngineError."""
@@ -177,6 +190,12 @@ class _Child:
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    async def ended(self, within_s: float) -> bool:
+        """Whether the process has ended, or does so soon."""
+        with suppress(subprocess.TimeoutExpired):
+            await anyio.to_thread.run_sync(self._process.wait, within_s)
+        return not self.alive
 
     def kill(self) -> None:
         self._process.kill()

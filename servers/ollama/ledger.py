@@ -244,7 +244,9 @@ class Ledger:
                 yield self._db
             except sqlite3.Error as exc:
                 raise _damaged(self.path, exc) from exc
-            except (OverflowError, UnicodeEncodeError) as exc:
+            except OverflowError as exc:
+                raise LedgerError("the ledger cannot hold that: a number of more than 64 bits") from exc
+            except UnicodeEncodeError as exc:
                 raise LedgerError(f"the ledger cannot hold that: {exc}") from exc
 
     @contextmanager

@@ -322,9 +322,9 @@ async def _refuse(outlook: Outlook, forecast: Forecast, left_s: float) -> None:
         raise Unfit(counsel.refusal.say, counsel)
     if counsel.plan is not None:
         raise Unfit(
-            f"{max(left_s, 0):.3g} s are left and it takes {forecast}; this would do: {counsel.plan}", counsel
+            f"{left_s:.3g} s are left and it takes {forecast}; this would do: {counsel.plan}", counsel
         )
-    raise Unfit(f"{max(left_s, 0):.3g} s are left and it takes {forecast}", counsel)
+    raise Unfit(f"{left_s:.3g} s are left and it takes {forecast}", counsel)
 
 
 def _time_given(deadline_s: float | None, forecast: Forecast | None) -> float:

@@ -85,9 +85,11 @@ class Sizing:
         needed = asked or max(MIN_OUTPUT, math.ceil(least * 1.1))
         if most is not None and tokens + needed > most:
             about = "" if exact is not None else "about "
+            less = f"lower max_output to at most {most - tokens:,}"
             raise TooLong(
                 f"the prompt has {about}{tokens:,} tokens and its answer needs {needed:,}, "
-                f"but {model.name} holds {most:,} here; give fewer files, or use delegate_map"
+                f"but {model.name} holds {most:,} here; "
+                + (less if asked and most - tokens >= MIN_OUTPUT else "give fewer files, or use delegate_map")
             )
         num_ctx = self._context(model, roomy + wanted, most)
         room = num_ctx - tokens
