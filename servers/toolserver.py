@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import mcp_types as types
@@ -28,7 +29,7 @@ class ToolServer(MCPServer):
     """
 
     def __init__(self, name: str, *, terse: bool = False, **options: Any) -> None:
-        super().__init__(name, **options)
+        super().__init__(name, version=version("understudy"), **options)
         self.terse = terse
 
     async def list_tools(self) -> list[types.Tool]:

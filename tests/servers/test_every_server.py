@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import anyio
@@ -66,6 +67,8 @@ def gone(pid: int, within_s: float = END_S) -> bool:
 def test_a_client_of_the_handshake_era_lists_its_tools(name: str, revision: str, root: Path) -> None:
     with start(name, str(root), revision=revision) as running:
         assert running.hello["protocolVersion"] == revision
+        assert running.hello["serverInfo"]["name"] == f"understudy-{name}"
+        assert running.hello["serverInfo"]["version"] == version("understudy")
         assert {tool["name"] for tool in running.tools()} == SERVERS[name]
 
 
