@@ -109,7 +109,7 @@ def open_plain(root: int, path: str, flags: int) -> int:
     *folders, name = path.split("/")
     for part, how in (*((folder, _FOLDER) for folder in folders), (name or ".", flags)):
         try:
-            inner = os.open(part, how, dir_fd=fd)
+            inner = os.open(part, how | getattr(os, "O_NOFOLLOW", 0), dir_fd=fd)
         finally:
             os.close(fd)
         fd = inner

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import Literal
 
 from ..globs import below, expanded
 from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, one_line, readable
-from ..walking import Clock, Entry, is_ignored, walk
+from ..walking import Clock, Entry, is_ignored, open_plain, walk
 from ..workspace import Root, Workspace
 from .finding import find
 from .rows import fitting
@@ -189,23 +190,28 @@ def _files(root: Root, start: str, paths: Sequence[bytes], sort: str, skip: int,
     """Rows of a flat list; all files are looked at only where their age or size decides."""
     inside = len(start) + 1 if start else 0
     if sort == "name":
-        page = list(map(os.fsdecode, paths[skip : skip + limit]))
-        return [_sized(path[inside:], _stat(root, path)) for path in page]
-    infos = [(path, info) for path in map(os.fsdecode, paths) if (info := _stat(root, path))]
+        return [_sized(path[inside:], info) for path, info in _stats(root, paths[skip : skip + limit])]
+    infos = [(path, info) for path, info in _stats(root, paths) if info]
     infos.sort(key=lambda pair: -(pair[1].st_mtime_ns if sort == "mtime" else pair[1].st_size))
     return [_sized(path[inside:], info) for path, info in infos[skip : skip + limit]]
 
 
-def _stat(root: Root, path: str) -> os.stat_result | None:
-    """None when it is not there any more."""
-    try:
-        fd, _ = root.open(path, getattr(os, "O_PATH", os.O_RDONLY))
-    except OSError:
-        return None
-    try:
-        return os.fstat(fd)
-    finally:
-        os.close(fd)
+def _stats(root: Root, paths: Sequence[bytes]) -> Generator[tuple[str, os.stat_result | None]]:
+    """Each path with its stat, None when it is not there any more; no link is followed, each folder opened once."""
+    for folder, group in groupby(map(os.fsdecode, paths), key=lambda path: path.rpartition("/")[0]):
+        try:
+            fd = open_plain(root.fd, folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        except OSError:
+            yield from ((path, None) for path in group)
+            continue
+        try:
+            for path in group:
+                info: os.stat_result | None = None
+                with suppress(OSError):
+                    info = os.stat(path.rpartition("/")[2], dir_fd=fd, follow_symlinks=False)
+                yield path, info
+        finally:
+            os.close(fd)
 
 
 def _named(entry: Entry) -> str:
