@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -175,6 +175,13 @@ class Config(_Settings):
         groups = {name: f"{name}:{GROUP}" for name, provider in self.providers.items() if provider.steps}
         fast = {"fast": self.fast_model} if self.fast_model else {}
         return resolve(model, aliases={**groups, **fast, **self.aliases}, providers={*self.providers, *also})
+
+    def with_fallbacks(self, primary: str, others: Sequence[str]) -> Config:
+        """This configuration with `primary` as its model and `others` asked in turn where it cannot answer."""
+        chain = ProviderSettings(fallback=(primary, *others))
+        return self.model_copy(
+            update={"default_model": "chain", "providers": {**self.providers, "chain": chain}}
+        )
 
     def usable_providers(self) -> list[str]:
         """Providers worth asking for their models: configured, with a key, or local."""

@@ -93,7 +93,9 @@ async def _run(options: argparse.Namespace, task: str) -> int:
             memory = Memory(window_of(session), show)
             reply = await memory.ask(session.ask, lead, task, tuple(recorder.history))
     if options.json:
-        common.print_json(_report(lead.model, reply, seen) | {"session": recorder.session})
+        spent = None if session.budget.unknown_calls else session.budget.spent_usd
+        kept = {"spent_usd": spent, "session": recorder.session}  # spent: by every model, failed tries too
+        common.print_json(_report(lead.model, reply, seen) | kept)
     return 0
 
 

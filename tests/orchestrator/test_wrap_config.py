@@ -81,6 +81,19 @@ async def test_answers_are_kept_and_recorded_beside_the_configuration(stub: Stub
         assert await asked(session, f"scripted:{tmp_path / 'tape.jsonl'}") == "Hello from the stub."
 
 
+async def test_a_recording_or_a_cache_that_cannot_be_written_is_told_and_the_answer_stands(
+    stub: Stub, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    told: list[Event] = []
+    box = at(stub, record="file/tape.jsonl", cache="file/answers.db")
+    async with open_session(configured(tmp_path, providers={"box": box}), told.append) as session:
+        for _ in range(2):
+            assert await asked(session, "box:stub-text") == "Hello from the stub."
+    notices = [event.text for event in told if isinstance(event, Notice)]
+    assert len(notices) == 2 and sorted("recorded" in text for text in notices) == [False, True]
+
+
 class Counting:
     """Answers once `expected` calls are inside at the same time, or at once when that is too many."""
 
@@ -341,3 +354,10 @@ async def test_giving_up_in_any_phase_frees_what_was_held(stub: Stub, scenario: 
             assert await asked(session, "box:stub-text") == "Hello from the stub."
     if scenario == "hang":
         assert await anyio.to_thread.run_sync(partial(stub.gone.acquire, timeout=5))
+
+
+async def test_fallbacks_can_be_added_to_any_configuration_from_python(stub: Stub, tmp_path: Path) -> None:
+    config = configured(tmp_path, providers={"box": at(stub, retries=0)})
+    async with open_session(config.with_fallbacks("box:stub-e503", ["box:stub-text"])) as session:
+        reply = await session.ask(session.agent(), "Hi")
+    assert reply.messages[-1].origin == "box:stub-text" and config.default_model is None

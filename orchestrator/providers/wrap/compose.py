@@ -49,7 +49,7 @@ def guarded(
 ) -> Provider:
     """What stands around every single attempt: one call in, at most one call out."""
     if settings.record:
-        provider = Recorded(provider, _placed(settings.record, folder))
+        provider = Recorded(provider, _placed(settings.record, folder), emit=emit)
     if settings.max_parallel:
         provider = Limited(provider, settings.max_parallel)
     if settings.breaker_failures:

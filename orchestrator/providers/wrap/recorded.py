@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from ...errors import ProviderError
+from ...events import Emit, Notice, ignore
 from ...types import Completion, Delta, Request
 from .. import Provider
 from ..scripted import script_line
@@ -14,11 +15,16 @@ from . import Around
 
 
 class Recorded(Around):
-    """Appends one line for every call to `path`, failures included. Figures in it were measured once."""
+    """Appends one line for every call to `path`, failures included. Figures in it were measured once.
 
-    def __init__(self, inner: Provider, path: str | Path) -> None:
+    A file that cannot be written is told once and ends the recording, not the conversation.
+    """
+
+    def __init__(self, inner: Provider, path: str | Path, *, emit: Emit = ignore) -> None:
         super().__init__(inner)
         self.path = Path(path)
+        self.emit = emit
+        self._failed = False
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         try:
@@ -32,6 +38,13 @@ class Recorded(Around):
             raise
 
     def _write(self, said: Completion | ProviderError) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(script_line(said) + "\n")
+        if self._failed:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(script_line(said) + "\n")
+        except OSError as exc:
+            self._failed = True
+            told = f"{self.name} is no longer recorded: {self.path}: {exc.strerror or exc}"
+            self.emit(Notice(text=told, level="warning"))
