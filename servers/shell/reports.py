@@ -27,6 +27,7 @@ class Counts:
     errors: int = 0
     skipped: int = 0
     deselected: int = 0  # collected and left out, where the runner says so
+    silent: list[str] = field(default_factory=list)  # files that ended well and reported no test
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -45,17 +46,23 @@ def junit(data: bytes) -> Counts | None:
     counts = Counts(deselected=int(text) if (text := root.get("deselected", "")).isdecimal() else 0)
     for case in root.iter("testcase"):
         outcome = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
-        if outcome is None:
+        whole_file = PurePath(case.get("name", "")).is_absolute()  # node's word for a file that ran no test
+        if outcome is None and whole_file:
+            counts.silent.append(PurePath(case.get("name", "")).name)
+        elif outcome is None:
             counts.passed += 1
         elif outcome.tag == "skipped":
             counts.skipped += 1
         else:
             counts.failures.append(_case(case, outcome))
-            if outcome.tag == "failure":
+            if counts.failures[-1].kind == "failed":
                 counts.failed += 1
             else:
                 counts.errors += 1
     return counts
+
+
+_GO_PLACE = r"(\S+_test\.go):(\d+)(?:: ?(.*)| \+0x)"  # what a test says of itself, or a panic's stack
 
 
 def go(data: bytes) -> Counts | None:
@@ -76,9 +83,7 @@ def go(data: bytes) -> Counts | None:
                 counts.failed += 1
                 blamed.add(package)
                 text = re.sub(r"^(?:=== |--- ).*\n", "", output[name], flags=re.MULTILINE)
-                counts.failures.append(
-                    _failure(name, "failed", re.search(r"(\S+\.go):(\d+): ?(.*)", text), text)
-                )
+                counts.failures.append(_failure(name, "failed", re.search(_GO_PLACE, text), text))
             case "fail" if package not in blamed:  # it does not build, or ended before its tests did
                 counts.errors += 1
                 text = output[str(row.get("FailedBuild", ""))] or output[name]
@@ -160,6 +165,7 @@ def _case(case: ElementTree.Element, outcome: ElementTree.Element) -> Failure:
     places = [
         *re.findall(r"^(\S[^:\n]*\.\w+):(\d+): ", outcome.text or "", re.MULTILINE),
         *re.findall(r'^  File "([^"]+)", line (\d+)', outcome.text or "", re.MULTILINE),
+        *re.findall(r"\(?(?:file://)?(/[^\s():]+):(\d+):\d+\)?$", outcome.text or "", re.MULTILINE)[:1],
     ]
     name = PurePath(file).name if file else ""
     own = [place for place in places if not name or PurePath(place[0]).name == name]
@@ -167,7 +173,9 @@ def _case(case: ElementTree.Element, outcome: ElementTree.Element) -> Failure:
         file, line = own[-1]
     elif line is not None:
         line = str(int(line) + 1)  # pytest counts from 0
-    kind = "failed" if outcome.tag == "failure" else "error"
+    whole = PurePath(case.get("name", "")).is_absolute()
+    file = case.get("name") if whole else file
+    kind = "failed" if outcome.tag == "failure" and not whole else "error"
     ident = "::".join(part for part in (case.get("classname"), case.get("name")) if part)
     return Failure(
         id=_clean(ident, 300), kind=kind, file=file, line=int(line) if line else None, message=_clean(message, _MESSAGE),

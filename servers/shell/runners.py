@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..outcome import ToolError, one_line
 from .running import Shell
@@ -71,6 +71,8 @@ def wanted(shell: Shell, target: str | None, keyword: str | None) -> Wanted:
             "run_command runs a runner of your own"
         )
     inside = os.path.relpath(place, folder) if target else ""
+    if kind != "python" and rest and not keyword:  # the others choose by name
+        colons, rest, keyword = "", "", rest
     return Wanted(
         kind=kind,
         folder=folder,
@@ -87,32 +89,37 @@ def runner_for(shell: Shell, want: Wanted, python: str | None = None) -> Runner:
         case "node":
             return _node(shell, want)
         case "go":
-            packages = [
-                f"./{want.target}/..." if want.target and not want.target.endswith(".go") else "./..."
-            ]
-            chosen = ["-run", want.keyword] if want.keyword else []
-            argv = ["go", "test", "-json", *chosen, *packages]
-            return Runner(
-                name="go test", argv=lambda _: argv, report="go", on_stdout=True, rule=("go", "test")
-            )
+            return _go(want)
         case _:
-            chosen = [want.keyword] if want.keyword else []
-            argv = [
-                "cargo",
-                "test",
-                "--no-fail-fast",
-                "--quiet",
-                *chosen,
-                "--",
-                "-Z",
-                "unstable-options",
-                "--format",
-                "json",
-            ]
-            return Runner(
-                name="cargo test", argv=lambda _: argv, report="libtest", on_stdout=True, rule=("cargo", "test"),
-                env=(("RUSTC_BOOTSTRAP", "1"),),  # libtest's own report is behind this switch on stable
-            )  # fmt: skip
+            return _cargo(want)
+
+
+def _go(want: Wanted) -> Runner:
+    """A file stands for its package: go builds no less."""
+    if want.target.endswith(".go"):
+        package = f"./{os.path.dirname(want.target)}"
+    else:
+        package = f"./{want.target}/..." if want.target else "./..."
+    chosen = ["-run", want.keyword] if want.keyword else []
+    argv = ["go", "test", "-json", *chosen, package]
+    return Runner(name="go test", argv=lambda _: argv, report="go", on_stdout=True, rule=("go", "test"))
+
+
+def _cargo(want: Wanted) -> Runner:
+    """A file of tests/ is a target of its own; one of src/ is a module, whose path its tests' names begin with."""
+    path = PurePath(want.target)
+    where, names = list[str](), [want.keyword] if want.keyword else []
+    if path.parts[:1] == ("tests",) and len(path.parts) > 1:
+        where = ["--test", path.parts[1].removesuffix(".rs")]
+    elif path.parts[:1] == ("src",) and path.suffix == ".rs" and not names:
+        module = [part for part in path.with_suffix("").parts[1:] if part not in ("lib", "main", "mod")]
+        names = ["::".join([*module, ""])] if module else []
+    options = ["--", "-Z", "unstable-options", "--format", "json"]
+    argv = ["cargo", "test", "--no-fail-fast", "--quiet", *where, *names, *options]
+    return Runner(
+        name="cargo test", argv=lambda _: argv, report="libtest", on_stdout=True, rule=("cargo", "test"),
+        env=(("RUSTC_BOOTSTRAP", "1"),),  # libtest's own report is behind this switch on stable
+    )  # fmt: skip
 
 
 def interpreters(shell: Shell) -> list[str]:

@@ -77,6 +77,9 @@ class TestRun:
             report.note = (
                 f"{counts.deselected} more were deselected, by the keyword or the project's configuration"
             )
+        if counts.silent:
+            names = ", ".join(counts.silent[:10])
+            report.note = f"ended without reporting a test, so nothing is known of them: {names}"
         if not counts.total:
             report.note = report.note or "nothing was collected; is the target or the keyword right?"
         elif code and not wrong:
@@ -96,9 +99,10 @@ class TestRun:
 
     def _placed(self, failure: Failure) -> Failure:
         """The failure with its file named from the workspace's top."""
-        if failure.file is None:
-            return failure
-        return failure.model_copy(update={"file": relative(self.shell, str(self.want.folder / failure.file))})
+        named = {"id": failure.id.replace(f"{self.shell.root}/", "")}
+        if failure.file is not None:
+            named["file"] = relative(self.shell, str(self.want.folder / failure.file))
+        return failure.model_copy(update=named)
 
 
 async def start_tests(shell: Shell, want: Wanted, *, max_failures: int, timeout_s: float) -> TestRun:
