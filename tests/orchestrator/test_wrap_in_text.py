@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from orchestrator.agent import Agent, run
 from orchestrator.errors import Unsupported
 from orchestrator.events import Event, Notice, Streamed
-from orchestrator.providers import complete
+from orchestrator.providers import close, complete
 from orchestrator.providers.failures import failure
 from orchestrator.providers.scripted import Scripted
+from orchestrator.providers.wrap.compose import Wrapping, wrapped
 from orchestrator.providers.wrap.in_text import InText
 from orchestrator.providers.wrap.in_text_reading import Eyes, read
 from orchestrator.tools import Merged, Progress, no_progress
@@ -34,6 +36,9 @@ from orchestrator.types import (
     result,
     user,
 )
+from tests.wire.stub import Stub
+from tests.wire.turns import dumps
+from tests.wire.wires import WIRES, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -257,3 +262,17 @@ def test_what_servers_say_of_models_without_tools_is_known(status: int, said: st
 )
 def test_a_way_of_using_tools_that_is_refused_is_no_lack_of_tools(said: str) -> None:
     assert not isinstance(failure("p", 400, said), Unsupported)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_on_every_wire_a_model_without_tools_works_with_tools(stub: Stub, wire: str) -> None:
+    files = Files()
+    files.specs = (replace(READ, name="ping"),)
+    provider = wrapped(opened(stub, wire), Wrapping(retries=0))
+    agent = replace(WORKER, model=f"{wire}:stub-notools")
+    with anyio.fail_after(20):
+        reply = await run(agent, "Weather?", provider=provider, tools=files)
+    assert files.asked == [{"n": 1}] and reply.text == "It is sunny in both."
+    assert [message.role for message in reply.messages] == ["user", "assistant", "tool", "assistant"]
+    assert "made up" not in dumps(stub.sent) and "blue is the colour" in dumps(stub.sent)
+    await close(provider)

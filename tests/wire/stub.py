@@ -30,6 +30,7 @@ from tests.wire.turns import REFUSALS, TURNS, Dialect, Said, Turn, dumps
 
 SECRET = "not-a-secret"
 """AWS_SECRET_ACCESS_KEY of every test."""
+NO_TOOLS = "stub-notools does not support tools"
 WORD = Turn((Said("It is sunny in both."),))
 
 
@@ -118,7 +119,13 @@ class Stub:
             return JSONResponse(
                 {"error": {"message": why, "type": "invalid_request_error"}, "message": why}, 400
             )
+        if scenario == "notools" and ("tools" in body or "toolConfig" in body):
+            return JSONResponse({"error": {"message": NO_TOOLS}, "message": NO_TOOLS}, 400)
         turn = TURNS.get(scenario, WORD)
+        if scenario == "notools" and "Observation: " not in dumps(body):
+            turn = Turn(
+                (Said('Thought: I ask.\nAction: ping\nAction Input: {"n": 1}\nObservation: made up'),)
+            )
         frames = dialect.frames(turn, model, body)
         return StreamingResponse(self._send(turn, frames, dialect), media_type=dialect.media)
 
