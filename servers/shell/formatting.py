@@ -11,7 +11,7 @@ from .. import audit
 from ..outcome import ToolError, bounded, fenced, masked, one_line, visible
 from ..workspace import Change, Workspace
 from .running import Shell
-from .tools import ask_tool, files_of, may_run, our_program, project_program, text_of
+from .tools import ask_tool, files_of, may_run, our_program, project_program, text_of, writable
 
 _PRETTIER = (
     ".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".css", ".scss", ".less", ".html", ".vue", ".svelte", ".md", ".mdx",
@@ -38,8 +38,11 @@ async def format_code(shell: Shell, workspace: Workspace, paths: list[str], *, c
         answer = await ask_tool(shell, argv, stdin=text)
         if answer.exit:
             notes.append(f"{one_line(file)}: {masked(one_line(answer.log[-200:])) or 'the formatter failed'}")
-        elif answer.out != text.encode():
-            changed[file] = (text, answer.out.decode("utf-8", "replace"))
+            continue
+        mark = "\ufeff" if text.startswith("\ufeff") else ""
+        new = mark + answer.out.decode("utf-8", "replace").removeprefix(mark)
+        if new != text:
+            changed[file] = (text, new)
     head = f"{len(changed)} of {looked} files"
     tail = "".join(f"\n{note}" for note in notes[:20])
     if not changed:
@@ -48,6 +51,10 @@ async def format_code(shell: Shell, workspace: Workspace, paths: list[str], *, c
         diff = "".join(_diff(file, *texts) for file, texts in changed.items())
         shown = bounded(masked(visible(diff)), _MAX_DIFF_BYTES)
         return f"{head} would change; format_code(check=false) writes them\n{fenced(shown, 'diff')}{tail}"
+    changed = {file: texts for file, texts in changed.items() if writable(file, notes)}
+    tail = "".join(f"\n{note}" for note in notes[:20])
+    if not changed:
+        return f"nothing was changed{tail}"
     changes = [
         Change(path=file, data=new.encode("utf-8", "surrogatepass")) for file, (_, new) in changed.items()
     ]
@@ -57,6 +64,7 @@ async def format_code(shell: Shell, workspace: Workspace, paths: list[str], *, c
     done = await anyio.to_thread.run_sync(lambda: workspace.apply(changes, tool="format_code"))
     audit.record("shell", event="change", tool="format_code", op=done.id, files=len(changes))
     names = ", ".join(one_line(file) for file in changed)
+    head = f"{len(changed)} of {looked} files"
     return bounded(f"{head} changed · op={done.id}\n{names}{tail}", _MAX_DIFF_BYTES)
 
 
@@ -94,7 +102,7 @@ def _formatter(shell: Shell, file: str) -> list[str] | None:
             "--no-cache",
             "--quiet",
             "--stdin-filename",
-            file,
+            f"./{file}",
             "-",
         ]
     if (
@@ -102,7 +110,7 @@ def _formatter(shell: Shell, file: str) -> list[str] | None:
         and (program := project_program(shell, "prettier"))
         and may_run(shell, "prettier")
     ):
-        return [program, "--stdin-filepath", file]
+        return [program, "--stdin-filepath", f"./{file}"]
     if name.endswith(".go") and (program := our_program("gofmt")):
         return [program]
     if name.endswith(".rs") and (program := our_program("rustfmt")):

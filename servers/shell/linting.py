@@ -13,7 +13,7 @@ from ..outcome import masked, one_line
 from ..workspace import Change, Workspace
 from .records import MAX_RECORD_BYTES, Finding, LintReport
 from .running import Shell
-from .tools import ask_tool, files_of, may_run, our_program, project_program, relative, text_of
+from .tools import ask_tool, files_of, may_run, our_program, project_program, relative, text_of, writable
 
 _PYTHON = (".py", ".pyi", ".ipynb")
 _SCRIPT = (".sh", ".bash", ".bats")
@@ -24,44 +24,33 @@ _MAX_MESSAGE = 300
 async def lint(shell: Shell, workspace: Workspace, paths: list[str], *, fix: bool) -> LintReport:
     """Look at files and folders; with `fix`, make the safe fixes first, as one undoable operation."""
     files, notes = await files_of(shell, workspace, paths)
-    op, fixed = await _fix(shell, workspace, files) if fix else (None, [])
+    op, fixed = await _fix(shell, workspace, files, notes) if fix else (None, [])
     found = [
-        *await _ruff(shell, _ending(files, _PYTHON)),
+        *await _ruff(shell, _ending(files, _PYTHON), notes),
         *await _scripts(shell, workspace, files),
-        *await _eslint(shell, _ending(files, _ESLINT), notes),
-        *await anyio.to_thread.run_sync(_data, workspace, files),
+        *_told(shell, await _eslint(shell, _ending(files, _ESLINT), notes)),
     ]
+    broken = {finding.file for finding in found if finding.code is None}
+    rest = [file for file in files if file not in broken]
+    found += await anyio.to_thread.run_sync(_data, workspace, rest)
     found.sort(key=lambda f: (f.file, f.line or 0, f.col or 0, f.code or ""))
     shown = _fitting(found)
     return LintReport(findings=shown, total=len(found), files=len(files), fixed=fixed, op=op, notes=notes)
 
 
-async def _ruff(shell: Shell, files: list[str]) -> list[Finding]:
+async def _ruff(shell: Shell, files: list[str], notes: list[str]) -> list[Finding]:
+    """Python by ruff, with the project's configuration when that can be read."""
     if not files:
         return []
-    argv = [
-        _ruff_path(),
-        "check",
-        "--no-cache",
-        "--force-exclude",
-        "--output-format",
-        "json",
-        "--exit-zero",
-        "--",
-        *files,
-    ]
-    answer = await ask_tool(shell, argv)
-    if answer.exit:
-        return [
-            Finding(
-                file="pyproject.toml",
-                line=None,
-                col=None,
-                code="ruff",
-                message=answer.log[-300:],
-                fixable=False,
+    options = ["--no-cache", "--force-exclude", "--output-format", "json", "--exit-zero"]
+    for more in ([], ["--isolated"]):
+        answer = await ask_tool(shell, [_ruff_path(), "check", *more, *options, "--", *files])
+        if answer.exit == 0:
+            break
+        if not more:
+            notes.append(
+                f"ruff could not use the project's configuration, so its own defaults hold: {_short(answer.log[-300:])}"
             )
-        ]
     return [
         _finding(
             shell, row["filename"], row["location"]["row"], row["location"]["column"],
@@ -72,28 +61,25 @@ async def _ruff(shell: Shell, files: list[str]) -> list[Finding]:
     ]  # fmt: skip
 
 
-async def _fix(shell: Shell, workspace: Workspace, files: list[str]) -> tuple[str | None, list[str]]:
-    """Make ruff's safe fixes through the workspace, so that they can be undone."""
-    before = await _ruff(shell, _ending(files, _PYTHON))
+async def _fix(
+    shell: Shell, workspace: Workspace, files: list[str], notes: list[str]
+) -> tuple[str | None, list[str]]:
+    """Make ruff's and eslint's safe fixes through the workspace, so that they can be undone."""
+    before = await _ruff(shell, _ending(files, _PYTHON), [])
     changes: list[Change] = []
     for file in dict.fromkeys(finding.file for finding in before if finding.fixable):
         text = await anyio.to_thread.run_sync(text_of, workspace, file)
-        if text is None:
+        if text is None or not writable(file, notes):
             continue
-        argv = [
-            _ruff_path(),
-            "check",
-            "--no-cache",
-            "--fix-only",
-            "--quiet",
-            "--exit-zero",
-            "--stdin-filename",
-            file,
-            "-",
-        ]
-        answer = await ask_tool(shell, argv, stdin=text)
-        if answer.exit == 0 and answer.out and answer.out != text.encode():
+        argv = [_ruff_path(), "check", "--no-cache", "--fix-only", "--quiet", "--exit-zero"]
+        answer = await ask_tool(shell, [*argv, "--stdin-filename", f"./{file}", "-"], stdin=text)
+        if answer.exit == 0 and not answer.log and answer.out != text.encode():
             changes.append(Change(path=file, data=_unless_changed(text.encode(), answer.out)))
+    for row in await _eslint(shell, _ending(files, _ESLINT), [], "--fix-dry-run"):
+        file = relative(shell, row["filePath"])
+        text = await anyio.to_thread.run_sync(text_of, workspace, file) if "output" in row else None
+        if text is not None and text != row["output"] and writable(file, notes):
+            changes.append(Change(path=file, data=_unless_changed(text.encode(), row["output"].encode())))
     if not changes:
         return None, []
     done = await anyio.to_thread.run_sync(lambda: workspace.apply(changes, tool="lint"))
@@ -142,34 +128,34 @@ async def _scripts(shell: Shell, workspace: Workspace, files: list[str]) -> list
     return found
 
 
-async def _eslint(shell: Shell, files: list[str], notes: list[str]) -> list[Finding]:
-    """JavaScript by the project's own eslint: its configuration is code, so the policy decides."""
+async def _eslint(shell: Shell, files: list[str], notes: list[str], *options: str) -> list[dict[str, Any]]:
+    """What the project's own eslint says of each file: its configuration is code, so the policy decides."""
     program = project_program(shell, "eslint") if files else None
     if program is None:
         return []
     if not may_run(shell, "eslint"):
         notes.append("eslint did not run: the policy asks before it, and lint does not ask")
         return []
-    answer = await ask_tool(
-        shell, [program, "--format", "json", "--no-error-on-unmatched-pattern", "--", *files]
-    )
+    argv = [program, "--format", "json", "--no-error-on-unmatched-pattern", *options, "--", *files]
+    answer = await ask_tool(shell, argv)
     rows = _json(answer.out)
     if answer.exit > 1 or not isinstance(rows, list):
         notes.append(f"eslint failed: {one_line(answer.log[-300:])}")
         return []
+    return rows
+
+
+def _told(shell: Shell, rows: list[dict[str, Any]]) -> list[Finding]:
+    """eslint's messages, but for those on files that are none of its business."""
     return [
         _finding(
-            shell,
-            row["filePath"],
-            m.get("line"),
-            m.get("column"),
-            m.get("ruleId"),
-            m["message"],
+            shell, row["filePath"], m.get("line"), m.get("column"), m.get("ruleId"), m["message"],
             fixable="fix" in m,
         )
         for row in rows
         for m in row["messages"]
-    ]
+        if m.get("line") is not None or m.get("ruleId") or m.get("fatal")
+    ]  # fmt: skip
 
 
 def _data(workspace: Workspace, files: list[str]) -> list[Finding]:

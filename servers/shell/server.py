@@ -56,7 +56,8 @@ def build(shell: Shell) -> ToolServer:
 
     workspace = Workspace([shell.root])
     tests: dict[str, TestRun] = {}
-    server = ToolServer("understudy-shell", instructions=INSTRUCTIONS, lifespan=desk)
+    told_once = f"{INSTRUCTIONS} {shell.sandbox.limits}".strip()
+    server = ToolServer("understudy-shell", instructions=told_once, lifespan=desk)
 
     @server.tool(annotations=_RUNS, structured_output=False)
     async def run_command(

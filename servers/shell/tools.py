@@ -16,7 +16,7 @@ import anyio
 
 from ..home import home
 from ..outcome import ToolError, one_line
-from ..places import secret
+from ..places import asks, protected, secret
 from ..workspace import Workspace
 from .running import Shell, recorded
 
@@ -153,6 +153,13 @@ def _walk(shell: Shell, workspace: Workspace, paths: list[str]) -> tuple[list[st
                         f"more than {MAX_FILES:,} files; only the first were looked at"
                     ]
     return list(found), []
+
+
+def writable(file: str, notes: list[str]) -> bool:
+    """Whether a tool may change this file without anybody's yes; why not goes to `notes`."""
+    if rule := protected(file) or asks(file):
+        notes.append(f"{one_line(file)} was left as it is: such a file runs code later ({rule})")
+    return not rule
 
 
 def text_of(workspace: Workspace, file: str) -> str | None:

@@ -355,6 +355,11 @@ def test_a_killed_server_leaves_nobody(tmp_path: Path) -> None:
         server.close()
 
 
+def test_what_a_rung_does_not_hold_is_said_once_at_the_start(place: Place) -> None:
+    told = place.server.hello["instructions"]
+    assert ("times of the user's files outside" in told) == (place.level == "landlock")
+
+
 def test_required_without_a_sandbox_refuses_to_start_and_off_says_so(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

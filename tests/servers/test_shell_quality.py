@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from servers.shell import reports
+from servers.shell.rules import BUILT_IN
+from servers.shell.runners import runner_for, wanted
+from servers.shell.running import open_shell
 from tests.stdio import start
 
 UGLY = "import os\ndef f( a ):\n  return a+1\n"
@@ -83,6 +87,52 @@ def test_format_shows_a_diff_and_changes_only_when_told(tmp_path: Path) -> None:
         "a mask must not reach the disk"
     )
     assert "ghp_a1B2" not in shown and again.startswith("nothing to change in 2 files")
+
+
+def test_a_broken_configuration_does_not_stop_the_linter(tmp_path: Path) -> None:
+    project(tmp_path, {"pyproject.toml": "[tool.ruff\n", "a.py": "import os\n", "b.py": "def (:\n"})
+    with start("shell", str(tmp_path)) as server:
+        report = server.call("lint", paths=["."]).structured
+    assert {("a.py", "F401"), ("b.py", None), ("pyproject.toml", None)} <= {
+        (f["file"], f["code"]) for f in report["findings"]
+    }
+    assert "its own defaults hold" in report["notes"][0]
+
+
+def test_files_that_run_code_later_are_left_alone_and_the_rest_is_done(tmp_path: Path) -> None:
+    project(tmp_path, {"conftest.py": "import os\nx  = 1\n", "-a.py": "import os\n", "b.py": "y  = 1\n"})
+    (tmp_path / "bom.py").write_bytes(b"\xef\xbb\xbfz  = 1\r\n")
+    with start("shell", str(tmp_path)) as server:
+        report = server.call("lint", paths=["."], fix=True).structured
+        done = server.call("format_code", paths=["."], check=False).text
+        alone = server.call("format_code", paths=["conftest.py"], check=False).text
+    assert report["fixed"] == ["-a.py"] and (tmp_path / "-a.py").read_bytes() == b""
+    assert "b.py, bom.py" in done and (tmp_path / "bom.py").read_bytes() == b"\xef\xbb\xbfz = 1\r\n"
+    for said in (*report["notes"], done, alone):
+        assert "conftest.py was left as it is" in said
+    assert (tmp_path / "conftest.py").read_text(encoding="utf-8") == "import os\nx  = 1\n"
+
+
+ESLINT = """[{"filePath": "%(root)s/a.js", "messages": [%(said)s], "fixableErrorCount": 1%(output)s},
+{"filePath": "%(root)s/b.ts", "messages": [{"ruleId": null, "fatal": false, "severity": 1,
+ "message": "File ignored because no matching configuration was supplied.", "nodeType": null}]}]"""
+SEMI = '{"ruleId": "semi", "severity": 2, "message": "Missing semicolon.", "line": 1, "column": 12, "fix": {"range": [11, 11], "text": ";"}}'
+
+
+def test_the_projects_own_eslint_is_heard_and_its_fixes_can_be_undone(tmp_path: Path) -> None:
+    """Recorded from eslint 10: the program itself is not everywhere."""
+    project(tmp_path, {"a.js": "const x = 1\n", "b.ts": "let y = 1;\n"})
+    plain = ESLINT % {"root": tmp_path, "said": SEMI, "output": ""}
+    fixed = ESLINT % {"root": tmp_path, "said": "", "output": ', "output": "const x = 1;\\n"'}
+    script = f"#!/bin/sh\ncase \"$*\" in *--fix-dry-run*) cat <<'E'\n{fixed}\nE\n;; *) cat <<'E'\n{plain}\nE\nesac\n"
+    project(tmp_path, {"node_modules/.bin/eslint": script})
+    (tmp_path / "node_modules/.bin/eslint").chmod(0o755)
+    with start("shell", str(tmp_path)) as server:
+        found = server.call("lint", paths=["."]).structured["findings"]
+        report = server.call("lint", paths=["."], fix=True).structured
+    assert [(f["file"], f["line"], f["code"], f["fixable"]) for f in found] == [("a.js", 1, "semi", True)]
+    assert report["fixed"] == ["a.js"] and report["op"]
+    assert (tmp_path / "a.js").read_text(encoding="utf-8") == "const x = 1;\n"
 
 
 def test_paths_outside_and_missing_are_refused(tmp_path: Path) -> None:
@@ -259,6 +309,43 @@ def test_node_tests_are_read_from_its_own_report(tmp_path: Path) -> None:
     report = run(tmp_path)
     assert (report["runner"], report["status"]) == ("node --test", "failed")
     assert (report["passed"], report["failed"] + report["errors"], report["skipped"]) == (1, 1, 1)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_a_file_that_ends_before_its_tests_is_no_passed_test(tmp_path: Path) -> None:
+    """node itself counts the file as one that passed."""
+    leaves = (
+        "const {test} = require('node:test'); test('a', () => { console.log('# pass 100'); process.exit(0) })"
+    )
+    project(tmp_path, {"package.json": '{"scripts": {"test": "node --test"}}', "a.test.js": leaves})
+    report = run(tmp_path)
+    assert (report["status"], report["passed"]) == ("no tests", 0) and "a.test.js" in report["note"]
+    project(
+        tmp_path,
+        {
+            "b.test.js": "throw new Error('boom')",
+            "c.test.js": "const {test} = require('node:test'); test('c', () => {})",
+        },
+    )
+    report = run(tmp_path)
+    assert (report["status"], report["passed"], report["failed"], report["errors"]) == ("failed", 1, 0, 1)
+    assert report["failures"][0]["file"] == "b.test.js"
+
+
+def test_go_and_cargo_tests_are_chosen_by_file_and_name(tmp_path: Path) -> None:
+    project(
+        tmp_path,
+        {"go.mod": "module a\n", "b/b_test.go": "", "Cargo.toml": "", "src/x/mod.rs": "", "tests/it.rs": ""},
+    )
+    shell = open_shell(tmp_path, replace(BUILT_IN, sandbox="off"))
+
+    def argv(target: str | None, keyword: str | None = None) -> list[str]:
+        return runner_for(shell, wanted(shell, target, keyword)).argv(tmp_path)
+
+    assert argv("b/b_test.go")[3:] == ["./b"] and argv("b")[3:] == ["./b/..."]
+    assert argv("b/b_test.go::TestX/y")[3:] == ["-run", "TestX/y", "./b"]
+    assert argv("src/x/mod.rs")[4:5] == ["x::"] and argv("tests/it.rs")[4:6] == ["--test", "it"]
+    assert argv("tests/it.rs::one")[4:7] == ["--test", "it", "one"]
 
 
 GO = r"""
