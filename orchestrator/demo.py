@@ -105,16 +105,16 @@ async def choose_worker(folder: Path, model: str | None = None) -> Worker:
     What a stand-in does is no record of this machine's models: from here on the state folder is inside `folder`.
     """
     if found := await anyio.to_thread.run_sync(_ollama_models):
-        url, names = found
+        url, names, simulated = found
         if model is not None and model not in names:
             raise ConfigError(f"Ollama at {url} has no model {model!r}; it has {', '.join(names)}")
         chosen = model or names[0]
         return Worker(
             host=url,
             model=chosen,
-            real=True,
-            timed=True,
-            says=f"worker: {chosen}, a real model on your Ollama server at {url}",
+            real=not simulated,
+            timed=not simulated,
+            says=f"worker: {chosen}, {'simulated' if simulated else 'a real model on your Ollama server'}, at {url}",
         )
     if model is not None:
         raise ConfigError(
@@ -293,9 +293,14 @@ async def _ledger(session: Session, model: str) -> str:
         return answer.text
 
 
-def _ollama_models() -> tuple[str, list[str]] | None:
-    """(address, models that can write text, smallest first) of a reachable Ollama server; None when there is none."""
+def _ollama_models() -> tuple[str, list[str], bool] | None:
+    """(address, models that can write text, smallest first, whether it only pretends) of a reachable Ollama server.
+
+    None when there is none.
+    """
     import httpx2
+
+    from servers.ollama.keys import is_simulated
 
     from .config import load_config
 
@@ -305,9 +310,10 @@ def _ollama_models() -> tuple[str, list[str]] | None:
         answer = httpx2.get(f"{url}/api/tags", timeout=PROBE_S)
         models = answer.raise_for_status().json()["models"]
         names = [m["name"] for m in sorted(models, key=lambda m: m.get("size", 0)) if _writes(m)]
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+        version = httpx2.get(f"{url}/api/version", timeout=PROBE_S).json().get("version")
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return (url, names) if names else None
+    return (url, names, is_simulated(str(version))) if names else None
 
 
 def _writes(model: Mapping[str, Any]) -> bool:

@@ -84,7 +84,7 @@ async def _everywhere(options: argparse.Namespace) -> int:
         return 0
     rows = [["model", "context", "answer at most", "$/M in", "$/M out"]]
     rows += [_offered(info) for infos in found.values() for info in infos]
-    sys.stdout.write(local.table(rows))
+    sys.stdout.write(local.table(rows) if found else "no provider answered; each said why above\n")
     return 0
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from servers.ollama.simulated import simulated_in_thread
+
 UNDERSTUDY = os.path.join(os.path.dirname(sys.executable), "understudy")
 
 
@@ -79,6 +81,17 @@ def test_without_an_engine_a_script_takes_its_place_and_every_duration_says_reco
     assert "worker: scripted" in talk and "worker scripted scripted-worker" in talk
     assert "profile: 0.7 s (recorded)" in talk and "(recorded)" in talk.split("The receipt is here")[1]
     assert "0.7 s recorded" in closing and "measured)" not in talk
+
+
+def test_a_worker_that_fails_its_gate_changes_nothing_and_the_lead_does_the_work() -> None:
+    with simulated_in_thread() as url:  # it answers, but with filler words
+        done = demo("--json", OLLAMA_HOST=url)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["worker"]["says"] == f"worker: sim-small:latest, simulated, at {url}"
+    assert not report["worker"]["real"] and not report["accepted"] and "gate failed" in report["ledger"]
+    assert report["ledger"].endswith(" simulated") and "files__edit_file" in report["tool_calls"]
+    assert "I do this one myself" in " ".join(report["said"]) and report["tests"].startswith("exit=0")
 
 
 def test_the_screen_says_on_every_line_who_speaks() -> None:
