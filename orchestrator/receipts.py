@@ -151,9 +151,15 @@ def usage_text(usage: Usage, seconds: float | None, *, recorded: bool) -> str:
         _tokens(usage.output_tokens, usage.thinking_tokens, "out", "thinking"),
         _seconds(usage, recorded),
         f"{seconds:.1f} s{' measured' if recorded else ''}" if seconds is not None else "",
-        money(usage.cost_usd) if usage.cost_usd is not None else "",
+        _cost(usage),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _cost(usage: Usage) -> str:
+    if usage.cost_usd is not None:
+        return money(usage.cost_usd)
+    return "" if usage.output_tokens is None else "cost unknown"
 
 
 def _unfenced(text: str) -> str:

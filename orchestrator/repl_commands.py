@@ -94,8 +94,7 @@ async def _cost(talk: Conversation, rest: str) -> None:
     if not talk.recorder.spent:
         talk.say("nothing was spent yet")
     for model, usage in talk.recorder.spent.items():
-        cost = "" if usage.cost_usd is not None else "cost unknown"
-        talk.say(f"{model}: {', '.join(filter(None, [usage_text(usage, None, recorded=False), cost]))}")
+        talk.say(f"{model}: {usage_text(usage, None, recorded=False) or 'nothing reported'}")
 
 
 async def _sessions(talk: Conversation, rest: str) -> None:

@@ -409,7 +409,7 @@ Done:
 x
 ```
 
-*3 tokens out, 1.5 s*
+*3 tokens out, 1.5 s, cost unknown*
 
 """)
 

@@ -90,6 +90,8 @@ def test_the_last_line_of_a_run_says_what_it_cost(stub: Stub, capsys: pytest.Cap
     words = config(providers={"box": box(stub)})
     _, out, _ = understudy(capsys, "run", *words, "--model", "box:stub-text", "--json", "hi")
     report = json.loads(out)
+    _, plain, _ = understudy(capsys, "run", *words, "--model", "box:stub-text", "hi")
+    assert plain.strip().endswith("cost unknown")
     assert report["cost_usd"] is None and report["spent_usd"] is None  # nobody knows
 
 
