@@ -83,7 +83,9 @@ def switch(repo: Repository, name: str | None, ref: str | None) -> str:
         with changing(
             repo, f"switch to {where}", files=True, at_risk=incoming(repo, target), keep=[target]
         ) as op:
-            repo.writing("switch", "--quiet", "--no-recurse-submodules", *args)
+            done = repo.writing.attempt("switch", "--quiet", "--no-recurse-submodules", *args)
+            if done.code or b"error: " in done.err:  # files it could not write are none to git switch
+                raise ToolError(repo.git.said(done, ["switch"]))
     return "\n".join(part for part in (f"on {where} · op={op}", repo.ignored()) if part)
 
 

@@ -34,6 +34,10 @@ _LOCKED = re.compile(
 )
 _HINTS = (
     (
+        re.compile("No space left on device|Out of diskspace"),
+        "\nthe disk is full; try again when there is room",
+    ),
+    (
         re.compile(r"index file (?:smaller|corrupt|open)|index uses|bad (?:index|signature)|unknown index"),
         "\nthe index is damaged: the user can delete .git/index and run `git reset`; no file is touched by that",
     ),
@@ -42,10 +46,6 @@ _HINTS = (
             r"unable to read [0-9a-f]{40}|unable to read (?:sha1|tree)|loose object|bad (?:\w+ )?(?:object|file)|missing blob"
         ),
         "\nobjects are missing or damaged: `git fsck` lists them, and a fetch may bring them back",
-    ),
-    (
-        re.compile("No space left on device"),
-        "\nthe disk is full; try again when there is room",
     ),
 )
 """What git's complaint means for the person who has to do something about it."""

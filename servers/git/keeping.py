@@ -6,8 +6,11 @@ files in the way, and the files of a merge or rebase under way. Its parents keep
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..outcome import ToolError
 from . import disk, parsing
@@ -17,6 +20,7 @@ from .repository import Repository
 from .snapshots import Listing, Snapshot, state_files
 
 MAX_KEPT_BYTES = 2 << 30
+_REPORT = re.compile(rb"\n?fast-import: dumping crash report to \S*?(fast_import_crash_\d+)")
 _EMPTY_BLOBS = (
     "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
     "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
@@ -37,8 +41,15 @@ def store(repo: Repository, op: Operation, listing: Listing, keep: Sequence[str]
     parents = [*keep, *(oid for oid, _ in op.before.stashes)]
     parents = list(dict.fromkeys([op.before.tip, *parents] if op.before.tip else parents))
     git = repo.writing.with_config(("core.compression", "1"))
-    out = git("fast-import", "--quiet", "--done", stdin=_stream(repo, op, listing, parents), timeout_s=600.0)
-    return out.decode().strip()
+    done = git.attempt(
+        "fast-import", "--quiet", "--done", stdin=_stream(repo, op, listing, parents), timeout_s=600.0
+    )
+    if done.code:
+        if report := _REPORT.search(done.err):
+            (repo.git_dir / os.fsdecode(report[1])).unlink(missing_ok=True)
+        said = git.said(replace(done, err=_REPORT.sub(b"", done.err)), ["fast-import"])
+        raise ToolError(f"what could be lost cannot be kept for undo, so nothing was done: {said}")
+    return done.out.decode().strip()
 
 
 def _stream(repo: Repository, op: Operation, listing: Listing, parents: Sequence[str]) -> Iterator[bytes]:

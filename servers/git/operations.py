@@ -36,6 +36,7 @@ class Operation(BaseModel):
     did: str
     files: bool  # whether it may have touched the work tree
     before: Snapshot
+    coming: list[str] = []  # files it may bring that were not there: leftovers when it did not finish
     rename: tuple[str, str] | None = None
     branch_config: list[tuple[str, str]] = []
     after: Snapshot | None = None

@@ -17,7 +17,7 @@ from ..locks import held
 from ..outcome import ToolError, one_line
 from . import disk, parsing
 from .keeping import store
-from .names import taken
+from .names import shown, taken
 from .operations import Note, Operation, forget, prune, write
 from .repository import Repository
 from .running import shielded
@@ -32,6 +32,17 @@ def alone(repo: Repository) -> Generator[None]:
             yield
     except TimeoutError as exc:
         raise ToolError(f"{exc} on this repository; try again when it is done") from exc
+    except OSError as exc:
+        name = os.fsdecode(exc.filename) if isinstance(exc.filename, str | bytes) else ""
+        beyond = os.path.isabs(name) and not name.startswith(f"{repo.top}/")
+        where = (
+            " (the folder UNDERSTUDY_HOME)"
+            if beyond
+            else f" ({one_line(repo.git.shorten(name))})" * bool(name)
+        )
+        raise ToolError(
+            f"what could be lost cannot be kept for undo, so nothing was done: {exc.strerror}{where}"
+        ) from exc
 
 
 @contextmanager
@@ -58,10 +69,11 @@ def recorded(
             "runs; the user can move them into a .git/config of its own"
         )
     listing = entries(repo)
-    paths = list(watch)
+    paths, at_risk = list(watch), list(at_risk)
+    tracked = {path for path, _, _ in listing}
     if files:
         dirty = _dirty(repo)
-        paths += dirty + _in_the_way(repo, [*at_risk, *dirty], {path for path, _, _ in listing})
+        paths += dirty + _in_the_way(repo, [*at_risk, *dirty], tracked)
     before = now(repo, paths, listing)
     op = Operation(
         id=f"u{time.time_ns() // 1_000_000:x}{secrets.token_hex(2)}",
@@ -69,6 +81,9 @@ def recorded(
         did=one_line(did),
         files=files,
         before=before,
+        coming=[
+            name for path in at_risk if path not in tracked and (name := shown(path)) not in before.files
+        ],
         rename=rename,
         branch_config=list(branch_config),
     )
@@ -100,7 +115,8 @@ def _finish(repo: Repository, op: Operation, note: Note, old: Listing) -> bool:
         untracked = {path for path, _, _ in old} - {path for path, _, _ in listing}
         paths += _dirty(repo) + [path for path in untracked if disk.look(repo.beneath, path)]
     note.after = now(repo, paths, listing)
-    if note.after == op.before and op.rename is None:
+    brought = any(disk.look(repo.beneath, taken(name)) for name in op.coming)
+    if note.after == op.before and op.rename is None and not brought:
         return False
     write(repo, op.id, note)
     return True

@@ -83,7 +83,7 @@ def changing(
 
 def _roll_back(repo: Repository, op_id: str, exc: BaseException) -> None:
     try:
-        failed = _Undoing(repo, load(repo, op_id))
+        failed = _Undoing(repo, load(repo, op_id), finished=False)
         failed.put_back(now(repo, []))
     except (ToolError, OSError) as again:
         raise ToolError(f"{exc}; it was left half done ({again}): git_undo(op={op_id}) goes back") from exc
@@ -93,8 +93,8 @@ def _roll_back(repo: Repository, op_id: str, exc: BaseException) -> None:
 class _Undoing:
     """One undo: what differs, whether it is still as the operation left it, and putting it back."""
 
-    def __init__(self, repo: Repository, op: Operation) -> None:
-        self.repo, self.op = repo, op
+    def __init__(self, repo: Repository, op: Operation, *, finished: bool = True) -> None:
+        self.repo, self.op, self.finished = repo, op, finished and op.after is not None
         self.before = op.before
         self.ref = op.commit
         with self._saved_index() as index:
@@ -154,6 +154,9 @@ class _Undoing:
         for name in self.after.files:
             if name not in self.before.files:
                 out[taken(name)] = None
+        if not self.finished:
+            brought = [path for path in map(taken, self.op.coming) if path not in self.entries_before]
+            out |= {path: None for path in brought if disk.look(self.repo.beneath, path)}
         if self.index_changed:
             for path in {**self.entries_before, **self.entries_now}:
                 if self.entries_before.get(path) != self.entries_now.get(path):
@@ -291,9 +294,13 @@ class _Undoing:
         for path in gone:
             disk.remove(self.repo.beneath, path)
         clean = [path for path in self.paths if path not in kept and path in self.entries_before]
+        if clean:  # of these git has the content; what is right already need not be written
+            self.repo.writing.attempt("update-index", "-q", "--refresh")
+            wrong = set(parsing.fields(self.repo.git("diff-files", "--name-only", "-z")))
+            clean = [path for path in clean if path in wrong]
+        for path in clean:  # checkout-index would follow a folder that became a link
+            disk.remove(self.repo.beneath, path)
         if clean:
-            for path in clean:  # checkout-index would follow a folder that became a link
-                disk.remove(self.repo.beneath, path)
             self.repo.writing("checkout-index", "--force", "-z", "--stdin", stdin=b"\0".join(clean) + b"\0")
         for path, _, data in self._kept("files/"):
             if path in kept:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import random
 import select
 import subprocess
 import sys
@@ -349,6 +351,63 @@ def test_a_server_killed_in_the_middle_leaves_a_sound_repository(repo: Repo, chi
     with start("git", str(repo.top)) as again:
         assert not again.call("git_status").is_error
         assert not again.call("git_undo").is_error
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "none", folder], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("no disk of its own can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("left", [0, 8192, 100_000])
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("git_branch", {"action": "switch", "name": "other"}),
+        ("git_integrate", {"action": "merge", "ref": "other"}),
+        ("git_restore", {"paths": ["."], "source": "other"}),
+    ],
+)
+def test_a_full_disk_changes_nothing(
+    small_disk: Path, tool: str, arguments: dict[str, str], left: int
+) -> None:
+    repo = Repo(small_disk / "work")
+    repo.commit("base", a__txt="a\n")
+    repo.git("switch", "--quiet", "--create", "other")
+    repo.write("big", random.Random(7).randbytes(400_000))
+    repo.commit("big")
+    repo.git("switch", "--quiet", "main")
+    before = repo.picture()
+    with start("git", str(repo.top)) as server:
+        server.call("git_status")
+        filler = (small_disk / "filler").open("wb", buffering=0)
+        with filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(4096))
+        os.truncate(small_disk / "filler", max((small_disk / "filler").stat().st_size - left, 0))
+        answer = server.call(tool, **arguments)
+        (small_disk / "filler").unlink()
+        assert answer.is_error and "fault of its own" not in answer.text
+        assert repo.picture() == before and repo.sound()
+        assert not list((repo.top / ".git").glob("fast_import_crash_*"))
+        assert "nothing to undo" in server.call("git_undo").text
+        assert not server.call(tool, **arguments).is_error
+
+
+def test_a_state_folder_that_cannot_be_written_stops_changes_in_words(repo: Repo) -> None:
+    repo.write("a.txt", "changed\n")
+    with start("git", str(repo.top), env={"UNDERSTUDY_HOME": "/proc/none"}) as server:
+        assert not server.call("git_status").is_error
+        answer = server.call("git_restore", paths=["a.txt"])
+    assert answer.is_error and "nothing was done" in answer.text and "UNDERSTUDY_HOME" in answer.text
+    assert repo.read("a.txt") == b"changed\n"
 
 
 def test_a_cancelled_call_stops_git_and_changes_nothing(repo: Repo) -> None:

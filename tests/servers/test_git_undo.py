@@ -359,8 +359,6 @@ def test_a_switch_killed_halfway_is_taken_back(repo: Repo) -> None:
     with start("git", str(repo.top)) as server:
         [op] = re.findall(r"^(u\w+)  .*switch to other", server.call("git_undo").text, re.MULTILINE)
         assert not server.call("git_undo", op=op).is_error
-    (repo.top / "d.txt").unlink(missing_ok=True)
-    (repo.top / ".gitattributes").unlink(missing_ok=True)
     assert repo.picture() == before
 
 
