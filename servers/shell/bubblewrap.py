@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..home import home
-from .surroundings import NETWORK_FILES, PROTECTED, SECRET_PLACES, cache_folder, git_folders, visible
+from .surroundings import (
+    NETWORK_FILES,
+    PROTECTED,
+    SECRET_PLACES,
+    cache_folder,
+    git_folders,
+    outside_program,
+    visible,
+)
 
 TMP_BYTES = 1 << 30
 _PROC_READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
@@ -33,7 +40,14 @@ def wrapped(
 ) -> list[str]:
     """The command line that runs `inside` contained. `env` has PATH and HOME; `extra` is one more folder to write in."""
     user = Path(env["HOME"])
-    argv = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    argv = [
+        outside_program("bwrap", root) or "/usr/bin/bwrap",
+        "--unshare-all",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+    ]
     argv += ["--share-net"] if network else []
     argv += _kernel()
     argv += _tmpfs(Path("/tmp")) + ["--dir", "/var/tmp"]
@@ -60,7 +74,7 @@ def wrapped(
 
 def failure(root: Path) -> str | None:
     """None when bubblewrap can run a command in this workspace, else why not."""
-    if sys.platform != "linux" or not shutil.which("bwrap"):
+    if sys.platform != "linux" or not outside_program("bwrap", root):
         return "bubblewrap (bwrap) is not installed"
     env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.path.expanduser("~")}
     argv = wrapped(root, ["true"], cwd=root, env=env, network=False)

@@ -96,6 +96,8 @@ class _Case:
         self.network = self.background = self.risky = False
         self.commands = 0
         self.environment(env)
+        if "PATH" in env:
+            self.add("ask", "PATH", "PATH decides which programs are meant")
 
     def decision(self) -> Decision:
         if not self.findings:

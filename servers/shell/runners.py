@@ -58,8 +58,8 @@ def wanted(shell: Shell, target: str | None, keyword: str | None) -> Wanted:
             )
     path, colons, rest = (target or "").partition("::")
     place = Path(os.path.realpath(shell.root / path))
-    if not place.is_relative_to(shell.root) or not place.exists():
-        raise ToolError(f"there is no test target {one_line(path)!r} in the workspace")
+    if not place.is_relative_to(shell.root) or not os.path.exists(place):
+        raise ToolError(f"there is no test target {one_line(path)[:200]!r} in the workspace")
     start = place if place.is_dir() else place.parent
     by_name = _BY_ENDING.get(place.suffix) if place.is_file() else None
     kind, folder = _marked(shell.root, start, by_name) or (by_name or "", shell.root)

@@ -25,7 +25,7 @@ from .limits import Limits
 from .policy import Decision, Judge
 from .rules import BUILT_IN, NETWORK, Policy
 from .sandbox import Sandbox, open_sandbox, refused_root, scratch_folder
-from .surroundings import drop_old_caches, git_identity
+from .surroundings import drop_old_caches, git_identity, outside_program
 
 MAX_TIMEOUT_S = 3600.0
 MAX_INPUT_BYTES = 4 << 20
@@ -68,6 +68,11 @@ class Shell:
     policy: Policy
     sandbox: Sandbox
     jobs: Jobs = field(default_factory=Jobs)
+
+    @property
+    def bash(self) -> str:
+        """The shell commands are for: never one that a command has put in the workspace."""
+        return outside_program("bash", self.root) or "/bin/bash"
 
     def judge(
         self,
@@ -115,7 +120,7 @@ class Shell:
         `network` None: as the policy says; `extra`: one more folder to write in; `approved`: the user said yes
         to exactly this, so it may make protected places that are not there yet.
         """
-        words = ["bash", "-c", command] if command is not None else list(argv or ())
+        words = [self.bash, "-c", command] if command is not None else list(argv or ())
         if not timeout_s > 0:
             raise ToolError(f"timeout_s is a number of seconds above 0, found {timeout_s:g}")
         if stdin is not None and len(stdin) > MAX_INPUT_BYTES:
@@ -181,7 +186,7 @@ class Shell:
         kept = {name: os.environ[name] for name in names if name in os.environ}
         path = [entry for entry in kept.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(entry)]
         kept |= {"PATH": os.pathsep.join(path), "HOME": os.path.expanduser("~")}
-        return {**kept, **_QUIET, **git_identity(), **extra}
+        return {**kept, **_QUIET, **git_identity(outside_program("git", self.root)), **extra}
 
     def close(self) -> None:
         """End everything that runs, and clear what it left outside the workspace."""
@@ -330,9 +335,9 @@ class Recorded(NamedTuple):
 
 def recorded(job: Job, start: int, max_bytes: int = _SHOWN_BYTES) -> Recorded:
     """What the job printed from byte `start` on, cut to its head and tail."""
-    end = total_bytes(job)
+    end = total_bytes(job) - (_begun(job) if job.running else 0)
     if end <= start:
-        return Recorded("", end)
+        return Recorded("", max(start, end))
     with open(job.spool, "rb") as spool:
         spool.seek(start)
         if end - start <= 4 * max_bytes:
@@ -340,10 +345,23 @@ def recorded(job: Job, start: int, max_bytes: int = _SHOWN_BYTES) -> Recorded:
         else:  # the middle would be cut away again
             head = spool.read(2 * max_bytes)
             spool.seek(end - 2 * max_bytes)
-            data = head + b"\n... %d bytes left out here ...\n" % (end - start - 4 * max_bytes) + spool.read()
+            data = head + b"\n... %d bytes left out here ...\n" % (end - start - 4 * max_bytes)
+            data += spool.read(2 * max_bytes)
     text, shortened = readable_output(data)
     shown = bounded(text, max_bytes, tail=_TAIL)
     return Recorded(shown, end, shortened or shown != text or end - start > 4 * max_bytes)
+
+
+def _begun(job: Job) -> int:
+    """How many bytes at the end of the output so far are a character whose rest is still to come."""
+    with open(job.spool, "rb") as spool:
+        spool.seek(max(total_bytes(job) - 3, 0))
+        last = spool.read(3)
+    for count in range(1, len(last) + 1):
+        byte = last[-count]
+        if byte & 0xC0 != 0x80:  # the first byte of one says how long it is
+            return count if byte >= 0xC0 and count < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
+    return 0
 
 
 def readable_output(data: bytes) -> tuple[str, bool]:

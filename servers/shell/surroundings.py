@@ -65,6 +65,13 @@ def git_folders(root: Path) -> list[Path]:
     )
 
 
+def outside_program(name: str, root: Path) -> str | None:
+    """Where a program lies on the server's own PATH, but not in the workspace: a command could have put it there."""
+    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    safe = [e for e in entries if os.path.isabs(e) and not Path(os.path.realpath(e)).is_relative_to(root)]
+    return shutil.which(name, path=os.pathsep.join(safe))
+
+
 def visible(env: Mapping[str, str]) -> list[str]:
     """What a contained command may read: system, toolchains, never a home or a key. `env` has PATH and HOME."""
     return list(_listed(env["PATH"], env["HOME"]))
@@ -88,12 +95,14 @@ def drop_old_caches() -> None:
 
 
 @cache
-def git_identity() -> dict[str, str]:
+def git_identity(git: str | None) -> dict[str, str]:
     """The user's name and address for commits made in the sandbox, which cannot read the user's configuration."""
     found: dict[str, str] = {}
+    if git is None:
+        return found
     for key, name in (("user.name", "NAME"), ("user.email", "EMAIL")):
         with suppress(OSError, subprocess.TimeoutExpired):
-            argv = ["git", "config", "--global", "--get", key]
+            argv = [git, "config", "--global", "--get", key]
             ran = subprocess.run(argv, capture_output=True, cwd="/", timeout=5, check=False)
             if value := ran.stdout.decode("utf-8", "replace").strip():
                 found |= {f"GIT_AUTHOR_{name}": value, f"GIT_COMMITTER_{name}": value}

@@ -299,6 +299,33 @@ def test_more_than_a_program_can_be_given_is_told_before_it_starts(tmp_path: Pat
     assert result.is_error and "put it in a file" in result.text
 
 
+@pytest.mark.parametrize("way", ["handed in", "the server's own"])
+def test_a_sandbox_planted_in_the_workspace_is_not_taken_for_the_real_one(tmp_path: Path, way: str) -> None:
+    root, mark = tmp_path / "root", tmp_path / "escaped"
+    for name in ("bwrap", "bash", "git"):
+        planted = root / ".venv/bin" / name
+        planted.parent.mkdir(parents=True, exist_ok=True)
+        planted.write_text(f"#!/bin/sh\necho x > {mark}\n", encoding="utf-8")
+        planted.chmod(0o755)
+    first = f"{root}/.venv/bin"
+    env = {"PATH": f"{first}:{os.environ['PATH']}"} if way != "handed in" else {}
+    with start("shell", str(root), env=env) as server:
+        if env:
+            assert "exit=0" in server.call("run_command", command="echo hi").text
+        else:
+            assert server.call("run_command", command="echo hi", env={"PATH": first}).is_error
+            assert server.call("run_command", argv=["echo", "hi"], env={"PATH": first}).is_error
+    assert not mark.exists()
+
+
+def test_a_character_is_not_shown_before_all_of_it_is_there(tmp_path: Path) -> None:
+    code = "import sys\nfor part in (b'a\\xe6\\x97', b'\\xa5b\\n'):\n    sys.stdout.buffer.write(part)\n    sys.stdout.flush()\n    input()\n"
+    with start("shell", str(tmp_path)) as server:
+        first = server.call("run_command", argv=["python3", "-c", code], wait_s=1)
+        second = server.call("job", id="j1", action="input", text="go\n")
+    assert body(first.text).strip() == "a" and body(second.text).strip() == "\u65e5b"
+
+
 def test_only_what_was_left_out_counts_as_cut(tmp_path: Path) -> None:
     with start("shell", str(tmp_path)) as server:
         coloured = server.call("run_command", command=r"printf '\033[31mred\033[0m\r\n'")
