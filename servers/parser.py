@@ -81,6 +81,8 @@ def _asked(what: str, path: str, source: bytes) -> Any:
 
 
 def _process() -> subprocess.Popen[bytes]:
+    if _running and _running[0].poll() is not None:
+        _end()
     if not _running:
         command = [sys.executable, "-P", "-c", "from servers.parser import main; main()"]
         environment = {"PYTHONPATH": str(Path(__file__).parents[1])}

@@ -29,7 +29,8 @@ from .undo import Record, UndoStore
 
 MAX_READ_BYTES = 64 << 20
 MAX_PATH_CHARS = 4096
-_NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted
+_NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted,
+_COMPARED = 80  # and their characters: comparing takes the square of them
 
 
 class Root(Beneath):
@@ -243,7 +244,9 @@ class Workspace:
         """What to tell the model about a failed open: the reason, and near names when nothing is there."""
         if exc.errno == errno.EXDEV:
             return ToolError(f"{path!r} leads outside the root")
-        if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+        if exc.errno == errno.ENOTDIR:
+            return ToolError(f"{path!r} goes through something that is no folder")
+        if exc.errno == errno.ENOENT:
             near = self._near(path)
             hint = f"; near it: {', '.join(near)}" if near else ""
             return ToolError(f"there is no {path!r}{hint}")
@@ -289,12 +292,12 @@ class Workspace:
             return []
         try:
             with os.scandir(fd) as entries:
-                names = [entry.name for entry in islice(entries, _NAMES_LOOKED_AT)]
+                names = {entry.name[:_COMPARED]: entry.name for entry in islice(entries, _NAMES_LOOKED_AT)}
         except OSError:
             return []
         finally:
             os.close(fd)
-        near = difflib.get_close_matches(name[:255], names, 3, 0.6)
+        near = [names[found] for found in difflib.get_close_matches(name[:_COMPARED], names, 3, 0.6)]
         return [one_line(self.display(root, f"{real}/{found}" if real else found)) for found in near]
 
 

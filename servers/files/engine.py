@@ -64,6 +64,8 @@ class Hit:
     offset: int = 0  # of the line in the file, as UTF-8
 
 
+_SWAPPED = bytes.maketrans(b"/\0", b"\0/")
+
 _running: set[subprocess.Popen[bytes]] = set()
 _running_lock = threading.Lock()
 
@@ -87,11 +89,14 @@ def search(
 
 
 def names(query: Query, program: str, check: Callable[[], None] = lambda: None) -> list[bytes]:
-    """Paths of the files ripgrep would search, in no order. TimeoutError when the deadline passes."""
+    """Paths of the files ripgrep would search, in tree order. TimeoutError when the deadline passes."""
     with _spawned(query, program, in_order=False) as process:
-        found = b"".join(_chunks(process, check)).split(b"\0")
+        found = b"".join(_chunks(process, check))
         _succeeded(process)
-    return [path.removeprefix(b"./") for path in found[:-1]]
+    in_order = sorted(
+        found.translate(_SWAPPED).split(b"/")[:-1]
+    )  # `/` sorts first: a folder's files stand behind it
+    return b"/".join(in_order).translate(_SWAPPED).split(b"\0") if in_order else []
 
 
 def stop_all() -> None:
@@ -203,8 +208,10 @@ def _ripgrep_argv(
             argv += [f"--glob={glob}", f"--glob=!{_inside(glob[1:])}"]
     if _by_name(query.globs):
         argv += [*(f"--type-add=wanted:{glob}" for glob in query.globs), "--type=wanted"]
-    pattern = [] if query.mode == "names" else ["-e", query.pattern]
-    return [*argv, "--glob=!.git", *pattern, "--", f"./{query.start}" if query.start else "."]
+    argv.append("--glob=!.git")
+    if query.mode == "names":
+        return [*argv, "--", *([query.start] if query.start else [])]
+    return [*argv, "-e", query.pattern, "--", f"./{query.start}" if query.start else "."]
 
 
 def _all_but(globs: Sequence[str]) -> list[str]:

@@ -45,7 +45,6 @@ def find(
     found = engine.names(query, program, check)
     if not all(map(is_simple, globs)):  # else ripgrep has matched them itself
         found = [path for path in found if matches(os.fsdecode(path))]
-    found.sort(key=tree_order)
     return found[:MAX_FOUND]
 
 

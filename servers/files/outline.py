@@ -24,7 +24,7 @@ MAX_LEVEL = 20  # of indentation shown
 _FRAME_BYTES = 500
 MAX_NAMED = 12  # symbols named on a folder's line for one file
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
+_HEADING = re.compile(r"(#{1,6})\s")
 
 
 def outline(
@@ -114,14 +114,14 @@ def _named_in(workspace: Workspace, path: str) -> str:
 
 
 def _headings(body: str) -> Generator[Symbol]:
-    lines = body.split("\n")
+    lines = body.removesuffix("\n").split("\n")
     found: list[tuple[int, int, str]] = []
     fence = False
     for number, line in enumerate(lines, 1):
         if line.lstrip().startswith(("```", "~~~")):
             fence = not fence
         elif not fence and (match := _HEADING.match(line)):
-            found.append((number, len(match[1]), match[2]))
+            found.append((number, len(match[1]), line[match.end() :].strip().rstrip("#").rstrip()))
     ends: list[int] = []  # of the headings in reverse
     open_: list[tuple[int, int]] = [(len(lines) + 1, 0)]  # those that end a heading before, the nearest last
     for number, level, _ in reversed(found):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,3 +155,24 @@ def test_names_shown_in_errors_are_escaped(server: Stdio, root: Path) -> None:
     ):
         assert call.is_error and not {"\x1b", "\u202e", "\u200b"} & set(call.text)
         assert "\nforged" not in call.text
+
+
+def test_headings_and_names_made_to_be_slow_are_not(server: Stdio, root: Path) -> None:
+    (root / "a.md").write_text("# a" + " " * 300_000 + "b\n## c ##\n", encoding="utf-8")
+    assert "2-2\t  ## c\n" in server.call("outline", path="a.md").text
+    (root / "many").mkdir()
+    for i in range(2000):
+        (root / f"many/{'a' * 190}{i}").touch()
+    missing = "a" * 150 + "b" * 40
+    assert "there is no" in server.call("read_file", path=f"many/{missing}").text
+
+
+def test_the_parser_is_started_again_after_it_was_killed(server: Stdio, root: Path) -> None:
+    (root / "a.js").write_text("function f() {}\n", encoding="utf-8")
+    for _ in range(2):
+        assert "function f()" in server.call("outline", path="a.js").text
+        for child in psutil.Process(server.pid).children():
+            child.kill()
+            end = time.monotonic() + 10
+            while child.status() != psutil.STATUS_ZOMBIE:
+                assert time.monotonic() < end, "it did not die"
