@@ -44,6 +44,11 @@ class Worker:
     timed: bool  # its durations are measured as it runs
     says: str  # one sentence for the screen
 
+    @property
+    def recites(self) -> bool:
+        """It says what was written for it, which is short; a model that answers by itself may go on."""
+        return not self.host.startswith("http")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
@@ -80,7 +85,7 @@ async def perform(folder: Path, worker: Worker, emit: Emit) -> Ended:
     till = folder / "till"
     emit(Notice(text=f"project: {till} (a git repository with one failing test)"))
     emit(Notice(text=worker.says))
-    script = Lead(worker.model)
+    script = Lead(worker.model, max_output=80 if worker.recites else 400)
     async with open_session(_config(folder, worker), emit, approve=None) as session:
         session.add_provider("scripted", script.provider)
         reply = await session.ask(Agent(name="lead", model="scripted:lead", max_rounds=ROUNDS), TASK)
@@ -163,8 +168,9 @@ def _recitation(folder: Path, model: str) -> Path:
 class Lead:
     """A scripted lead: fixed words, but each step looks at what the step before really brought."""
 
-    def __init__(self, worker: str) -> None:
+    def __init__(self, worker: str, *, max_output: int) -> None:
         self.worker = worker
+        self.max_output = max_output
         self.receipt: Mapping[str, Any] = {}
         self.calls = 0
         steps = self._steps()
@@ -195,7 +201,7 @@ class Lead:
                 files=["prices.py", "test_prices.py"],
                 write="edits",
                 gate=["syntax", {"max_changed_lines": 20}, {"command": tests}],
-                max_output=400,
+                max_output=self.max_output,
             ),
         )
         self.receipt = _json(request)
@@ -285,10 +291,13 @@ async def _ledger(session: Session, model: str) -> str:
     try:
         run = json.loads(answer.text)["runs"][0]
         profile = run["profile"]
-        gate = {True: "gate passed", False: "gate failed", None: "no gate"}[run["gate_passed"]]
+        gate = {True: "gate passed", False: "gate failed", None: "no gate"}[
+            run.get("gate_passed")
+        ]  # unknown is left out
         how = "recorded" if profile["recorded"] else "simulated" if profile["simulated"] else "measured"
-        tokens = f"{profile['tokens_in']} tokens in, {profile['tokens_out']} out"
-        return f"run {run['run']} · {model} · {run['kind']} · {gate} · {tokens} · {profile['total_s']:.3g} s {how}"
+        tokens = f"{profile.get('tokens_in', '?')} tokens in, {profile.get('tokens_out', '?')} out"
+        total_s = f"{profile['total_s']:.3g} s {how}" if "total_s" in profile else profile["outcome"]
+        return f"run {run['run']} · {model} · {run['kind']} · {gate} · {tokens} · {total_s}"
     except (ValueError, KeyError, IndexError, TypeError):
         return answer.text
 

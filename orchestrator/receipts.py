@@ -206,7 +206,7 @@ def _verdict(receipt: Receipt) -> str:
 
 def _profile(p: Profile) -> str:
     mark = " (recorded)" if p.recorded else " (simulated)" if p.simulated else ""
-    total = f"{p.total_s:.1f} s" if p.total_s is not None else "unknown time"
+    total = f"{_short(p.total_s)} s" if p.total_s is not None else "unknown time"
     spent = [
         ("queue", p.queue_s, ""),
         ("load", p.load_s, ""),
@@ -214,7 +214,7 @@ def _profile(p: Profile) -> str:
         ("answer", p.decode_s, _rate(p.tokens_out, None, p.decode_tokens_per_s)),
     ]
     parts = " + ".join(
-        f"{name} {seconds:.1f}{detail}" for name, seconds, detail in spent if seconds is not None
+        f"{name} {_short(seconds)}{detail}" for name, seconds, detail in spent if seconds is not None
     )
     return f"profile: {total}{mark}{f' = {parts}' if parts else ''}"
 
@@ -233,8 +233,15 @@ def _forecast(f: Forecast) -> str:
     if f.total_s is None:
         return ""
     interval = (
-        f" (90 %: {f.low_s:.1f} to {f.high_s:.1f})" if f.low_s is not None and f.high_s is not None else ""
+        f" (90 %: {_short(f.low_s)} to {_short(f.high_s)})"
+        if f.low_s is not None and f.high_s is not None
+        else ""
     )
     behind = f" from {f.runs} runs" if f.runs is not None else ""
     off = f", off by {f.error:+.0%}" if f.error is not None else ""
-    return f"forecast: {f.total_s:.1f} s{interval}{behind}{off}"
+    return f"forecast: {_short(f.total_s)} s{interval}{behind}{off}"
+
+
+def _short(seconds: float) -> str:
+    """To a tenth, and below a second as far as it says something: for small models on fast machines."""
+    return f"{seconds:.2g}" if 0.001 <= seconds < 1 else f"{seconds:.1f}"
