@@ -123,19 +123,22 @@ def parse(patch: str) -> list[FilePatch]:
 def patched(text: Text, hunks: Sequence[Hunk], path: str) -> Text:
     """The text with all hunks applied. ToolError when one fits nowhere, or in several places."""
     drift = 0
-    floor = 0
+    floor, floor_line = 0, 1  # where the hunk before ended: the next one begins there or later
     for number, hunk in enumerate(hunks, 1):
         padded = text.body and not text.body.endswith("\n") and not hunk.old_open
         body = text.body + "\n" if padded else text.body
         old = "\n".join(hunk.old) + ("" if hunk.old_open or not hunk.old else "\n")
         new = "\n".join(hunk.new) + ("" if hunk.new_open or not hunk.new else "\n")
         line = None if hunk.line is None else hunk.line + drift
-        at = _place(body, old, line, floor, f"{path}, hunk {number}")
+        at = None if line is None or line < floor_line else _start_of(body, line - floor_line + 1, floor)
+        if not old or at is None or not body.startswith(old, at):
+            at = _place(body, old, line, floor, f"{path}, hunk {number}")
         if padded and at + len(old) > len(text.body):  # the file ends in the hunk, without a newline
             old, new = old.removesuffix("\n"), new.removesuffix("\n")
         elif padded and at > len(text.body):
             at, new = len(text.body), "\n" + new
         text = text.replaced(at, at + len(old), new)
+        floor_line += body.count("\n", floor, at) + new.count("\n")
         floor = at + len(new)
         drift += len(hunk.new) - len(hunk.old)
     return text
@@ -147,8 +150,6 @@ def _place(body: str, old: str, line: int | None, floor: int, what: str) -> int:
             raise ToolError(f"{what} has neither context nor a line number")
         return _start_of(body, (line or 0) + 1) if body else 0
     found = [at for at in _starts(body, old) if at >= floor]
-    if line is not None and (exact := _start_of(body, line)) in found:
-        return exact
     if len(found) == 1:
         return found[0]
     if found:
@@ -180,8 +181,8 @@ def _starts(body: str, old: str) -> list[int]:
     return found
 
 
-def _start_of(body: str, line: int) -> int:
-    at = 0
+def _start_of(body: str, line: int, at: int = 0) -> int:
+    """Where a line begins, the first being the one that begins at `at`."""
     for _ in range(line - 1):
         at = body.find("\n", at) + 1
         if not at:

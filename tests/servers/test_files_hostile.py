@@ -176,3 +176,12 @@ def test_the_parser_is_started_again_after_it_was_killed(server: Stdio, root: Pa
             end = time.monotonic() + 10
             while child.status() != psutil.STATUS_ZOMBIE:
                 assert time.monotonic() < end, "it did not die"
+
+
+def test_a_patch_of_very_many_hunks_is_applied_in_time(server: Stdio, root: Path) -> None:
+    (root / "f").write_text("".join(f"line {i}\n" for i in range(60_000)), encoding="utf-8")
+    hunks = "".join(f"@@ -{i + 1} +{i + 1} @@\n-line {i}\n+LINE {i}\n" for i in range(0, 60_000, 20))
+    result = server.call("apply_patch", patch=f"--- a/f\n+++ b/f\n{hunks}")
+    assert not result.is_error, result.text
+    lines = (root / "f").read_text(encoding="utf-8").splitlines()
+    assert lines == [f"{'LINE' if i % 20 == 0 else 'line'} {i}" for i in range(60_000)]
