@@ -20,6 +20,7 @@ _LABEL = re.compile(
 )
 _NO_ACTION = {"", "none", "finish", "final answer", "n/a", "no action"}
 _DECIDED_CHARS = 60  # of a line: no label begins later
+_BLANKS_CHARS = 1000  # of a label with what separates it from its words
 MAX_ARGUMENT_CHARS = 1_000_000
 THOUGHT = {"written": "thought"}
 """The seal of thinking that stood in the text: it goes back as text."""
@@ -69,7 +70,7 @@ class Eyes:
         while self._held:
             if not self._inside and self._label != "finalanswer":
                 found = _LABEL.match(self._held)
-                if found and not last and found.end() == len(self._held):
+                if found and not last and found.end() == len(self._held) < _BLANKS_CHARS:
                     return  # blanks after the label may follow
                 if found:
                     self._label, self._held = _kind(found), self._held[found.end() :]
