@@ -7,17 +7,19 @@ that matters) is marked as unknown, and what the parser does not understand is r
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 from functools import cache
 
 import tree_sitter_bash
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Language, Node, Parser, Point, Tree
 
 from ..grammars import plain_for_bash
 from .words import BRACE, Variable, Word, all_known, ansi, plain
 
 MAX_BYTES = 64 << 10
 MAX_COMMANDS = 100
+MAX_PARSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class Script:
 
 
 def parse(text: str) -> Script:
-    """All commands of `text`, at any depth. Trouble says what could not be understood."""
+    """All commands of `text`, at any depth. Trouble says what could not be understood. TimeoutError when it is given up."""
     source = text.encode("utf-8", "surrogatepass")
     script = Script()
     if re.search(r"[^\s\\](?:\\\\)*\\\n(?=\S)", text):
@@ -59,11 +61,27 @@ def parse(text: str) -> Script:
         script.trouble.append("a substitution inside a subscript, which arithmetic would run")
     if re.search(r"\{\w+\}[<>]", text):
         script.trouble.append("a redirection that sets a variable")
-    # A parser of its own for every text: calls come from several threads.
-    _Walk(source, script).visit(Parser(_language()).parse(_palatable(source)).root_node)
+    _Walk(source, script).visit(_tree(_palatable(source)).root_node)
     if script.arithmetic and script.dollars:
         script.trouble.append("an expression beside text that looks like an expansion: it could be run")
     return script
+
+
+def _tree(source: bytes) -> Tree:
+    """Within MAX_PARSE_S: time and memory can grow with the square of the text."""
+    began = time.monotonic()
+    parser = Parser(_language())  # one for every text: calls come from several threads
+
+    def rest(at: int, _point: Point) -> bytes:
+        return source[at : at + MAX_BYTES]
+
+    def late(*_: object) -> bool:
+        return time.monotonic() - began > MAX_PARSE_S
+
+    try:
+        return parser.parse(rest, progress_callback=late)
+    except ValueError:  # stopped
+        raise TimeoutError(f"takes longer than {MAX_PARSE_S} s to read") from None
 
 
 def _palatable(source: bytes) -> bytes:

@@ -128,7 +128,10 @@ class _Case:
         self.characters(text)
         if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
             return self.add("deny", text[:40], f"longer than {MAX_BYTES >> 10} KiB; put it in a script file")
-        script = parse(text)
+        try:
+            script = parse(text)
+        except TimeoutError as exc:
+            return self.add("deny", text[:40], f"{exc}; put it in a script file")
         self.commands += len(script.calls)
         if self.commands > MAX_COMMANDS:
             return self.add(

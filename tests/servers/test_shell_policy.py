@@ -296,6 +296,7 @@ def test_too_much_to_judge_is_denied_not_asked() -> None:
     assert BUILT.text("ls;" * 101).effect == "deny"
     assert BUILT.text("bash -c '" + "ls;" * 60 + "'; bash -c '" + "ls;" * 60 + "'").effect == "deny"
     assert BUILT.text("echo " + "x" * (65 << 10)).effect == "deny"
+    assert BUILT.text(";))" * 20_000).effect == "deny"  # once half a minute of parsing
 
 
 def test_a_variable_that_decides_which_code_runs_asks_also_as_an_argument() -> None:
