@@ -66,12 +66,12 @@ class Arriving:
         else:
             self.failed(f"the server refused with {status}: {error_text(body)}")
 
-    def broke(self, exc: httpx2.HTTPError, url: str) -> None:
+    def broke(self, exc: httpx2.HTTPError, url: str, start: str) -> None:
         """The connection failed."""
         if self.chars or isinstance(exc, httpx2.RemoteProtocolError | httpx2.ReadError):
             self.failed(f"the connection broke after {self.chars:,} characters", "aborted")
         else:
-            self.failed(unreachable(url, exc))
+            self.failed(unreachable(url, exc, start))
 
     def stopped(self) -> None:
         """Its time is up."""
@@ -123,10 +123,10 @@ def json_object(line: bytes | str) -> dict[str, Any] | None:
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
 
-def unreachable(url: str, exc: BaseException) -> str:
-    """Why nothing answers at `url`, and what would help."""
+def unreachable(url: str, exc: BaseException, start: str) -> str:
+    """Why nothing answers at `url`, and what would help: `start` is the command for it."""
     if isinstance(exc, httpx2.ConnectError):
-        return f"nothing answers at {url}; start it (`ollama serve`) or name another with --host"
+        return f"nothing answers at {url}; start it (`{start}`) or name another with --host"
     if isinstance(exc, TimeoutError | httpx2.TimeoutException):
         return f"{url} accepts connections but did not answer in {ASK_TIMEOUT_S:.0f} s; it may be overloaded"
     return f"the connection to {url} broke: {exc or type(exc).__name__}"

@@ -7,23 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import aclosing
 from pathlib import PurePath
 from typing import Any, cast
 
 import anyio
-import httpx2
 
-from .arriving import (
-    ASK_TIMEOUT_S,
-    Arriving,
-    bounded_body,
-    client,
-    error_text,
-    json_object,
-    lines,
-    unreachable,
-)
+from .arriving import Arriving, error_text, json_object
+from .connection import Connection
 from .keys import host_of
 from .profile import Outcome, from_llamacpp, from_ollama
 from .runtime import Answer, EngineError, Model, Query, Said
@@ -33,12 +23,13 @@ class LlamaCpp:
     """A Runtime on one base URL. `key` is the server's API key, where it wants one."""
 
     def __init__(self, url: str, *, key: str | None = None) -> None:
-        self.url = url
-        self.name = f"llama.cpp at {url}"
+        headers = {"Authorization": f"Bearer {key}"} if key else None
+        self._connection = Connection(url, kind="llama.cpp", start="llama-server", headers=headers)
+        self._ask = self._connection.ask
+        self.name = self._connection.name
         self.host = host_of(url)
         self.note: str | None = None
         self.timed, self.simulated = True, False
-        self._http = client(url, {"Authorization": f"Bearer {key}"} if key else None)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -48,7 +39,7 @@ class LlamaCpp:
         pass  # no engine of ours
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._connection.aclose()
 
     async def engine(self) -> str:
         return "llamacpp"
@@ -76,44 +67,15 @@ class LlamaCpp:
     async def chat(self, query: Query, said: Said) -> Answer:
         run = Arriving(query, said)
         with anyio.move_on_after(query.timeout_s):
-            try:
-                await self._stream(query, run)
-            except httpx2.HTTPError as exc:
-                run.broke(exc, self.url)
+            await self._connection.run("/v1/chat/completions", body_of(query), run, _take)
             return _answer(run)
         run.stopped()
         return _answer(run)
-
-    async def _stream(self, query: Query, run: Arriving) -> None:
-        async with self._http.stream("POST", "/v1/chat/completions", json=body_of(query)) as response:
-            if response.status_code != 200:
-                run.refused(response.status_code, await bounded_body(response))
-                return
-            async with aclosing(lines(response)) as arriving:
-                async for line in arriving:
-                    if _take(run, line):
-                        return
 
     async def _context(self) -> int | None:
         settings: object = (await self._ask("GET", "/props")).get("default_generation_settings")
         room = cast("dict[str, object]", settings).get("n_ctx") if isinstance(settings, dict) else None
         return room if isinstance(room, int) and room > 0 else None
-
-    async def _ask(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
-        try:
-            with anyio.fail_after(ASK_TIMEOUT_S):
-                async with self._http.stream(method, path, json=body) as response:
-                    text, status = await bounded_body(response), response.status_code
-        except (httpx2.HTTPError, TimeoutError) as exc:
-            raise EngineError(unreachable(self.url, exc).replace("`ollama serve`", "`llama-server`")) from exc
-        if status != 200:
-            raise EngineError(f"{self.name} answered {path} with {status}: {error_text(text)}")
-        found = json_object(text)
-        if found is None:
-            raise EngineError(
-                f"{self.url} answered {path}, but not as llama.cpp does; is another program there?"
-            )
-        return found
 
 
 def body_of(query: Query) -> dict[str, object]:

@@ -8,22 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import aclosing
 from typing import Any, cast
 
 import anyio
-import httpx2
 
-from .arriving import (
-    ASK_TIMEOUT_S,
-    Arriving,
-    bounded_body,
-    client,
-    error_text,
-    json_object,
-    lines,
-    unreachable,
-)
+from .arriving import Arriving, error_text, json_object
+from .connection import Connection
 from .keys import engine_of, host_of, is_simulated
 from .profile import from_ollama, outcome_of
 from .runtime import Answer, EngineError, Model, Query, Said, valid_name
@@ -36,15 +26,15 @@ class Ollama:
     """A Runtime on one base URL."""
 
     def __init__(self, url: str, *, allow_remote: bool = False) -> None:
-        self.url = url
-        self.name = f"Ollama at {url}"
+        self._connection = Connection(url, kind="Ollama", start="ollama serve")
+        self._ask = self._connection.ask
+        self.name = self._connection.name
         self.host = host_of(url)
         self.note: str | None = None
         self.timed, self.simulated = True, False
         self.allow_remote = allow_remote
         self._version: str | None = None
         self._shown: dict[str, tuple[str | None, Mapping[str, Any]]] = {}
-        self._http = client(url)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -54,7 +44,7 @@ class Ollama:
         pass  # no engine of ours
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._connection.aclose()
 
     async def version(self) -> str:
         return self._version or await self._asked_version()
@@ -112,10 +102,7 @@ class Ollama:
         run = Arriving(query, said)
         with anyio.move_on_after(query.timeout_s):
             for attempt in range(BUSY_TRIES):
-                try:
-                    await self._stream(query, run)
-                except httpx2.HTTPError as exc:
-                    run.broke(exc, self.url)
+                await self._connection.run("/api/chat", body_of(query), run, _take)
                 if not run.busy or attempt == BUSY_TRIES - 1:
                     break
                 await anyio.sleep(1.0 + attempt)
@@ -123,16 +110,6 @@ class Ollama:
             return _answer(run, await self._entry_of(query.model), simulated=self.simulated)
         run.stopped()
         return _answer(run, None, simulated=self.simulated)
-
-    async def _stream(self, query: Query, run: Arriving) -> None:
-        async with self._http.stream("POST", "/api/chat", json=body_of(query)) as response:
-            if response.status_code != 200:
-                run.refused(response.status_code, await bounded_body(response))
-                return
-            async with aclosing(lines(response)) as arriving:
-                async for line in arriving:
-                    if _take(run, line):
-                        return
 
     async def _loaded(self) -> dict[str, Mapping[str, Any]]:
         return {str(entry.get("digest")): entry for entry in _entries(await self._ask("GET", "/api/ps"))}
@@ -145,22 +122,6 @@ class Ollama:
         return next(
             (entry for entry in running if full_name(str(entry.get("name"))) == full_name(name)), None
         )
-
-    async def _ask(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
-        try:
-            with anyio.fail_after(ASK_TIMEOUT_S):
-                async with self._http.stream(method, path, json=body) as response:
-                    text, status = await bounded_body(response), response.status_code
-        except (httpx2.HTTPError, TimeoutError) as exc:
-            raise EngineError(unreachable(self.url, exc)) from exc
-        if status != 200:
-            raise EngineError(f"{self.name} answered {path} with {status}: {error_text(text)}")
-        found = json_object(text)
-        if found is None:
-            raise EngineError(
-                f"{self.url} answered {path}, but not as Ollama does; is another program there?"
-            )
-        return found
 
 
 def body_of(query: Query) -> dict[str, object]:
