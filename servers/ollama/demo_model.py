@@ -12,34 +12,18 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..home import home
+from .chain_model import ALPHABET, END, USER_DEFINED, write_model
 from .recited import Recitation, RecitedAnswer
 from .runtime import EngineError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 NOTE = "recited: the demonstration model says canned phrases and understands nothing; its timings are real"
 CONTEXT = 32768
 MAX_TOKENS = 4000
-_FFN, _HEADS = 32, 4
 _SIZES = (4, 5, 3, 6, 7, 8, 2)
 """Characters of a phrase's token, about as many as a common tokenizer's; the others where those are taken."""
-_CONTROL, _UNKNOWN, _NORMAL, _USER, _BYTE = 3, 2, 1, 4, 6
-_EOS = 2
 _TEMPLATE = """{%- for message in messages %}{{- '<|' + message.role + '|>\\n' + message.content + '\\n' }}{%- endfor %}"""
-
-_ALPHABET: list[tuple[bytes, int]] = [
-    (b"<unk>", _UNKNOWN),
-    (b"<s>", _CONTROL),
-    (b"</s>", _CONTROL),
-    *((f"<0x{i:02X}>".encode(), _BYTE) for i in range(256)),
-    *((letter.encode(), _NORMAL) for letter in [*(chr(i) for i in range(33, 127)), "▁"]),
-]
-"""Every byte and every printable character: any prompt can be read."""
 
 DEMO = Recitation.model_validate(
     {
@@ -80,54 +64,20 @@ def _built(path: Path, name: str, answers: Sequence[RecitedAnswer]) -> None:
     """The finished file in one step: another process may be building the same."""
     fresh = path.with_name(f"building-{os.getpid()}")
     try:
-        _build(fresh, name, answers)
+        tokens, kinds, follows = [t for t, _ in ALPHABET], [kind for _, kind in ALPHABET], dict[int, int]()
+        markers = [_add_chain(tokens, kinds, follows, n, answer.text) for n, answer in enumerate(answers)]
+        template = _TEMPLATE + _choice(answers, markers)
+        write_model(fresh, name, tokens, kinds, follows, template=template, context=CONTEXT)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def _build(path: Path, name: str, answers: Sequence[RecitedAnswer]) -> None:
-    import gguf
-
-    tokens, kinds = [token for token, _ in _ALPHABET], [kind for _, kind in _ALPHABET]
-    follows: dict[int, int] = {}
-    markers = [
-        _add_chain(tokens, kinds, follows, number, answer.text) for number, answer in enumerate(answers)
-    ]
-    width = -(-len(tokens) // 64) * 64
-    out = gguf.GGUFWriter(path, "llama")
-    out.add_name(name)
-    out.add_context_length(CONTEXT)
-    out.add_embedding_length(width)
-    out.add_block_count(1)
-    out.add_feed_forward_length(_FFN)
-    out.add_head_count(_HEADS)
-    out.add_head_count_kv(_HEADS)
-    out.add_layer_norm_rms_eps(1e-5)
-    out.add_rope_dimension_count(width // _HEADS)
-    out.add_vocab_size(len(tokens))
-    out.add_tokenizer_model("llama")
-    out.add_token_list(tokens)
-    out.add_token_scores([-float(i) for i in range(len(tokens))])
-    out.add_token_types(kinds)
-    out.add_bos_token_id(1)
-    out.add_eos_token_id(_EOS)
-    out.add_unk_token_id(0)
-    out.add_add_bos_token(True)
-    out.add_chat_template(_TEMPLATE + _choice(answers, markers))
-    for tensor, values in _weights(len(tokens), width, follows):
-        out.add_tensor(tensor, values)
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
 
 
 def _add_chain(tokens: list[bytes], kinds: list[int], follows: dict[int, int], number: int, text: str) -> str:
     """Add the tokens of one answer, each followed by the next; its marker. Raises EngineError."""
     marker = f"§{number}§"
     first = len(tokens)
-    if text.encode() in tokens[: len(_ALPHABET)]:  # a single letter: its token is there, and the answer's end
+    if text.encode() in tokens[: len(ALPHABET)]:  # a single letter: its token is there, and the answer's end
         chain: list[bytes] | None = [marker.encode()]
         follows[first] = tokens.index(text.encode())
     else:
@@ -137,9 +87,9 @@ def _add_chain(tokens: list[bytes], kinds: list[int], follows: dict[int, int], n
     if chain is None or len(tokens) + len(chain) > MAX_TOKENS:
         raise EngineError(f"answer {number + 1} is too long to recite, or too like another: {text[:60]!r}")
     tokens += chain
-    kinds += [_USER] * len(chain)
+    kinds += [USER_DEFINED] * len(chain)
     for place in range(first, len(tokens)):
-        follows.setdefault(place, place + 1 if place + 1 < len(tokens) else _EOS)
+        follows.setdefault(place, place + 1 if place + 1 < len(tokens) else END)
     return marker
 
 
@@ -173,22 +123,3 @@ def _choice(answers: Sequence[RecitedAnswer], markers: Sequence[str]) -> str:
     said = "{%- set said = messages | map(attribute='content') | join('\\n') %}"
     tests = "".join(f"{{%- if {json.dumps(when)} in said %}}{marker}{{%- else %}}" for when, marker in told)
     return f"{said}{{{{- '<|assistant|>\\n' }}}}{tests}{always}{'{%- endif %}' * len(told)}"
-
-
-def _weights(vocabulary: int, width: int, follows: dict[int, int]) -> list[tuple[str, NDArray[np.float32]]]:
-    import numpy as np
-
-    embed = np.zeros((vocabulary, width), np.float32)
-    embed[np.arange(vocabulary), np.arange(vocabulary)] = 1
-    output = np.zeros((vocabulary, width), np.float32)
-    for token in range(vocabulary):
-        output[follows.get(token, _EOS), token] = 2.0
-    square = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (width, width))
-    layer = {**square, "ffn_gate": (_FFN, width), "ffn_up": (_FFN, width), "ffn_down": (width, _FFN)}
-    return [
-        ("token_embd.weight", embed),
-        ("output_norm.weight", np.ones(width, np.float32)),
-        ("output.weight", output),
-        *((f"blk.0.{name}.weight", np.zeros(shape, np.float32)) for name, shape in layer.items()),
-        *((f"blk.0.{name}.weight", np.ones(width, np.float32)) for name in ("attn_norm", "ffn_norm")),
-    ]

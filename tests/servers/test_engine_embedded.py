@@ -145,7 +145,7 @@ async def test_a_slow_run_can_be_cancelled_and_the_engine_goes_on(tree: Path) ->
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0§▁"), max_size=60), max_size=3))
 def test_no_two_tokens_of_a_demonstration_model_are_alike(texts: list[str]) -> None:
     """Else the model would not know where in its answer it is."""
-    tokens, kinds = [token for token, _ in made._ALPHABET], [kind for _, kind in made._ALPHABET]
+    tokens, kinds = [token for token, _ in made.ALPHABET], [kind for _, kind in made.ALPHABET]
     follows: dict[int, int] = {}
     for number, text in enumerate(texts):
         place = len(tokens)

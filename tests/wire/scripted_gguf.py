@@ -1,21 +1,19 @@
 """A model file whose weights were written by hand: it drives the real llama.cpp server deterministically.
 
-One-hot embeddings and no attention make it a chain of tokens: each is followed by exactly one other. The
-chat template ends the prompt with a mark, and the mark decides what is said: two tool calls when tools are
-offered, a sentence after their results, a greeting otherwise. Needs numpy and gguf.
+The chat template ends the prompt with a mark, and the mark decides which chain of tokens is said: two tool
+calls when tools are offered, a sentence after their results, a greeting otherwise. Needs numpy and gguf.
 """
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
+from servers.ollama.chain_model import ALPHABET, END, USER_DEFINED, write_model
 
-WIDTH, INNER, HEADS, CONTEXT = 512, 32, 4, 8192
-END = 2  # the id of </s>
+CONTEXT = 8192
 
 CALLS = [
     # Every piece is another token, cut at other places in each call.
@@ -70,66 +68,15 @@ TEMPLATE = r"""{%- if tools %}{{- '<|im_start|>system
 
 
 def write(path: str) -> None:
-    """A GGUF file of about 6 MB."""
-    tokens, kinds, following = _vocabulary()
-    model: Any = gguf.GGUFWriter(path, "llama")
-    model.add_name("scripted")
-    model.add_context_length(CONTEXT)
-    model.add_embedding_length(WIDTH)
-    model.add_block_count(1)
-    model.add_feed_forward_length(INNER)
-    model.add_head_count(HEADS)
-    model.add_head_count_kv(HEADS)
-    model.add_layer_norm_rms_eps(1e-5)
-    model.add_rope_dimension_count(WIDTH // HEADS)
-    model.add_vocab_size(len(tokens))
-    model.add_tokenizer_model("llama")
-    model.add_token_list(tokens)
-    model.add_token_scores([-float(rank) for rank in range(len(tokens))])
-    model.add_token_types(kinds)
-    model.add_bos_token_id(1)
-    model.add_eos_token_id(END)
-    model.add_unk_token_id(0)
-    model.add_add_bos_token(True)
-    model.add_chat_template(TEMPLATE)
-    for name, tensor in _tensors(len(tokens), following).items():
-        model.add_tensor(name, tensor)
-    model.write_header_to_file()
-    model.write_kv_data_to_file()
-    model.write_tensors_to_file()
-    model.close()
-
-
-def _vocabulary() -> tuple[list[bytes], list[int], dict[int, int]]:
-    """(tokens, their kinds, which follows which)."""
-    kind = gguf.TokenType
-    tokens = [b"<unk>", b"<s>", b"</s>", *(f"<0x{value:02X}>".encode() for value in range(256))]
-    kinds = [kind.UNKNOWN, kind.CONTROL, kind.CONTROL, *[kind.BYTE] * 256]
-    for letter in [*map(chr, range(33, 127)), "▁"]:
-        tokens.append(letter.encode())
-        kinds.append(kind.NORMAL)
-    following: dict[int, int] = {}
+    """A GGUF file of some megabytes."""
+    tokens, kinds = [token for token, _ in ALPHABET], [kind for _, kind in ALPHABET]
+    follows: dict[int, int] = {}
     for mark, pieces in CHAINS.items():
         ids = range(len(tokens), len(tokens) + len(pieces) + 1)
         tokens += [piece.encode() for piece in (mark, *pieces)]
-        kinds += [kind.USER_DEFINED] * len(ids)
-        following |= dict(zip(ids, [*ids[1:], END], strict=True))
-    return tokens, [int(k) for k in kinds], following
-
-
-def _tensors(vocabulary: int, following: dict[int, int]) -> dict[str, Any]:
-    assert vocabulary <= WIDTH
-    embedding = np.eye(vocabulary, WIDTH, dtype=np.float32)
-    output = np.zeros((vocabulary, WIDTH), np.float32)
-    for token in range(vocabulary):
-        output[following.get(token, END), token] = 2.0
-    square, up, down = (WIDTH, WIDTH), (INNER, WIDTH), (WIDTH, INNER)
-    shapes = {f"attn_{part}": square for part in ("q", "k", "v", "output")}
-    shapes |= {"ffn_gate": up, "ffn_up": up, "ffn_down": down}
-    ones = {name: np.ones(WIDTH, np.float32) for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")}
-    tensors = {"token_embd": embedding, "output": output} | ones
-    tensors |= {f"blk.0.{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    return {f"{name}.weight": tensor for name, tensor in tensors.items()}
+        kinds += [USER_DEFINED] * len(ids)
+        follows |= dict(zip(ids, [*ids[1:], END], strict=True))
+    write_model(Path(path), "scripted", tokens, kinds, follows, template=TEMPLATE, context=CONTEXT)
 
 
 def serve(path: str, port: int) -> None:
