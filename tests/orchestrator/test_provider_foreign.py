@@ -23,6 +23,7 @@ import pytest
 
 from orchestrator.errors import ContextTooLong
 from orchestrator.providers import Provider, complete, models_of, open_provider
+from orchestrator.providers.wrap.retrying import Retry, Retrying
 from orchestrator.types import Completion, Delta, Message, Request, result, user
 from tests.wire.wires import WEATHER
 
@@ -78,7 +79,8 @@ LLAMA = {
 
 def at_llama(address: str, wire: str) -> Provider:
     kind, path, settings = LLAMA[wire]
-    return open_provider(wire, kind=kind, base_url=address + path, **settings)
+    provider = open_provider(wire, kind=kind, base_url=address + path, **settings)
+    return Retrying(provider, Retry(first_s=0.1))  # its server may drop a connection that is being used again
 
 
 @pytest.mark.parametrize("wire", LLAMA)
