@@ -22,6 +22,7 @@ from .rows import fitting
 WHOLE_BYTES = 8 << 20  # up to here a file is read whole, its lines counted and its content hashed
 CHUNK_BYTES = 256 << 10
 MAX_LINE = 2000  # characters of one line that are shown
+SMALL_BYTES = 32 << 10
 MAX_IMAGE_BYTES = 3_700_000  # in base64 just under the 5 MB that vendors take
 MAX_INDEXED_BYTES = 8 << 30
 MAX_TAIL_BYTES = 32 << 20
@@ -68,6 +69,19 @@ def read(
         if mode == "hex" or (mode == "auto" and is_binary(head)):
             return _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
         return render(shown, window(fd, shown, info, offset, limit, max_bytes), max_bytes)
+    finally:
+        os.close(fd)
+
+
+def is_small(workspace: Workspace, path: str) -> bool:
+    """Whether it is a short file, which `read` will be done with at once."""
+    try:
+        root, rel = workspace.locate(path)
+        fd, _ = root.open(rel)
+    except (ToolError, OSError):
+        return False
+    try:
+        return os.fstat(fd).st_size <= SMALL_BYTES
     finally:
         os.close(fd)
 

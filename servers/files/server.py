@@ -82,14 +82,16 @@ def main() -> None:
 
 def _add_reading(server: ToolServer, workspace: Workspace) -> None:
     @server.tool(annotations=READS, structured_output=False)
-    def read_file(
+    async def read_file(
         path: str,
         offset: int = 1,
         limit: int = 2000,
         mode: Literal["auto", "text", "hex", "image"] = "auto",
     ) -> str | list[str | Image]:
         """Read lines; a negative offset counts from the end."""
-        return reading.read(workspace, path, offset, limit, mode)
+        if reading.is_small(workspace, path):  # sooner done here than handed to a thread
+            return reading.read(workspace, path, offset, limit, mode)
+        return await anyio.to_thread.run_sync(reading.read, workspace, path, offset, limit, mode)
 
     @server.tool(annotations=READS, structured_output=False)
     def read_many(paths: list[str] | None = None, glob: str | None = None, limit_each: int = 200) -> str:
