@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .demo_model import DEMO, NOTE, demo_model
-from .embedded import Embedded
-from .llamacpp import LlamaCpp
 from .ollama_api import Ollama
-from .recited import Recited, read_recitation
 from .runtime import EngineError, Runtime, endpoint
 
 FORMS = """ENGINE is one of
@@ -26,10 +22,18 @@ def open_runtime(given: str | None, *, allow_remote: bool = False) -> Runtime:
     if kind in ("recited", "llamacpp", "embedded") and not place:
         raise EngineError(f"{given!r} does not say which; {FORMS}")
     if kind == "recited":
+        from .recited import Recited
+
         return Recited(place)
     if kind == "llamacpp":
+        from .llamacpp import LlamaCpp
+
         return LlamaCpp(endpoint(place, allow_remote=allow_remote))
     if kind == "embedded":
+        from .demo_model import DEMO, NOTE, demo_model
+        from .embedded import Embedded
+        from .recited import read_recitation
+
         if place == "demo":
             return Embedded(demo_model(DEMO), note=NOTE)
         if place.endswith(".json"):

@@ -1,8 +1,4 @@
-"""Running a gate's command where the candidate is in place, while the tree itself stays as it is.
-
-The root is copied to a scratch folder, the candidate's files are put into the copy, and the command runs there
-under the shell server's policy and sandbox.
-"""
+"""Copies of the root in which a candidate is in place, for gates to run in while the tree itself stays as it is."""
 
 from __future__ import annotations
 
@@ -15,25 +11,23 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
-from ..outcome import ToolError, fenced
-from ..shell.confirming import test_rule
+from ..outcome import ToolError
 from ..shell.rules import BUILT_IN, Policy
-from ..shell.runners import wanted
-from ..shell.running import Shell, open_shell, refusal, run_gate
-from ..shell.testing import start_tests
 from ..workspace import Root, Workspace
+
+if TYPE_CHECKING:
+    from .checks import Checks
 
 MAX_COPIED_BYTES = 1 << 30
 MAX_COPIED_FILES = 50_000
-TIMEOUT_S = 600.0
 SLOTS = 8
 """Scratch folders of one user; more gates than this at once wait."""
 _LEFT_OUT = (".git", ".hg", ".svn")
 _SCRATCH = "understudy-gates-"
-_NOTE_CHARS = 1200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,55 +37,28 @@ class Staging:
     workspace: Workspace
     policy: Policy = field(default_factory=lambda: BUILT_IN)
 
-    _shells: dict[Path, Shell] = field(default_factory=dict[Path, Shell])
+    _made: Checks | None = field(default=None, init=False)
 
     async def command(self, files: Mapping[str, bytes], command: str) -> tuple[bool, str]:
         """Whether `command` exits 0 on a copy that holds these files, and what it said."""
-
-        async def run(tree: Path) -> tuple[bool, str]:
-            ran = await run_gate(tree, command, timeout_s=TIMEOUT_S, policy=self.policy)
-            if ran.exit is None:
-                return False, ran.output[:_NOTE_CHARS]
-            took = f"{ran.duration_s:.1f} s" if ran.duration_s is not None else "?"
-            header = f"exit={ran.exit} · {took} · {ran.sandbox}"
-            return ran.exit == 0, header if ran.exit == 0 else f"{header}\n{_told(ran.output, tree)}"
-
-        return await self._on_copy(files, command, run)
+        return await self._on_copy(files, command, lambda tree: self._checks.command(tree, command))
 
     async def tests(self, files: Mapping[str, bytes], target: str) -> tuple[bool, str]:
         """Whether the project's tests pass on such a copy, by their runner's own report."""
-
-        async def run(tree: Path) -> tuple[bool, str]:
-            if tree not in self._shells:
-                self._shells[tree] = await anyio.to_thread.run_sync(open_shell, tree, self.policy)
-            shell = self._shells[tree]
-            decision = shell.judge(None, test_rule(shell, target or None, None))
-            if self.policy.refuses(decision.effect):
-                return False, refusal(decision, self.policy)
-            started = await start_tests(
-                shell, wanted(shell, target or None, None), max_failures=5, timeout_s=TIMEOUT_S
-            )
-            try:
-                await started.job.wait(TIMEOUT_S + 10)
-            finally:
-                if started.job.running:
-                    started.job.send({"kill": 0})
-            report = await anyio.to_thread.run_sync(started.report)
-            header = (
-                f"{report.status}: {report.passed or 0} passed, {report.failed or 0} failed, "
-                f"{report.errors or 0} errors · {report.runner} · {report.sandbox}"
-            )
-            if report.status == "passed":
-                return True, header
-            faults = [f"{f.file or ''}:{f.line or ''} {f.id}: {f.message}" for f in report.failures]
-            return False, f"{header}\n{_told(chr(10).join([*faults, report.note or '']), tree)}"
-
-        return await self._on_copy(files, "the tests", run)
+        return await self._on_copy(files, "the tests", lambda tree: self._checks.tests(tree, target or None))
 
     def close(self) -> None:
         """End everything that still runs."""
-        for shell in self._shells.values():
-            shell.close()
+        if self._made is not None:
+            self._made.close()
+
+    @property
+    def _checks(self) -> Checks:
+        if self._made is None:
+            from .checks import Checks  # a third of the server's imports, for those who gate by commands
+
+            self._made = Checks(policy=self.policy)
+        return self._made
 
     async def _on_copy(
         self, files: Mapping[str, bytes], what: str, run: Callable[[Path], Awaitable[tuple[bool, str]]]
@@ -127,11 +94,6 @@ class Staging:
         if len(roots) > 1:
             raise ToolError("a command gate needs all changed files in one root")
         return (roots or list(self.workspace.all_roots()))[0], found
-
-
-def _told(output: str, tree: Path) -> str:
-    """The end of what a gate printed, fenced, with paths as the tree has them."""
-    return fenced(output.replace(f"{tree}/", "").strip()[-_NOTE_CHARS:], "output of the gate")
 
 
 @asynccontextmanager

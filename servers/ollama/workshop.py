@@ -12,7 +12,6 @@ from mcp_types import CallToolResult
 
 from ..outcome import ToolError
 from ..shell.rules import Policy
-from ..shell.running import close_gates
 from ..workspace import Workspace
 from .briefing import Briefing
 from .delegation import Delegator
@@ -65,7 +64,6 @@ class Workshop:
         """End everything that runs outside this process; from any thread."""
         self.delegator.runtime.close()
         self.delegator.staging.close()
-        close_gates()
 
     async def delegate(self, order: Order, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
         """Run an order; its receipt, or its id when it takes longer than `wait_s`."""
