@@ -72,7 +72,10 @@ class Shell:
     @property
     def bash(self) -> str:
         """The shell commands are for: never one that a command has put in the workspace."""
-        return outside_program("bash", self.root) or "/bin/bash"
+        found = outside_program("bash", self.root) or "/bin/bash"
+        if not os.path.exists(found):
+            raise ToolError("there is no bash on this machine; install it, or give the program as argv")
+        return found
 
     def judge(
         self,
