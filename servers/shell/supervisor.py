@@ -215,8 +215,10 @@ class _Job:
                 restrict(spec["ruleset"])
             os.execvpe(spec["argv"][0], spec["argv"], spec["env"])
         except BaseException as exc:  # noqa: BLE001  (a forked child must not return)
-            where = f"{exc.filename}: " if isinstance(exc, OSError) and exc.filename else ""
-            text = f"{where}{exc.strerror}" if isinstance(exc, OSError) and exc.strerror else str(exc)
+            text = str(exc)
+            if isinstance(exc, OSError) and exc.strerror:
+                tried = exc.filename if isinstance(exc.filename, str) else spec["argv"][0]
+                text = f"{tried}: {exc.strerror}"
             os.write(failed, (text or type(exc).__name__).encode())
         finally:
             os._exit(127)
