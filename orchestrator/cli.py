@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -52,19 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     module = importlib.import_module(f".commands.{options.command}", __package__)
     try:
-        return module.run(options)
+        code = module.run(options)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 130
-    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
-        sys.stderr.close()
-        return 0
+    except BrokenPipeError:
+        return _unread()
     except OrchestratorError as exc:
         return _failed(exc, options)
     except BaseExceptionGroup as group:
         if group.split(BrokenPipeError)[1] is None:
-            sys.stderr.close()
-            return 0
+            return _unread()
         known, rest = group.split(OrchestratorError)
         if known is None or rest is not None:
             raise
@@ -89,6 +90,12 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
             added.description, added.epilog = module.__doc__, module.EXAMPLES
             module.add(added)
     return parser
+
+
+def _unread() -> int:
+    """The reader of our output, `head` perhaps, has seen enough; what is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _failed(exc: BaseException, options: argparse.Namespace) -> int:

@@ -359,9 +359,10 @@ def named(command: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cmdline"]) if " ".join(p.info["cmdline"] or ()) == command]
 
 
+@pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("command", [["chat"], ["run", "hi"]])
 def test_a_reader_that_leaves_ends_the_program_without_a_word_of_python(
-    place: Place, command: list[str]
+    place: Place, command: list[str], buffering: dict[str, str]
 ) -> None:
     slow(place)
     model = place.script({"text": "word\n" * 1000, "usage": {"total_s": 5.0}})
@@ -374,8 +375,9 @@ def test_a_reader_that_leaves_ends_the_program_without_a_word_of_python(
         "config.yaml",
     ]
     pipe = subprocess.PIPE
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"} | buffering
     with subprocess.Popen(
-        [*program, "--model", model], cwd=place.folder, stdin=pipe, stdout=pipe, stderr=pipe
+        [*program, "--model", model], cwd=place.folder, stdin=pipe, stdout=pipe, stderr=pipe, env=env
     ) as process:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         process.stdin.write(b"hi\n")
