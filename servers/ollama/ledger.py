@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
@@ -50,7 +51,7 @@ class LedgerError(Exception):
     """The ledger cannot be used or was asked for something it does not have. The message is one sentence."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Ledger:
     """An open ledger. Every method may be called from any thread and raises LedgerError."""
 
@@ -85,8 +86,8 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self._db.close()
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self._db.close)  # one that is forgotten leaves no file open
 
     def close(self) -> None:
         """Close the file; further calls fail."""
