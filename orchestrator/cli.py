@@ -45,7 +45,17 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()  # here a reader that has left can still be dealt with
+    except BrokenPipeError:  # `head` perhaps, which has seen enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
     command = next((word for word in arguments if not word.startswith("-")), None)
     options = _parser(command).parse_args(arguments)
     if options.command is None:
@@ -53,19 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     module = importlib.import_module(f".commands.{options.command}", __package__)
     try:
-        code = module.run(options)
-        sys.stdout.flush()
-        return code
+        return module.run(options)
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 130
-    except BrokenPipeError:
-        return _unread()
     except OrchestratorError as exc:
         return _failed(exc, options)
     except BaseExceptionGroup as group:
         if group.split(BrokenPipeError)[1] is None:
-            return _unread()
+            raise BrokenPipeError from group
         known, rest = group.split(OrchestratorError)
         if known is None or rest is not None:
             raise
@@ -90,12 +96,6 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
             added.description, added.epilog = module.__doc__, module.EXAMPLES
             module.add(added)
     return parser
-
-
-def _unread() -> int:
-    """The reader of our output, `head` perhaps, has seen enough; what is still buffered goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _failed(exc: BaseException, options: argparse.Namespace) -> int:

@@ -198,3 +198,13 @@ def _commands() -> str:
             except OSError:
                 continue
     return "\n".join(lines)
+
+
+def test_help_for_a_reader_that_has_left_is_no_fault() -> None:
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [UNDERSTUDY, "run", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.wait(20) == 0 and process.stderr.read() == b""
