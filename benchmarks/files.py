@@ -12,29 +12,25 @@ without them its lines say so.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import anyio
 import psutil
-from mcp import Client, StdioServerParameters, stdio_client
+from mcp import Client
+from ratios import Row, Work, calling, connected, pair, ratio, report
 
 BIN = Path(sys.executable).parent
 PAGE = 2000
-Row = dict[str, float] | str
-Work = Callable[[], Coroutine[Any, Any, object]]
 
 
 def main() -> None:
@@ -53,15 +49,7 @@ def main() -> None:
         root = Path(folder) / "root"
         lines = make(root, options.files, options.log_mb << 20)
         rows = anyio.run(measure, root, Path(folder), lines, options.rounds)
-    if options.json:
-        print(json.dumps(rows))
-    else:
-        for name, row in rows.items():
-            print(f"{name:<58} {row if isinstance(row, str) else shown(row)}")
-
-
-def shown(row: dict[str, float]) -> str:
-    return f"x{row['ratio']:.2f}   ({row['ours_s'] * 1000:.1f} ms against {row['theirs_s'] * 1000:.1f} ms)"
+    report(rows, as_json=options.json)
 
 
 def make(root: Path, files: int, log_bytes: int) -> int:
@@ -86,7 +74,7 @@ def make(root: Path, files: int, log_bytes: int) -> int:
 async def measure(root: Path, folder: Path, lines: int, rounds: int) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     async with AsyncExitStack() as stack:
-        ours, our_process = await connected(stack, [str(BIN / "understudy-files"), str(root)])
+        ours, our_process = await started(stack, [str(BIN / "understudy-files"), str(root)])
         call = calling(ours)
         await against_ripgrep(rows, call, root, rounds)
         await against_python(rows, call, root, lines, rounds)
@@ -94,7 +82,7 @@ async def measure(root: Path, folder: Path, lines: int, rounds: int) -> dict[str
         if found is None:
             rows["against the reference server"] = "not measured: node, npm or the package is missing"
         else:
-            theirs, their_process = await connected(stack, ["node", found, str(root)])
+            theirs, their_process = await started(stack, ["node", found, str(root)])
             await against_reference(rows, call, calling(theirs), root, rounds)
             rows["peak memory / reference"] = memory(our_process, their_process)
     return rows
@@ -144,7 +132,9 @@ async def against_python(
 
     started = perf_counter()
     await call("read_file", path="big.log", offset=first)()
-    rows["log, first jump to two thirds / Python islice"] = one(perf_counter() - started, await timed(plain))
+    rows["log, first jump to two thirds / Python islice"] = ratio(
+        perf_counter() - started, await timed(plain)
+    )
     rows["log, next page there / Python islice"] = await pair(
         call("read_file", path="big.log", offset=first + 700), plain, rounds
     )
@@ -211,24 +201,11 @@ async def at_once(call: Callable[..., Work], tool: str, old: str, new: str, root
     return f"{path.read_text(encoding='utf-8').count('done')} of 20"
 
 
-async def connected(stack: AsyncExitStack, command: list[str]) -> tuple[Client, psutil.Process]:
+async def started(stack: AsyncExitStack, command: list[str]) -> tuple[Client, psutil.Process]:
+    """The client, and the server's process."""
     before = set(psutil.Process().children())
-    errlog = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115, ASYNC230
-    parameters = StdioServerParameters(command=command[0], args=command[1:], env=dict(os.environ))
-    client = await stack.enter_async_context(Client(stdio_client(parameters, errlog=errlog)))
+    client = await connected(stack, command)
     return client, next(iter(set(psutil.Process().children()) - before))
-
-
-def calling(client: Client) -> Callable[..., Work]:
-    def call(tool: str, **arguments: Any) -> Work:
-        async def work() -> object:
-            result = await client.call_tool(tool, arguments)
-            assert not result.is_error, result.content
-            return result
-
-        return work
-
-    return call
 
 
 def running(command: list[str], folder: Path) -> Work:
@@ -242,20 +219,6 @@ async def timed(work: Work) -> float:
     started = perf_counter()
     await work()
     return perf_counter() - started
-
-
-async def pair(ours: Work, theirs: Work, rounds: int) -> dict[str, float]:
-    """Medians of both, run in turn so that a busy machine is busy for both."""
-    taken: tuple[list[float], list[float]] = ([], [])
-    await ours()
-    for _ in range(rounds):
-        for side, work in zip(taken, (ours, theirs), strict=True):
-            side.append(await timed(work))
-    return one(*(statistics.median(side) for side in taken))
-
-
-def one(ours_s: float, theirs_s: float) -> dict[str, float]:
-    return {"ratio": ours_s / theirs_s, "ours_s": ours_s, "theirs_s": theirs_s}
 
 
 def memory(ours: psutil.Process, theirs: psutil.Process) -> str:

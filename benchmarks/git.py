@@ -15,26 +15,19 @@ kept for the next run); where it cannot be installed its lines say so.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
 import anyio
-from mcp import Client, StdioServerParameters, stdio_client
+from ratios import Row, Work, calling, connected, pair, report
 
 BIN = Path(sys.executable).parent
 REFERENCE = Path(tempfile.gettempdir()) / "understudy-mcp-server-git"
 ENVIRONMENT = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_PAGER": "cat"}
-Row = dict[str, float] | str
-Work = Callable[[], Coroutine[Any, Any, object]]
 
 
 def main() -> None:
@@ -59,15 +52,7 @@ def main() -> None:
             top = Path(folder) / size
             make(top, files, commits)
             rows |= anyio.run(measure, top, f"{size} ({files:,} files)", options.rounds)
-    if options.json:
-        print(json.dumps(rows))
-    else:
-        for name, row in rows.items():
-            print(f"{name:<52} {row if isinstance(row, str) else shown(row)}")
-
-
-def shown(row: dict[str, float]) -> str:
-    return f"x{row['ratio']:.2f}   ({row['ours_s'] * 1000:.1f} ms against {row['theirs_s'] * 1000:.1f} ms)"
+    report(rows, as_json=options.json)
 
 
 def make(top: Path, files: int, commits: int) -> None:
@@ -99,7 +84,7 @@ async def measure(top: Path, label: str, rounds: int) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     path = "d50/f00050.txt"
     async with AsyncExitStack() as stack:
-        ours = calling(await connected(stack, [str(BIN / "understudy-git"), str(top)]))
+        ours = calling(await connected(stack, [str(BIN / "understudy-git"), str(top)], ENVIRONMENT))
         for name, mine, plain in (
             ("status", ours("git_status"), ["status", "--porcelain=v2", "--branch"]),
             ("diff", ours("git_diff"), ["diff"]),
@@ -113,7 +98,9 @@ async def measure(top: Path, label: str, rounds: int) -> dict[str, Row]:
                 "not measured: mcp-server-git could not be installed"
             )
             return rows
-        theirs = calling(await connected(stack, [command, "--repository", str(top)]), repo_path=str(top))
+        theirs = calling(
+            await connected(stack, [command, "--repository", str(top)], ENVIRONMENT), repo_path=str(top)
+        )
         for name, mine, other in (
             ("status", ours("git_status"), theirs("git_status")),
             ("diff", ours("git_diff"), theirs("git_diff_unstaged")),
@@ -137,44 +124,11 @@ def reference() -> str | None:
     return str(command) if command.exists() else None
 
 
-async def connected(stack: AsyncExitStack, command: list[str]) -> Client:
-    parameters = StdioServerParameters(command=command[0], args=command[1:], env=dict(ENVIRONMENT))
-    return await stack.enter_async_context(Client(stdio_client(parameters)))
-
-
-def calling(client: Client, **always: Any) -> Callable[..., Work]:
-    """Tool calls whose errors are errors here."""
-
-    def call(tool: str, **arguments: Any) -> Work:
-        async def work() -> object:
-            answer = await client.call_tool(tool, {**always, **arguments})
-            if answer.is_error:
-                raise RuntimeError(f"{tool}: {answer.content}")
-            return answer
-
-        return work
-
-    return call
-
-
 def running(top: Path, args: list[str]) -> Work:
     async def work() -> object:
         return await anyio.run_process(["git", *args], cwd=top, env=ENVIRONMENT)
 
     return work
-
-
-async def pair(ours: Work, theirs: Work, rounds: int) -> dict[str, float]:
-    """Medians of both sides, measured in turn after one run each to warm up."""
-    took: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds + 1):
-        for side, work in enumerate((ours, theirs)):
-            began = perf_counter()
-            await work()
-            if turn:
-                took[side].append(perf_counter() - began)
-    ours_s, theirs_s = statistics.median(took[0]), statistics.median(took[1])
-    return {"ratio": round(ours_s / theirs_s, 3), "ours_s": round(ours_s, 5), "theirs_s": round(theirs_s, 5)}
 
 
 if __name__ == "__main__":

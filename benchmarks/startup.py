@@ -33,6 +33,7 @@ from typing import Self
 
 import anyio
 from mcp import Client, StdioServerParameters, stdio_client
+from ratios import Row, ratio, report
 
 from orchestrator.config import load_config
 from orchestrator.session import open_session
@@ -58,7 +59,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    rows: dict[str, dict[str, float] | str] = {}
+    rows: dict[str, Row] = {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["UNDERSTUDY_HOME"] = str(Path(folder) / "home")
         work = Path(folder) / "work"
@@ -74,15 +75,7 @@ def main() -> None:
             lambda: anyio.run(four_listed, work), lambda: anyio.run(one_listed, work), options.rounds
         )
         rows["round trip / TypeScript reference"] = anyio.run(round_trips, work, Path(folder), options.rounds)
-    if options.json:
-        print(json.dumps(rows))
-    else:
-        for name, row in rows.items():
-            print(f"{name:<46} {row if isinstance(row, str) else shown(row)}")
-
-
-def shown(row: dict[str, float]) -> str:
-    return f"x{row['ratio']:.2f}   ({row['ours_s'] * 1000:.1f} ms against {row['theirs_s'] * 1000:.1f} ms)"
+    report(rows, as_json=options.json)
 
 
 def pair(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> dict[str, float]:
@@ -93,8 +86,7 @@ def pair(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) 
             started = perf_counter()
             value = work()
             side.append(value if isinstance(value, float) else perf_counter() - started)
-    a, b = (statistics.median(side) for side in taken)
-    return {"ratio": a / b, "ours_s": a, "theirs_s": b}
+    return ratio(*map(statistics.median, taken))
 
 
 def help_page() -> None:
@@ -210,8 +202,7 @@ async def round_trips(work: Path, folder: Path, rounds: int) -> dict[str, float]
                 answer = await client.call_tool(tool, {"path": path})
                 side.append(perf_counter() - started)
                 assert not answer.is_error, answer
-    x, y = (statistics.median(side[5:]) for side in taken)
-    return {"ratio": x / y, "ours_s": x, "theirs_s": y}
+    return ratio(*(statistics.median(side[5:]) for side in taken))
 
 
 def _reference(folder: Path) -> Path | None:

@@ -37,6 +37,7 @@ def git_subcommand(args: list[str | None]) -> tuple[str | None, list[str | None]
 
 
 def git_trouble(args: list[str | None]) -> str | None:
+    """The first argument that may run, write or set something beyond what the subcommand is for; None when none does."""
     words = iter(args)
     for option in words:
         if option is None or not option.startswith("-"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,7 @@ def test_a_server_that_vanishes_in_the_middle_is_named(tree: Path) -> None:
         url = stack.enter_context(serving(tree, answers=lambda body: "word " * 2000, scale=0.1))
         with ollama(tree, url) as server:
             id = server.call("delegate", task="x", wait_s=1).structured["delegation"]
-            while not server.call("delegation", id=id).structured["tokens"]:
-                pass
+            until(lambda: server.call("delegation", id=id).structured["tokens"])
             stack.close()
             ended = server.call("delegation", id=id, action="wait").structured
             after = server.call("delegate", task="x")
@@ -153,8 +153,12 @@ def test_a_kill_in_the_middle_of_a_gate_leaves_no_process_and_no_trace(tree: Pat
         server = ollama(tree, url)
         server.send("tools/call", {"name": "delegate", "arguments": EDIT})
         started: list[psutil.Process] = []
-        while not any("unittest" in words(p) for p in started):
-            started = psutil.Process(server.pid).children(recursive=True)
+
+        def testing() -> bool:
+            started[:] = psutil.Process(server.pid).children(recursive=True)
+            return any("unittest" in words(p) for p in started)
+
+        until(testing)
         os.kill(server.pid, signal.SIGKILL)
         _, left = psutil.wait_procs(started, timeout=10)
         assert left == [] and contents(tree) == before
@@ -162,6 +166,13 @@ def test_a_kill_in_the_middle_of_a_gate_leaves_no_process_and_no_trace(tree: Pat
         with ollama(tree, url) as next_server:
             assert next_server.call("delegate", **EDIT).structured["outcome"] == "accepted"
         server.close()
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Come back once it holds; one that never does is a failure, not a hang."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "waited 20 s"
 
 
 def words(process: psutil.Process) -> str:
