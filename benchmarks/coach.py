@@ -25,16 +25,16 @@ import anyio
 import httpx2
 
 from benchmarks.worlds import key_of, random_machine, shape_of
-from servers.ollama.advice import counsel
-from servers.ollama.laws import Laws
-from servers.ollama.ledger import Ledger
-from servers.ollama.plans import Task
-from servers.ollama.profile import Profile, from_ollama
-from servers.ollama.runs import Run, filed
-from servers.ollama.simulated import simulated
-from servers.ollama.simulated_engine import Machine, SimulatedModel
-from servers.ollama.simulated_wire import World
-from servers.ollama.sizes import prompt_size
+from servers.ollama.forecast.advice import counsel
+from servers.ollama.forecast.plans import Task
+from servers.ollama.forecast.speed_models import Laws
+from servers.ollama.forecast.token_estimates import prompt_size
+from servers.ollama.ledger.ledger import Ledger
+from servers.ollama.ledger.profile import Profile, from_ollama
+from servers.ollama.ledger.runs import Run, filed
+from servers.ollama.simulator.api import World
+from servers.ollama.simulator.http import simulated
+from servers.ollama.simulator.machine import Machine, SimulatedModel
 
 CALLERS = ("naive", "advised", "oracle")
 CALLS = 5

@@ -27,9 +27,9 @@ from typing import Any
 import anyio
 from mcp import Client
 
-from servers.ollama.recited import Recited
+from servers.ollama.engines.replay import Recited
 from servers.ollama.server import build
-from servers.serving import configure_logging
+from servers.protocol.lifecycle import configure_logging
 
 GOOD = '''def clamp(value, low, high):
     """`value`, but at least `low` and at most `high`."""

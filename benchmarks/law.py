@@ -27,10 +27,10 @@ from statistics import median
 from typing import Protocol
 
 from benchmarks.worlds import random_machine, shape_of
-from servers.ollama.law import Law
-from servers.ollama.profile import Profile, from_llamacpp
-from servers.ollama.runs import Key, Run
-from servers.ollama.shape import Shape
+from servers.ollama.forecast.model_shape import Shape
+from servers.ollama.forecast.speed_model import Law
+from servers.ollama.ledger.profile import Profile, from_llamacpp
+from servers.ollama.ledger.runs import Key, Run
 
 KS = (1, 3, 10, 30)
 SHAPES = {

@@ -24,12 +24,12 @@ import anyio
 from mcp import Client
 
 from servers.files.server import build as files_server
-from servers.ollama.ollama_api import Ollama
+from servers.ollama.engines.ollama import Ollama
 from servers.ollama.server import build as ollama_server
-from servers.ollama.simulated import simulated
-from servers.ollama.simulated_engine import Machine, SimulatedModel
-from servers.ollama.simulated_wire import World
-from servers.serving import configure_logging
+from servers.ollama.simulator.api import World
+from servers.ollama.simulator.http import simulated
+from servers.ollama.simulator.machine import Machine, SimulatedModel
+from servers.protocol.lifecycle import configure_logging
 
 AIM = 10.0
 MODEL = SimulatedModel(name="worker:latest", context_length=131072)

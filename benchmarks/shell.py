@@ -30,11 +30,11 @@ from time import perf_counter
 import anyio
 from mcp import Client
 
-from servers.shell import bubblewrap, landlock
-from servers.shell.policy import Judge
-from servers.shell.rules import BUILT_IN
-from servers.shell.running import Shell
-from servers.shell.sandbox import Sandbox
+from servers.shell.jobs.shell import Shell
+from servers.shell.policy.judge import Judge
+from servers.shell.policy.rules import BUILT_IN
+from servers.shell.sandbox import bubblewrap, landlock
+from servers.shell.sandbox.sandbox import Sandbox
 from servers.shell.server import build
 
 SHORT = "ls -la"

@@ -35,8 +35,8 @@ import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 from ratios import Row, ratio, report
 
-from orchestrator.config import load_config
-from orchestrator.session import open_session
+from orchestrator.config.load import load_config
+from orchestrator.session.session import open_session
 
 BIN = Path(sys.executable).parent
 PLAIN = """

@@ -6,10 +6,10 @@ import math
 import random
 from dataclasses import replace
 
-from servers.ollama.profile import Profile
-from servers.ollama.runs import Key, Run, processor_of
-from servers.ollama.shape import Shape
-from servers.ollama.simulated_engine import Machine, Noise, Ran, SimulatedModel
+from servers.ollama.forecast.model_shape import Shape
+from servers.ollama.ledger.profile import Profile
+from servers.ollama.ledger.runs import Key, Run, processor_of
+from servers.ollama.simulator.machine import Machine, Noise, Ran, SimulatedModel
 
 
 def random_machine(seed: int, *, models: int = 1, waits: bool = False) -> Machine:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .agent import Agent, Reply, run
     from .coding_agent import CodingAgent, NoAnswer
-    from .config import Config, load_config
-    from .display import Display
+    from .config.load import Config, load_config
     from .errors import ConfigError, OrchestratorError, ProviderError, RunError
     from .patterns import Failed, consult, delegate
-    from .session import Session, open_session
-    from .store import Store
+    from .session.session import Session, open_session
+    from .store.store import Store
+    from .terminal.display import Display
 
 __all__ = [
     "Agent",
@@ -39,12 +39,12 @@ __all__ = [
 _HOMES = {
     "agent": ("Agent", "Reply", "run"),
     "coding_agent": ("CodingAgent", "NoAnswer"),
-    "config": ("Config", "load_config"),
-    "display": ("Display",),
+    "config.load": ("Config", "load_config"),
+    "terminal.display": ("Display",),
     "errors": ("ConfigError", "OrchestratorError", "ProviderError", "RunError"),
     "patterns": ("Failed", "consult", "delegate"),
-    "session": ("Session", "open_session"),
-    "store": ("Store",),
+    "session.session": ("Session", "open_session"),
+    "store.store": ("Store",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

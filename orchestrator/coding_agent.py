@@ -18,18 +18,18 @@ from typing import Any, Self, TypeVar
 import anyio
 
 from .agent import Agent, Reply
-from .background import Background
-from .config import Config, load_config
-from .display import Display
+from .config.load import Config, load_config
 from .errors import ConfigError, OrchestratorError
 from .events import Emit, Event, Notice, Switched, ignore, tee
 from .forced import forced_call
-from .hosted import Approve
-from .memory import Memory, window_of
+from .mcp_client.server import Approve
 from .patterns import consult, delegate
 from .providers import Provider, split
-from .session import Session, open_session
-from .store import Recorder, Store
+from .session.background_loop import Background
+from .session.context_window import Memory, window_of
+from .session.session import Session, open_session
+from .store.store import Recorder, Store
+from .terminal.display import Display
 from .types import Message, Request, Usage
 
 _REQUEST_FIELDS = {field.name for field in fields(Request)} - {

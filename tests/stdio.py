@@ -21,7 +21,7 @@ from typing import Any, Self
 import anyio
 from mcp import Client
 
-from orchestrator.mcp_tools import pipe_transport
+from orchestrator.mcp_client.toolbox import pipe_transport
 
 WAIT_S = 30.0
 
@@ -177,7 +177,7 @@ _process: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
 def _warm() -> socket.socket:
     if not _process:
         ours, theirs = socket.socketpair()
-        code = f"from servers.warm import main; main({theirs.fileno()})"
+        code = f"from servers.protocol.prefork import main; main({theirs.fileno()})"
         process = subprocess.Popen([sys.executable, "-P", "-c", code], pass_fds=[theirs.fileno()])
         theirs.close()
         _process.append((process, ours))

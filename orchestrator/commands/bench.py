@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import ConfigError
-from ..receipts import money
+from ..terminal.receipt_view import money
 from . import options as common
 from .local import number, table
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..config.load import Config
     from ..providers.bench import Summary, Trial
 
 EXAMPLES = """\
@@ -74,7 +74,7 @@ async def _run(options: argparse.Namespace, config: Config, prompt: str) -> int:
 async def _trials(options: argparse.Namespace, config: Config, prompt: str) -> list[Trial]:
     from ..providers import Provider, split
     from ..providers.bench import bench
-    from ..session import open_session
+    from ..session.session import open_session
     from ..types import Request, user
 
     trials: list[Trial] = []
@@ -115,7 +115,7 @@ def _row(one: Summary) -> list[str]:
 
 
 def _answers(trials: list[Trial]) -> str:
-    from ..visible import visible
+    from ..sanitize import visible
 
     firsts = {trial.model: trial.text for trial in reversed(trials) if trial.attempt and trial.error is None}
     return "".join(f"\n{trial}\n{visible(text)}\n" for trial, text in reversed(firsts.items()))

@@ -13,7 +13,7 @@ from . import local
 from . import options as common
 
 if TYPE_CHECKING:
-    from servers.ollama.calibration import Calibration, Probe
+    from servers.ollama.forecast.calibration import Calibration, Probe
 
 EXAMPLES = f"""\
 Probes are prompts of 64 to 2,048 tokens with answers of at most 32; they are recorded as runs of the kind calibration.
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    from servers.ollama.calibration import CalibrationFailed, calibrated
+    from servers.ollama.forecast.calibration import CalibrationFailed, calibrated
 
     rows: list[list[str]] = []
 

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    from ..session import open_session
+    from ..session.session import open_session
 
     config = common.only(common.config_of(options), [options.server])
     async with open_session(config, approve=common.approve_of(options)) as session:

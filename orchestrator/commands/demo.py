@@ -14,7 +14,7 @@ from ..events import Event, tee
 from . import options as common
 
 if TYPE_CHECKING:
-    from ..demo import Ended, Worker
+    from ..demo.run import Ended, Worker
 
 EXAMPLES = """\
 With an Ollama server its smallest model is the worker. Without one it is an embedded engine (extra `engine`) that
@@ -42,9 +42,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    from ..config import load_config
-    from ..demo import choose_worker, perform, project
-    from ..display import Display
+    from ..config.load import load_config
+    from ..demo.run import choose_worker, perform, project
+    from ..terminal.display import Display
 
     seen: list[Event] = []
     async with project() as folder:

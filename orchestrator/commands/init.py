@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config.trust import BUILT_IN
 from ..errors import ConfigError
-from ..trust import BUILT_IN
 
 EXAMPLES = """\
 examples:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, RunError
-from ..visible import visible
+from ..sanitize import visible
 from . import options as common
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..session.session import Session
 
 ENGINES = """\
 engines for --host: http://HOST:PORT of Ollama (default: OLLAMA_BASE_URL, OLLAMA_HOST, then 127.0.0.1:11434),
@@ -52,7 +52,7 @@ def engine(options: argparse.Namespace) -> Engine:
 @asynccontextmanager
 async def server(options: argparse.Namespace) -> AsyncGenerator[Session]:
     """A session with the ollama server alone."""
-    from ..session import open_session
+    from ..session.session import open_session
 
     config = common.only(common.config_of(options), ["ollama"])
     if options.host:

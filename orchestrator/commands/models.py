@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from ..events import Event, Notice
-from ..visible import visible
+from ..sanitize import visible
 from . import local
 from . import options as common
 
@@ -66,7 +66,7 @@ def _row(model: dict[str, Any]) -> list[str]:
 
 
 async def _everywhere(options: argparse.Namespace) -> int:
-    from ..session import open_session
+    from ..session.session import open_session
 
     silent: list[str] = []
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import ConfigError
-from ..visible import visible
+from ..sanitize import visible
 
 if TYPE_CHECKING:
-    from ..config import Config
-    from ..hosted import Approve
+    from ..config.load import Config
+    from ..mcp_client.server import Approve
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
 
 def config_of(options: argparse.Namespace) -> Config:
     """The configuration these options ask for. Raises ConfigError."""
-    from ..config import load_config
+    from ..config.load import load_config
 
     flags = {
         key: getattr(options, key, None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from ..visible import visible
+from ..sanitize import visible
 from . import local
 from . import options as common
 

@@ -14,8 +14,8 @@ from . import options as common
 
 if TYPE_CHECKING:
     from ..agent import Reply
-    from ..config import Config
-    from ..store import Recorder
+    from ..config.load import Config
+    from ..store.store import Recorder
 
 EXAMPLES = """\
 examples:
@@ -79,8 +79,8 @@ async def _run(options: argparse.Namespace, task: str) -> int:
     from contextlib import closing
     from dataclasses import replace
 
-    from ..memory import Memory, window_of
-    from ..session import open_session
+    from ..session.context_window import Memory, window_of
+    from ..session.session import open_session
 
     config = common.config_of(options)
     seen: list[Event] = []
@@ -101,7 +101,7 @@ async def _run(options: argparse.Namespace, task: str) -> int:
 
 def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> tuple[Recorder, str | None]:
     """What keeps the conversation, and the model that spoke last in a resumed one. Raises StoreError."""
-    from ..store import Recorder, Store, StoreError
+    from ..store.store import Recorder, Store, StoreError
 
     try:
         store = Store()
@@ -122,7 +122,7 @@ def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> tuple[
 def _sink(options: argparse.Namespace, config: Config, seen: list[Event]) -> Emit:
     if options.json:
         return seen.append
-    from ..display import Display
+    from ..terminal.display import Display
 
     return tee(seen.append, Display(settings=config.display))
 

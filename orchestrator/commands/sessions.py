@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from . import options as common
 
 if TYPE_CHECKING:
-    from ..store import Kept, Store
+    from ..store.store import Kept, Store
 
 EXAMPLES = """\
 ID is an id, the beginning of one, the name of an agent, or 'last'.
@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..store import Store
+    from ..store.store import Store
 
     store = Store()
     try:
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(store: Store, options: argparse.Namespace) -> int:
-    from ..transcript import moment
+    from ..store.transcript import moment
 
     kept = store.sessions(options.limit)
     if options.json:
@@ -73,7 +73,7 @@ def _list(store: Store, options: argparse.Namespace) -> int:
 
 
 def _show(store: Store, options: argparse.Namespace) -> int:
-    from ..display import Display
+    from ..terminal.display import Display
 
     kept = _one(store, options)
     if options.json:
@@ -83,7 +83,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
 
 
 def _search(store: Store, options: argparse.Namespace) -> int:
-    from ..transcript import moment
+    from ..store.transcript import moment
 
     found = store.search(" ".join(options.which), options.limit)
     if options.json:
@@ -95,7 +95,7 @@ def _search(store: Store, options: argparse.Namespace) -> int:
 
 
 def _export(store: Store, options: argparse.Namespace) -> int:
-    from .. import transcript
+    from ..store import transcript
 
     kept = _one(store, options)
     entries = store.entries(kept.id)

@@ -20,12 +20,12 @@ exit codes: 0 ended by SIGTERM, 1 the port cannot be used, 130 ended by Ctrl-C
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    from servers.ollama.simulating import add_options
+    from servers.ollama.simulator.cli import add_options
 
     add_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from servers.ollama.simulating import serve
+    from servers.ollama.simulator.cli import serve
 
     return serve(options)

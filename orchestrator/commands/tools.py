@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def _run(options: argparse.Namespace) -> int:
     from ..events import Event, Notice
-    from ..session import open_session
+    from ..session.session import open_session
 
     def complain(event: Event) -> None:
         if isinstance(event, Notice):

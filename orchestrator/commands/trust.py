@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..trust import distrust, trust
+    from ..config.trust import distrust, trust
 
     for path in options.files:
         try:

@@ -14,10 +14,10 @@ from ..errors import AuthFailed, ProviderError
 from ..types import Completion, Delta, Request, Usage
 from . import ModelInfo
 from .anthropic_wire import STOPS, begin, body_of, grow, usage_of
-from .assemble import Assembly
+from .assembler import Assembly
 from .connection import PerLoop, checked, hosted_at, spoken, timeouts, told, trust
-from .failures import failure, unreachable, vendor_words
-from .history import portable
+from .error_mapping import failure, unreachable, vendor_words
+from .portable_history import portable
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 

@@ -23,11 +23,11 @@ from botocore.eventstream import EventStreamBuffer, ParserError
 from ..errors import AuthFailed, NoSuchModel, Overloaded, ProviderError, TimedOut, Unreachable
 from ..types import Completion, Delta, Request, Usage
 from . import ModelInfo
-from .assemble import Assembly
+from .assembler import Assembly
 from .bedrock_wire import MALFORMED, STOPS, body_of, grow, usage_of
 from .connection import PerLoop, checked, spoken, timeouts, told, trust
-from .failures import failure, off_protocol, readable, vendor_words
-from .history import portable
+from .error_mapping import failure, off_protocol, readable, vendor_words
+from .portable_history import portable
 
 
 class _Client(NamedTuple):

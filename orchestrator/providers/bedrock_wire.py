@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..types import Delta, Image, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
-from .assemble import Assembly
-from .history import sides
-from .sane import count
+from .assembler import Assembly
+from .portable_history import sides
+from .sanitize import count
 
 STOPS: dict[str, Stop] = {
     "end_turn": "end",

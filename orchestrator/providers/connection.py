@@ -15,7 +15,7 @@ from anyio.lowlevel import RunVar
 
 from ..errors import BadRequest, OrchestratorError, ProviderError
 from ..types import Completion, Delta, Request
-from .failures import off_protocol, unreachable
+from .error_mapping import off_protocol, unreachable
 
 CONNECT_S = 10.0
 SILENCE_S = 600.0

@@ -20,11 +20,11 @@ from google.genai import types as gt
 from ..errors import AuthFailed, ProviderError, Refused
 from ..types import Completion, Delta, Request, Usage
 from . import ModelInfo
-from .assemble import Assembly
+from .assembler import Assembly
 from .connection import PerLoop, checked, spoken, timeouts, told, trust
-from .failures import failure, vendor_words
+from .error_mapping import failure, vendor_words
 from .google_wire import MALFORMED, STOPS, Reader, config_of, contents_of, usage_of
-from .history import portable
+from .portable_history import portable
 
 _MARK = "x-understudy-stream"
 """Tells our client which stream a request belongs to, and is taken off before it is sent."""

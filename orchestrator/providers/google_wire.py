@@ -9,8 +9,8 @@ from typing import Any
 from google.genai import types as gt
 
 from ..types import Delta, Image, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
-from .assemble import Assembly
-from .history import sides
+from .assembler import Assembly
+from .portable_history import sides
 
 STOPS: dict[str, Stop] = {
     "STOP": "end",

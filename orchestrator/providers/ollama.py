@@ -17,21 +17,21 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 
-from servers.ollama.profile import overflow_numbers
+from servers.ollama.ledger.profile import overflow_numbers
 
 from ..errors import BadRequest, ContextTooLong, NoSuchModel, ProviderError
 from ..types import Completion, Delta, Message, Request, Stop, Thinking, Usage
 from . import ModelInfo
-from .assemble import Assembly
+from .assembler import Assembly
 from .connection import PerLoop, checked, spoken, timeouts, told, trust
+from .error_mapping import failure, readable, vendor_words
 from .estimate import tokens_at_least, tokens_at_most
-from .failures import failure, readable, vendor_words
-from .history import portable
 from .jsonlines import json_lines
 from .ollama_ledger import Calls
 from .ollama_wire import body_of, read, usage_of
-from .rescue import rescued
-from .sane import count, sane
+from .portable_history import portable
+from .sanitize import count, sane
+from .text_tool_calls import rescued
 
 ANSWER_TOKENS = 4096
 """Room for the answer where the request sets no cap; Ollama's own default is ten contexts."""

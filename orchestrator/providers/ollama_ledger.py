@@ -13,10 +13,10 @@ from typing import Any
 import anyio
 from httpx2 import HTTPError
 
-from servers.ollama.keys import engine_of, host_of, is_simulated, key_of
-from servers.ollama.ledger import Ledger, LedgerError, Run
-from servers.ollama.profile import Outcome, from_ollama, outcome_of
-from servers.ollama.prompts import Prompts
+from servers.ollama.forecast.prompt_cache import Prompts
+from servers.ollama.ledger.keys import engine_of, host_of, is_simulated, key_of
+from servers.ollama.ledger.ledger import Ledger, LedgerError, Run
+from servers.ollama.ledger.profile import Outcome, from_ollama, outcome_of
 
 from ..errors import ContextTooLong, ProviderError
 from ..types import Request

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from servers.ollama.profile import from_ollama
+from servers.ollama.ledger.profile import from_ollama
 
 from ..types import Delta, Image, Message, Part, Request, Text, Thinking, ToolResult, Usage
-from .assemble import Assembly
+from .assembler import Assembly
 from .schemas import inlined
 
 TOP_LEVEL = frozenset({"format", "keep_alive", "logprobs", "shift", "think", "top_logprobs", "truncate"})

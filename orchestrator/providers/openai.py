@@ -16,10 +16,10 @@ from openai import AsyncOpenAI
 from ..errors import AuthFailed, ConfigError, ProviderError
 from ..types import Completion, Delta, Request
 from . import ModelInfo, openai_chat, openai_responses
-from .assemble import Assembly
+from .assembler import Assembly
 from .connection import PerLoop, checked, hosted_at, spoken, timeouts, told, trust
-from .failures import failure, unreachable, vendor_words
-from .history import portable
+from .error_mapping import failure, unreachable, vendor_words
+from .portable_history import portable
 
 
 class OpenAI:

@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
-from servers.ollama.profile import from_llamacpp
+from servers.ollama.ledger.profile import from_llamacpp
 
 from ..types import Completion, Delta, Image, Message, Part, Request, Stop, Text, Thinking, ToolResult, Usage
-from .assemble import Assembly
-from .rescue import rescued
-from .sane import count, sane
+from .assembler import Assembly
+from .sanitize import count, sane
 from .schemas import strict
+from .text_tool_calls import rescued
 
 STOPS: dict[str, Stop] = {
     "stop": "end",

@@ -21,10 +21,10 @@ from ..types import (
     ToolResult,
     Usage,
 )
-from .assemble import Assembly
-from .failures import failure
+from .assembler import Assembly
+from .error_mapping import failure
 from .openai_chat import effort, image_url
-from .sane import count
+from .sanitize import count
 from .schemas import strict
 
 STOPS: dict[str, Stop] = {"completed": "end", "max_output_tokens": "length", "content_filter": "refusal"}

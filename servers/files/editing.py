@@ -11,11 +11,11 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from ..changes import Confirmed, nobody
-from ..outcome import ToolError, bounded, fenced, masked, one_line, visible
-from ..syntax import note
-from ..text import Text, decode
-from ..workspace import Change, Operation, Workspace, rev_of
+from ..output import ToolError, bounded, fenced, masked, one_line, visible
+from ..source.encoding import Text, decode
+from ..source.syntax_check import note
+from ..workspace.roots import Change, Operation, Workspace, rev_of
+from ..workspace.transaction import Confirmed, nobody
 
 MAX_DIFF_BYTES = 12_000
 MAX_DIFFED_LINES = 20_000  # beyond it a diff would take seconds

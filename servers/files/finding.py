@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 
-from ..globs import is_simple, matcher
-from ..walking import Clock, walk
-from ..workspace import Root, Workspace
-from . import engine
+from ..workspace.globs import is_simple, matcher
+from ..workspace.roots import Root, Workspace
+from ..workspace.walk import Clock, walk
+from . import ripgrep
 
 MAX_FOUND = 300_000
 
@@ -27,11 +27,11 @@ def find(
 ) -> list[bytes]:
     """Root-relative paths of files below a folder in tree order; links are left out. TimeoutError when late."""
     matches = matcher(globs)
-    program = engine.ripgrep(workspace.roots)
+    program = ripgrep.ripgrep(workspace.roots)
     if program is None:
         walked = filter(matches, _walked(root, start, depth, hidden, ignored, check))
         return list(map(os.fsencode, islice(walked, MAX_FOUND)))
-    query = engine.Query(
+    query = ripgrep.Query(
         root=root.fd,
         start=start,
         is_file=False,
@@ -42,7 +42,7 @@ def find(
         hidden=hidden,
         ignored=ignored,
     )
-    found = engine.names(query, program, check)
+    found = ripgrep.names(query, program, check)
     if not all(map(is_simple, globs)):  # else ripgrep has matched them itself
         found = [path for path in found if matches(os.fsdecode(path))]
     return found[:MAX_FOUND]

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Literal
 
-from ..globs import below, expanded
-from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, one_line, readable
-from ..walking import Clock, Entry, is_ignored, open_plain, walk
-from ..workspace import Root, Workspace
+from ..output import MAX_RESULT_BYTES, ToolError, fenced, one_line, readable
+from ..workspace.globs import below, expanded
+from ..workspace.roots import Root, Workspace
+from ..workspace.walk import Clock, Entry, is_ignored, open_plain, walk
 from .finding import find
 from .rows import fitting
 

@@ -7,14 +7,14 @@ import re
 import stat
 from collections.abc import Callable, Generator, Iterable
 
-from .. import parser
-from ..grammars import SUFFIXES, suffix_of
-from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, readable, visible
-from ..places import allowed, secret
-from ..shapes import MAX_SIGNATURE, Symbol
-from ..text import decode
-from ..walking import Clock, walk
-from ..workspace import Workspace, read_all
+from ..output import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, readable, visible
+from ..source import parser_process
+from ..source.encoding import decode
+from ..source.grammars import SUFFIXES, suffix_of
+from ..source.symbols import MAX_SIGNATURE, Symbol
+from ..workspace.protected_paths import allowed, secret
+from ..workspace.roots import Workspace, read_all
+from ..workspace.walk import Clock, walk
 from .listing import counted
 from .rows import fitting
 
@@ -60,7 +60,7 @@ def symbols_of(path: str, data: bytes) -> list[Symbol] | None:
         return None
     if path.casefold().endswith((".md", ".markdown")):
         return list(_headings(text.body))
-    return parser.symbols(path, text.body.encode("utf-8", "surrogatepass"))
+    return parser_process.symbols(path, text.body.encode("utf-8", "surrogatepass"))
 
 
 def _folder(workspace: Workspace, shown: str, path: str, check: Callable[[], None], max_bytes: int) -> str:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..changes import Confirmed
-from ..outcome import ToolError, fenced, masked, one_line, visible
-from ..syntax import note
-from ..text import Text, decode
-from ..workspace import Change, Operation, Workspace, rev_of
+from ..output import ToolError, fenced, masked, one_line, visible
+from ..source.encoding import Text, decode
+from ..source.syntax_check import note
+from ..workspace.roots import Change, Operation, Workspace, rev_of
+from ..workspace.transaction import Confirmed
 from .editing import change_counts, nearest, refuse_masks
 
 _HUNK = re.compile(r"^@@(?: -(\d{1,9})(?:,(\d{1,9}))? \+\d+(?:,\d+)? @@)?")

@@ -11,14 +11,14 @@ from functools import lru_cache
 from itertools import groupby, islice
 from typing import Literal
 
-from ..globs import below, matcher
-from ..outcome import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
-from ..places import allowed, secret
-from ..text import SNIFF_BYTES, decode, in_private_key, is_binary
-from ..workspace import Root, Workspace
-from .engine import Hit, Query, search
+from ..output import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
+from ..source.encoding import SNIFF_BYTES, decode, in_private_key, is_binary
+from ..workspace.globs import below, matcher
+from ..workspace.protected_paths import allowed, secret
+from ..workspace.roots import Root, Workspace
 from .finding import MAX_FOUND, tree_order
 from .listing import alternatives, counted, position
+from .ripgrep import Hit, Query, search
 from .rows import fitting
 
 MAX_HITS = 20_000  # collected before sorting; beyond it the engine is asked again, in order

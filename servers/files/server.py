@@ -11,14 +11,14 @@ import anyio
 from mcp.server.mcpserver import Context, ElicitationResult, Image, Resolve
 from mcp.types import ToolAnnotations
 
-from .. import serving
-from ..outcome import ToolError, one_line
-from ..parser import stop as stop_parsing
-from ..toolserver import ToolServer
-from ..workspace import Changed, Workspace
-from . import confirming, editing, engine, listing, patching, reading, searching
+from ..output import ToolError, one_line
+from ..protocol import lifecycle
+from ..protocol.server import ToolServer
+from ..source.parser_process import stop as stop_parsing
+from ..workspace.roots import Changed, Workspace
+from . import consent, editing, listing, patching, reading, ripgrep, searching
 from . import outline as outlines
-from .confirming import Yes
+from .consent import Yes
 
 READS = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
@@ -50,7 +50,7 @@ def build(roots: Sequence[str], *, read_only: bool = False, allow: Sequence[str]
 
 
 def main() -> None:
-    parser = serving.parser(
+    parser = lifecycle.parser(
         "files",
         "An MCP server for the files in one or more folders.",
         "Example: understudy-files ~/project --allow '.github/workflows/*'",
@@ -67,17 +67,17 @@ def main() -> None:
         help="let secret or protected places that match be opened and changed; may be repeated; never .git",
     )
     args = parser.parse_args()
-    serving.configure_logging(args.log_level)
+    lifecycle.configure_logging(args.log_level)
     try:
         server = build(args.roots, read_only=args.read_only, allow=args.allow)
     except ValueError as exc:
         parser.error(str(exc))
 
     def stop_all() -> None:
-        engine.stop_all()
+        ripgrep.stop_all()
         stop_parsing()
 
-    serving.serve(server, on_end=stop_all)
+    lifecycle.serve(server, on_end=stop_all)
 
 
 def _add_reading(server: ToolServer, workspace: Workspace) -> None:
@@ -168,14 +168,14 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
         path: str,
         content: str,
         ctx: Context[Any, Any],
-        yes: Annotated[ElicitationResult[Yes], Resolve(confirming.for_path)],
+        yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_path)],
         if_exists: Literal["fail", "overwrite", "append"] = "fail",
         expect_rev: str | None = None,
     ) -> str:
         """Create, replace or extend."""
-        confirmed = confirming.agreed(ctx, [path], yes)
+        confirmed = consent.agreed(ctx, [path], yes)
         if confirmed is None:
-            return confirming.DECLINED
+            return consent.DECLINED
         return editing.write(workspace, path, content, if_exists, expect_rev, confirmed)
 
     @server.tool(annotations=CHANGES, structured_output=False)
@@ -183,27 +183,27 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
         path: str,
         edits: list[editing.Edit],
         ctx: Context[Any, Any],
-        yes: Annotated[ElicitationResult[Yes], Resolve(confirming.for_edit)],
+        yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_edit)],
         expect_rev: str | None = None,
         dry_run: bool = False,
     ) -> str:
         """Replace old, found exactly count=1 times, or lines start..end."""
-        confirmed = confirming.agreed(ctx, [path], yes, dry_run=dry_run)
+        confirmed = consent.agreed(ctx, [path], yes, dry_run=dry_run)
         if confirmed is None:
-            return confirming.DECLINED
+            return consent.DECLINED
         return editing.edit(workspace, path, edits, expect_rev, dry_run, confirmed)
 
     @server.tool(annotations=CHANGES, structured_output=False)
     def apply_patch(
         patch: str,
         ctx: Context[Any, Any],
-        yes: Annotated[ElicitationResult[Yes], Resolve(confirming.for_patch)],
+        yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_patch)],
         dry_run: bool = False,
     ) -> str:
         """Apply a unified diff."""
-        confirmed = confirming.agreed(ctx, confirming.paths_of(patch), yes, dry_run=dry_run)
+        confirmed = consent.agreed(ctx, consent.paths_of(patch), yes, dry_run=dry_run)
         if confirmed is None:
-            return confirming.DECLINED
+            return consent.DECLINED
         return patching.apply_patch(workspace, patch, dry_run, confirmed)
 
     @server.tool(annotations=CHANGES, structured_output=False)
@@ -211,14 +211,14 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
         src: str,
         dst: str,
         ctx: Context[Any, Any],
-        yes: Annotated[ElicitationResult[Yes], Resolve(confirming.for_move)],
+        yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_move)],
         copy: bool = False,
         overwrite: bool = False,
     ) -> str:
         """Move or copy."""
-        confirmed = confirming.agreed(ctx, [dst] if copy else [src, dst], yes)
+        confirmed = consent.agreed(ctx, [dst] if copy else [src, dst], yes)
         if confirmed is None:
-            return confirming.DECLINED
+            return consent.DECLINED
         op = workspace.copy if copy else workspace.move
         done = op(src, dst, overwrite=overwrite, confirmed=confirmed)
         names = " -> ".join(one_line(file.path) for file in done.files)
@@ -228,13 +228,13 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
     def delete_file(
         path: str,
         ctx: Context[Any, Any],
-        yes: Annotated[ElicitationResult[Yes], Resolve(confirming.for_path)],
+        yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_path)],
         recursive: bool = False,
     ) -> str:
         """Delete a file or folder."""
-        confirmed = confirming.agreed(ctx, [path], yes)
+        confirmed = consent.agreed(ctx, [path], yes)
         if confirmed is None:
-            return confirming.DECLINED
+            return consent.DECLINED
         done = workspace.delete(path, recursive=recursive, confirmed=confirmed)
         return f"deleted {one_line(done.files[0].path)} · op={done.id}"
 

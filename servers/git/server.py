@@ -11,14 +11,17 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver import Context, ElicitationResult, Resolve
 from mcp.types import CallToolResult, ToolAnnotations
 
-from ..outcome import ToolError
-from ..serving import configure_logging, parser, serve
-from ..toolserver import ToolServer, reply
-from . import branching, committing, confirming, integrating, looking, remotes, restoring, showing, undoing
-from .confirming import Answer, Desk
-from .remotes import Plan
-from .repository import Place
-from .running import end_all
+from ..output import ToolError
+from ..protocol.lifecycle import configure_logging, parser, serve
+from ..protocol.server import ToolServer, reply
+from . import consent
+from .consent import Answer, Desk
+from .safe.process import end_all
+from .safe.repository import Place
+from .tools import branch, commit, integrate, read, restore, show
+from .tools import remote as remotes
+from .tools.remote import Plan
+from .undo import undo
 
 READS = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
@@ -59,14 +62,14 @@ def build(
     @server.tool(annotations=READS, structured_output=False)
     def git_status() -> CallToolResult:
         """Branch, state with next step, changed files."""
-        return reply(looking.status(place.repository()), defaults=False)
+        return reply(read.status(place.repository()), defaults=False)
 
     @server.tool(annotations=READS, structured_output=False)
     def git_diff(
         scope: str = "worktree", paths: list[str] | None = None, stat_only: bool = False, context: int = 3
     ) -> str:
         """Changes as a patch. scope: worktree, staged, A..B or a rev."""
-        return looking.diff(place.repository(), scope, paths or [], stat_only=stat_only, context=context)
+        return read.diff(place.repository(), scope, paths or [], stat_only=stat_only, context=context)
 
     @server.tool(annotations=READS, structured_output=False)
     def git_log(
@@ -80,7 +83,7 @@ def build(
         patch: bool = False,
     ) -> CallToolResult:
         """Commits, newest first. rev may be A..B; author, grep: regexes."""
-        found = looking.log(
+        found = read.log(
             place.repository(),
             rev=rev,
             paths=paths or [],
@@ -96,22 +99,22 @@ def build(
     @server.tool(annotations=CHANGES, structured_output=False)
     def git_stage(paths: list[str], unstage: bool = False) -> str:
         """Stage files or folders, deletions too."""
-        return committing.stage(place.repository(), paths, unstage=unstage)
+        return commit.stage(place.repository(), paths, unstage=unstage)
 
     @server.tool(annotations=CHANGES, structured_output=False)
     def git_commit(message: str, amend: bool = False) -> str:
         """Commit what is staged. amend with message "" keeps the old one."""
-        return committing.commit(place.repository(), message, amend=amend)
+        return commit.commit(place.repository(), message, amend=amend)
 
     @server.tool(annotations=READS, structured_output=False)
     def git_show(rev: str = "HEAD", path: str | None = None, stat_only: bool = False) -> str:
         """A commit with its patch, or the content of path at rev."""
-        return showing.show(place.repository(), rev, path, stat_only=stat_only)
+        return show.show(place.repository(), rev, path, stat_only=stat_only)
 
     @server.tool(annotations=READS, structured_output=False)
     def git_blame(path: str, start: int = 1, end: int | None = None, rev: str = "HEAD") -> str:
         """Commit, date and author of each line."""
-        return showing.blame(place.repository(), path, start=start, end=end, rev=rev)
+        return show.blame(place.repository(), path, start=start, end=end, rev=rev)
 
     @server.tool(annotations=LOSES, structured_output=False)
     def git_branch(
@@ -120,14 +123,14 @@ def build(
         ref: str | None = None,
     ) -> str:
         """create name at ref; rename name to ref; switch to name, or detached to ref."""
-        return branching.act(place.repository(), action, name, ref)
+        return branch.act(place.repository(), action, name, ref)
 
     @server.tool(annotations=LOSES, structured_output=False)
     def git_restore(
         paths: list[str], source: str | None = None, staged: bool = False, worktree: bool | None = None
     ) -> str:
         """Overwrite files, or the index if staged, from source."""
-        return restoring.restore(place.repository(), paths, source=source, staged=staged, worktree=worktree)
+        return restore.restore(place.repository(), paths, source=source, staged=staged, worktree=worktree)
 
     @server.tool(annotations=LOSES, structured_output=False)
     def git_stash(
@@ -137,7 +140,7 @@ def build(
         untracked: bool = False,
     ) -> str:
         """Put changes aside, get them back. index 0: newest."""
-        return restoring.stash(place.repository(), action, index, message, untracked=untracked)
+        return restore.stash(place.repository(), action, index, message, untracked=untracked)
 
     @server.tool(annotations=LOSES, structured_output=False)
     def git_integrate(
@@ -145,12 +148,12 @@ def build(
         ref: str | None = None,
     ) -> str:
         """Bring in ref; rebase: onto ref."""
-        return integrating.integrate(place.repository(), action, ref)
+        return integrate.integrate(place.repository(), action, ref)
 
     @server.tool(annotations=REMOTE, structured_output=False)
     def git_remote(
-        found: Annotated[Plan | str | None, Resolve(confirming.planned)],
-        answer: Annotated[ElicitationResult[Answer], Resolve(confirming.question)],
+        found: Annotated[Plan | str | None, Resolve(consent.planned)],
+        answer: Annotated[ElicitationResult[Answer], Resolve(consent.question)],
         ctx: Context[Any, Any],
         action: Literal["list", "fetch", "pull", "push"] = "list",
         remote: str | None = None,
@@ -162,12 +165,12 @@ def build(
             raise ToolError(found)
         if found is None:
             return remotes.remotes(place.repository())
-        return confirming.cleared(found, ctx, answer) or remotes.carry_out(place.repository(), found)
+        return consent.cleared(found, ctx, answer) or remotes.carry_out(place.repository(), found)
 
     @server.tool(annotations=LOSES, structured_output=False)
     def git_undo(op: str | None = None) -> str:
         """Undo by op id; without op, list."""
-        return undoing.undo(place.repository(), op)
+        return undo.undo(place.repository(), op)
 
     return server
 

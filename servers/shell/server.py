@@ -14,18 +14,18 @@ from mcp.server.mcpserver import Context, ElicitationResult, Resolve
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
-from ..outcome import ToolError, masked, one_line
-from ..serving import configure_logging, parser, serve
-from ..toolserver import ToolServer, reply
-from ..workspace import Workspace
-from .confirming import Answer, Desk, cleared, confirm, confirm_tests, desk_of, key_of, test_rule
-from .formatting import format_code as format_files
-from .jobs import Job, as_text
-from .linting import lint as lint_files
-from .rules import BUILT_IN, Policy, load
-from .runners import wanted
-from .running import MAX_TIMEOUT_S, Shell, ending, open_shell, told
-from .testing import TestRun, start_tests
+from ..output import ToolError, masked, one_line
+from ..protocol.lifecycle import configure_logging, parser, serve
+from ..protocol.server import ToolServer, reply
+from ..workspace.roots import Workspace
+from .consent import Answer, Desk, cleared, confirm, confirm_tests, desk_of, key_of, test_rule
+from .jobs.jobs import Job, as_text
+from .jobs.shell import MAX_TIMEOUT_S, Shell, ending, open_shell, told
+from .policy.rules import BUILT_IN, Policy, load
+from .quality.format import format_code as format_files
+from .quality.lint import lint as lint_files
+from .quality.run_tests import TestRun, start_tests
+from .quality.test_runners import wanted
 
 MAX_WAIT_S = 45.0  # many hosts give up on a call after 60 s
 

@@ -17,13 +17,13 @@ import pytest
 from rich.console import Console
 
 from orchestrator.coding_agent import CodingAgent, NoAnswer
-from orchestrator.config import Config, load_config
-from orchestrator.display import Display
+from orchestrator.config.load import Config, load_config
+from orchestrator.config.models import DisplaySettings
 from orchestrator.errors import ConfigError, OrchestratorError, OutOfTime, ProviderError
 from orchestrator.events import Event
 from orchestrator.providers import ModelInfo
 from orchestrator.providers.scripted import Scripted
-from orchestrator.settings import DisplaySettings
+from orchestrator.terminal.display import Display
 from orchestrator.types import Thinking, ToolCall, assistant
 
 

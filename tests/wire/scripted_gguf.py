@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from servers.ollama.chain_model import ALPHABET, END, USER_DEFINED, write_model
+from servers.ollama.engines.chain_model import ALPHABET, END, USER_DEFINED, write_model
 
 CONTEXT = 8192
 

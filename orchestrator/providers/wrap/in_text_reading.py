@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from ...types import Delta, Message, Part, Text, Thinking, ToolCall, ToolSpec
-from ..assemble import new_call_id
-from ..rescue import MAX_CALLS, rescued
-from ..sane import sane
+from ..assembler import new_call_id
+from ..sanitize import sane
+from ..text_tool_calls import MAX_CALLS, rescued
 
 _LABEL = re.compile(
     r"^[ \t>#*_`-]{0,20}(?P<label>thought|action[ _]?input|action|final[ _]?answer|observation)[ \t*_`]{0,20}[:：][ \t*`]*",

@@ -1,0 +1,1 @@
+"""What the person configured: read, checked, trusted."""

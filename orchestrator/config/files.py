@@ -1,0 +1,222 @@
+"""The files configuration is read from: config.yaml with its line numbers, .env as data, mcp.json of the hosts."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dotenv import dotenv_values
+
+from ..errors import ConfigError
+
+MAX_FILE_BYTES = 1 << 20
+MAX_KEYS = 10_000
+
+Place = tuple[str, ...]
+"""Where a value stands in the configuration: ("display", "format")."""
+
+SERVER_KEYS = ("command", "args", "env", "cwd", "disabled")
+_HOSTS_OWN = {
+    "type",
+    "alwaysAllow",
+    "autoApprove",
+    "timeout",
+    "description",
+    "icon",
+    "gallery",
+    "version",
+    "envFile",
+    "dev",
+}
+"""Keys hosts keep in an entry for themselves."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Layer:
+    """Nested values and, for messages, where each was written."""
+
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    origins: dict[Place, str] = field(default_factory=dict[Place, str])
+
+    def put(self, place: Place, value: Any, origin: str) -> None:
+        inner = self.values
+        for key in place[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[place[-1]] = value
+        self.origins[place] = origin
+
+    def drop(self, place: Place) -> None:
+        inner: Any = self.values
+        for key in place[:-1]:
+            inner = inner[key]
+        del inner[place[-1]]
+
+    def over(self, other: Layer) -> Layer:
+        """Both, with the values of this one where both have them."""
+        return Layer(values=_merged(other.values, self.values), origins=other.origins | self.origins)
+
+    def origin(self, place: Place) -> str:
+        while place and place not in self.origins:
+            place = place[:-1]
+        return self.origins.get(place, "")
+
+
+def _merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(low)
+    for key, value in high.items():
+        below = both.get(key)
+        both[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return both
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """The file's content; None when there is no such file. Raises ConfigError when it cannot be read or is too large."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path} has more than {MAX_FILE_BYTES >> 10} KiB; a configuration file may not")
+    return data
+
+
+def _text(data: bytes, path: Path) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data[: exc.start].count(b"\n") + 1
+        raise ConfigError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from exc
+
+
+def read_yaml(data: bytes, path: Path) -> Layer:
+    """The mapping in a YAML file. Raises ConfigError naming file and line."""
+    text, layer = _text(data, path), Layer()
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None:
+            layer.values = _mapping(root, (), path, layer.origins)
+    except yaml.MarkedYAMLError as exc:
+        line = exc.problem_mark.line + 1 if exc.problem_mark else 1
+        raise ConfigError(f"{path}, line {line}: not valid YAML: {exc.problem or exc}") from exc
+    except (yaml.YAMLError, ValueError) as exc:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(exc).split())}") from exc
+    except RecursionError as exc:
+        raise ConfigError(f"{path}: nested too deeply") from exc
+    return layer
+
+
+def _mapping(node: yaml.Node, place: Place, path: Path, origins: dict[Place, str]) -> dict[str, Any]:
+    where = f"{path}, line {node.start_mark.line + 1}"
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{where}: wanted keys with values, as 'default_model: ollama:qwen3:8b'")
+    found: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        where = f"{path}, line {key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise ConfigError(f"{where}: a key must be a plain word")
+        key = str(key_node.value)
+        if key in found:
+            raise ConfigError(f"{where}: {'.'.join((*place, key))} stands here twice; keep one")
+        inner = (*place, key)
+        origins[inner] = where
+        if isinstance(value_node, yaml.MappingNode):
+            found[key] = _mapping(value_node, inner, path, origins)
+        else:
+            found[key] = _plain(value_node)
+        if len(origins) > MAX_KEYS:  # aliases of aliases can spell out any number
+            raise ConfigError(f"{where}: more than {MAX_KEYS:,} keys; a configuration may not have that many")
+    return found
+
+
+def _plain(node: yaml.Node) -> Any:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def read_scalar(text: str) -> Any:
+    """A number or truth value written in a variable; other text as it is."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return text
+    return value if isinstance(value, int | float | bool) else text
+
+
+def read_env_file(data: bytes, path: Path) -> dict[str, str]:
+    """The variables of a .env file, as data: nothing is expanded and the environment does not change."""
+    found = dotenv_values(stream=io.StringIO(_text(data, path)), interpolate=False)
+    return {name: value for name, value in found.items() if value}
+
+
+def read_servers(data: bytes, path: Path, env: Mapping[str, str], folder: Path) -> tuple[Layer, list[str]]:
+    """The servers of an mcp.json in the hosts' own form, and what was passed over.
+
+    `${NAME}` and `${NAME:-default}` stand for variables of `env`, `${workspaceFolder}` for `folder`.
+    """
+    try:
+        root: Any = json.loads(_text(data, path))
+    except json.JSONDecodeError as exc:
+        raise ConfigError(f"{path}, line {exc.lineno}: not valid JSON: {exc.msg}") from exc
+    except RecursionError as exc:
+        raise ConfigError(f"{path}: nested too deeply") from exc
+    listed: Any = root.get("mcpServers", root.get("servers")) if isinstance(root, dict) else None
+    if not isinstance(listed, dict):
+        raise ConfigError(
+            f'{path}: wanted {{"mcpServers": {{"files": {{"command": "understudy-files", "args": ["."]}}}}}}'
+        )
+    layer, notices = Layer(), list[str]()
+    for name, entry in listed.items():
+        origin = f"{path}, mcpServers.{name}"
+        if not isinstance(entry, dict):
+            raise ConfigError(f'{origin}: wanted {{"command": ..., "args": [...]}}, found {short(entry)}')
+        if "command" not in entry and "url" in entry:
+            notices.append(
+                f"{origin} is passed over: only servers that are programs can be used, and it names a URL"
+            )
+            continue
+        for key in entry:
+            if key not in SERVER_KEYS and (near := get_close_matches(key, SERVER_KEYS, n=1)):
+                raise ConfigError(f"{origin}: unknown key {key!r}; did you mean {near[0]!r}?")
+            if key not in SERVER_KEYS and key not in _HOSTS_OWN:
+                notices.append(f"{origin}: the key {key!r} means nothing here")
+        kept = {key: value for key, value in entry.items() if key in SERVER_KEYS}
+        layer.put(("servers", name), _expanded(kept, env, folder, origin), origin)
+    return layer, notices
+
+
+def _expanded(value: Any, env: Mapping[str, str], folder: Path, origin: str) -> Any:
+    def one(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        if name == "workspaceFolder":
+            return str(folder)
+        found = env.get(name) or default
+        if found is None:
+            raise ConfigError(
+                f"{origin}: the variable {name} is not set; set it or write ${{{name}:-default}}"
+            )
+        return found
+
+    if isinstance(value, str):
+        return re.sub(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}", one, value)
+    if isinstance(value, dict):
+        return {key: _expanded(inner, env, folder, origin) for key, inner in value.items()}
+    return [_expanded(inner, env, folder, origin) for inner in value] if isinstance(value, list) else value
+
+
+def short(value: object, limit: int = 60) -> str:
+    """A value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,331 @@
+"""Configuration from flags, environment, .env, config.yaml and mcp.json, checked once and then trusted.
+
+Precedence: flags, environment, .env of the folder, config.yaml of the folder, the user's own .env and
+config.yaml, defaults. Keys of providers stay in the environment or in .env; no other file may hold one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ..errors import ConfigError
+from ..providers.names import COMPATIBLE
+from .files import Layer, Place, read_bytes, read_env_file, read_scalar, read_servers, read_yaml, short
+from .models import (
+    AgentSettings,
+    Config,
+    DisplaySettings,
+    ModelSettings,
+    PriceSettings,
+    ProviderSettings,
+    ServerSettings,
+)
+from .trust import BUDGET, BUILT_IN, Approve, allowed, loopback, needs_trust
+
+__all__ = ["AgentSettings", "Config", "DisplaySettings", "ProviderSettings", "ServerSettings", "load_config"]
+
+KEYS = {
+    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    "openai": ("OPENAI_API_KEY",),
+    "google": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "bedrock": ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE"),
+} | {name: (service.api_key_env,) for name, service in COMPATIBLE.items() if service.api_key_env}
+"""Any of these variables makes a provider usable."""
+BASE_URLS = {
+    "ANTHROPIC_BASE_URL": "anthropic",
+    "OPENAI_API_BASE": "openai",
+    "OPENAI_BASE_URL": "openai",
+    "OLLAMA_HOST": "ollama",
+    "OLLAMA_BASE_URL": "ollama",
+}
+"""Variables that say where a provider is; of two for one provider the later wins."""
+_EXPORTED = {name for names in KEYS.values() for name in names} | {
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+}
+_SCALARS = (
+    "default_model",
+    "fast_model",
+    "max_rounds",
+    "max_tokens",
+    "temperature",
+    "timeout_s",
+    "run_timeout_s",
+    "history_tokens",
+    "summary_model",
+    "budget_usd",
+    "budget_allows_unknown",
+)
+_OTHER_WORDS = {
+    "model": "default_model",
+    "max_iterations": "max_rounds",
+    "timeout": "timeout_s",
+    "timeout_seconds": "run_timeout_s",
+    "max_budget": "budget_usd",
+    "max_cost_usd": "budget_usd",
+    "num_retries": "retries",
+    "fallbacks": "fallback",
+    "mcpServers": "servers",
+    "system_prompt": "system",
+    "url": "base_url",
+    "host": "base_url",
+}
+
+_PARTS: dict[Place, type[BaseModel]] = {
+    (): Config,
+    ("display",): DisplaySettings,
+    ("models", "*"): ModelSettings,
+    ("models", "*", "price"): PriceSettings,
+    ("providers", "*"): ProviderSettings,
+    ("agents", "*"): AgentSettings,
+    ("servers", "*"): ServerSettings,
+}
+_OWN = {"folder", "with_keys", "notices"}
+"""Fields that are found out, not written."""
+
+
+def load_config(
+    path: str | Path | None = None,
+    *,
+    cwd: str | Path | None = None,
+    mcp: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    approve: Approve | None = None,
+    **flags: Any,
+) -> Config:
+    """The configuration for work in `cwd`. Raises ConfigError naming file, line and key.
+
+    `path` is a config.yaml to use instead of the folder's and the user's own, `mcp` likewise an mcp.json.
+    `flags` are fields of Config (None: not given; `display__format` reaches inside). What a workspace's file
+    may only do with approval (start programs, send prompts to other machines) is left out with a notice
+    unless `approve` agrees once.
+    Provider keys of a .env join os.environ for the SDKs, unless `env` is given; nothing else changes it.
+    """
+    folder = Path(cwd or Path.cwd()).expanduser().resolve()
+    own = Path(platformdirs.user_config_dir("understudy", appauthor=False))
+    real = os.environ if env is None else env
+    notices: list[str] = []
+    dotenv = {**_env_file(own / ".env", None, notices), **_env_file(folder / ".env", approve, notices)}
+    variables = {**dotenv, **{name: value for name, value in real.items() if value}}
+    low = (
+        _servers(folder, own, variables, approve, notices) if mcp is None else _given(mcp, folder, variables)
+    )
+    if path is not None:
+        given = Path(path).expanduser()
+        if (data := read_bytes(given)) is None:
+            raise ConfigError(f"there is no configuration file {given}")
+        low = _checked(read_yaml(data, given)).over(low)
+    else:
+        low = _workspace_yaml(folder / "config.yaml", approve, notices).over(
+            _yaml(own / "config.yaml").over(low)
+        )
+    whole = _flags(flags).over(_environment(real, variables).over(low))
+    config = _validated(whole, folder, variables, notices)
+    if env is None:
+        for name in _EXPORTED & dotenv.keys():
+            os.environ.setdefault(name, dotenv[name])
+    return config
+
+
+def _yaml(path: Path) -> Layer:
+    data = read_bytes(path)
+    return Layer() if data is None else _checked(read_yaml(data, path))
+
+
+def _checked(layer: Layer) -> Layer:
+    for key in _OWN & layer.values.keys():
+        raise ConfigError(f"{layer.origin((key,))}: {key} is found out, not written; take it out")
+    return layer
+
+
+def _workspace_yaml(path: Path, approve: Approve | None, notices: list[str]) -> Layer:
+    """The folder's config.yaml; one that shares no key with ours belongs to another program."""
+    data = read_bytes(path)
+    if data is None:
+        return Layer()
+    layer = _checked(read_yaml(data, path))
+    if layer.values and not layer.values.keys() & Config.model_fields.keys():
+        near = [
+            key
+            for key in layer.values
+            if key in _OTHER_WORDS or get_close_matches(key, Config.model_fields, cutoff=0.8)
+        ]
+        if not near:
+            notices.append(f"{path} has no key of ours and is taken for another program's")
+            return Layer()
+    asked = needs_trust(layer, path.parent)
+    if asked and not allowed(path, data, list(asked.values()), approve, notices):
+        for place in asked:
+            layer.drop(place)
+    return layer
+
+
+def _env_file(path: Path, approve: Approve | None, notices: list[str]) -> dict[str, str]:
+    data = read_bytes(path)
+    if data is None:
+        return {}
+    found = read_env_file(data, path)
+    risky = {
+        name: f"send {BASE_URLS[name]} prompts to {short(url)}"
+        for name, url in found.items()
+        if name in BASE_URLS and not loopback(url)
+    }
+    risky |= {
+        name: f"set {name} to {short(found[name])}"
+        for name in (f"UNDERSTUDY_{key.upper()}" for key in BUDGET)
+        if name in found
+    }
+    own = path.parent == Path(platformdirs.user_config_dir("understudy", appauthor=False))
+    if risky and not own and not allowed(path, data, list(risky.values()), approve, notices):
+        found = {name: value for name, value in found.items() if name not in risky}
+    return found
+
+
+def _servers(
+    folder: Path, own: Path, variables: Mapping[str, str], approve: Approve | None, notices: list[str]
+) -> Layer:
+    """The folder's mcp.json, else the user's own, else our four servers on the folder."""
+    for path in (folder / "mcp.json", own / "mcp.json"):
+        if (data := read_bytes(path)) is None:
+            continue
+        layer, passed = read_servers(data, path, variables, folder)
+        asked = needs_trust(layer, folder) if path.parent == folder else {}
+        if asked and not allowed(path, data, list(asked.values()), approve, notices):
+            for place in asked:
+                layer.drop(place)
+        notices += passed
+        if layer.values.get("servers"):
+            return layer
+    built_in = Layer()
+    for name, command in BUILT_IN.items():
+        built_in.put(("servers", name), {"command": command, "args": [str(folder)]}, "the built-in servers")
+    return built_in
+
+
+def _given(mcp: str | Path, folder: Path, variables: Mapping[str, str]) -> Layer:
+    """The servers of the file the user named, all of them: naming it is the approval."""
+    path = Path(mcp).expanduser()
+    if (data := read_bytes(path)) is None:
+        raise ConfigError(f"there is no server file {path}")
+    return read_servers(data, path, variables, folder)[0]
+
+
+def _environment(real: Mapping[str, str], variables: Mapping[str, str]) -> Layer:
+    layer = Layer()
+
+    def put(place: Place, variable: str, value: Any) -> None:
+        where = "the environment variable" if real.get(variable) else ".env:"
+        layer.put(place, value, f"{where} {variable}")
+
+    for variable, name in BASE_URLS.items():
+        if value := variables.get(variable):
+            put(("providers", name, "base_url"), variable, _address(value) if name == "ollama" else value)
+    for field in (
+        *(("display", name) for name in DisplaySettings.model_fields),
+        *((name,) for name in _SCALARS),
+    ):
+        names = (field[0].upper(), "UNDERSTUDY_MODEL") if field == ("default_model",) else ()
+        names = ("FAST_MODEL",) if field == ("fast_model",) else names
+        for variable in (*names, f"UNDERSTUDY_{'_'.join(field).upper()}"):
+            if value := variables.get(variable):
+                text = field[-1] in ("default_model", "fast_model", "summary_model", "format")
+                put(field, variable, value if text else read_scalar(value))
+    return layer
+
+
+def _address(host: str) -> str:
+    """What OLLAMA_HOST may be (host, host:port, :port, 0.0.0.0) as the address a client uses."""
+    try:
+        parts = urlsplit(host if "//" in host else f"http://{host}")
+        port = parts.port or (11434 if parts.scheme == "http" else 443)
+    except ValueError:
+        return host  # refused as an address, with its name
+    name = parts.hostname or "127.0.0.1"
+    name = "127.0.0.1" if name in ("0.0.0.0", "::") else f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}"
+
+
+def _flags(flags: Mapping[str, Any]) -> Layer:
+    layer = Layer()
+    for flag, value in flags.items():
+        if value is not None:
+            place = tuple(flag.split("__"))
+            layer.put(place, value, f"--{'-'.join(place).replace('_', '-')}")
+    return _checked(layer)
+
+
+def _validated(whole: Layer, folder: Path, variables: Mapping[str, str], notices: Sequence[str]) -> Config:
+    found = {
+        "folder": str(folder),
+        "with_keys": frozenset(
+            name for name, keys in KEYS.items() if any(variables.get(key) for key in keys)
+        ),
+        "notices": tuple(notices),
+    }
+    try:
+        config = Config.model_validate(whole.values | found)
+    except ValidationError as exc:
+        raise ConfigError(_sentence(exc.errors(include_url=False)[0], whole)) from exc
+    return config.model_copy(update={"servers": _placed(config, folder)})
+
+
+def _placed(config: Config, folder: Path) -> dict[str, ServerSettings]:
+    """The servers in use, each in its folder; ours for Ollama knows the configured address."""
+    ollama = config.providers.get("ollama")
+    told = {"OLLAMA_BASE_URL": ollama.base_url} if ollama and ollama.base_url else {}
+    return {
+        name: server.model_copy(
+            update={
+                "cwd": str(folder / Path(server.cwd).expanduser()),
+                "env": ({**told, **server.env} if server.command == BUILT_IN["ollama"] else server.env),
+            }
+        )
+        for name, server in config.servers.items()
+        if not server.disabled
+    }
+
+
+def _sentence(error: ErrorDetails, whole: Layer) -> str:
+    """Where, which key, what was wanted and found, and what would work."""
+    place = tuple(str(part) for part in error["loc"] if part != "[key]")
+    origin, key = whole.origin(place), ".".join(place)
+    start = f"{origin}: {key}: " if origin else f"{key}: "
+    if error["type"] == "extra_forbidden":
+        return start + _unknown(place)
+    found = "" if error["type"] in ("missing", "value_error") else f", found {short(error['input'])}"
+    wanted = error["msg"].removeprefix("Value error, ").replace("Input should be", "wanted")
+    if error["type"] == "missing":
+        wanted = "is missing"
+    elif error["type"] == "literal_error" and isinstance(error["input"], str):
+        near = get_close_matches(
+            error["input"], error.get("ctx", {}).get("expected", "").replace("'", " ").split(), n=1
+        )
+        found += f"; did you mean {near[0]!r}?" if near else ""
+    return f"{start}{wanted}{found}"
+
+
+def _unknown(place: Place) -> str:
+    known = _known(place[:-1])
+    wrong = place[-1]
+    if "api_key" in wrong or wrong in ("key", "token"):
+        return "keys do not stand in this file; put the key into the environment or .env, or name its variable with api_key_env"
+    other = _OTHER_WORDS.get(wrong)
+    near = [other] if other in known else get_close_matches(wrong, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown key; {hint}there are {', '.join(known)}"
+
+
+def _known(place: Place) -> list[str]:
+    model = _PARTS.get(place) or _PARTS.get((place[0], "*", *place[2:]), Config)
+    return [name for name in model.model_fields if not (model is Config and name in _OWN)]

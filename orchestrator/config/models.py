@@ -1,0 +1,193 @@
+"""The settings: what can be configured, its limits, and what it means to the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from ..providers.names import resolve
+from ..providers.wrap.wrapping import Wrapping
+from .files import short
+
+GROUP = "auto"
+"""The model of a group's own name: NAME:auto, or NAME alone."""
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"wanted an address such as http://127.0.0.1:11434, found {short(text)}")
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", text):
+        raise ValueError(f"wanted a name of letters, digits, - and _, at most 40, found {short(text)}")
+    return text
+
+
+def _model(text: str) -> str:
+    if not text.strip():
+        raise ValueError("wanted a model as provider:model, for example ollama:qwen3:8b, found nothing")
+    return text.strip()
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Model = Annotated[str, AfterValidator(_model)]
+Models = Annotated[tuple[Model, ...], Field(min_length=1, max_length=20, strict=False)]
+Seconds = Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)]
+
+
+_OF_ONE = {"kind", "base_url", "api_key_env", "options"}
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DisplaySettings(_Settings):
+    """What is drawn, and how."""
+
+    format: Literal["rich", "plain", "json", "markdown"] = "rich"
+    quiet: bool = False  # the answer and nothing else
+    color_code_models: bool = True
+    show_delegations: bool = True
+    show_model_switches: bool = True
+
+
+class ProviderSettings(Wrapping):
+    """One provider and what stands around it; or, with `fallback` or `balanced`, several models under one name."""
+
+    kind: str | None = None  # how it speaks, where its name does not say: "openai" for a compatible server
+    base_url: Annotated[str, AfterValidator(_base_url)] | None = None
+    api_key_env: str | None = None  # the variable that holds the key; None: the SDK's own
+    options: dict[str, Any] = Field(default={})  # further keyword arguments of the adapter
+    fallback: Models | None = None  # asked in turn until one answers
+    balanced: Models | None = None  # each request goes where it should be answered soonest
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        if self.fallback is not None and self.balanced is not None:
+            raise ValueError("wanted fallback or balanced, found both")
+        if self.steps and (strange := sorted(self.model_fields_set & _OF_ONE)):
+            raise ValueError(
+                f"{strange[0]} belongs to each of its models' own provider, not to a group of models"
+            )
+        return self
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The models of a group; () for a provider of its own."""
+        return self.fallback or self.balanced or ()
+
+    def open_settings(self) -> dict[str, Any]:
+        """The keyword arguments `open_provider` takes."""
+        given = {"kind": self.kind, "base_url": self.base_url, "api_key_env": self.api_key_env}
+        return {key: value for key, value in given.items() if value is not None} | self.options
+
+
+class PriceSettings(_Settings):
+    """US dollars for a million tokens, where the known prices are not one's own."""
+
+    input_usd: float = Field(ge=0, allow_inf_nan=False)
+    output_usd: float = Field(ge=0, allow_inf_nan=False)
+    cached_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # None: as other input
+
+
+class ModelSettings(_Settings):
+    """Of each call of one model, or of all whose names fit a pattern such as "ollama:*"."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
+    timeout_s: Seconds | None = None
+    think: bool | Literal["low", "medium", "high"] | None = None
+    options: dict[str, Any] = {}  # sent as they are
+    price: PriceSettings | None = None  # None: what is known of it
+
+
+class AgentSettings(_Settings):
+    model: Model | None = None  # None: default_model
+    system: str = ""
+    tools: Annotated[tuple[str, ...], Field(strict=False)] | None = None  # servers; None: all of them
+
+
+class ServerSettings(_Settings):
+    command: str = Field(min_length=1)
+    args: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    env: dict[str, str] = {}
+    cwd: str = "."
+    disabled: bool = False
+
+    def launch(self) -> dict[str, Any]:
+        """How to start it: command, args, env, cwd."""
+        return {"command": self.command, "args": self.args, "env": self.env, "cwd": self.cwd}
+
+
+class Config(_Settings):
+    default_model: Model | None = None  # None: not chosen yet
+    fast_model: Model | None = None  # called `fast`; writes summaries where summary_model is not set
+    max_rounds: int = Field(default=15, ge=1, le=1000)
+    max_tokens: int | None = Field(default=None, ge=1)  # of one answer; None: the vendor's own limit
+    temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
+    timeout_s: Seconds | None = None  # longest silence of a model; None: the provider's default
+    run_timeout_s: Seconds | None = 300.0  # of one run with all its rounds; None: no limit
+    history_tokens: int | None = Field(
+        default=None, ge=100
+    )  # of the conversation in a request; None: no limit
+    summary_model: Model | None = None  # summarises what history_tokens leaves out; None: nothing does
+    budget_usd: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False
+    )  # of one session; None: no limit
+    budget_allows_unknown: bool = False  # call models without a known price although there is a budget
+    aliases: dict[str, Model] = {}
+    models: dict[
+        str, ModelSettings
+    ] = {}  # by "provider:model" or a pattern; of several that fit the last counts
+    providers: dict[Name, ProviderSettings] = {}
+    agents: dict[Name, AgentSettings] = {}
+    servers: dict[Name, ServerSettings] = {}
+    display: DisplaySettings = DisplaySettings()
+    folder: str = "."  # the workspace, absolute
+    with_keys: frozenset[str] = Field(default=frozenset(), repr=False)  # providers whose key was found
+    notices: tuple[str, ...] = ()  # what was passed over, for the person
+
+    def request_settings(self, model: str = "") -> dict[str, Any]:
+        """The fields of every call of `model` that are set."""
+        return _fields(self) | self.model_settings(model)
+
+    def model_settings(self, model: str) -> dict[str, Any]:
+        """Those that are set for `model`, or a pattern it fits, alone."""
+        given: dict[str, Any] = {}
+        for pattern, own in self.models.items():
+            given |= _fields(own) if fnmatchcase(model, pattern) else {}
+        return given
+
+    def resolve(self, model: str, also: Collection[str] = ()) -> str:
+        """The full "provider:model" of a name, an alias, `fast` or a group of models. Raises ConfigError.
+
+        `also`: providers there are besides the configured ones.
+        """
+        groups = {name: f"{name}:{GROUP}" for name, provider in self.providers.items() if provider.steps}
+        fast = {"fast": self.fast_model} if self.fast_model else {}
+        return resolve(model, aliases={**groups, **fast, **self.aliases}, providers={*self.providers, *also})
+
+    def with_fallbacks(self, primary: str, others: Sequence[str]) -> Config:
+        """This configuration with `primary` as its model and `others` asked in turn where it cannot answer."""
+        chain = ProviderSettings(fallback=(primary, *others))
+        return self.model_copy(
+            update={"default_model": "chain", "providers": {**self.providers, "chain": chain}}
+        )
+
+    def usable_providers(self) -> list[str]:
+        """Providers worth asking for their models: configured, with a key, or local."""
+        return sorted({"ollama", *self.providers, *self.with_keys})
+
+
+def _fields(layer: Config | ModelSettings) -> dict[str, Any]:
+    chosen = layer.model_dump(include={"max_tokens", "temperature", "timeout_s", "think", "options"})
+    return {key: value for key, value in chosen.items() if value is not None and value != {}}

@@ -1,0 +1,1 @@
+"""The whole path on a small project of its own."""

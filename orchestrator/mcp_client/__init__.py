@@ -1,0 +1,1 @@
+"""MCP servers as toolboxes: started, listed, called, ended."""

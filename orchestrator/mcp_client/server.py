@@ -1,0 +1,244 @@
+"""One MCP server from configuration to toolbox: started in the background, its tool list known from last time.
+
+A server is awaited when one of its tools is called, or before the first model request when its list
+is not cached. One that ends is started again at the next call; one that cannot start says why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from servers.protocol.quick import import_quickly
+
+from ..events import Emit, Notice, ignore
+from ..tools import Progress, no_progress
+from ..types import ToolCall, ToolResult, ToolSpec, result
+from . import tool_cache
+from .prefork import Warm
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams
+
+    from .toolbox import McpTools
+
+HEAD_START_S = 1.0
+CONNECT_S = 30.0  # longest time from start to tool list
+OURS = {"understudy-files", "understudy-shell", "understudy-git", "understudy-ollama"}
+PASSED = [
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "NO_COLOR",
+    "PATH",
+    "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "SYSTEMROOT",
+    "TEMP",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "USERPROFILE",
+    "VIRTUAL_ENV",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "UNDERSTUDY_HOME",
+    "OLLAMA_HOST",
+    "OLLAMA_BASE_URL",
+]
+
+Approve = Callable[[str, Sequence[str]], Awaitable[str | None]]
+"""Puts a server's question to the person with the choices there are, the most willing first; None declines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How to start one server."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict[str, str])  # on top of PASSED
+    cwd: str = "."
+
+
+class Hosted:
+    """A server as a toolbox. Run `live` in a task of its own for as long as the tools are wanted."""
+
+    def __init__(
+        self,
+        name: str,
+        launch: Launch,
+        *,
+        warm: Warm | None = None,
+        emit: Emit = ignore,
+        approve: Approve | None = None,
+    ) -> None:
+        self.name, self.launch, self.warm, self.emit, self.approve = name, launch, warm, emit, approve
+        self.cwd = os.path.abspath(launch.cwd)
+        self.env = {key: os.environ[key] for key in PASSED if key in os.environ} | dict(launch.env)
+        self.key = tool_cache.key_of(launch.command, launch.args, self.env, self.cwd)
+        self.specs: tuple[ToolSpec, ...] = tool_cache.load(self.key) or ()
+        self.known = (
+            anyio.Event()
+        )  # the tool list is there, from the cache or from the server, or will not come
+        self.words: deque[str] = deque(maxlen=20)  # what the server last wrote to stderr
+        self._tools: McpTools | None = None
+        self._failed: str | None = None  # why it is not running; a call then asks for a new start
+        self._settled = anyio.Event()  # connected or failed
+        self._wanted = anyio.Event()  # a new start is asked for
+        self._asked = anyio.Event()  # somebody waits for it
+        if self.specs:
+            self.known.set()
+        else:
+            self._asked.set()
+
+    async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
+        if self._failed is not None:
+            self._failed, self._settled = None, anyio.Event()
+            self._wanted.set()
+        await self.settled()
+        if self._tools is None:
+            return result(call, f"the {self.name} server is not running: {self._failed}", is_error=True)
+        from .toolbox import ServerGone
+
+        try:
+            return await self._tools.call(call, progress)
+        except ServerGone:
+            self._tools, self._failed = None, "it ended"
+            said = f"; it last said: {self.words[-1]}" if self.words else ""
+            text = f"the {self.name} server ended during {call.name}{said}; the next call starts it again"
+            return result(call, text, is_error=True)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is connected now."""
+        return self._tools is not None
+
+    async def settled(self) -> None:
+        """Wait until it runs or has failed."""
+        self._asked.set()
+        await self._settled.wait()
+
+    async def live(self) -> None:
+        """Start, stay connected, start again when asked; ends by cancellation.
+
+        With its tools known, the start leaves the first second to the first model request: importing the
+        SDK beside it would slow it down.
+        """
+        with anyio.move_on_after(HEAD_START_S):
+            await self._asked.wait()
+        while True:
+            self._wanted = anyio.Event()
+            try:
+                await self._connected()
+            except Exception as exc:  # noqa: BLE001  (whatever went wrong, the other servers go on)
+                self._tools, self._failed = None, _reason(exc, self.words)
+                self.emit(
+                    Notice(text=f"the {self.name} server did not start: {self._failed}", level="warning")
+                )
+                self._settled.set()
+                self.known.set()
+                await self._wanted.wait()
+
+    async def _connected(self) -> None:
+        """One life of the server; returns when it has ended and another is wanted."""
+        await anyio.to_thread.run_sync(import_quickly, "orchestrator.mcp_client.toolbox")
+        mcp_tools: Any = importlib.import_module("orchestrator.mcp_client.toolbox")
+        from mcp import Client
+
+        errlog = _drained(self.words)
+        with errlog, anyio.CancelScope(deadline=anyio.current_time() + CONNECT_S) as scope:
+            # The scope has to enclose the whole client; its deadline is lifted once connected.
+            async with Client(
+                self._transport(errlog.fileno(), mcp_tools), **self._client_options()
+            ) as client:
+                tools: McpTools = await mcp_tools.McpTools.connect(self.name, client)
+                scope.deadline = float("inf")
+                if tools.specs != self.specs:
+                    self.specs = tools.specs
+                    tool_cache.save(self.key, tools.specs)
+                self._tools, self._failed = tools, None
+                self.known.set()
+                self._settled.set()
+                await self._wanted.wait()
+        if scope.cancelled_caught:
+            raise TimeoutError(f"no tool list within {CONNECT_S:g} s")
+
+    def _client_options(self) -> dict[str, Any]:
+        if self.approve is None:
+            return {}
+        approve = self.approve
+
+        async def elicit(context: Any, params: Any) -> Any:
+            from mcp.types import ElicitResult
+
+            from .toolbox import answer_of, choices_of
+
+            asked = choices_of(params)
+            choice = await approve(f"{self.name}: {params.message}", asked[1]) if asked else None
+            if choice is None:
+                return ElicitResult(action="decline")
+            return ElicitResult(action="accept", content=answer_of(params, choice))
+
+        return {"elicitation_callback": elicit}
+
+    @asynccontextmanager
+    async def _transport(self, errlog: int, mcp_tools: Any) -> AsyncGenerator[TransportStreams]:
+        launch = self.launch
+        if launch.command in OURS and self.warm is not None:
+            warm = self.warm
+            server = launch.command.removeprefix("understudy-")
+            pid, source, sink = await warm.start(server, launch.args, self.env, self.cwd, errlog)
+            async with mcp_tools.pipe_transport(source, sink, kill=lambda: warm.kill(pid)) as streams:
+                yield streams
+        else:
+            command = _installed(launch.command)
+            with os.fdopen(os.dup(errlog), "w", encoding="utf-8") as log:
+                async with mcp_tools.spawned(command, launch.args, self.env, self.cwd, log) as streams:
+                    yield streams
+
+
+def _installed(command: str) -> str:
+    """Our own console scripts from our own environment, whatever PATH says."""
+    if command in OURS:
+        beside = os.path.join(os.path.dirname(sys.executable), command)
+        return beside if os.path.exists(beside) else command
+    return command
+
+
+def _reason(exc: BaseException, words: deque[str]) -> str:
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    if isinstance(exc, FileNotFoundError):
+        return f"there is no program {exc.filename!r} on PATH"
+    said = f"; it said: {words[-1]}" if words else ""
+    return f"{str(exc) or type(exc).__name__}{said}"
+
+
+def _drained(words: deque[str]) -> Any:
+    """The writing end of a pipe whose lines a thread keeps in `words`: an undrained pipe stalls the server."""
+    source, sink = os.pipe()
+
+    def drain() -> None:
+        with open(source, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.strip():
+                    words.append(line.rstrip())
+
+    threading.Thread(target=drain, daemon=True).start()
+    return os.fdopen(sink, "w", encoding="utf-8")

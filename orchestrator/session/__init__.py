@@ -1,0 +1,1 @@
+"""Conversations: what they consist of and how they are opened."""

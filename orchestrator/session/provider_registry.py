@@ -1,0 +1,136 @@
+"""Providers as they are configured: opened once, each inside its wrappers, several under one name where asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import anyio
+
+from ..config.load import Config, ProviderSettings
+from ..config.models import GROUP
+from ..errors import ConfigError
+from ..events import Emit
+from ..providers import ModelInfo, Provider, close, models_of, open_provider, split
+from ..providers.catalog import Price, price_of
+from ..providers.wrap import Around
+from ..providers.wrap.balanced import Balanced
+from ..providers.wrap.budgeted import Budget
+from ..providers.wrap.compose import guarded, persistent
+from ..providers.wrap.fallback import Fallback, Step
+from ..types import Completion, Delta, Request
+
+
+class Wired:
+    """The providers of one session. They share its budget."""
+
+    def __init__(self, config: Config, emit: Emit) -> None:
+        self.config, self.emit = config, emit
+        self.folder = Path(config.folder)
+        priced = {model: own.price for model, own in config.models.items() if own.price}
+        self.prices = {model: Price(**price.model_dump()) for model, price in priced.items()}
+        self.budget = Budget(
+            limit_usd=config.budget_usd, prices=self.prices, allow_unknown=config.budget_allows_unknown
+        )
+        self._given: dict[str, Provider] = {}  # by the caller, who closes them
+        self._single: dict[str, Provider] = {}  # one call in, at most one call out
+        self._whole: dict[str, Provider] = {}
+        self._replaced: list[Provider] = []  # what may still be in use, until the end
+        self._opening = anyio.Lock()
+
+    def add(self, name: str, provider: Provider) -> None:
+        """Use `provider` under this name from now on, within what is configured for the name."""
+        self._given[name] = provider
+        self._replaced += [*self._single.values(), *self._whole.values()]
+        self._single, self._whole = {}, {}
+
+    def names(self) -> set[str]:
+        """Of everything that is configured or was used."""
+        return {*self.config.providers, *self._given, *self._single}
+
+    async def provider(self, name: str) -> Provider:
+        """The provider with everything configured around it. Raises ConfigError."""
+        async with self._opening:
+            return await self._opened(name, ())
+
+    async def single(self, name: str) -> Provider:
+        """The same without what asks twice or spares a call: to measure it. Raises ConfigError."""
+        async with self._opening:
+            return await self._opened_single(name, ())
+
+    async def listed(self, name: str) -> tuple[ModelInfo, ...]:
+        """Its models; of a group, its name alone. Raises OrchestratorError."""
+        if self._settings(name).steps:
+            return (ModelInfo(provider=name, name=GROUP),)
+        return await models_of(await self.provider(name))
+
+    def price(self, model: str) -> Price | None:
+        """Of a "provider:model"; None when it is not known. Reads the data on first use: call it in a thread."""
+        return price_of(model, self.prices, vendor=self._vendor(split(model)[0]))
+
+    async def aclose(self) -> None:
+        for provider in (*self._whole.values(), *self._single.values(), *self._replaced):
+            await close(provider)
+
+    def _settings(self, name: str) -> ProviderSettings:
+        return self.config.providers.get(name) or ProviderSettings()
+
+    def _vendor(self, name: str) -> str | None:
+        """Whose prices a provider of another name has: its kind's, unless it is somewhere else."""
+        settings = self._settings(name)
+        return settings.kind if settings.kind == "ollama" or not settings.base_url else None
+
+    async def _opened(self, name: str, within: tuple[str, ...]) -> Provider:
+        if name not in self._whole:
+            single, settings = await self._opened_single(name, within), self._settings(name)
+            if settings.fallback and "retries" not in settings.model_fields_set:
+                settings = settings.model_copy(update={"retries": 0})  # each of its models has its own
+            self._whole[name] = persistent(single, settings, folder=self.folder, emit=self.emit)
+        return self._whole[name]
+
+    async def _opened_single(self, name: str, within: tuple[str, ...]) -> Provider:
+        if name not in self._single:
+            settings, budget = self._settings(name), self.budget
+            if settings.steps:
+                opened = await self._group(name, settings, (*within, name))
+                if "breaker_failures" not in settings.model_fields_set:
+                    settings = settings.model_copy(update={"breaker_failures": None})
+                budget = None  # every model of it pays for itself
+            elif name in self._given:
+                opened = _Lent(self._given[name])
+            else:
+                options = settings.open_settings()
+                opened = await anyio.to_thread.run_sync(lambda: open_provider(name, **options))
+            self._single[name] = guarded(
+                opened, settings, budget=budget, vendor=self._vendor(name), folder=self.folder, emit=self.emit
+            )
+        return self._single[name]
+
+    async def _group(self, name: str, settings: ProviderSettings, within: tuple[str, ...]) -> Provider:
+        if settings.fallback:
+            steps = [await self._step(name, model, within, retried=True) for model in settings.fallback]
+            return Fallback(*steps, name=name, emit=self.emit)
+        steps = [await self._step(name, model, within, retried=False) for model in settings.balanced or ()]
+        return Balanced(*steps, name=name, emit=self.emit)
+
+    async def _step(self, group: str, model: str, within: tuple[str, ...], *, retried: bool) -> Step:
+        """One model of a group. Only one layer asks again: a fallback's models themselves, else the group."""
+        try:
+            full = self.config.resolve(model, self.names())
+        except ConfigError as exc:
+            raise ConfigError(f"the provider {group!r} names {model!r}: {exc}") from exc
+        name, _ = split(full)
+        if name in within:
+            raise ConfigError(f"the provider {group!r} leads back to itself: {' -> '.join([*within, name])}")
+        provider = await (self._opened if retried else self._opened_single)(name, within)
+        return Step(provider=_Lent(provider), model=full, settings=self.config.model_settings(full))
+
+
+class _Lent(Around):
+    """A provider that others close."""
+
+    def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        return self.inner.stream(request)
+
+    async def aclose(self) -> None:
+        """Not here."""

@@ -1,0 +1,184 @@
+"""Where the parts meet: configuration in, `ask` out. One exit stack owns every server and provider."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import asdict
+from typing import Any
+
+import anyio
+
+from ..agent import Agent, Reply, run
+from ..config.load import Config
+from ..errors import ConfigError, OrchestratorError, RunError
+from ..events import Emit, Notice, ignore
+from ..mcp_client.prefork import Warm
+from ..mcp_client.server import OURS, Approve, Hosted, Launch
+from ..providers import ModelInfo, Provider, split
+from ..providers.wrap.budgeted import Budget
+from ..tools import NO_TOOLS, Merged, Progress, Toolbox, no_progress
+from ..types import Message, ToolCall, ToolResult
+from .provider_registry import Wired
+
+MAX_DEPTH = 3  # how deep a model may ask a model that asks a model
+
+LEAD_SYSTEM = """\
+You lead the work in this folder with the tools you have. Hand bulk reading, summaries, drafts and routine edits to
+local models with ollama__delegate: give it paths, not contents, and a gate where the result can be checked. Read the
+receipt: it says how long the run took, what was forecast, and how to ask so that the next one is faster. Do yourself
+what is short or needs judgement. Check what comes back before you build on it."""
+
+_depth: ContextVar[int] = ContextVar("depth", default=0)
+
+
+class Session:
+    """Models and tools, opened once and shared by everything that runs. Made by `open_session`."""
+
+    def __init__(self, config: Config, hosted: Sequence[Hosted], emit: Emit) -> None:
+        self.config, self.emit = config, emit
+        self.hosted = {server.name: server for server in hosted}
+        self.wired = Wired(config, emit)
+
+    def agent(self, model: str | None = None, *, name: str = "lead", system: str | None = None) -> Agent:
+        """An agent as configured under `name`, with what is given here in place of what stands there.
+
+        Raises ConfigError when no model is given and none is configured, or when its name means nothing.
+        """
+        config = self.config
+        kept = config.agents.get(name)
+        spec = model or (kept.model if kept else None) or config.default_model
+        if spec is None:
+            raise ConfigError(
+                "no model is chosen: give --model provider:model, set DEFAULT_MODEL, or default_model in config.yaml"
+            )
+        if system is None:
+            system = kept.system if kept and kept.system else LEAD_SYSTEM if name == "lead" else ""
+        full = config.resolve(spec, self.wired.names())
+        return Agent(
+            name=name,
+            model=full,
+            system=system,
+            max_rounds=config.max_rounds,
+            timeout_s=config.run_timeout_s,
+            settings=config.request_settings(full),
+            tools=kept.tools if kept else None if name == "lead" else (),
+        )
+
+    async def ask(self, agent: Agent, prompt: str | Message, *, history: Sequence[Message] = ()) -> Reply:
+        """Run the agent with its provider and its tools. Raises OrchestratorError."""
+        depth = _depth.get()
+        if depth >= MAX_DEPTH:
+            raise RunError(
+                f"{agent.name} would be the {depth + 1}th model in a chain of delegations; {MAX_DEPTH} are allowed"
+            )
+        provider = await self.provider(split(agent.model)[0])
+        tools = await self.toolbox(agent.tools)
+        token = _depth.set(depth + 1)
+        try:
+            return await run(agent, prompt, provider=provider, tools=tools, history=history, emit=self.emit)
+        finally:
+            _depth.reset(token)
+
+    async def toolbox(self, servers: Sequence[str] | None = None) -> Toolbox:
+        """The tools of these servers, of all when None. Waits only for lists that are not known from last time."""
+        chosen = self._chosen(servers)
+        for server in chosen:
+            await server.known.wait()
+        return Merged(*chosen) if chosen else NO_TOOLS
+
+    async def connected(self, servers: Sequence[str] | None = None) -> None:
+        """Wait until these servers, all when None, have started or failed; their lists are fresh then."""
+        for server in self._chosen(servers):
+            await server.settled()
+
+    async def call_tool(
+        self, server: str, tool: str, arguments: Mapping[str, Any], progress: Progress = no_progress
+    ) -> ToolResult:
+        """One call, as a model would make it. Raises ConfigError for a server that is not configured."""
+        (host,) = self._chosen([server])
+        return await host.call(ToolCall(id="call", name=f"{server}__{tool}", arguments=arguments), progress)
+
+    def add_provider(self, name: str, provider: Provider) -> None:
+        """Use `provider` for models named `name:...` from now on; the caller closes it."""
+        self.wired.add(name, provider)
+
+    async def provider(self, name: str) -> Provider:
+        """The provider called `name`, opened on first use, inside what is configured around it. Raises ConfigError."""
+        return await self.wired.provider(name)
+
+    @property
+    def budget(self) -> Budget:
+        """What this session has spent, and may."""
+        return self.wired.budget
+
+    async def models(self) -> dict[str, list[str]]:
+        """{provider: its models} for every provider that is configured or open; a dead one is left out with a notice."""
+        return {name: [info["name"] for info in infos] for name, infos in (await self.listed()).items()}
+
+    async def listed(self) -> dict[str, list[dict[str, Any]]]:
+        """As `models`, with what each provider says about its models, and their prices; None is what nobody knows."""
+        found: dict[str, list[dict[str, Any]]] = {}
+
+        async def one(name: str) -> None:
+            try:
+                listed = await self.wired.listed(name)
+            except OrchestratorError as exc:
+                self.emit(Notice(text=f"{name} cannot list its models: {exc}", level="warning"))
+                return
+            if listed:
+                infos = sorted(listed, key=lambda info: info.name)
+                found[name] = await anyio.to_thread.run_sync(lambda: [self._said(info) for info in infos])
+
+        async with anyio.create_task_group() as group:
+            for name in sorted({*self.config.usable_providers(), *self.wired.names()}):
+                group.start_soon(one, name)
+        return dict(sorted(found.items()))
+
+    async def aclose(self) -> None:
+        await self.wired.aclose()
+
+    def _said(self, info: ModelInfo) -> dict[str, Any]:
+        capabilities = None if info.capabilities is None else sorted(info.capabilities)
+        price = self.wired.price(info.id)
+        return {
+            **asdict(info),
+            "id": info.id,
+            "capabilities": capabilities,
+            "input_usd": price and price.input_usd,  # of a million tokens
+            "output_usd": price and price.output_usd,
+        }
+
+    def _chosen(self, servers: Sequence[str] | None) -> list[Hosted]:
+        names = list(self.hosted) if servers is None else servers
+        if strange := [name for name in names if name not in self.hosted]:
+            known = ", ".join(self.hosted) or "none"
+            raise ConfigError(f"no server {strange[0]!r} is configured; there are {known}")
+        return [self.hosted[name] for name in names]
+
+
+@asynccontextmanager
+async def open_session(
+    config: Config, emit: Emit = ignore, *, approve: Approve | None = None
+) -> AsyncGenerator[Session]:
+    """A session whose servers start in the background and end, with everything they started, when it closes."""
+    warm = None if sys.platform == "win32" else Warm()
+    async with AsyncExitStack() as stack:
+        launches = {name: Launch(**server.launch()) for name, server in config.servers.items()}
+        if warm is not None and any(launch.command in OURS for launch in launches.values()):
+            warm.open()
+            stack.push_async_callback(warm.close)
+        hosted = [
+            Hosted(name, launch, warm=warm, emit=emit, approve=approve) for name, launch in launches.items()
+        ]
+        session = Session(config, hosted, emit)
+        stack.push_async_callback(session.aclose)
+        group = await stack.enter_async_context(anyio.create_task_group())
+        for server in hosted:
+            group.start_soon(server.live)
+        try:
+            yield session
+        finally:
+            group.cancel_scope.cancel()

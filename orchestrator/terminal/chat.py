@@ -1,0 +1,183 @@
+"""`understudy chat`: a conversation in the terminal, or over any lines of text."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskStatus
+from rich.console import Console
+
+from ..config.load import Config
+from ..errors import ConfigError, OrchestratorError
+from ..events import Event, Notice, RunEnded
+from ..mcp_client.server import Approve
+from ..session.context_window import Memory, window_of
+from ..session.session import Session, open_session
+from ..store.store import Recorder, Store, StoreError
+from .display import Display
+from .input import Interrupted, Lines, Reader, Terminal
+from .mentions import with_files
+from .slash_commands import COMMANDS, obey
+
+
+async def chat(
+    config: Config,
+    *,
+    model: str | None = None,
+    resume: str | None = None,
+    console: Console | None = None,
+    approve: Approve | None = None,
+    reader: Reader | None = None,
+) -> int:
+    """Talk until the person leaves. Returns 0; where lines come from elsewhere than a terminal also 1, when a turn
+    failed, and 130, when an interrupt ended it.
+
+    `resume`: the conversation to go on with, by id, its beginning, an agent's name, or "last". `approve`:
+    answers what tools ask; None: the person is asked, where there is one. Raises ConfigError, StoreError.
+    """
+    talk = Conversation(config, Display(console, config.display))
+    talk.reader = reader or (
+        Terminal({name: c.meaning for name, c in COMMANDS.items()}, talk.completions, Path(config.folder))
+        if sys.stdin.isatty() and sys.stdout.isatty()
+        else Lines()
+    )
+    if resume:
+        talk.resume(resume)
+    talk.model = model or talk.model or config.default_model
+    with closing(talk):
+        async with open_session(config, talk.emit, approve=approve or talk.reader.choose) as session:
+            talk.session = session
+            async with anyio.create_task_group() as group:
+                if threading.current_thread() is threading.main_thread() and sys.platform != "win32":
+                    await group.start(talk.watch_interrupts)
+                await talk.hold()
+                group.cancel_scope.cancel()
+    if talk.reader.interactive:
+        return 0
+    return 130 if talk.interrupted else 1 if talk.failed else 0
+
+
+class Conversation:
+    """What `chat` holds together: the session, the screen, the record, and the turn under way."""
+
+    session: Session
+    reader: Reader
+
+    def __init__(self, config: Config, display: Display) -> None:
+        self.config, self.display = config, display
+        self.model: str | None = None
+        self.listed: dict[str, list[str]] = {}  # models, once /models has asked
+        self.over = False
+        self.failed = False
+        self.interrupted = False
+        self._turn: anyio.CancelScope | None = None  # the turn, or the wait for the next
+        self._told: str | None = None  # the error the screen has already shown
+        self._store: Store | None = None
+        try:
+            self._store = Store()
+        except StoreError as exc:
+            self.display(Notice(text=f"nothing of this conversation will be kept: {exc}", level="warning"))
+        self.begin()
+
+    def begin(self) -> None:
+        self._memory: Memory | None = None
+        self.recorder = Recorder(self._store, folder=self.config.folder, emit=self.display)
+
+    def resume(self, which: str) -> None:
+        """Go on with a kept conversation. Raises StoreError."""
+        store = self.kept()
+        kept = store.find(which)
+        history = store.history(kept.id)
+        self.recorder = Recorder(
+            store, kept.id, history=history, spent=store.usage(kept.id), emit=self.display
+        )
+        self._memory, self.model = None, kept.model or self.model
+        self.say(f"going on with {kept.id}, {kept.messages} messages: {kept.title}")
+
+    def kept(self) -> Store:
+        if self._store is None:
+            raise StoreError("conversations cannot be kept here; see the warning at the start")
+        return self._store
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, RunEnded):
+            self._told = event.error
+        self.recorder(event)
+        self.display(event)
+
+    def say(self, text: str) -> None:
+        self.display(Notice(text=text))
+
+    def completions(self, command: str) -> Iterable[str]:
+        return COMMANDS[command].arguments(self) if command in COMMANDS else ()
+
+    async def hold(self) -> None:
+        """Turn after turn, until the person leaves."""
+        self.say(f"{self.model or 'no model is chosen yet'}; /help lists the commands, Ctrl-D leaves")
+        warned = False
+        while not self.over:
+            try:
+                line = await self._read()
+            except Interrupted:
+                if warned or not self.reader.interactive:
+                    self.interrupted = True
+                    return
+                warned = True
+                self.say("Ctrl-C again leaves, and so does Ctrl-D")
+                continue
+            warned = False
+            if line is None:
+                return
+            if line.strip():
+                await self._take(line.strip())
+
+    async def watch_interrupts(self, *, task_status: TaskStatus[None]) -> None:
+        """SIGINT stops the turn, or the wait for the next one."""
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
+            task_status.started()
+            async for _ in signals:
+                if self._turn is not None:
+                    self._turn.cancel()
+
+    async def _read(self) -> str | None:
+        with anyio.CancelScope() as self._turn:
+            return await self.reader.read()
+        raise Interrupted
+
+    async def _take(self, line: str) -> None:
+        self._told = None
+        with anyio.CancelScope() as self._turn:
+            try:
+                if line.startswith("/") and not line.startswith("//"):
+                    await obey(self, line)
+                else:
+                    await self._ask(line[1:] if line.startswith("//") else line)
+            except OrchestratorError as exc:
+                self.failed = True
+                self._complain(str(exc))
+        self._turn = None
+
+    def _complain(self, error: str) -> None:
+        if self._told != error:
+            self.display(Notice(text=error, level="error"))
+
+    async def _ask(self, line: str) -> None:
+        if self.model is None:
+            raise ConfigError("no model is chosen; /models lists what there is, /model MODEL chooses one")
+        said = await anyio.to_thread.run_sync(with_files, line, Path(self.config.folder))
+        for note in said.notes:
+            self.say(note)
+        if self._memory is None:
+            self._memory = Memory(window_of(self.session), self.display)
+        lead = self.session.agent(self.model)
+        await self._memory.ask(self.session.ask, lead, said.message, self.recorder.history)

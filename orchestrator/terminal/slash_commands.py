@@ -1,0 +1,191 @@
+"""The commands of a conversation in the terminal, all in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+from ..events import Switched
+from ..patterns import consult, delegate
+from ..store.store import Store, StoreError
+from ..store.transcript import moment, write
+from .receipt_view import usage_text
+
+if TYPE_CHECKING:
+    from .chat import Conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    usage: str
+    meaning: str
+    run: Callable[[Conversation, str], Awaitable[None]]
+    arguments: Callable[[Conversation], Iterable[str]] = field(default=lambda talk: ())  # for completion
+
+
+async def obey(talk: Conversation, line: str) -> None:
+    """Carry out a line that begins with a slash. Raises ConfigError with what would work."""
+    name, _, rest = line.partition(" ")
+    command = COMMANDS.get(name)
+    if command is None:
+        near = get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"no command {name}; {hint}/help lists them, // begins a text with a slash")
+    await command.run(talk, rest.strip())
+
+
+async def _help(talk: Conversation, rest: str) -> None:
+    width = max(len(command.usage) for command in COMMANDS.values())
+    lines = [f"{command.usage.ljust(width)}  {command.meaning}" for command in COMMANDS.values()]
+    talk.say("\n".join([*lines, *_KEYS]))
+
+
+async def _model(talk: Conversation, rest: str) -> None:
+    if not rest:
+        talk.say(talk.model or "no model is chosen; /models lists what there is")
+        return
+    new, old = talk.session.agent(rest).model, talk.model
+    talk.model = new
+    talk.emit(Switched(old=old or "none", new=new))
+
+
+async def _models(talk: Conversation, rest: str) -> None:
+    talk.listed = await talk.session.models()
+    if not talk.listed:
+        talk.say("no provider answered; set a key, for example ANTHROPIC_API_KEY, or start Ollama")
+    for provider, models in talk.listed.items():
+        for model in models:
+            if rest in f"{provider}:{model}":
+                talk.say(f"{provider}:{model}")
+
+
+async def _delegate(talk: Conversation, rest: str) -> None:
+    model, _, task = rest.partition(" ")
+    if not task.strip():
+        raise ConfigError(
+            "/delegate wants a model and a task, as /delegate ollama:qwen3:8b Name three birds."
+        )
+    await delegate(talk.session.ask, talk.session.agent(model, name="worker"), task.strip())
+
+
+async def _consult(talk: Conversation, rest: str) -> None:
+    models, _, question = rest.partition(" ")
+    if not question.strip():
+        raise ConfigError(
+            "/consult wants models and a question, as /consult ollama:a,openai:b Which is better?"
+        )
+    advisers = [
+        talk.session.agent(model, name="adviser") for model in dict.fromkeys(models.split(",")) if model
+    ]
+    await consult(talk.session.ask, advisers, question.strip())
+
+
+async def _tools(talk: Conversation, rest: str) -> None:
+    for spec in (await talk.session.toolbox([rest] if rest else None)).specs:
+        first = spec.description.strip().split("\n")[0]
+        talk.say(f"{spec.name}  {first}")
+
+
+async def _cost(talk: Conversation, rest: str) -> None:
+    if not talk.recorder.spent:
+        talk.say("nothing was spent yet")
+    for model, usage in talk.recorder.spent.items():
+        talk.say(f"{model}: {usage_text(usage, None, recorded=False) or 'nothing reported'}")
+
+
+async def _sessions(talk: Conversation, rest: str) -> None:
+    store = talk.kept()
+    if rest:
+        for found in store.search(rest):
+            talk.say(f"{found.session}  {moment(found.at)}  {found.role}: {found.excerpt}")
+        return
+    for kept in store.sessions(20):
+        talk.say(f"{kept.id}  {moment(kept.updated_at)}  {kept.messages} messages  {kept.name or kept.title}")
+
+
+async def _resume(talk: Conversation, rest: str) -> None:
+    talk.resume(rest or "last")
+
+
+async def _new(talk: Conversation, rest: str) -> None:
+    talk.begin()
+    talk.say("a new conversation begins")
+
+
+async def _show(talk: Conversation, rest: str) -> None:
+    talk.display.show_conversation_summary(talk.recorder.history)
+
+
+async def _save(talk: Conversation, rest: str) -> None:
+    store, session = talk.kept(), talk.recorder.session
+    if session is None:
+        raise ConfigError("there is nothing to save yet")
+    talk.say(f"saved to {_write_down(store, session, talk.config.folder, rest or f'chat-{session}.md')}")
+
+
+def _write_down(store: Store, session: str, folder: str, name: str) -> Path:
+    path = Path(folder) / Path(name).expanduser()
+    write(store.find(session), store.entries(session), path)
+    return path
+
+
+async def _quit(talk: Conversation, rest: str) -> None:
+    talk.over = True
+
+
+_KEYS = (
+    "Ctrl-C stops a turn; with nothing running it leaves, as Ctrl-D does. Alt-Enter begins a new line.",
+    "@path sends a file of this folder along. A line that begins with // is sent with one slash.",
+)
+
+
+def _known_models(talk: Conversation) -> Iterable[str]:
+    yield from talk.session.config.aliases
+    yield from (f"{provider}:{model}" for provider, models in talk.listed.items() for model in models)
+
+
+def _known_sessions(talk: Conversation) -> Iterable[str]:
+    try:
+        return [kept.id for kept in talk.kept().sessions(20)]
+    except StoreError:
+        return []
+
+
+COMMANDS = {
+    command.usage.split()[0]: command
+    for command in (
+        Command(
+            usage="/model [MODEL]", meaning="go on with another model", run=_model, arguments=_known_models
+        ),
+        Command(usage="/models [PART]", meaning="list the models there are", run=_models),
+        Command(
+            usage="/delegate MODEL TASK",
+            meaning="give one task to a worker",
+            run=_delegate,
+            arguments=_known_models,
+        ),
+        Command(
+            usage="/consult MODEL,MODEL QUESTION",
+            meaning="ask several models the same",
+            run=_consult,
+            arguments=_known_models,
+        ),
+        Command(usage="/tools [SERVER]", meaning="list the tools", run=_tools),
+        Command(usage="/cost", meaning="tokens, seconds and money so far, by model", run=_cost),
+        Command(usage="/show", meaning="who said what so far", run=_show),
+        Command(
+            usage="/sessions [WORDS]", meaning="list conversations, or find words in them", run=_sessions
+        ),
+        Command(
+            usage="/resume [ID]", meaning="go on with one of them", run=_resume, arguments=_known_sessions
+        ),
+        Command(usage="/new", meaning="begin a new conversation", run=_new),
+        Command(usage="/save [FILE]", meaning="write it down, as .md or .jsonl", run=_save),
+        Command(usage="/help", meaning="this list", run=_help),
+        Command(usage="/quit", meaning="leave", run=_quit),
+    )
+}

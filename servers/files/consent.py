@@ -1,0 +1,75 @@
+"""The user's yes to changing files that run code later: asked in the client's own dialogue, never taken from the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult
+from pydantic import BaseModel, Field
+
+from ..output import ToolError
+from ..protocol.server import can_ask
+from ..state import audit
+from ..workspace.roots import Workspace
+from ..workspace.transaction import Confirmed, nobody
+from . import patching
+
+DECLINED = "nothing was changed: the user declined"
+
+
+class Yes(BaseModel):
+    """The user's answer."""
+
+    change: bool = Field(description="let the model make this change")
+
+
+def for_path(path: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return _ask([path], ctx)
+
+
+def for_edit(path: str, dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return Yes(change=True) if dry_run else _ask([path], ctx)
+
+
+def for_patch(patch: str, dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return Yes(change=True) if dry_run else _ask(paths_of(patch), ctx)
+
+
+def for_move(src: str, dst: str, copy: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return _ask([dst] if copy else [src, dst], ctx)
+
+
+def agreed(
+    ctx: Context[Any, Any], paths: Sequence[str], answer: ElicitationResult[Yes], *, dry_run: bool = False
+) -> Confirmed | None:
+    """Which places the user said yes to; None when the answer was no. Found anew: the question is long ago."""
+    names = _workspace(ctx).wants_yes(paths)
+    if dry_run:
+        return lambda shown: True
+    if not names or not can_ask(ctx):
+        return nobody
+    yes = isinstance(answer, AcceptedElicitation) and answer.data.change
+    audit.record("files", asked=", ".join(names), answer="yes" if yes else "no")
+    if not yes:
+        return None
+    return frozenset(names).__contains__
+
+
+def paths_of(patch: str) -> list[str]:
+    """The files a patch names; none when it cannot be read, which the call itself will say."""
+    try:
+        return [name for one in patching.parse(patch) for name in (one.old, one.new) if name]
+    except ToolError:
+        return []
+
+
+def _ask(paths: Sequence[str], ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    names = _workspace(ctx).wants_yes(paths)
+    if not names or not can_ask(ctx):
+        return Yes(change=False)
+    return Elicit(f"Let the model change {', '.join(names)}? What is in there runs as code later.", Yes)
+
+
+def _workspace(ctx: Context[Any, Any]) -> Workspace:
+    return ctx.request_context.lifespan_context

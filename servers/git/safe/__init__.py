@@ -1,0 +1,1 @@
+"""Git in repositories nobody vouches for: what they configure runs nothing, what they name is checked."""

@@ -1,0 +1,1 @@
+"""What the git tools do, one subject a module."""

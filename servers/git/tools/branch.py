@@ -1,0 +1,160 @@
+"""Branches: list, create, rename, delete, switch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...output import ToolError, one_line
+from ..safe import parsing
+from ..safe.in_progress import state_of
+from ..safe.quoting import plain_rev
+from ..safe.repository import Repository
+from ..undo.record import alone, incoming
+from ..undo.snapshot import head
+from ..undo.undo import changing
+from .read import verified
+from .show import listing
+
+MAX_BRANCHES = 200
+_HEADS = "refs/heads/"
+
+
+def branches(repo: Repository) -> str:
+    """Local and remote branches, the latest first."""
+    form = "%(HEAD) %(refname:short)%00%(objectname:short)%00%(upstream:short)%00%(upstream:track,nobracket)%00%(contents:subject)"
+    out = repo.git(
+        "for-each-ref",
+        "--sort=-committerdate",
+        f"--format={form}",
+        f"--count={MAX_BRANCHES + 1}",
+        "refs/heads",
+        "refs/remotes",
+    )
+    found, lines = parsing.lines(out), list[str]()
+    for line in found[:MAX_BRANCHES]:
+        name, commit, upstream, track, subject = (*line.split("\0"), "", "", "", "")[:5]
+        tracking = f" [{upstream}{': ' + track if track else ''}]" if upstream else ""
+        lines.append(one_line(f"{name} {commit}{tracking} {subject[:80]}"))
+    at = head(repo) if lines else "refs/heads/" + _unborn(repo)
+    where = at.removeprefix(_HEADS) if at.startswith("refs/") else f"{at[:12]} (detached)"
+    more = f"\nonly the {MAX_BRANCHES} latest are listed" if len(found) > MAX_BRANCHES else ""
+    return listing(f"HEAD is on {one_line(where)} · {len(lines)} branches", lines) + more
+
+
+def create(repo: Repository, name: str, ref: str | None) -> str:
+    new = new_name(repo, name)
+    start = verified(repo, ref or "HEAD", what="ref")
+    repo.writing("branch", "--no-track", "--end-of-options", new, start)
+    return f'created {new} at {start[:12]}; git_branch(action="switch", name="{new}") goes there'
+
+
+def rename(repo: Repository, name: str, ref: str | None) -> str:
+    old, new = existing(repo, name), new_name(repo, ref or "")
+    with alone(repo), changing(repo, f"rename branch {old} to {new}", rename=(old, new)) as op:
+        repo.writing("branch", "--move", "--end-of-options", old, new)
+    return f"renamed {old} to {new} · op={op}"
+
+
+def delete(repo: Repository, name: str) -> str:
+    """Delete a branch; its commits stay recoverable, merged or not."""
+    old = existing(repo, name)
+    with alone(repo):
+        if head(repo) == _HEADS + old:
+            raise ToolError(f"{old} is the branch HEAD is on; switch to another one first")
+        tip = verified(repo, _HEADS + old)
+        merged = repo.git.attempt("merge-base", "--is-ancestor", tip, "HEAD").code == 0
+        section = f"branch.{old}."
+        saved = [pair for pair in repo.settings.entries if pair[0].startswith(section)]
+        with changing(repo, f"delete branch {old} at {tip[:12]}", keep=[tip], branch_config=saved) as op:
+            repo.writing("branch", "--delete", "--force", "--quiet", "--end-of-options", old)
+    note = "" if merged else "; its commits were not merged into HEAD"
+    return f"deleted {old} (was {tip[:12]}){note} · op={op}"
+
+
+def switch(repo: Repository, name: str | None, ref: str | None) -> str:
+    """Go to a branch, or with `ref` alone to a commit without a branch."""
+    with alone(repo):
+        _refuse_while_busy(repo)
+        if name is None:
+            target = verified(repo, ref or "", what="ref")
+            args, where = ["--detach", target], f"{target[:12]}, on no branch (detached)"
+        else:
+            args, target, where = _target(repo, name, ref)
+        with changing(
+            repo, f"switch to {where}", files=True, at_risk=incoming(repo, target), keep=[target]
+        ) as op:
+            done = repo.writing.attempt("switch", "--quiet", "--no-recurse-submodules", *args)
+            if done.code or b"error: " in done.err:  # files it could not write are none to git switch
+                raise ToolError(repo.git.said(done, ["switch"]))
+    return "\n".join(part for part in (f"on {where} · op={op}", repo.ignored()) if part)
+
+
+def _target(repo: Repository, name: str, ref: str | None) -> tuple[list[str], str, str]:
+    """Arguments, commit and description for a branch that exists, here or on one remote."""
+    if ref is not None:
+        raise ToolError(
+            "switch takes name (a branch) or ref (a commit), not both; create makes a branch at a ref"
+        )
+    plain = plain_rev(name, "name")
+    if repo.git.attempt("show-ref", "--verify", "--quiet", _HEADS + plain).code == 0:
+        return [plain], verified(repo, _HEADS + plain), plain
+    out = repo.git("for-each-ref", "--format=%(refname)", "refs/remotes")
+    remote = [line for line in parsing.lines(out) if line.split("/", 3)[-1] == plain]
+    if len(remote) == 1:
+        short = remote[0].removeprefix("refs/remotes/")
+        new = new_name(repo, plain)
+        return (
+            ["--create", new, "--track", remote[0]],
+            verified(repo, remote[0]),
+            f"{new}, tracking {one_line(short)}",
+        )
+    existing(repo, plain)
+    raise ToolError(f"no branch {one_line(plain)!r}")
+
+
+def existing(repo: Repository, name: str) -> str:
+    """The name of a local branch. ToolError names the branches there are."""
+    plain = plain_rev(name, "name")
+    if repo.git.attempt("show-ref", "--verify", "--quiet", _HEADS + plain).code:
+        out = repo.git(
+            "for-each-ref", "--count=10", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads"
+        )
+        there = ", ".join(map(one_line, parsing.lines(out))) or "none yet"
+        raise ToolError(f"there is no branch {one_line(plain)!r}; branches are {there}")
+    return plain
+
+
+def new_name(repo: Repository, name: str) -> str:
+    """A valid name for a branch that does not exist yet."""
+    plain = plain_rev(name, "name")
+    if plain in ("HEAD", "@") or repo.git.attempt("check-ref-format", _HEADS + plain).code:
+        raise ToolError(
+            f"{one_line(plain)!r} cannot name a branch; letters, digits, '-', '_', '.' and '/' work"
+        )
+    if repo.git.attempt("show-ref", "--verify", "--quiet", _HEADS + plain).code == 0:
+        raise ToolError(f"there is a branch {one_line(plain)!r} already; another name works")
+    return plain
+
+
+def _refuse_while_busy(repo: Repository) -> None:
+    state = state_of(repo)
+    if state.name not in ("clean", "bisect"):
+        raise ToolError(f"a {state.name} is under way; {state.next_step(0)}")
+
+
+def _unborn(repo: Repository) -> str:
+    return parsing.text_of(repo.git("symbolic-ref", "--short", "HEAD")).strip()
+
+
+def act(repo: Repository, action: str, name: str | None, ref: str | None) -> str:
+    """The action of a git_branch call."""
+    if action == "list":
+        return branches(repo)
+    if action == "switch" and (name or ref):
+        return switch(repo, name, ref)
+    if not name:
+        needs: Sequence[str] = ("name", "or ref") if action == "switch" else ("name",)
+        raise ToolError(f"git_branch {action} needs {' '.join(needs)}")
+    if action == "create":
+        return create(repo, name, ref)
+    return rename(repo, name, ref) if action == "rename" else delete(repo, name)

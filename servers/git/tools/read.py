@@ -1,0 +1,327 @@
+"""Read a repository: status, diff, log, show, blame. Nothing here changes it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+
+from ...output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
+from ..safe import parsing
+from ..safe.in_progress import state_of
+from ..safe.quoting import all_inside, plain_rev, shown
+from ..safe.repository import Repository
+from .records import LIST_BYTES, Commit, Counts, Log, Status, files
+
+PATCH = ("--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
+"""Options every command that can print a patch gets."""
+
+MAX_PATCH_BYTES = 32_000
+MAX_READ_BYTES = 4 << 20  # of a patch; the totals in front of it are complete long before
+MAX_COMMITS = 200
+MAX_NAMES_CHARS = 4000
+COUNTS_STASHES = (2, 35)  # since this git
+_FULL_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_CURSOR = re.compile(r"([0-9a-f]{40,64}(?:\.{2,3}[0-9a-f]{40,64})?)\+(\d{1,9})")
+_COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t")
+
+
+def status(repo: Repository) -> Status:
+    """Branch, named state, next step and changed files."""
+    found = porcelain(repo)
+    state = state_of(repo, len(found.conflicts))
+    counts = Counts(
+        staged=len(found.staged),
+        unstaged=len(found.unstaged),
+        untracked=len(found.untracked),
+        conflicts=len(found.conflicts),
+        stashes=(found.stashes or 0) if repo.git.version >= COUNTS_STASHES else None,
+    )
+    conflicts = files(found.conflicts, LIST_BYTES // 2)
+    staged, unstaged = files(found.staged, LIST_BYTES // 2), files(found.unstaged, LIST_BYTES // 2)
+    untracked = [file.path for file in files(found.untracked, LIST_BYTES // 2)]
+    listed = len(conflicts) + len(staged) + len(unstaged) + len(untracked)
+    total = counts.staged + counts.unstaged + counts.untracked + counts.conflicts
+    notes = [note for note in (repo.ignored(), *_circumstances(repo)) if note]
+    return Status(
+        branch=None if found.branch is None else one_line(found.branch),
+        head=found.head,
+        upstream=None if found.upstream is None else one_line(found.upstream),
+        ahead=found.ahead,
+        behind=found.behind,
+        state=state.name,
+        detail=state.detail,
+        next_step=state.next_step(len(found.conflicts)),
+        counts=counts,
+        conflicts=conflicts,
+        staged=staged,
+        unstaged=unstaged,
+        untracked=untracked,
+        left_out=total - listed,
+        notes=notes,
+    )
+
+
+def porcelain(
+    repo: Repository, paths: Sequence[bytes] = (), *, untracked: str = "normal"
+) -> parsing.Porcelain:
+    """git's own status, of everything or of some paths."""
+    args = [
+        "status",
+        "--porcelain=v2",
+        "--branch",
+        "-z",
+        "--ignore-submodules=dirty",
+        f"--untracked-files={untracked}",
+    ]
+    if repo.git.version >= COUNTS_STASHES:
+        args.append("--show-stash")
+    return parsing.porcelain(repo.git(*args, "--", *paths))
+
+
+def diff(repo: Repository, scope: str, paths: Sequence[str], *, stat_only: bool, context: int) -> str:
+    """A patch with totals; whole files up to the cap, the rest named."""
+    if not 0 <= context <= 1000:
+        raise ToolError(f"context is {context}; 0 to 1000 lines work")
+    args = ["diff", *PATCH, "--find-renames", "--numstat"]
+    if not stat_only:
+        args += ["--patch", f"--unified={context}"]
+    where = all_inside(repo.top, paths)
+    if len(where) == 2:  # a git that takes the git dir for none would compare two files, links followed
+        where.append(where[1])
+    out = repo.git.attempt(*args, *_scope(repo, scope), "--", *where, max_bytes=MAX_READ_BYTES)
+    if out.code not in (0, None):
+        raise ToolError(repo.git.said(out, args))
+    return told(
+        out.out, f"diff {one_line(scope)}", cut=out.cut, note=repo.ignored(), again="git_diff(paths=[...])"
+    )
+
+
+def _scope(repo: Repository, scope: str) -> list[str]:
+    if scope == "worktree":
+        return []
+    if scope == "staged":
+        return ["--cached"]
+    match = re.fullmatch(r"(.*?)(\.{2,3})(.*)", scope, re.DOTALL)
+    if not match:
+        return [verified(repo, scope, what="scope")]
+    first, dots, second = match.groups()
+    return [
+        verified(repo, first or "HEAD", what="scope") + dots + verified(repo, second or "HEAD", what="scope")
+    ]
+
+
+def verified(repo: Repository, rev: str, *, what: str = "rev", kind: str = "commit") -> str:
+    """The full id a revision stands for. ToolError names what it could not find."""
+    name = plain_rev(rev, what)
+    suffix = "" if kind == "any" else "^{" + kind + "}"
+    done = repo.git.attempt("rev-parse", "--verify", "--quiet", "--end-of-options", name + suffix)
+    found = done.out.decode("ascii", "replace").strip()
+    if done.code or not _FULL_ID.fullmatch(found):
+        if name == "HEAD" and repo.git.attempt("symbolic-ref", "--quiet", "HEAD").code == 0:
+            raise ToolError(
+                "there are no commits on this branch yet; git_stage and git_commit make the first"
+            )
+        raise ToolError(
+            f"{what} {one_line(name)!r} names no {'object' if kind == 'any' else kind} here{_near(repo)}"
+        )
+    return found
+
+
+def _near(repo: Repository) -> str:
+    out = repo.git(
+        "for-each-ref", "--count=6", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads"
+    )
+    names = [one_line(name) for name in parsing.lines(out)]
+    return f"; branches are {', '.join(names)}" if names else ""
+
+
+def log(
+    repo: Repository,
+    *,
+    rev: str,
+    paths: Sequence[str],
+    author: str | None,
+    since: str | None,
+    grep: str | None,
+    limit: int,
+    cursor: str | None,
+    patch: bool,
+) -> Log:
+    """Commits, newest first."""
+    if not 1 <= limit <= MAX_COMMITS:
+        raise ToolError(f"limit is {limit}; 1 to {MAX_COMMITS} commits work")
+    plain = not (cursor or paths or author or since or grep or ".." in rev)
+    start, skip = (plain_rev(rev), 0) if plain else _start(repo, rev, cursor)
+    mark = secrets.token_hex(16)  # nothing in a commit can foresee it, so nothing can forge a record
+    form = "%H%x00%P%x00%an <%ae>%x00%aI%x00%D%x00%s%x00%b"
+    args = [
+        "log",
+        *PATCH,
+        f"--format=tformat:{mark}{form}{mark}",
+        f"--max-count={limit + 1}",
+        f"--skip={skip}",
+    ]
+    args += [
+        f"--{name}={value}" for name, value in (("author", author), ("grep", grep), ("since", since)) if value
+    ]
+    if author or grep:
+        args += ["--extended-regexp", "--regexp-ignore-case"]
+    if patch:
+        args += ["--patch", "--find-renames", "--diff-merges=first-parent"]
+    done = repo.git.attempt(
+        *args, "--end-of-options", start, "--", *all_inside(repo.top, paths), max_bytes=MAX_RESULT_BYTES * 50
+    )
+    parts = done.out.split(mark.encode())
+    if plain:  # the first commit is where history begins; only a failure is worth another look
+        start = parts[1][:64].partition(b"\0")[0].decode() if len(parts) > 1 else verified(repo, rev)
+    if done.code not in (0, None):
+        raise ToolError(repo.git.said(done, args))
+    return _history(start, skip, limit, parts, cut=done.cut, note=repo.ignored())
+
+
+def _start(repo: Repository, rev: str, cursor: str | None) -> tuple[str, int]:
+    """Where history begins, as ids: a page continues the same history whatever was committed since."""
+    if cursor:
+        match = _CURSOR.fullmatch(cursor)
+        if not match:
+            raise ToolError(f"cursor {one_line(cursor[:60])!r} is none that git_log gave")
+        return match.group(1), int(match.group(2))
+    match = re.fullmatch(r"(.*?)(\.{2,3})(.*)", rev, re.DOTALL)
+    if not match:
+        return verified(repo, rev), 0
+    first, dots, second = match.groups()
+    return verified(repo, first or "HEAD") + dots + verified(repo, second or "HEAD"), 0
+
+
+def _history(start: str, skip: int, limit: int, parts: Sequence[bytes], *, cut: bool, note: str) -> Log:
+    commits: list[Commit] = []
+    room = MAX_RESULT_BYTES // 2
+    headers, patches = parts[1::2], parts[2::2]
+    for header, patch in zip(headers, patches, strict=False):
+        if len(commits) == limit:
+            break
+        commit = _commit(header, patch.strip(b"\n"), room)
+        size = len(commit.model_dump_json())
+        if size > room and commits:
+            break
+        room -= size
+        commits.append(commit)
+    more = cut or len(headers) > len(commits)
+    notes = [note] if note else []
+    if more and len(commits) < limit:
+        notes.append(f"{len(commits)} commits fit into one answer; the cursor continues")
+    return Log(
+        rev=start, commits=commits, cursor=f"{start}+{skip + len(commits)}" if more else None, notes=notes
+    )
+
+
+def _commit(header: bytes, patch: bytes, room: int) -> Commit:
+    commit, parents, author, date, refs, subject, body = (
+        masked(visible(parsing.text_of(part))) for part in header.split(b"\0")
+    )
+    text = None
+    if patch:
+        shown_patch = bounded(masked(visible(parsing.text_of(patch))), max(room - 4000, 2000))
+        text = fenced(shown_patch, f"commit {commit[:12]}")
+    return Commit(
+        commit=commit,
+        parents=parents.split(),
+        author=bounded(author, 300),
+        date=date if date[:1].isdigit() else None,
+        refs=[ref for ref in refs.split(", ") if ref][:20],
+        subject=bounded(subject, 500),
+        body=bounded(body.strip(), 2000),
+        patch=text,
+    )
+
+
+def _circumstances(repo: Repository) -> list[str]:
+    """Facts that explain why something is missing."""
+    notes: list[str] = []
+    if (repo.common_dir / "shallow").exists():
+        notes.append("shallow clone: history ends early")
+    if repo.settings.get("core.sparsecheckout") in ("true", "1", "yes", "on"):
+        notes.append("sparse checkout: some tracked files are not on disk")
+    if repo.settings.get("extensions.partialclone") is not None:
+        notes.append("partial clone: objects that were not fetched cannot be read here")
+    return notes
+
+
+def told(
+    out: bytes, title: str, *, cut: bool, note: str, again: str, max_bytes: int = MAX_PATCH_BYTES
+) -> str:
+    """numstat lines and patch as one bounded text: header, fence, what was left out."""
+    stats, patch = _split(out)
+    added = sum(int(match[1]) for line in stats if (match := _COUNTS.match(line)) and match[1] != b"-")
+    gone = sum(int(match[2]) for line in stats if (match := _COUNTS.match(line)) and match[2] != b"-")
+    least = "at least " if cut and not patch else ""
+    total = f"{least}{len(stats):,} file{'s' * (len(stats) != 1)} · +{added:,} -{gone:,}"
+    if not stats and not patch.strip():
+        return "\n".join(part for part in (f"{title} · no changes", note) if part)
+    table = [f"+{_count(line, 1)} -{_count(line, 2)}  {_name(line)}" for line in stats]
+    kept, left_out = _whole_files(patch, max_bytes)
+    body = bounded("\n".join(table), MAX_RESULT_BYTES // 8 if patch else max_bytes)
+    if kept:
+        body += "\n\n" + kept
+    parts = [f"{title} · {total}", fenced(masked(visible(body)), title)]
+    if left_out or cut:
+        shown_files = max(len(stats) - left_out, 0) if not cut else None
+        which = (
+            f"{shown_files} of {len(stats)} files shown"
+            if shown_files is not None
+            else "only the first files shown"
+        )
+        parts.append(f"cut: {which}; the others with {again}")
+    return "\n".join([*parts, note] if note else parts)
+
+
+def _split(out: bytes) -> tuple[list[bytes], str]:
+    """The numstat lines git prints first, and the patch behind them."""
+    stats: list[bytes] = []
+    position = 0
+    while match := _COUNTS.match(out, position):
+        end = out.find(b"\n", match.end())
+        end = len(out) if end < 0 else end
+        stats.append(out[position:end])
+        position = end + 1
+    return stats, parsing.text_of(out[position:].lstrip(b"\n"))
+
+
+def _count(line: bytes, column: int) -> str:
+    return line.split(b"\t", 2)[column - 1].decode()
+
+
+def _name(line: bytes) -> str:
+    return one_line(parsing.text_of(line.split(b"\t", 2)[2]))
+
+
+def _whole_files(patch: str, max_bytes: int) -> tuple[str, int]:
+    """As many files' patches as fit, and how many were left out; a first file too big is cut inside."""
+    pieces = re.split(r"^(?=diff --)", patch, flags=re.MULTILINE)
+    pieces = [piece for piece in pieces if piece]
+    kept: list[str] = []
+    room = max_bytes
+    for piece in pieces:
+        size = len(piece.encode())
+        if size > room:
+            break
+        kept.append(piece)
+        room -= size
+    left_out = len(pieces) - len(kept)
+    if pieces and not kept:
+        return bounded(pieces[0], max_bytes), left_out - 1
+    return "".join(kept), left_out
+
+
+def names(paths: Sequence[bytes], most: int = 10) -> str:
+    """Paths in one line, long lists cut."""
+    listed: list[str] = []
+    room = MAX_NAMES_CHARS
+    for path in paths[:most]:
+        room -= len(shown(path)) + 2
+        if room < 0 and listed:
+            break
+        listed.append(shown(path) if len(shown(path)) < MAX_NAMES_CHARS else shown(path[:200]) + "...")
+    more = len(paths) - len(listed)
+    return ", ".join(listed) + (f" and {more:,} more" if more else "")

@@ -1,0 +1,1 @@
+"""Operations that can be taken back, byte for byte."""

@@ -1,0 +1,263 @@
+"""Delegating one task: a model writes a candidate, the gate judges it, the disk sees it only when it passed.
+
+Each rung of the ladder is tried in turn and told why the last one failed. Whatever happens, the tree is either as
+it was or holds the accepted files; every run reaches the ledger with its verdict.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+
+import anyio
+
+from ...output import ToolError, bounded, fenced, masked, visible
+from ...workspace.roots import Workspace
+from ..engines.protocol import EngineError, Model, Runtime
+from ..forecast.advice import Counsel
+from ..gates.answer import BadAnswer, Candidate
+from ..gates.gates import Judging
+from ..gates.staging import Staging
+from ..ledger.receipt import Ended, FileChanged, Forecasted, Gated, Profiled, Receipt, Tried, told
+from .estimate import Estimator
+from .jobs import Progress
+from .request import Order, Prepared, prepare
+from .runner import Ran, Runner, Unfit, advised, forecasted
+
+MAX_DIFF_BYTES = 1_600
+MAX_ANSWER_BYTES = 24_000
+CHARS_PER_TOKEN = 4
+"""Of the caller's tokenizer, about."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Delegator:
+    """Carries out orders on one runtime and one workspace."""
+
+    runtime: Runtime
+    workspace: Workspace
+    runner: Runner
+    staging: Staging
+    estimator: Estimator
+
+    async def delegate(self, order: Order, progress: Progress) -> Receipt:
+        """The receipt of an order. ToolError when it cannot work at all: a missing file, an unknown model."""
+        prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
+        climb = _Climb(prepared=prepared)
+        for model in await self._rungs(climb):
+            receipt = await self._try(climb, model, progress)
+            if receipt is not None:
+                return await self._settled(climb, receipt.model_copy(update={"chosen": climb.chosen}))
+        return await self._settled(climb, climb.escalate(self.runtime.note))
+
+    async def _settled(self, climb: _Climb, receipt: Receipt) -> Receipt:
+        """The receipt with what it saves its caller; that and the advice in it go to the ledger."""
+        ran = climb.ran
+        if ran is None:
+            return receipt
+        order, content = climb.prepared.order, 0
+        if receipt.outcome in ("accepted", "answered", "written"):
+            content = sum(len(text.text) for text in climb.prepared.inputs.values())
+            content += len(ran.answer.text)
+        without, spent = content // CHARS_PER_TOKEN, spent_tokens(order, receipt)
+        await self.runner.complete(ran, tokens_without=without, tokens_spent=spent)
+        return receipt.model_copy(update={"tokens_saved": without - spent})
+
+    async def _rungs(self, climb: _Climb) -> list[Model]:
+        """The models to try in turn, each known to be here."""
+        order = climb.prepared.order
+        rungs: list[Model] = []
+        for name in (order.model, *order.ladder):
+            if name == "auto":
+                model, climb.chosen = await self.estimator.pick(climb.prepared)
+            else:
+                try:
+                    model = await self.runtime.model(name)
+                except EngineError as exc:
+                    raise ToolError(str(exc)) from exc
+            rungs.append(model)
+        return rungs
+
+    async def _try(self, climb: _Climb, model: Model, progress: Progress) -> Receipt | None:
+        """One rung: a receipt when it ends the delegation, None when the next rung is due."""
+        prepared = climb.prepared
+        try:
+            ran = await self.runner.run(prepared, model, progress, failure=climb.failure, left_s=climb.left_s)
+        except (Unfit, EngineError) as exc:
+            outcome = "refused" if isinstance(exc, Unfit) else "error"
+            climb.failed(Tried(model=model.name, outcome=outcome, why=str(exc), run=None, total_s=None), None)
+            climb.counsel = exc.counsel if isinstance(exc, Unfit) else None
+            return None
+        progress.phase = "checking"
+        gated, candidate, why = await self.judge(prepared, ran)
+        ran = await self.runner.advise(await self.runner.record(ran, gated))
+        if candidate is None or (gated is not None and gated.passed is False):
+            climb.failed(self.tried(ran, why), ran, gated)
+            return None
+        climb.ran = ran
+        receipt = await self._accept(prepared, ran, candidate, gated)
+        return receipt.model_copy(update={"tried": climb.tried})
+
+    async def judge(self, prepared: Prepared, ran: Ran) -> tuple[Gated | None, Candidate | None, str | None]:
+        """(verdict, candidate, why not)."""
+        if ran.answer.error is not None:
+            return None, None, ran.answer.error
+        if ran.answer.profile.outcome == "length":
+            return (
+                None,
+                None,
+                f"the answer was cut at its cap of {ran.size.num_predict:,} tokens; raise max_output",
+            )
+        try:
+            candidate = prepared.candidate(ran.answer.text)
+            data = prepared.contents(candidate)
+        except (BadAnswer, ToolError) as exc:
+            return Gated(passed=False), None, str(exc)
+        judging = Judging(
+            gates=prepared.order.gates,
+            candidate=candidate,
+            inputs={path: text for path in candidate.files if (text := prepared.known(path))},
+            material=prepared.material,
+            data=data,
+            runs={"command": self.staging.command, "tests": self.staging.tests},
+        )
+        gated = await judging.verdict()
+        failed = next((check for check in gated.checks if check.passed is False), None)
+        return gated, candidate, f"{failed.gate}: {failed.note}" if failed else None
+
+    async def _accept(
+        self, prepared: Prepared, ran: Ran, candidate: Candidate, gated: Gated | None
+    ) -> Receipt:
+        receipt = Receipt(
+            outcome="accepted" if gated and gated.passed else "written" if candidate.files else "answered",
+            run=ran.id,
+            model=ran.model.name,
+            gate=gated,
+            profile=Profiled.of(ran.answer.profile),
+            waited_s=ran.waited_s,
+            forecast=ran.forecasted(),
+            advice=ran.advised(),
+            note=self.runtime.note,
+        )
+        if not candidate.files:
+            receipt.data = candidate.data
+            receipt.answer = shown(candidate.answer, ran.model.name) if candidate.data is None else None
+        else:
+            try:
+                changes = prepared.changes(prepared.contents(candidate))
+                operation = await anyio.to_thread.run_sync(
+                    lambda: self.workspace.apply(changes, tool=f"delegate {ran.model.name}")
+                )
+            except ToolError as exc:
+                return receipt.model_copy(update={"outcome": "failed", "reason": str(exc)})
+            receipt.op = operation.id
+            receipt.files = [
+                FileChanged(path=path, added=(n := prepared.counted(path, text))[0], removed=n[1])
+                for path, text in candidate.files.items()
+            ]
+            receipt.diff = short_diff(prepared, candidate)
+        return receipt
+
+    @staticmethod
+    def tried(ran: Ran, why: str | None) -> Tried:
+        """A rung as receipts show it."""
+        profile = ran.answer.profile
+        return Tried(
+            model=ran.model.name,
+            outcome="rejected" if ran.answer.error is None and profile.outcome == "done" else profile.outcome,
+            why=why,
+            run=ran.id,
+            total_s=profile.total_s if profile.total_s is not None else profile.wall_s,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Climb:
+    """What the rungs so far came to."""
+
+    prepared: Prepared
+    tried: list[Tried] = field(default_factory=list[Tried])
+    last: Ran | None = None
+    ran: Ran | None = None
+    """The last that ran at all."""
+    gated: Gated | None = None
+    why: str | None = None
+    chosen: str | None = None
+    counsel: Counsel | None = None
+    """Of a refused rung."""
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left_s(self) -> float | None:
+        """What is left of the deadline, at least 0; None without one."""
+        given = self.prepared.order.deadline_s
+        return None if given is None else max(given - (time.monotonic() - self.began), 0.0)
+
+    @property
+    def failure(self) -> str | None:
+        """What the next rung is told: only faults of an answer, not of an engine."""
+        if self.last is None or self.last.answer.error is not None or not self.tried:
+            return None
+        return self.why
+
+    def failed(self, tried: Tried, ran: Ran | None, gated: Gated | None = None) -> None:
+        self.why = tried.why
+        self.tried.append(tried.model_copy(update={"why": first_line(tried.why)}))
+        self.last, self.gated, self.ran = ran, gated, ran or self.ran
+
+    def escalate(self, note: str | None) -> Receipt:
+        """The receipt when no rung is left. Nothing was written."""
+        ran = self.last
+        refused = all(tried.outcome == "refused" for tried in self.tried)
+        outcome: Ended = "refused" if refused else "escalate"
+        last = self.tried[-1]
+        return Receipt(
+            outcome=outcome,
+            reason=last.why,
+            run=last.run,
+            model=last.model,
+            chosen=self.chosen,
+            gate=self.gated,
+            profile=Profiled.of(ran.answer.profile) if ran else None,
+            waited_s=ran.waited_s if ran else None,
+            forecast=ran.forecasted() if ran else _forecasted(self.counsel),
+            advice=ran.advised() if ran else advised(self.counsel) if self.counsel else [],
+            tried=self.tried,
+            note=note,
+        )
+
+
+def _forecasted(counsel: Counsel | None) -> Forecasted | None:
+    return forecasted(counsel.forecast) if counsel and counsel.forecast else None
+
+
+def first_line(text: str | None) -> str | None:
+    """Enough of a reason for a list; the whole stands with the gate."""
+    return text.splitlines()[0][:300] if text else text
+
+
+def spent_tokens(order: Order, receipt: Receipt) -> int:
+    """What handing an order over and reading its receipt cost the caller, about."""
+    call = {"task": order.task, "files": list(order.files), "context": order.context, "write": order.write}
+    return (len(json.dumps(call)) + len(told(receipt))) // CHARS_PER_TOKEN
+
+
+def shown(answer: str, model: str) -> str:
+    """A worker's answer for the caller: untrusted text, fenced, masked and bounded."""
+    return fenced(bounded(masked(visible(answer)), MAX_ANSWER_BYTES, tail=0.2), f"answer of {model}")
+
+
+def short_diff(prepared: Prepared, candidate: Candidate) -> str:
+    """The accepted change as a unified diff with little context, fenced and bounded."""
+    lines: list[str] = []
+    for path, text in candidate.files.items():
+        old = prepared.known(path)
+        lines += difflib.unified_diff(
+            old.text.splitlines() if old else [], text.splitlines(), f"a/{path}", f"b/{path}", "", "", 1, ""
+        )
+    return fenced(bounded(masked(visible("\n".join(lines))), MAX_DIFF_BYTES, tail=0.2), "diff")

@@ -1,0 +1,142 @@
+"""What a task would take on each model here, without running anything; and which model `auto` means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio
+from pydantic import BaseModel
+
+from ...output import ToolError
+from ...workspace.roots import Workspace
+from ..engines.protocol import EngineError, Model, Runtime
+from ..forecast.forecaster import Foresight
+from ..forecast.model_choice import Chooser, Option
+from ..ledger.ledger import LedgerError
+from ..ledger.receipt import Advised, Forecasted, Number
+from ..ledger.runs import Totals, filed
+from .request import Order, Prepared, prepare
+from .runner import Runner, Unfit, advised, forecasted
+
+
+class Expected(BaseModel):
+    """One model's row. `why_not`: it would not be taken for this task."""
+
+    model: str
+    forecast: Forecasted | None
+    tokens_in: int | None
+    tokens_out_p50: int | None
+    tokens_out_p90: int | None
+    odds_passing: Number
+    judged: int
+    in_time: Number
+    why_not: str | None
+
+
+class Estimate(BaseModel):
+    kind: str
+    best: str | None
+    models: list[Expected]
+    advice: list[Advised] = []
+    note: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Estimator:
+    """Answers estimate, and picks models for delegate."""
+
+    runtime: Runtime
+    workspace: Workspace
+    runner: Runner
+    foresight: Foresight
+    chooser: Chooser = field(default_factory=Chooser)
+
+    async def estimate(self, order: Order) -> Estimate:
+        """Forecasts for one model, or the ranked table of all. ToolError as delegate."""
+        prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
+        ranked = self.chooser.ranked(await self.options(prepared, order.model))
+        able = [option for option in ranked if option.why_not is None]
+        return Estimate(
+            kind=order.kind,
+            best=able[0].model.name if able else None,
+            models=[_expected(option) for option in ranked],
+            advice=await anyio.to_thread.run_sync(_advice, ranked),
+            note=self.runtime.note,
+        )
+
+    async def pick(self, prepared: Prepared) -> tuple[Model, str]:
+        """The model `auto` means for a task, and why in one line. ToolError when none can do it."""
+        option, why = self.chooser.take(await self.options(prepared, "auto"))
+        return option.model, why
+
+    async def options(self, prepared: Prepared, name: str) -> list[Option]:
+        """The models that may be meant, each with its forecast and record."""
+        try:
+            found = await self.runtime.models() if name == "auto" else [await self.runtime.model(name)]
+        except EngineError as exc:
+            raise ToolError(str(exc)) from exc
+        return [await self._option(prepared, model) for model in found if _writes(model)]
+
+    async def _option(self, prepared: Prepared, model: Model) -> Option:
+        order = prepared.order
+        totals, outlook, unfit = None, None, None
+        try:
+            ledger = await self.foresight.ledger()
+            name = filed(model.name, self.foresight.world)
+            seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=name, kind=order.kind))
+            totals = seen[0] if seen else None
+        except LedgerError:
+            pass  # it is logged where forecasts are made; a choice without a record still stands
+        try:
+            outlook = await self.runner.outlook(prepared, model, odds=_odds(totals))
+        except (Unfit, EngineError) as exc:
+            unfit = str(exc)
+        forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
+        return Option(
+            model=model,
+            outlook=outlook,
+            forecast=forecast,
+            totals=totals,
+            deadline_s=order.deadline_s,
+            unfit=unfit,
+        )
+
+
+def _odds(totals: Totals | None) -> float | None:
+    """The share of gates passed; None when none judged this kind of task."""
+    judged = totals.gate_passed + totals.gate_failed if totals else 0
+    return totals.gate_passed / judged if totals and judged else None
+
+
+def _advice(ranked: Sequence[Option]) -> list[Advised]:
+    """For the first model, knowing the others; with a deadline nobody meets, the nearest plan."""
+    outlooks = [option.outlook for option in ranked if option.outlook]
+    if not outlooks:
+        return []
+    found = outlooks[0].counsel([other.worker for other in outlooks[1:]])
+    said = advised(found)
+    if found.refusal is not None:
+        change: dict[str, object] = {"deadline_s": found.refusal.needs_s} if found.refusal.needs_s else {}
+        said.insert(0, Advised(action="meet_deadline", say=found.refusal.say, change=change))
+    return said
+
+
+def _writes(model: Model) -> bool:
+    """Whether it answers in text; embedding models do not."""
+    return model.capabilities is None or "completion" in model.capabilities
+
+
+def _expected(option: Option) -> Expected:
+    forecast = option.forecast
+    return Expected(
+        model=option.model.name,
+        forecast=forecasted(forecast) if forecast else None,
+        tokens_in=forecast.tokens_in if forecast else None,
+        tokens_out_p50=forecast.tokens_out_p50 if forecast else None,
+        tokens_out_p90=forecast.tokens_out_p90 if forecast else None,
+        odds_passing=option.odds,
+        judged=option.judged,
+        in_time=option.in_time,
+        why_not=option.why_not,
+    )

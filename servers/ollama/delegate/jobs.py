@@ -1,0 +1,191 @@
+"""Work that outlives the call that asked for it: started once, watched, waited for, cancelled by its id."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import anyio
+import anyio.abc
+
+from ...output import ToolError
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+MAX_KEPT = 200
+"""Finished jobs that stay readable."""
+MAX_RUNNING = 64
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a job is. Read by others while it runs."""
+
+    phase: str = "starting"
+    """starting, waiting, reading, thinking, writing, checking, done."""
+    model: str | None = None
+    ahead: int = 0
+    tokens: int = 0
+    cap: int | None = None
+    began: float = field(default_factory=time.monotonic)
+    first_token: float | None = None
+    ends_at: float | None = None
+    """When the forecast says the current run ends; the monotonic clock."""
+    step: int = 0
+    steps: int | None = None
+    """Of a map: chunks done, chunks in all."""
+
+    def piece(self, thinking: bool) -> None:
+        """One piece of the answer has come: about one token."""
+        self.first_token = self.first_token or time.monotonic()
+        self.tokens += 1
+        self.phase = "thinking" if thinking else "writing"
+
+    def run(self, model: str, cap: int, forecast_s: float | None) -> None:
+        """A run begins."""
+        now = time.monotonic()
+        self.phase, self.model, self.cap, self.tokens, self.first_token = "reading", model, cap, 0, None
+        self.ends_at = None if forecast_s is None else now + forecast_s
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        if self.first_token is None or self.tokens < 2:
+            return None
+        took = time.monotonic() - self.first_token
+        return (self.tokens - 1) / took if took > 0 else None
+
+    @property
+    def remaining_s(self) -> float | None:
+        """What is left of the current run: by the forecast, and never more than the cap allows at this pace."""
+        by_forecast = None if self.ends_at is None else max(self.ends_at - time.monotonic(), 0.0)
+        rate = self.tokens_per_s
+        by_cap = None if rate is None or self.cap is None else max(self.cap - self.tokens, 0) / rate
+        known = [s for s in (by_forecast, by_cap) if s is not None]
+        return min(known) if known else None
+
+    def __str__(self) -> str:
+        if self.phase == "waiting":
+            return f"waiting for {self.model}, {self.ahead} ahead"
+        parts = [self.phase if self.model is None else f"{self.model} {self.phase}"]
+        if self.steps is not None:
+            parts.append(f"chunk {self.step} of {self.steps}")
+        if self.tokens:
+            parts.append(f"{self.tokens} tokens")
+        if self.tokens_per_s is not None:
+            parts.append(f"{self.tokens_per_s:.1f}/s")
+        if self.remaining_s is not None and self.phase != "checking":
+            parts.append(f"about {self.remaining_s:.0f} s left")
+        return ", ".join(parts)
+
+
+@dataclass(slots=True)
+class Job(Generic[T]):
+    """One piece of work. `result` or `failure` is set when it has ended, neither when it was cancelled."""
+
+    id: str
+    what: str
+    progress: Progress = field(default_factory=Progress)
+    started: float = field(default_factory=time.monotonic)
+    ended_at: float | None = None
+    done: anyio.Event = field(default_factory=anyio.Event)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    result: T | None = None
+    failure: str | None = None
+    cancelled: bool = False
+
+    @property
+    def took_s(self) -> float:
+        """Since it was asked for, to its end or to now."""
+        return (self.ended_at or time.monotonic()) - self.started
+
+    @property
+    def state(self) -> str:
+        if not self.done.is_set():
+            return "running"
+        return "cancelled" if self.cancelled else "failed" if self.failure else "done"
+
+    async def ended(self, within_s: float, tell: Callable[[Progress], Awaitable[None]]) -> bool:
+        """Wait for the end; what happens meanwhile is told twice a second."""
+        deadline = time.monotonic() + within_s
+        while not self.done.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            with anyio.move_on_after(min(left, 0.5)):
+                await self.done.wait()
+            if not self.done.is_set():
+                await tell(self.progress)
+        return True
+
+
+class Jobs(Generic[T]):
+    """The jobs of one server. Inside `running()` they may be started; leaving it cancels them."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job[T]] = {}
+        self._group: anyio.abc.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        async with anyio.create_task_group() as group:
+            self._group = group
+            try:
+                yield
+            finally:
+                group.cancel_scope.cancel()
+                self._group = None
+
+    def start(self, what: str, work: Callable[[Progress], Awaitable[T]]) -> Job[T]:
+        """Begin work in the background. ToolError when too much is under way."""
+        if self._group is None:
+            raise ToolError("the server is ending")
+        if sum(job.state == "running" for job in self._jobs.values()) >= MAX_RUNNING:
+            raise ToolError(f"{MAX_RUNNING} delegations are under way; wait for one, or cancel one")
+        job = Job[T](id=secrets.token_hex(4), what=what)
+        self._jobs[job.id] = job
+        self._forget_old()
+        self._group.start_soon(self._run, job, work)
+        return job
+
+    def get(self, id: str) -> Job[T]:
+        """A job by its id; ToolError names those there are."""
+        job = self._jobs.get(id)
+        if job is None:
+            known = ", ".join(list(self._jobs)[-8:]) or "none yet; delegate starts one"
+            raise ToolError(f"no delegation {id[:40]!r}; there are {known}")
+        return job
+
+    def all(self) -> list[Job[T]]:
+        """Oldest first."""
+        return list(self._jobs.values())
+
+    async def cancel(self, job: Job[T]) -> None:
+        """Stop a job and wait until it has let go of its slot."""
+        job.scope.cancel()
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            await job.done.wait()
+
+    async def _run(self, job: Job[T], work: Callable[[Progress], Awaitable[T]]) -> None:
+        try:
+            with job.scope:
+                try:
+                    job.result = await work(job.progress)
+                except ToolError as exc:
+                    job.failure = str(exc)
+                except Exception:  # a fault of one job must not end the server and every other job
+                    log.exception("delegation %s crashed", job.id)
+                    job.failure = "it failed through a fault of its own; the server's log has the details"
+            job.cancelled = job.result is None and job.failure is None
+        finally:
+            job.progress.phase, job.ended_at = "done", time.monotonic()
+            job.done.set()
+
+    def _forget_old(self) -> None:
+        ended = [id for id, job in self._jobs.items() if job.state != "running"]
+        for id in ended[: max(len(self._jobs) - MAX_KEPT, 0)]:
+            del self._jobs[id]

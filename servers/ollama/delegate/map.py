@@ -1,0 +1,334 @@
+"""One task over many files: cut into chunks sized by the law, each chunk one gated run, one combined receipt.
+
+What a chunk came to is kept, so the same call after an interruption goes on where it stopped. Nothing a model
+writes is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from ...output import ToolError, bounded, fenced, masked, visible
+from ...source.encoding import Text as Decoded
+from ...workspace.roots import Workspace
+from ..engines.protocol import EngineError, Model
+from ..forecast.forecaster import Outlook
+from ..gates.documents import Text
+from ..gates.gates import quoted
+from ..ledger.receipt import Ended, Mapped, Tried
+from .chunks import Chunk, cut, evened, matched, readable_texts
+from .delegate import CHARS_PER_TOKEN, Delegator, first_line, spent_tokens
+from .jobs import Progress
+from .map_cache import Kept, KeptAnswer
+from .request import Order, Prepared
+from .runner import Ran, Unfit
+
+NOTHING = "NONE"
+SIZES = (1000, 2000, 4000, 8000, 16000)
+"""Tokens of a chunk that are weighed against each other."""
+DEFAULT_SIZE = 3000
+"""While nothing is known of the model's speed."""
+OUT_TOKENS = 400
+"""Cap of a chunk's answer."""
+MAX_CHUNKS = 5000
+MAX_PARALLEL = 16
+MAX_SHOWN_BYTES = 24_000
+REDUCED_CHARS = 14_000
+"""Of the answers one reducing run reads."""
+_SHOWN_FAILURES = 20
+_CHARS_PER_TOKEN = 3.5
+_RULE = f"If the material holds nothing for this task, answer {NOTHING} and nothing else."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapOrder:
+    """A map as it was asked for. `order` holds task, model and gates, and the files unless there is a glob."""
+
+    order: Order
+    glob: str | None = None
+    reduce: str | None = None
+    max_parallel: int = 1
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What the runs so far came to."""
+
+    answers: dict[int, tuple[Chunk, str]] = field(default_factory=dict[int, tuple[Chunk, str]])
+    failed: list[Tried] = field(default_factory=list[Tried])
+    empty: int = 0
+    reused: int = 0
+    unchecked: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    seconds: float = 0.0
+    last: Ran | None = None
+
+    def add(self, ran: Ran) -> None:
+        self.last = ran
+        profile = ran.answer.profile
+        self.tokens_in += profile.tokens_in or 0
+        self.tokens_out += profile.tokens_out or 0
+        self.seconds += profile.total_s or profile.wall_s or 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Work:
+    """One map under way."""
+
+    asked: MapOrder
+    model: Model
+    kept: Kept
+    progress: Progress
+    total: _Sum = field(default_factory=_Sum)
+
+
+@dataclass(slots=True, kw_only=True)
+class Mapper:
+    """Carries out maps with a delegator's runs and gates."""
+
+    workspace: Workspace
+    delegator: Delegator
+
+    async def map(self, asked: MapOrder, progress: Progress) -> Mapped:
+        """The combined receipt. ToolError when it cannot work at all."""
+        texts, left_out = await anyio.to_thread.run_sync(self._texts, asked)
+        sample = _chunk_order(asked.order, _shortened(texts[0]))
+        model, chosen = await self._model(asked.order, sample)
+        chunks = await self._chunks(sample, model, texts)
+        progress.steps = len(chunks)
+        kept = await anyio.to_thread.run_sync(Kept.open, _name(asked.order, model))
+        work = _Work(asked=asked, model=model, kept=kept, progress=progress)
+        self.delegator.runner.slots.allow(model.name, asked.max_parallel)
+        limit = anyio.Semaphore(asked.max_parallel)
+        async with anyio.create_task_group() as group:
+            for number, chunk in enumerate(chunks):
+                await limit.acquire()
+                group.start_soon(self._chunk, work, number, chunk, limit)
+        found = [work.total.answers[number] for number in sorted(work.total.answers)]
+        reduced = await self._reduced(work, asked.reduce, found) if asked.reduce and found else None
+        return await self._settled(
+            work, chunks, self._receipt(work, chosen, chunks, found, left_out, reduced)
+        )
+
+    async def _settled(self, work: _Work, chunks: Sequence[Chunk], receipt: Mapped) -> Mapped:
+        """The receipt with what it saves its caller, which goes to the ledger with the map's last run."""
+        whole = sum(len(chunk.text.text) for chunk in chunks) * receipt.done // max(len(chunks), 1)
+        without = (whole + len(receipt.answer or "")) // CHARS_PER_TOKEN
+        spent = spent_tokens(work.asked.order, receipt)
+        if work.total.last is not None:
+            await self.delegator.runner.complete(work.total.last, tokens_without=without, tokens_spent=spent)
+        return receipt.model_copy(update={"tokens_saved": without - spent})
+
+    def _texts(self, asked: MapOrder) -> tuple[list[Text], list[str]]:
+        """The files with text in them, and a line for each that was left out."""
+        if not asked.order.task.strip():
+            raise ToolError("the task is empty; say what to do with each piece")
+        if not 1 <= asked.max_parallel <= MAX_PARALLEL:
+            raise ToolError(f"max_parallel must be 1 to {MAX_PARALLEL}, found {asked.max_parallel}")
+        if bool(asked.order.files) == bool(asked.glob):
+            raise ToolError("give either files or glob")
+        paths = matched(self.workspace, asked.glob) if asked.glob else list(asked.order.files)
+        texts, left_out = readable_texts(self.workspace, dict.fromkeys(paths))
+        if not texts:
+            raise ToolError("; ".join(left_out[:3]) or "these files are all empty")
+        return texts, left_out
+
+    async def _model(self, order: Order, sample: Prepared) -> tuple[Model, str | None]:
+        if order.model == "auto":
+            return await self.delegator.estimator.pick(sample)
+        try:
+            return await self.delegator.runtime.model(order.model), None
+        except EngineError as exc:
+            raise ToolError(str(exc)) from exc
+
+    async def _chunks(self, sample: Prepared, model: Model, texts: Sequence[Text]) -> list[Chunk]:
+        """The files cut to the size that takes least time in all."""
+        try:
+            outlook = await self.delegator.runner.outlook(sample, model)
+        except (Unfit, EngineError) as exc:
+            raise ToolError(str(exc)) from exc
+        whole = sum(len(text.text) for text in texts)
+        tokens = await anyio.to_thread.run_sync(_best_size, outlook, whole) if outlook else DEFAULT_SIZE
+        max_chars = evened([len(text.text) for text in texts], int(tokens * _CHARS_PER_TOKEN))
+        chunks = [chunk for text in texts for chunk in cut(text, max_chars)]
+        if len(chunks) > MAX_CHUNKS:
+            raise ToolError(f"that makes {len(chunks):,} chunks, more than {MAX_CHUNKS:,}; narrow the files")
+        return chunks
+
+    async def _chunk(self, work: _Work, number: int, chunk: Chunk, limit: anyio.Semaphore) -> None:
+        try:
+            mark = f"{chunk.label}\0{chunk.text.text}"
+            answer = work.kept.get(mark)
+            if answer is not None:
+                work.total.reused += 1
+            else:
+                answer = await self._answer(work, _chunk_order(work.asked.order, chunk.text), chunk.label)
+                if answer is not None:
+                    await anyio.to_thread.run_sync(work.kept.put, mark, answer)
+            if answer is not None and answer.text.strip().strip(".\"'`*") == NOTHING:
+                work.total.empty += 1
+            elif answer is not None:
+                work.total.answers[number] = (chunk, answer.text)
+                work.total.unchecked += not answer.checked
+            work.progress.step += 1
+        finally:
+            limit.release()
+
+    async def _answer(self, work: _Work, prepared: Prepared, label: str) -> KeptAnswer | None:
+        """A checked answer, at the second try at most; None when there is none, which is noted."""
+        why: str | None = None
+        tried = Tried(
+            model=work.model.name, source=label, outcome="refused", why=None, run=None, total_s=None
+        )
+        for _ in range(2):
+            try:
+                ran = await self.delegator.runner.run(prepared, work.model, work.progress, failure=why)
+            except (Unfit, EngineError) as exc:
+                tried.why = str(exc)
+                break
+            gated, candidate, why = await self.delegator.judge(prepared, ran)
+            ran = await self.delegator.runner.record(ran, gated)
+            work.total.add(ran)
+            if candidate is not None and why is None:
+                return KeptAnswer(candidate.answer, gated is not None and gated.passed is True)
+            tried = self.delegator.tried(ran, why).model_copy(update={"source": label})
+            if ran.answer.error is not None:
+                break
+        work.total.failed.append(tried)
+        return None
+
+    async def _reduced(self, work: _Work, task: str, found: Sequence[tuple[Chunk, str]]) -> str | None:
+        """One answer made of all: in groups, then groups of groups. None when a run of it failed."""
+        parts = [(_place(chunk, answer), answer) for chunk, answer in found]
+        while True:
+            groups = _grouped(parts, REDUCED_CHARS)
+            made: list[tuple[str, str]] = []
+            for group in groups:
+                inputs = {name: _text(name, answer) for name, answer in group}
+                order = replace(work.asked.order, task=task, files=(), max_output=None)
+                order = replace(order, gates=replace(order.gates, schema=None))
+                prepared = Prepared(order=order, inputs=inputs, target=None, before=None)
+                answer = await self._answer(work, prepared, f"reduce of {len(group)}")
+                if answer is None:
+                    return None
+                made.append((f"part {len(made) + 1}", answer.text))
+            if len(made) == 1:
+                return made[0][1]
+            if len(made) >= len(parts):  # answers that do not get fewer never will
+                return "\n\n".join(answer for _, answer in made)
+            parts = made
+
+    def _receipt(
+        self,
+        work: _Work,
+        chosen: str | None,
+        chunks: Sequence[Chunk],
+        found: Sequence[tuple[Chunk, str]],
+        left_out: Sequence[str],
+        reduced: str | None,
+    ) -> Mapped:
+        total = work.total
+        text = reduced or "\n".join(
+            f"## {_place(chunk, answer)}\n{answer.strip()}" for chunk, answer in found
+        )
+        good = total.empty + len(found)
+        outcome: Ended = "partial" if total.failed else "answered" if total.unchecked else "accepted"
+        if good == 0:
+            outcome = "escalate"
+        reason = None
+        if total.failed:
+            reason = (
+                f"{len(total.failed)} of {len(chunks)} chunks failed; the same call tries only those again"
+            )
+        return Mapped(
+            outcome=outcome,
+            reason=reason,
+            model=work.model.name,
+            chosen=chosen,
+            answer=fenced(bounded(masked(visible(text)), MAX_SHOWN_BYTES), f"answers of {work.model.name}")
+            if text
+            else None,
+            chunks=len(chunks),
+            done=good,
+            empty=total.empty,
+            reused=total.reused,
+            left_out=[first_line(line) or "" for line in left_out[:_SHOWN_FAILURES]],
+            tried=total.failed[:_SHOWN_FAILURES],
+            tokens_in=total.tokens_in,
+            tokens_out=total.tokens_out,
+            total_s=total.seconds,
+            note=self.delegator.runtime.note,
+        )
+
+
+def _chunk_order(order: Order, text: Text) -> Prepared:
+    """One chunk as an order of its own."""
+    task = order.task.strip() + ("" if order.gates.schema is not None else f"\n{_RULE}")
+    order = replace(order, task=task, files=(), max_output=order.max_output or OUT_TOKENS)
+    return Prepared(order=order, inputs={text.path: text}, target=None, before=None)
+
+
+def _shortened(text: Text) -> Text:
+    return _text(text.path, text.text[: int(DEFAULT_SIZE * _CHARS_PER_TOKEN)])
+
+
+def _text(name: str, body: str) -> Text:
+    return Text(path=name, rev="", decoded=Decoded(body=body))
+
+
+def _best_size(outlook: Outlook, whole_chars: int) -> int:
+    """Tokens of a chunk that make the whole take least, by the law: depth costs, and so does every prompt's start."""
+    fixed = 300
+    best: tuple[float, int] | None = None
+    for size in SIZES:
+        room = outlook.worker.room
+        if room is not None and size + fixed + (outlook.task.cap or OUT_TOKENS) > room and best is not None:
+            break
+        asked = replace(outlook.task, tokens_in=size + fixed, tokens_cached=fixed // 2, deadline_s=None)
+        each = replace(outlook.worker, cold=False, wait_s=0.0).forecast(asked)
+        if each is None:
+            return DEFAULT_SIZE
+        count = max(whole_chars / _CHARS_PER_TOKEN / size, 1.0)
+        if best is None or each.total_s * count < best[0]:
+            best = (each.total_s * count, size)
+    return best[1] if best else DEFAULT_SIZE
+
+
+def _place(chunk: Chunk, answer: str) -> str:
+    """Where an answer's first quote stands, path:line; without one, the chunk."""
+    try:
+        spans = quoted(answer)
+    except ValueError:
+        spans = []
+    for span in spans:
+        at = chunk.text.text.find(span)
+        if at >= 0:
+            return f"{chunk.path}:{chunk.start + chunk.text.text.count(chr(10), 0, at)}"
+    return chunk.label
+
+
+def _grouped(parts: Sequence[tuple[str, str]], max_chars: int) -> list[list[tuple[str, str]]]:
+    groups: list[list[tuple[str, str]]] = []
+    size = 0
+    for name, answer in parts:
+        if not groups or size + len(answer) > max_chars:
+            groups.append([])
+            size = 0
+        taken = {known for known, _ in groups[-1]}
+        label = next(
+            n for n in (name, *(f"{name} ({i})" for i in range(2, len(taken) + 3))) if n not in taken
+        )
+        groups[-1].append((label, answer[:max_chars]))
+        size += len(answer)
+    return groups
+
+
+def _name(order: Order, model: Model) -> str:
+    """What answers are kept under: whatever could have made them different."""
+    return repr(
+        (order.task, order.gates, order.think, order.max_output, order.context, model.digest or model.name)
+    )

@@ -1,0 +1,78 @@
+"""Answers of a map that are done: kept so that the same call goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from ...state.home import home
+
+MAX_AGE_S = 30 * 86_400.0
+MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    text: str
+    checked: bool
+    """A gate passed it; else there was nothing to check."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """The answers of one map, by the hash of their chunk; several processes may add to them."""
+
+    path: Path
+    _answers: dict[str, KeptAnswer]
+
+    @classmethod
+    def open(cls, name: str) -> Self:
+        """Those kept under a name. Files older than MAX_AGE_S go."""
+        folder = home() / "maps"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for old in folder.iterdir():
+            with suppress(OSError):
+                if time.time() - old.stat().st_mtime > MAX_AGE_S:
+                    old.unlink()
+        path = folder / f"{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.jsonl"
+        return cls(path, dict(_read(path)))
+
+    def get(self, chunk: str) -> KeptAnswer | None:
+        return self._answers.get(_mark(chunk))
+
+    def put(self, chunk: str, answer: KeptAnswer) -> None:
+        """Keep an answer; one that cannot be written is asked for again another time."""
+        self._answers[_mark(chunk)] = answer
+        line = (
+            json.dumps({"chunk": _mark(chunk), "answer": answer.text, "checked": answer.checked}).encode()
+            + b"\n"
+        )
+        with suppress(OSError):
+            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                if os.fstat(fd).st_size + len(line) <= MAX_BYTES:
+                    os.write(fd, line)
+            finally:
+                os.close(fd)
+
+
+def _read(path: Path) -> list[tuple[str, KeptAnswer]]:
+    found: list[tuple[str, KeptAnswer]] = []
+    with suppress(OSError):
+        for line in path.read_bytes().splitlines():
+            with suppress(ValueError, KeyError, TypeError):  # the last line of a killed process
+                entry = json.loads(line)
+                found.append(
+                    (str(entry["chunk"]), KeptAnswer(str(entry["answer"]), entry["checked"] is True))
+                )
+    return found
+
+
+def _mark(chunk: str) -> str:
+    return hashlib.sha256(chunk.encode("utf-8", "surrogatepass")).hexdigest()

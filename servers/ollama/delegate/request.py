@@ -1,0 +1,188 @@
+"""One delegated task, ready to run: its files read, its target allowed, its gates understood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ...output import ToolError
+from ...workspace.roots import Workspace
+from ...workspace.transaction import Change
+from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
+from ..gates.documents import Text, read_text, read_texts
+from ..gates.gates import Gates, changed_lines
+from . import prompt
+from .prompt import Source
+
+MAX_TASK_CHARS = 200_000
+MAX_INPUT_CHARS = 8_000_000
+_NEW_FILE_CHARS = 8000
+"""A new file gets room for so much, or for as much as was given, whichever is more."""
+IN_PLACE = ("edits", "patch")
+"""Values of `write` that change the given files instead of naming one."""
+
+_KINDS = (
+    ("translate", ("translat",)),
+    ("summary", ("summar", "tl;dr", "condense", "digest")),
+    ("extract", ("extract", "list all", "list every", "find all", "find every", "collect")),
+    ("classify", ("classif", "categor", "label", "yes or no")),
+    ("review", ("review", "critique", "find bugs", "audit")),
+    ("tests", ("write tests", "write a test", "unit test")),
+    ("document", ("docstring", "document", "readme")),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a caller asked for, as it was asked."""
+
+    task: str
+    model: str = "auto"
+    files: Sequence[str] = ()
+    write: str | None = None
+    gates: Gates = field(default_factory=Gates)
+    ladder: Sequence[str] = ()
+    deadline_s: float | None = None
+    max_output: int | None = None
+    think: bool = False
+    context: str = ""
+    asked_by: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of task, by which odds and output lengths are learned."""
+        if self.write in IN_PLACE:
+            return "edit"
+        words = self.task.lower()
+        found = next((kind for kind, marks in _KINDS if any(mark in words for mark in marks)), None)
+        return found or ("rewrite" if self.write else "extract" if self.gates.schema else "answer")
+
+    @property
+    def format(self) -> str | None:
+        return "schema" if self.gates.schema is not None and self.write not in IN_PLACE else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An order with its material. Everything a run needs but the model."""
+
+    order: Order
+    inputs: Mapping[str, Text]
+    target: str | None
+    """The file `write` names, as shown; None when it names none."""
+    before: Text | None
+    """The target as it is; None when it is not there."""
+
+    @property
+    def material(self) -> str:
+        return "\n".join([*(text.text for text in self.inputs.values()), self.order.context])
+
+    def messages(self, failure: str | None = None) -> tuple[dict[str, str], ...]:
+        """The conversation a run starts from; `failure` is why the last rung was rejected."""
+        sources = [Source(name=path, text=text.text) for path, text in self.inputs.items()]
+        return prompt.messages(
+            self.order.task, sources, context=self.order.context, wanted=self._wanted(), failure=failure
+        )
+
+    def candidate(self, answer: str) -> Candidate:
+        """Raises BadAnswer."""
+        if self.order.write == "edits":
+            return edited(answer, self.inputs)
+        if self.order.write == "patch":
+            return from_patch(answer, self.inputs)
+        if self.target is not None:
+            before = self.before.text if self.before else None
+            return rewritten(answer, self.target, before, schema=self.order.gates.schema is not None)
+        return answered(answer, schema=self.order.gates.schema is not None)
+
+    def known(self, path: str) -> Text | None:
+        """The file as the worker was given it, or as it was found before the run."""
+        return self.before if path == self.target and self.before is not None else self.inputs.get(path)
+
+    def contents(self, candidate: Candidate) -> dict[str, bytes]:
+        """The candidate's files as they would lie on disk. ToolError when one cannot be written as its kind."""
+        return {
+            path: old.data(text) if (old := self.known(path)) else text.encode()
+            for path, text in candidate.files.items()
+        }
+
+    def changes(self, contents: Mapping[str, bytes]) -> list[Change]:
+        """The change that writes them, if each file is still what the worker was given."""
+        return [
+            Change(path=path, data=data, expect_rev=old.rev if (old := self.known(path)) else "")
+            for path, data in contents.items()
+        ]
+
+    def counted(self, path: str, text: str) -> tuple[int, int]:
+        """(added, removed) lines of a changed file."""
+        old = self.known(path)
+        return changed_lines(old.text if old else "", text)
+
+    def output_chars(self) -> tuple[int, int]:
+        """How long the answer must be at least, and may well be, in characters; 0 where the task does not say."""
+        given = sum(len(text.text) for text in self.inputs.values())
+        if self.order.write in IN_PLACE:
+            return 0, given // 2
+        if self.target is None:
+            return 0, 0
+        return (
+            (len(self.before.text), len(self.before.text))
+            if self.before
+            else (0, max(given, _NEW_FILE_CHARS))
+        )
+
+    def _wanted(self) -> str:
+        order = self.order
+        if order.write == "edits":
+            wanted = prompt.EDITS.format(path=next(iter(self.inputs)))
+        elif order.write == "patch":
+            wanted = prompt.PATCH
+        elif self.target is not None:
+            wanted = prompt.WHOLE.format(path=self.target)
+        elif order.gates.schema is not None:
+            wanted = "Answer with one JSON value that fits the schema, and nothing else."
+        else:
+            wanted = ""
+        return "\n".join(part for part in (wanted, prompt.QUOTES if order.gates.quotes else "") if part)
+
+
+def prepare(workspace: Workspace, order: Order) -> Prepared:
+    """Read what the order names and refuse what cannot work, before any model runs. Blocking; raises ToolError."""
+    if not order.task.strip():
+        raise ToolError("the task is empty; say what the worker shall do")
+    if len(order.task) + len(order.context) > MAX_TASK_CHARS:
+        raise ToolError(f"task and context have more than {MAX_TASK_CHARS:,} characters; name files instead")
+    if order.max_output is not None and order.max_output < 1:
+        raise ToolError(f"max_output is a number of tokens, at least 1; found {order.max_output}")
+    if order.deadline_s is not None and not 0 < order.deadline_s < math.inf:
+        raise ToolError(f"deadline_s is a number of seconds above 0; found {order.deadline_s}")
+    if order.gates.schema is not None and order.write in IN_PLACE:
+        raise ToolError(f'a schema goes with an answer or a file to fill, not with write="{order.write}"')
+    inputs = read_texts(workspace, order.files)
+    if sum(len(text.text) for text in inputs.values()) > MAX_INPUT_CHARS:
+        raise ToolError(f"the files hold more than {MAX_INPUT_CHARS:,} characters; use delegate_map")
+    if order.write in IN_PLACE:
+        if not inputs:
+            raise ToolError(f'write="{order.write}" changes the files given in `files`; it has none')
+        for path in inputs:
+            check_writable(workspace, path)
+        return Prepared(order=order, inputs=inputs, target=None, before=None)
+    if not order.write:
+        return Prepared(order=order, inputs=inputs, target=None, before=None)
+    check_writable(workspace, order.write)
+    target = workspace.shown(order.write)
+    before = inputs.get(target) or (
+        read_text(workspace, order.write) if workspace.exists(order.write) else None
+    )
+    return Prepared(order=order, inputs=inputs, target=target, before=before)
+
+
+def check_writable(workspace: Workspace, path: str) -> None:
+    """ToolError unless the change path would take this file."""
+    root, rel = workspace.locate(path)
+    try:
+        with root.find(rel) as spot:
+            workspace.may_change(root, spot.real)
+    except OSError as exc:
+        raise workspace.refusal(path, exc) from exc

@@ -1,0 +1,354 @@
+"""One run of one model for a prepared order: sized, queued, forecast, run, checked against silent cuts, recorded."""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+import time
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from ..engines.protocol import Answer, Model, Query, Runtime
+from ..forecast.advice import Counsel
+from ..forecast.context_size import Size, Sizing, TooLong, fewest_tokens
+from ..forecast.forecaster import Foresight, Outlook
+from ..forecast.speed_model import Forecast
+from ..ledger.ledger import LedgerError
+from ..ledger.profile import Profile
+from ..ledger.receipt import Advised, Forecasted, Gated
+from ..ledger.runs import Key, Run, filed
+from ..reports.advice_outcomes import kept
+from .cpu_load import Busy
+from .jobs import Progress
+from .queue import Slots
+from .request import Prepared
+
+DEFAULT_TIMEOUT_S = 900.0
+HOPELESS = 0.1
+"""With lower odds of ending in time a run is not started."""
+LATE_S = 0.05
+"""A wait for the slot this long makes the forecast anew."""
+
+log = logging.getLogger(__name__)
+
+
+class Unfit(Exception):
+    """The run would not make sense and was not started. The sentence holds the numbers."""
+
+    def __init__(self, say: str, counsel: Counsel | None = None) -> None:
+        super().__init__(say)
+        self.counsel = counsel
+        """What was forecast and what would work instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A run and everything known about it."""
+
+    model: Model
+    prepared: Prepared
+    size: Size
+    answer: Answer
+    key: Key
+    chars: int
+    waited_s: float
+    overlapped: bool
+    busy_cores: float | None = None
+    forecast: Forecast | None = None
+    counsel: Counsel | None = None
+    id: int | None = None
+
+    def forecasted(self) -> Forecasted | None:
+        """The forecast as receipts show it, with its error once the run is over."""
+        return None if self.forecast is None else forecasted(self.forecast, self.total_s)
+
+    @property
+    def total_s(self) -> float | None:
+        """What the forecast spoke of; None for a run that came to no end of its own."""
+        profile = self.answer.profile
+        if profile.outcome not in ("done", "length"):
+            return None
+        return profile.total_s if profile.total_s is not None else profile.wall_s
+
+    def advised(self) -> list[Advised]:
+        """What would have made this run better, for the next like it."""
+        return advised(self.counsel) if self.counsel else []
+
+
+def forecasted(forecast: Forecast, measured_s: float | None = None) -> Forecasted:
+    return Forecasted(
+        total_s=forecast.total_s,
+        low_s=forecast.low_s,
+        high_s=forecast.high_s,
+        runs=forecast.runs,
+        cold=forecast.cold,
+        cap_s=forecast.cap_s,
+        error=(forecast.total_s - measured_s) / measured_s if measured_s else None,
+    )
+
+
+def advised(counsel: Counsel) -> list[Advised]:
+    return [
+        Advised(action=a.action, say=a.say, saves_s=a.saves_s, then_s=a.then_s, change=dict(a.change))
+        for a in counsel.advice
+    ]
+
+
+@dataclass(slots=True, kw_only=True)
+class Runner:
+    """Runs queries on one runtime, one at a time per model, and keeps the ledger."""
+
+    runtime: Runtime
+    foresight: Foresight
+    slots: Slots = field(default_factory=Slots)
+    sizing: Sizing = field(default_factory=Sizing)
+
+    async def run(
+        self,
+        prepared: Prepared,
+        model: Model,
+        progress: Progress,
+        *,
+        failure: str | None = None,
+        left_s: float | None = None,
+    ) -> Ran:
+        """Run the order on a model. Raises Unfit before the engine is asked for anything that cannot work.
+
+        `failure`: why the last rung was rejected. `left_s`: what is left of the deadline.
+        """
+        query = self._query(prepared, model, failure)
+        ran = await self._once(prepared, model, query, progress, left_s)
+        if ran.answer.profile.outcome == "overflow" and not ran.answer.text:
+            await self.record(ran, None)
+            ran = await self._once(prepared, model, query, progress, left_s)  # the exact count is known now
+        return ran
+
+    async def outlook(self, prepared: Prepared, model: Model, *, odds: float | None = None) -> Outlook | None:
+        """What this order would be on this model now; None while there are no laws. Raises Unfit."""
+        query = self._query(prepared, model, None)
+        size = await self.size(prepared, model, query)
+        return await self.foresight.outlook(
+            prepared.order,
+            model,
+            size,
+            query,
+            wait_s=self.foresight.wait_s(model.name),
+            left_s=prepared.order.deadline_s,
+            odds=odds,
+        )
+
+    async def _once(
+        self, prepared: Prepared, model: Model, query: Query, progress: Progress, left_s: float | None
+    ) -> Ran:
+        foresight, order = self.foresight, prepared.order
+        size = await self.size(prepared, model, query)
+        query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict)
+        wait_s = foresight.wait_s(model.name)
+        outlook = await foresight.outlook(order, model, size, query, wait_s=wait_s, left_s=left_s)
+        forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
+        if outlook and forecast and left_s is not None and forecast.odds(left_s) < HOPELESS:
+            await _refuse(outlook, forecast, left_s)
+        whole_s = await anyio.to_thread.run_sync(outlook.whole_prompt_s) if outlook else None
+        query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(left_s, forecast))
+        progress.model = model.name
+        planned_s = forecast.total_s - forecast.wait_s if forecast else None
+        with foresight.planned(model.name, planned_s) as plan:
+            async with self.slots.taken(model.name, lambda ahead: _wait(progress, ahead)) as turn:
+                plan.began = time.monotonic()
+                if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
+                    model = await self.runtime.model(model.name)
+                    outlook = await foresight.outlook(order, model, size, query, left_s=left_s)
+                    forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
+                progress.run(model.name, query.num_predict, plan.seconds or None)
+                before = await self._busy()
+                answer = await self._asked(prepared, model, size, query, progress)
+                after = await self._busy()
+        answer = _checked(answer, query, size)
+        if answer.error is None or not answer.text:  # a count of what was cut would teach a wrong ratio
+            self.sizing.learn(model, query.chars, answer.profile.tokens_in)
+        foresight.sent(model, query)
+        return Ran(
+            model=model,
+            prepared=prepared,
+            size=size,
+            answer=answer,
+            key=await foresight.key(model, query.num_ctx, answer.profile),
+            chars=query.chars,
+            waited_s=turn.waited_s,
+            overlapped=turn.overlapped,
+            busy_cores=after.others_since(before) if after and before else None,
+            forecast=forecast,
+        )
+
+    async def _asked(
+        self, prepared: Prepared, model: Model, size: Size, query: Query, progress: Progress
+    ) -> Answer:
+        """The answer. A run that is cancelled is recorded too: it took its time."""
+        began = time.perf_counter()
+        try:
+            return await self.runtime.chat(query, lambda _, thinking: progress.piece(thinking))
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                wall_s = time.perf_counter() - began
+                profile = Profile(
+                    model=model.name,
+                    outcome="cancelled",
+                    wall_s=wall_s,
+                    num_ctx=query.num_ctx,
+                    simulated=self.runtime.simulated,
+                    recorded=not self.runtime.timed,
+                )
+                cancelled = Ran(
+                    model=model,
+                    prepared=prepared,
+                    size=size,
+                    answer=Answer(text="", profile=profile, error="cancelled"),
+                    key=await self.foresight.key(model, query.num_ctx),
+                    chars=query.chars,
+                    waited_s=0.0,
+                    overlapped=True,
+                )
+                await self.record(cancelled, None)
+            raise
+
+    async def _busy(self) -> Busy | None:
+        """The machine's work so far; None where the engine runs elsewhere, or nowhere."""
+        runtime = self.runtime
+        if runtime.simulated or not runtime.timed or runtime.host != platform.node():
+            return None
+        return await anyio.to_thread.run_sync(Busy.now, runtime.pids)
+
+    async def advise(self, ran: Ran) -> Ran:
+        """The run with advice for the next like it, from the law that now knows this one."""
+        profile = ran.answer.profile
+        size = replace(ran.size, tokens_in=profile.tokens_in or ran.size.tokens_in, spread=0.0)
+        warm = replace(ran.model, loaded=True, loaded_ctx=size.num_ctx)
+        outlook = await self.foresight.outlook(ran.prepared.order, warm, size)
+        if outlook is None:
+            return ran
+        return replace(ran, counsel=await anyio.to_thread.run_sync(outlook.counsel))
+
+    async def complete(self, ran: Ran, *, tokens_without: int, tokens_spent: int) -> None:
+        """Add to a recorded run the advice its receipt gave, and what the caller spent and saved."""
+        if (run := ran.id) is None:
+            return
+        advice = kept(ran.counsel.advice) if ran.counsel else None
+        try:
+            ledger = await self.foresight.ledger()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(
+                    lambda: ledger.complete(
+                        run, advice=advice, tokens_without=tokens_without, tokens_spent=tokens_spent
+                    )
+                )
+        except LedgerError as exc:
+            log.error("what run %d saved was not recorded: %s", run, exc)
+
+    async def record(self, ran: Ran, gated: Gated | None) -> Ran:
+        """Write the run into the ledger; a ledger that cannot be written is logged, the work stands."""
+        order = ran.prepared.order
+        run = Run(
+            key=ran.key,
+            profile=ran.answer.profile,
+            kind=order.kind,
+            think=order.think,
+            format=order.format,
+            cap=ran.size.num_predict,
+            chars_in=None
+            if ran.answer.profile.outcome == "overflow" and ran.answer.text
+            else ran.chars,  # it was cut
+            expected_cached=ran.forecast.tokens_cached if ran.forecast else None,
+            overlapped=ran.overlapped,
+            busy_cores=ran.busy_cores,
+            asked_by=order.asked_by,
+            gate=",".join(check.gate for check in gated.checks) or None if gated else None,
+            gate_passed=gated.passed if gated else None,
+            forecast_s=ran.forecast.total_s if ran.forecast else None,
+            forecast_low_s=ran.forecast.low_s if ran.forecast else None,
+            forecast_high_s=ran.forecast.high_s if ran.forecast else None,
+            raw=ran.answer.raw,
+        )
+        id: int | None = None
+        try:
+            ledger = await self.foresight.ledger()
+            with anyio.CancelScope(shield=True):
+                id = await anyio.to_thread.run_sync(ledger.record, run)
+        except LedgerError as exc:
+            log.error("a run was not recorded: %s", exc)
+        return replace(ran, id=id)
+
+    async def _counted(self, model: Model) -> list[tuple[int, int]]:
+        """(characters, tokens) of this model's earlier prompts; none when the ledger cannot be read."""
+        try:
+            ledger = await self.foresight.ledger()
+            return await anyio.to_thread.run_sync(ledger.counted, filed(model.name, self.foresight.world))
+        except LedgerError:
+            return []
+
+    def _query(self, prepared: Prepared, model: Model, failure: str | None) -> Query:
+        order = prepared.order
+        can_think = model.capabilities is None or "thinking" in model.capabilities
+        return Query(
+            model=model.name,
+            messages=prepared.messages(failure),
+            num_ctx=1,
+            num_predict=1,
+            timeout_s=DEFAULT_TIMEOUT_S,
+            think=order.think and can_think,
+            schema=order.gates.schema if order.format else None,
+        )
+
+    async def size(self, prepared: Prepared, model: Model, query: Query) -> Size:
+        if not self.sizing.knows(model):
+            self.sizing.remember(model, await self._counted(model))
+        least, likely = (
+            self.sizing.prompt(model, chars).tokens if chars else 0 for chars in prepared.output_chars()
+        )
+        exact = await self.runtime.count(query)
+        try:
+            return self.sizing.size(
+                model, query, exact=exact, asked=prepared.order.max_output, least=least, likely=likely
+            )
+        except TooLong as exc:
+            raise Unfit(str(exc)) from exc
+
+
+async def _refuse(outlook: Outlook, forecast: Forecast, left_s: float) -> None:
+    """Raise Unfit with the numbers, and with the nearest plan that would do."""
+    counsel = await anyio.to_thread.run_sync(outlook.counsel)
+    if counsel.refusal is not None:
+        raise Unfit(counsel.refusal.say, counsel)
+    if counsel.plan is not None:
+        raise Unfit(
+            f"{left_s:.3g} s are left and it takes {forecast}; this would do: {counsel.plan}", counsel
+        )
+    raise Unfit(f"{left_s:.3g} s are left and it takes {forecast}", counsel)
+
+
+def _time_given(deadline_s: float | None, forecast: Forecast | None) -> float:
+    """How long a run may take: its deadline, else far longer than anything its cap allows."""
+    if deadline_s is not None:
+        return max(deadline_s, 0.1)
+    return max(DEFAULT_TIMEOUT_S, 4 * (forecast.cap_s or forecast.high_s)) if forecast else DEFAULT_TIMEOUT_S
+
+
+def _wait(progress: Progress, ahead: int) -> None:
+    progress.phase, progress.ahead = "waiting", ahead
+
+
+def _checked(answer: Answer, query: Query, size: Size) -> Answer:
+    """The answer, or an overflow when the server must have cut the prompt in silence.
+
+    It must: when it read fewer tokens than there are words, or far fewer than prompts of this length have here.
+    """
+    counted = answer.profile.tokens_in
+    if answer.error is not None or counted is None or answer.profile.recorded:
+        return answer
+    floor = sum(fewest_tokens(message["content"]) for message in query.messages)
+    usual = size.tokens_in * math.exp(-max(4 * size.spread, 0.35))
+    if counted >= max(floor, usual):
+        return answer
+    error = f"the server cut the prompt: it read {counted:,} tokens of about {max(floor, size.tokens_in):,}; the answer is void"
+    return replace(answer, error=error, profile=replace(answer.profile, outcome="overflow"))

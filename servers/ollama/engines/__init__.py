@@ -1,0 +1,1 @@
+"""What runs models: Ollama, any llama.cpp server, an embedded engine, a replay."""

@@ -1,0 +1,250 @@
+"""An Ollama server through its native HTTP API, whose last object holds the durations.
+
+We speak HTTP ourselves: the client library drops the count of cached tokens and cannot send `truncate` or
+`shift`. Sources: Ollama's api/types.go and server/routes.go; the answers in tests/wire/ollama.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+import anyio
+
+from ..ledger.keys import engine_of, host_of, is_simulated
+from ..ledger.profile import from_ollama, outcome_of
+from .connection import Connection
+from .protocol import Answer, EngineError, Model, Query, Said, valid_name
+from .stream import Arriving, error_text, json_object
+
+BUSY_TRIES = 3
+"""How often a "server busy" answer is tried again."""
+
+
+class Ollama:
+    """A Runtime on one base URL."""
+
+    def __init__(self, url: str, *, allow_remote: bool = False) -> None:
+        self._connection = Connection(url, kind="Ollama", start="ollama serve")
+        self._ask = self._connection.ask
+        self.name = self._connection.name
+        self.host = host_of(url)
+        self.note: str | None = None
+        self.timed, self.simulated = True, False
+        self.allow_remote = allow_remote
+        self._version: str | None = None
+        self._shown: dict[str, tuple[str | None, Mapping[str, Any]]] = {}
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return ()
+
+    def close(self) -> None:
+        pass  # no engine of ours
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
+
+    async def version(self) -> str:
+        return self._version or await self._asked_version()
+
+    async def _asked_version(self) -> str:
+        """The version now: a server may be replaced while we run."""
+        version = str((await self._ask("GET", "/api/version")).get("version") or "unknown")
+        self.simulated = is_simulated(version)
+        self.note = "simulated: no model runs, the durations are made up" if self.simulated else None
+        self._version = version
+        return version
+
+    async def engine(self) -> str:
+        return engine_of(await self.version())
+
+    async def models(self) -> list[Model]:
+        await self._asked_version()
+        loaded = await self._loaded()
+        entries = _entries(await self._ask("GET", "/api/tags"))
+        found: list[Model] = []
+        for entry in entries:
+            try:
+                shown = await self._show(entry)
+            except EngineError:  # one broken model must not hide the others
+                shown = {}
+            found.append(_model(entry, loaded.get(str(entry.get("digest"))), shown))
+        return found
+
+    async def model(self, name: str) -> Model:
+        """Raises EngineError when it is not there, naming those that are."""
+        await self._asked_version()
+        wanted = full_name(valid_name(name))
+        entries = _entries(await self._ask("GET", "/api/tags"))
+        entry = next((e for e in entries if full_name(str(e.get("name"))) == wanted), None)
+        if entry is None:
+            raise EngineError(_unknown(name, [str(e.get("name")) for e in entries]))
+        found = _model(entry, (await self._loaded()).get(str(entry.get("digest"))), await self._show(entry))
+        if found.remote and not self.allow_remote:
+            raise EngineError(
+                f"{name} runs on another machine; start with --allow-remote, or take a local model"
+            )
+        return found
+
+    async def _show(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`/api/show` of a listed model, asked once for each version of it."""
+        name, digest = str(entry.get("name")), cast("str | None", entry.get("digest"))
+        if name not in self._shown or self._shown[name][0] != digest:
+            self._shown[name] = (digest, await self._ask("POST", "/api/show", {"model": name}))
+        return self._shown[name][1]
+
+    async def count(self, query: Query) -> int | None:
+        return None  # Ollama has no tokenizer endpoint
+
+    async def chat(self, query: Query, said: Said) -> Answer:
+        run = Arriving(query, said)
+        with anyio.move_on_after(query.timeout_s):
+            for attempt in range(BUSY_TRIES):
+                await self._connection.run("/api/chat", body_of(query), run, _take)
+                if not run.busy or attempt == BUSY_TRIES - 1:
+                    break
+                await anyio.sleep(1.0 + attempt)
+                run = Arriving(query, said, run.started)
+            return _answer(run, await self._entry_of(query.model), simulated=self.simulated)
+        run.stopped()
+        return _answer(run, None, simulated=self.simulated)
+
+    async def _loaded(self) -> dict[str, Mapping[str, Any]]:
+        return {str(entry.get("digest")): entry for entry in _entries(await self._ask("GET", "/api/ps"))}
+
+    async def _entry_of(self, name: str) -> Mapping[str, Any] | None:
+        try:
+            running = (await self._loaded()).values()
+        except EngineError:
+            return None
+        return next(
+            (entry for entry in running if full_name(str(entry.get("name"))) == full_name(name)), None
+        )
+
+
+def body_of(query: Query) -> dict[str, object]:
+    """The request: with every cap, cut and shift said, because the defaults cut prompts in silence."""
+    body: dict[str, object] = {
+        "model": query.model,
+        "messages": list(query.messages),
+        "stream": True,
+        "think": query.think,
+        "truncate": False,
+        "shift": False,
+        "options": {
+            "num_ctx": query.num_ctx,
+            "num_predict": max(query.num_predict, 1),
+            "temperature": query.temperature,
+            "seed": query.seed,
+        },
+    }
+    if query.schema is not None:
+        body["format"] = query.schema
+    return body
+
+
+def full_name(name: str) -> str:
+    """With the tag Ollama adds by itself."""
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def _take(run: Arriving, line: bytes) -> bool:
+    """Take one line of the stream; true when it was the last."""
+    item = json_object(line)
+    if item is None:
+        return run.failed("the server sent a line that is not a JSON object")
+    if "error" in item:  # a stream that began well ends so; its text may be an older run's last log line
+        run.final = item
+        return run.failed(f"the engine stopped during the run: {error_text(json.dumps(item))}")
+    message = item.get("message")
+    if isinstance(message, dict):
+        said = cast("dict[str, object]", message)
+        run.hear(said.get("thinking"), thinking=True)
+        run.hear(said.get("content"), thinking=False)
+    if item.get("done") is True:
+        run.final = item
+        return True
+    return run.endless
+
+
+def _answer(run: Arriving, entry: Mapping[str, Any] | None, *, simulated: bool) -> Answer:
+    outcome = run.outcome or outcome_of(run.final)
+    if outcome == "aborted" and run.error is None:
+        run.error = "the stream ended without its end: the server gave the run up (it repeats itself?)"
+    text, thinking = "".join(run.text), "".join(run.thinking)
+    query = run.query
+    profile = from_ollama(
+        run.final,
+        model=query.model,
+        outcome=outcome,
+        wall_s=run.wall_s,
+        first_token_s=run.first_token_s,
+        num_ctx=query.num_ctx,
+        ps=entry,
+        expected_prefill_s=query.expected_prefill_s,
+        thinking_chars=len(thinking),
+        answer_chars=len(text),
+        two_passes=query.think and query.schema is not None,
+        simulated=simulated,
+    )
+    return Answer(text=text, profile=profile, error=run.error, raw=run.final)
+
+
+def _entries(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    models: object = found.get("models")
+    if not isinstance(models, list):
+        return []
+    return [cast("Mapping[str, Any]", entry) for entry in models if isinstance(entry, dict)]
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    if not known:
+        return f"there is no model here yet; `ollama pull {name}` gets one"
+    shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+    return f"no model {name!r} here; there are {shown}"
+
+
+def _model(entry: Mapping[str, Any], running: Mapping[str, Any] | None, shown: Mapping[str, Any]) -> Model:
+    details: Mapping[str, Any] = {**_dict(entry.get("details")), **_dict(shown.get("details"))}
+    info = _dict(shown.get("model_info"))
+    architecture = info.get("general.architecture")
+    listed = details.get("context_length")
+    capabilities: object = shown.get("capabilities")  # /api/tags lists only "completion" for many models
+    size, vram = (running or {}).get("size"), (running or {}).get("size_vram")
+    return Model(
+        name=str(entry.get("name")),
+        digest=_str(entry.get("digest")),
+        size_bytes=_int(entry.get("size")),
+        parameters=_str(details.get("parameter_size")),
+        quantization=_str(details.get("quantization_level")),
+        context_length=_int(info.get(f"{architecture}.context_length")) or _int(listed),
+        default_ctx=_parameter(_str(shown.get("parameters")) or "", "num_ctx"),
+        capabilities=frozenset(map(str, capabilities)) if isinstance(capabilities, list) else None,
+        info=info,
+        loaded=running is not None,
+        loaded_ctx=_int((running or {}).get("context_length")),
+        gpu_share=min(vram / size, 1.0) if isinstance(size, int) and isinstance(vram, int) and size else None,
+        remote=bool(entry.get("remote_host") or shown.get("remote_host")),
+    )
+
+
+def _parameter(parameters: str, name: str) -> int | None:
+    for line in parameters.splitlines():
+        key, _, value = line.strip().partition(" ")
+        if key == name and value.strip().isdigit():
+            return int(value)
+    return None
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _int(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _str(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,189 @@
+"""The seam between delegating and the engines that run models: what is asked of one and what it answers.
+
+Three engines stand behind it (an Ollama server, any llama.cpp server, an embedded one) and a recitation,
+which plays answers from a file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from ..ledger.profile import Profile
+
+DEFAULT_URL = "http://127.0.0.1:11434"
+MAX_ANSWER_CHARS = 4_000_000
+"""An answer longer than this is a server gone wrong; the run ends as an error."""
+
+Said = Callable[[str, bool], None]
+"""Called with every piece of an answer: its text, and whether it is thinking."""
+
+
+class EngineError(Exception):
+    """The engine cannot be used or does not know what was asked for. One sentence for the caller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What an engine says about one of its models. None: it does not say."""
+
+    name: str
+    digest: str | None = None
+    size_bytes: int | None = None
+    parameters: str | None = None
+    """As shown: "8.2B"."""
+    quantization: str | None = None
+    context_length: int | None = None
+    """What it was trained for: the most num_ctx can be."""
+    default_ctx: int | None = None
+    """What its maker set as num_ctx."""
+    capabilities: frozenset[str] | None = None
+    info: Mapping[str, object] = field(default_factory=dict[str, object])
+    """`/api/show`'s model_info: the shape behind its speed."""
+    loaded: bool | None = None
+    loaded_ctx: int | None = None
+    gpu_share: float | None = None
+    remote: bool = False
+    """It runs on somebody else's machine although a local server answers for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One request for one answer. Every cap is explicit: engines take a missing one for "no end"."""
+
+    model: str
+    messages: Sequence[Mapping[str, str]]
+    num_ctx: int
+    num_predict: int
+    timeout_s: float
+    """For the whole run; then it is stopped and counts as cancelled."""
+    think: bool = False
+    schema: Mapping[str, object] | None = None
+    temperature: float = 0.0
+    seed: int = 0
+    expected_prefill_s: float | None = None
+    """What the law says for this prompt without a cache hit; helps where a server hides its hits."""
+
+    @property
+    def chars(self) -> int:
+        return sum(len(message["content"]) for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of a query. `profile.outcome` says how it ended; `error` is a sentence unless it ended well."""
+
+    text: str
+    profile: Profile
+    error: str | None = None
+    raw: Mapping[str, object] = field(default_factory=dict[str, object])
+    """The engine's last object, as it was."""
+
+
+class Runtime(Protocol):
+    """An engine. Its methods raise EngineError; `chat` does so only for a query that makes no sense."""
+
+    name: str
+    """Kind and place, as shown: "Ollama at http://127.0.0.1:11434"."""
+    host: str
+    """Whose clock the speeds belong to: a machine."""
+    note: str | None
+    """What every reader must know: that it recites, or is simulated. None for real inference."""
+    simulated: bool
+    """No model runs: the durations are made up."""
+    timed: bool
+    """Its durations are measured as it runs; false when they are replayed."""
+
+    @property
+    def pids(self) -> Collection[int]:
+        """Processes of an engine of our own."""
+        ...
+
+    async def engine(self) -> str:
+        """Name and version, to the minor number: "ollama 0.34"."""
+        ...
+
+    async def models(self) -> list[Model]:
+        """Everything it says about all its models."""
+        ...
+
+    async def model(self, name: str) -> Model:
+        """The same about one."""
+        ...
+
+    async def count(self, query: Query) -> int | None:
+        """The exact number of prompt tokens, where the engine can tell without running; else None."""
+        ...
+
+    async def chat(self, query: Query, said: Said) -> Answer:
+        """Run the query. Cancelling closes the connection, which frees the engine's slot."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections, and end an engine of our own."""
+        ...
+
+    def close(self) -> None:
+        """End an engine of our own at once; from any thread."""
+        ...
+
+
+def valid_name(name: str) -> str:
+    """A model name as engines take it. Raises EngineError."""
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise EngineError(f"{name[:80]!r} is no model name; list_models shows those that are here")
+    return name
+
+
+def endpoint(given: str | None, *, allow_remote: bool = False) -> str:
+    """The base URL of an Ollama or llama.cpp server from what a person wrote: URL, host, host:port or :port.
+
+    Without one, OLLAMA_BASE_URL, then OLLAMA_HOST, then the default. Raises EngineError when it is not on this
+    machine and that was not allowed.
+    """
+    text = (given or os.environ.get("OLLAMA_BASE_URL") or os.environ.get("OLLAMA_HOST") or "").strip()
+    if not text:
+        return DEFAULT_URL
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname or "127.0.0.1", parts.port
+    except ValueError as exc:
+        raise EngineError(
+            f"{text!r} is no address of a server ({exc}); write http://127.0.0.1:11434"
+        ) from exc
+    if (
+        parts.scheme not in ("http", "https")
+        or parts.query
+        or parts.fragment
+        or parts.username
+        or parts.password
+    ):
+        raise EngineError(f"{text!r} is no address of a server; write http://127.0.0.1:11434")
+    if host in ("0.0.0.0", "::", "*"):  # where a server listens, not where to reach it
+        host = "127.0.0.1"
+    if not allow_remote and not is_loopback(host):
+        raise EngineError(
+            f"{host} is not this machine; files would leave it. Start with --allow-remote to use it"
+        )
+    if port is None:
+        port = {"http": 80, "https": 443}[parts.scheme] if "://" in text else 11434
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}:{port}{parts.path.rstrip('/')}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")

@@ -1,0 +1,217 @@
+"""A few short probes that give a model its law at once, instead of waiting for real work to teach it.
+
+The probes are recorded as runs of the kind "calibration"; their words are fresh, so no cache serves them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import anyio
+
+from ..engines.open import open_runtime
+from ..engines.protocol import Answer, EngineError, Model, Query, Runtime
+from ..ledger.ledger import LedgerError
+from ..ledger.profile import Profile
+from ..ledger.runs import CALIBRATION, Key, Run
+from .context_size import Sizing, TooLong, largest_ctx
+from .forecast import Forecast
+from .forecaster import Foresight
+from .speed_model import Law
+
+PROBES = (64, 512, 2048, 256)
+"""Prompt tokens, about, in this order: three spread sizes to learn from, one more to check the law with."""
+OUTPUT_TOKENS = 32
+BUDGET_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One probe: what the law said before it, and what was measured."""
+
+    forecast: Forecast | None
+    """None before anything was known."""
+    profile: Profile
+
+    @property
+    def error(self) -> float | None:
+        """(forecast - measured) / measured."""
+        total_s = self.profile.total_s
+        return (self.forecast.total_s - total_s) / total_s if self.forecast and total_s else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What the probes came to."""
+
+    model: str
+    engine: str
+    """Kind and place."""
+    note: str | None
+    """What every reader must know of this engine; None for real inference."""
+    probes: tuple[Probe, ...]
+    skipped: tuple[int, ...]
+    """Probes, by prompt tokens, that did not fit the context or the time."""
+    speeds: tuple[float, float] | None
+    """Prompt and answer tokens a second at no depth; None when no probe ended well."""
+    failed: str | None
+    """Why it ended early: the engine's sentence."""
+
+
+class CalibrationFailed(Exception):
+    """The engine or the ledger cannot be used. One sentence."""
+
+
+async def calibrated(
+    engine: str | None,
+    model: str,
+    *,
+    allow_remote: bool = False,
+    budget_s: float = BUDGET_S,
+    told: Callable[[Probe], None] = lambda _: None,
+) -> Calibration:
+    """`calibrate` on the engine a `--host` word means, which is let go of afterwards. Raises CalibrationFailed."""
+    try:
+        runtime = await anyio.to_thread.run_sync(lambda: open_runtime(engine, allow_remote=allow_remote))
+        try:
+            found = await runtime.model(model)
+            return await calibrate(runtime, Foresight(runtime=runtime), found, budget_s=budget_s, told=told)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                await runtime.aclose()
+    except (EngineError, LedgerError) as exc:
+        raise CalibrationFailed(str(exc)) from exc
+
+
+async def calibrate(
+    runtime: Runtime,
+    foresight: Foresight,
+    model: Model,
+    *,
+    budget_s: float = BUDGET_S,
+    told: Callable[[Probe], None] = lambda _: None,
+) -> Calibration:
+    """Probe `model` in about `budget_s`; `told` hears of each probe. Raises EngineError, LedgerError."""
+    if not runtime.timed:
+        raise EngineError(f"{runtime.name} has no durations of its own: there is nothing to calibrate")
+    ends = time.monotonic() + budget_s
+    sizing = Sizing()
+    await _measure_tokens(runtime, sizing, model)
+    num_ctx, fitting = _context(model, sizing)
+    probes: list[Probe] = []
+    failed: str | None = None
+    skipped = [tokens for tokens in PROBES if tokens not in fitting]
+    for tokens in fitting:
+        query = _query(model, sizing, tokens, num_ctx)
+        law = await _law(foresight, model, num_ctx)
+        size = sizing.prompt(model, query.chars)
+        exact = await runtime.count(query)
+        cold = not model.loaded or model.loaded_ctx not in (None, num_ctx)
+        forecast = law.forecast(
+            size.tokens if exact is None else exact,
+            OUTPUT_TOKENS,
+            tokens_cached=0,
+            cold=cold,
+            tokens_spread=size.spread if exact is None else 0.0,
+        )
+        left_s = ends - time.monotonic()
+        if left_s <= 0 or (probes and forecast is not None and forecast.total_s > left_s):
+            skipped.append(tokens)
+            continue
+        answer = await runtime.chat(replace(query, timeout_s=max(left_s, 5.0)), lambda _text, _thinking: None)
+        sizing.learn(model, query.chars, answer.profile.tokens_in)
+        probes.append(Probe(forecast=forecast, profile=answer.profile))
+        await _record(foresight, await foresight.key(model, num_ctx, answer.profile), query, answer, forecast)
+        told(probes[-1])
+        if answer.error is not None and answer.profile.outcome != "overflow":
+            failed = answer.error
+            break  # a probe that did not fit has told its tokens: the next have the right size
+        model = await runtime.model(model.name)
+    speeds = (await _law(foresight, model, num_ctx)).speeds()
+    return Calibration(
+        model=model.name,
+        engine=runtime.name,
+        note=runtime.note,
+        probes=tuple(probes),
+        skipped=tuple(skipped),
+        speeds=speeds,
+        failed=failed,
+    )
+
+
+async def _measure_tokens(runtime: Runtime, sizing: Sizing, model: Model) -> None:
+    """Learn from an engine that counts how many tokens our words are; tokenizers differ by a factor of four."""
+    query = _query(model, sizing, PROBES[0], 1)
+    if (exact := await runtime.count(query)) is not None:
+        sizing.learn(model, query.chars, exact)
+
+
+def _context(model: Model, sizing: Sizing) -> tuple[int, list[int]]:
+    """One context for all probes, as delegations would choose it, and the probes that fit it."""
+    for largest in sorted(PROBES, reverse=True):
+        try:
+            size = sizing.size(model, _query(model, sizing, largest, 1), exact=None, asked=OUTPUT_TOKENS)
+        except TooLong:
+            continue
+        return size.num_ctx, [tokens for tokens in PROBES if tokens <= largest]
+    return largest_ctx(model) or 512, []
+
+
+async def _law(foresight: Foresight, model: Model, num_ctx: int) -> Law:
+    await foresight.ledger()
+    laws = await foresight.laws()
+    assert laws is not None, "an open ledger has laws"
+    key = await foresight.key(model, num_ctx)
+    return await anyio.to_thread.run_sync(laws.law, key)
+
+
+async def _record(
+    foresight: Foresight, key: Key, query: Query, answer: Answer, forecast: Forecast | None
+) -> None:
+    run = Run(
+        key=key,
+        profile=answer.profile,
+        kind=CALIBRATION,
+        cap=OUTPUT_TOKENS,
+        chars_in=query.chars,
+        forecast_s=forecast.total_s if forecast else None,
+        forecast_low_s=forecast.low_s if forecast else None,
+        forecast_high_s=forecast.high_s if forecast else None,
+        raw=answer.raw,
+    )
+    ledger = await foresight.ledger()
+    await anyio.to_thread.run_sync(ledger.record, run)
+
+
+def _query(model: Model, sizing: Sizing, tokens: int, num_ctx: int) -> Query:
+    """Fresh words from the first on: a cached prefix would hide the speed of reading."""
+    ask = "\nWrite forty more such words."
+    words, chars = [secrets.token_hex(4)], len(ask) + 8
+    while sizing.prompt(model, chars).tokens < tokens:
+        words.append(secrets.choice(_WORDS))
+        chars += len(words[-1]) + 1
+    return Query(
+        model=model.name,
+        messages=({"role": "user", "content": f"{' '.join(words)}{ask}"},),
+        num_ctx=num_ctx,
+        num_predict=OUTPUT_TOKENS,
+        timeout_s=BUDGET_S,
+    )
+
+
+_WORDS = (
+    "river",
+    "stone",
+    "paper",
+    "window",
+    "garden",
+    "silver",
+    "morning",
+    "letter",
+    "bridge",
+    "coffee",
+    "summer",
+)

@@ -1,0 +1,210 @@
+"""What a planned run will take, from the laws in the ledger, the wait for our own work and the prompt cache."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from ..delegate.request import Order
+from ..engines.protocol import Model, Query, Runtime
+from ..ledger.keys import key_of
+from ..ledger.ledger import Ledger, LedgerError
+from ..ledger.profile import Profile
+from ..ledger.runs import Key, World, filed, world_of
+from .advice import Counsel, counsel
+from .context_size import Size, largest_ctx
+from .model_shape import shape_of
+from .plans import Task, Worker
+from .prompt_cache import Prompts
+from .speed_model import Forecast
+from .speed_models import Laws
+from .token_estimates import Lengths
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Planned:
+    """A run that waits or runs: what it was forecast to take."""
+
+    seconds: float
+    began: float | None = None
+
+    @property
+    def left_s(self) -> float:
+        return (
+            self.seconds if self.began is None else max(self.seconds - (time.monotonic() - self.began), 0.0)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """A planned run: who, and what."""
+
+    worker: Worker
+    task: Task
+
+    def forecast(self) -> Forecast | None:
+        """Blocking; None while nothing is known of this machine."""
+        return self.worker.forecast(self.task)
+
+    def counsel(self, others: Sequence[Worker] = ()) -> Counsel:
+        """Blocking: forecast, advice, and the plan that meets the deadline or the refusal."""
+        return counsel(self.task, self.worker, others=others)
+
+    def whole_prompt_s(self) -> float | None:
+        """Seconds to read the prompt without its cache."""
+        return self.worker.law.expected_prefill_s(self.task.tokens_in)
+
+
+@dataclass(slots=True, kw_only=True)
+class Foresight:
+    """Forecasts for one runtime. A ledger that cannot be used means no forecasts, said once in the log."""
+
+    runtime: Runtime
+    _ledger: Ledger | None = None
+    _laws: Laws | None = None
+    _planned: dict[str, list[Planned]] = field(default_factory=dict[str, list[Planned]])
+    _prompts: Prompts = field(default_factory=Prompts)
+
+    async def ledger(self) -> Ledger:
+        """The ledger, opened on first use. Raises LedgerError."""
+        if self._ledger is None:
+            self._ledger = await anyio.to_thread.run_sync(Ledger.open)
+            self._laws = Laws(self._ledger)
+        return self._ledger
+
+    @property
+    def world(self) -> World:
+        """Whose runs count here. A simulated server is known as one after the first word with it."""
+        return world_of(simulated=self.runtime.simulated, recorded=not self.runtime.timed)
+
+    async def laws(self) -> Laws | None:
+        """The laws; None when the ledger cannot be used."""
+        try:
+            await self.ledger()
+        except LedgerError as exc:
+            log.error("no forecasts: %s", exc)
+        return self._laws
+
+    async def key(self, model: Model, num_ctx: int, profile: Profile | None = None) -> Key:
+        """What a run of this model belongs to; its profile knows the processor better than the plan."""
+        share = profile.gpu_share if profile else model.gpu_share if model.loaded else None
+        engine = await self.runtime.engine()
+        return key_of(
+            host=self.runtime.host,
+            engine=engine,
+            model=model.name,
+            digest=model.digest,
+            gpu_share=share,
+            options={"num_ctx": num_ctx, "shift": False},
+            simulated=self.runtime.simulated,
+        )
+
+    async def outlook(
+        self,
+        order: Order,
+        model: Model,
+        size: Size,
+        query: Query | None = None,
+        *,
+        wait_s: float = 0.0,
+        left_s: float | None = None,
+        odds: float | None = None,
+    ) -> Outlook | None:
+        """A model and a task as laws and plans take them; None when there are no laws, or the durations are replayed.
+
+        `left_s`: what is left of the deadline. `odds`: of passing the gate, where known.
+        """
+        laws = await self.laws() if self.runtime.timed else None
+        if laws is None:
+            return None
+        digest = model.digest or model.name
+        details = {"quantization_level": model.quantization}
+        if shape := shape_of({"model_info": model.info, "details": details}, model.size_bytes):
+            laws.know(digest, shape)
+        cold = _cold(model, size.num_ctx)
+        task = Task(
+            tokens_in=size.tokens_in,
+            cap=size.num_predict,
+            least_out=size.least_out,
+            kind=order.kind,
+            think=order.think,
+            format=order.format,
+            tokens_cached=self._hit(model, query, size)
+            if query is not None and not cold
+            else 0
+            if cold
+            else None,
+            tokens_spread=size.spread,
+            deadline_s=left_s,
+        )
+
+        def lengths(asked: Task) -> Lengths:
+            return laws.lengths(
+                filed(model.name, self.world),
+                asked.kind,
+                tokens_in=asked.tokens_in,
+                cap=asked.cap,
+                think=asked.think,
+                format=asked.format,
+            )
+
+        key = await self.key(model, size.num_ctx)
+        try:
+            law = await anyio.to_thread.run_sync(laws.law, key)
+        except LedgerError as exc:
+            log.error("no forecast: %s", exc)
+            return None
+        can_think = model.capabilities is None or "thinking" in model.capabilities
+        worker = Worker(
+            model=model.name,
+            law=law,
+            lengths=lengths,
+            odds=odds,
+            cold=cold,
+            wait_s=wait_s,
+            room=largest_ctx(model),
+            can_think=can_think,
+        )
+        return Outlook(worker=worker, task=task)
+
+    def wait_s(self, model: str) -> float:
+        """How long our own earlier work on this model will still take."""
+        return sum(plan.left_s for plan in self._planned.get(model, ()))
+
+    @contextmanager
+    def planned(self, model: str, seconds: float | None) -> Generator[Planned]:
+        """A run others will have to wait for, from its queueing to its end."""
+        plan = Planned(seconds=seconds or 0.0)
+        plans = self._planned.setdefault(model, [])
+        plans.append(plan)
+        try:
+            yield plan
+        finally:
+            plans.remove(plan)
+
+    def sent(self, model: Model, query: Query) -> None:
+        """The engine has read this prompt: its cache may serve the next one."""
+        self._prompts.sent(model.digest or model.name, _text(query))
+
+    def _hit(self, model: Model, query: Query, size: Size) -> int | None:
+        """Prompt tokens the cache should serve; None when no prompt of ours is known to lie in it."""
+        share = self._prompts.share(model.digest or model.name, _text(query))
+        return None if share is None else int(size.tokens_in * share)
+
+
+def _text(query: Query) -> str:
+    return "\0".join(message["content"] for message in query.messages)
+
+
+def _cold(model: Model, num_ctx: int) -> bool | None:
+    """Whether the model must be loaded first: it is not there, or there with another context."""
+    if model.loaded is None:
+        return None
+    return not model.loaded or (model.loaded_ctx is not None and model.loaded_ctx != num_ctx)

@@ -1,0 +1,134 @@
+"""Choosing a model for a task: odds of passing times what a success is worth, less the seconds it takes.
+
+Odds are Beta posteriors from gates and ratings of the same kind of task, on a prior that trusts larger models more.
+`auto` draws from them (Thompson), so that a model with little on record is tried now and then; it never takes one
+that cannot hold the task or meet its deadline.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...output import ToolError
+from ..delegate.runner import HOPELESS
+from ..engines.protocol import Model
+from ..ledger.runs import Totals
+from .forecaster import Outlook
+from .model_shape import shape_of
+from .speed_model import Forecast
+
+SUCCESS_S = 300.0
+"""Seconds a checked success is worth waiting for."""
+UNKNOWN_S = 60.0
+"""What a run is taken to last while nothing is known of its speed."""
+_PRIOR_RUNS = 2.0
+_DECENT = 2.0
+"""Billions of parameters at which half of all tasks are expected to pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One model and what is expected of it for this task."""
+
+    model: Model
+    outlook: Outlook | None
+    forecast: Forecast | None
+    totals: Totals | None
+    """Of this model and kind of task."""
+    deadline_s: float | None = None
+    unfit: str | None = None
+    """Why it cannot do this task at all."""
+
+    @property
+    def passing(self) -> tuple[float, float]:
+        """Beta parameters of the odds of passing."""
+        prior = _prior(self.model)
+        t = self.totals
+        good = t.gate_passed + t.good + t.revised / 2 if t else 0.0
+        bad = t.gate_failed + t.rejected + t.revised / 2 if t else 0.0
+        return _PRIOR_RUNS * prior + good, _PRIOR_RUNS * (1 - prior) + bad
+
+    @property
+    def judged(self) -> int:
+        t = self.totals
+        return t.gate_passed + t.gate_failed + t.good + t.revised + t.rejected if t else 0
+
+    @property
+    def odds(self) -> float:
+        good, bad = self.passing
+        return good / (good + bad)
+
+    @property
+    def in_time(self) -> float | None:
+        """Probability of ending before the deadline; None without one, or without a forecast."""
+        return (
+            None if self.deadline_s is None or self.forecast is None else self.forecast.odds(self.deadline_s)
+        )
+
+    @property
+    def why_not(self) -> str | None:
+        """Why this model must not be taken; None when it may."""
+        if self.unfit is not None:
+            return self.unfit
+        if self.model.remote:
+            return "it runs on another machine"
+        if (
+            self.in_time is not None
+            and self.in_time < HOPELESS
+            and self.forecast
+            and self.deadline_s is not None
+        ):
+            return f"{self.forecast.total_s:.3g} s expected, {self.deadline_s:.3g} s given"
+        return None
+
+    def utility(self, odds: float) -> float:
+        """Worth of taking this model, in seconds."""
+        took = self.forecast.total_s if self.forecast else UNKNOWN_S
+        return odds * (1.0 if self.in_time is None else self.in_time) * SUCCESS_S - took
+
+    def __str__(self) -> str:
+        took = f"{self.forecast.total_s:.3g} s" if self.forecast else "speed not yet measured"
+        record = f"{self.judged} judged" if self.judged else "none judged yet"
+        return f"{self.model.name}: {took}, odds {self.odds:.2f} ({record})"
+
+
+@dataclass(slots=True)
+class Chooser:
+    """Ranks options, and takes one."""
+
+    random: random.Random = field(default_factory=random.Random)
+
+    def ranked(self, options: Sequence[Option]) -> list[Option]:
+        """Best first by expected utility; those that must not be taken last."""
+        return sorted(options, key=lambda o: (o.why_not is not None, -o.utility(o.odds), o.model.name))
+
+    def take(self, options: Sequence[Option]) -> tuple[Option, str]:
+        """(the option drawn, why, in one line). ToolError when none may be taken."""
+        able = [option for option in options if option.why_not is None]
+        if not able:
+            late = [
+                option for option in self.ranked(options) if option.unfit is None and not option.model.remote
+            ]
+            if late:  # its own refusal tells what would meet the deadline
+                return late[0], str(late[0])
+            reasons = "; ".join(f"{o.model.name}: {o.why_not}" for o in options)
+            raise ToolError(
+                f"no model here can do this: {reasons}" if reasons else "there is no model here yet"
+            )
+        drawn = max(able, key=lambda o: o.utility(self.random.betavariate(*o.passing)))
+        best = self.ranked(able)[0]
+        others = [str(o) for o in self.ranked(options) if o is not drawn and o.why_not is None][:2]
+        reason = "best expected worth" if drawn is best else "tried, as little is known of it yet"
+        line = f"{drawn} ({reason if len(options) > 1 else 'the only one here'})" + (
+            f"; then {'; '.join(others)}" if others else ""
+        )
+        return drawn, line
+
+
+def _prior(model: Model) -> float:
+    """Expected share of passes before anything was judged."""
+    shape = shape_of({"model_info": model.info})
+    billions = shape.params / 1e9 if shape else (model.size_bytes or 5e9) / 0.6e9 if model.size_bytes else 8.0
+    return min(max(billions / (billions + _DECENT), 0.05), 0.95)

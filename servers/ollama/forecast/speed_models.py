@@ -1,0 +1,232 @@
+"""The laws of every model on a machine, kept up with the ledger; a new model borrows from the others.
+
+A model measured before under other settings lends its whole law. Any other model of the same engine and
+processor class lends what the machine contributes: seconds per parameter when reading, seconds per byte when
+writing, and how much dearer depth is than its shape says.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+from statistics import fmean
+
+from ..ledger.ledger import Ledger
+from ..ledger.runs import Key
+from .forecast import Forecast
+from .model_shape import TYPICAL, Shape
+from .phase_model import OVERHEADS, Prior
+from .plans import Task, Worker
+from .speed_model import KEPT_RUNS, Law
+from .token_estimates import Lengths, lengths_of
+
+_LENDERS = 4
+"""Keys a new law borrows from at most, the latest used."""
+_START_S = 0.3
+"""The part of a load that does not grow with the model."""
+
+
+class Laws:
+    """Laws by key. May be used by several threads; every method raises LedgerError."""
+
+    def __init__(self, ledger: Ledger, shapes: Mapping[str, Shape] | None = None) -> None:
+        """`shapes` by model digest; `know` adds to them."""
+        self._ledger = ledger
+        self._shapes = dict(shapes or {})
+        self._laws: dict[tuple[Key, bool], Law] = {}
+        self._lock = threading.RLock()
+
+    def know(self, digest: str, shape: Shape) -> None:
+        """Remember a model's shape: laws made later start from it, and others borrow by it."""
+        with self._lock:
+            self._shapes[digest] = shape
+
+    def law(self, key: Key) -> Law:
+        """The law of a key, with every run recorded so far. Without any it is borrowed, or knows nothing yet.
+
+        A key whose processor is unknown means the one this model used last with these settings.
+        """
+        with self._lock:
+            known = self._ledger.keys(key.host)
+            if key.processor == "unknown" and key not in known:
+                key = next((k for k in known if _but_processor(k) == _but_processor(key)), key)
+            return self._kept(key, [k for k in known if k != key])
+
+    def lengths(
+        self,
+        model: str,
+        kind: str,
+        *,
+        tokens_in: int,
+        cap: int | None = None,
+        think: bool = False,
+        format: str | None = None,
+    ) -> Lengths:
+        """Lengths to expect of the model's next answer of this kind."""
+        seen = self._ledger.lengths(model, kind, think=think, format=format)
+        return lengths_of(seen, kind=kind, tokens_in=tokens_in, cap=cap, think=think, format=format)
+
+    def forecast(
+        self,
+        key: Key,
+        model: str,
+        kind: str,
+        tokens_in: int,
+        *,
+        cap: int | None = None,
+        think: bool = False,
+        format: str | None = None,
+        tokens_cached: int | None = None,
+        cold: bool | None = None,
+        wait_s: float = 0.0,
+        tokens_spread: float = 0.0,
+    ) -> Forecast | None:
+        """Law.forecast of a planned run, its answer's length learned from the model's runs of this kind."""
+        with self._lock:
+            lengths = self.lengths(model, kind, tokens_in=tokens_in, cap=cap, think=think, format=format)
+            return self.law(key).forecast(
+                tokens_in,
+                lengths,
+                tokens_cached=tokens_cached,
+                cap=cap,
+                cold=cold,
+                wait_s=wait_s,
+                tokens_spread=tokens_spread,
+            )
+
+    def worker(
+        self,
+        key: Key,
+        model: str,
+        *,
+        odds: float | None = None,
+        cold: bool | None = None,
+        wait_s: float = 0.0,
+        room: int | None = None,
+        can_think: bool = True,
+    ) -> Worker:
+        """The model as advice and plans see it: its law, and the lengths of its answers."""
+
+        def lengths(task: Task) -> Lengths:
+            return self.lengths(
+                model, task.kind, tokens_in=task.tokens_in, cap=task.cap, think=task.think, format=task.format
+            )
+
+        return Worker(
+            model=model,
+            law=self.law(key),
+            lengths=lengths,
+            odds=odds,
+            cold=cold,
+            wait_s=wait_s,
+            room=room,
+            can_think=can_think,
+        )
+
+    def _kept(self, key: Key, others: list[Key] | None) -> Law:
+        """The law of exactly this key, up to date; without `others` it stands on its own runs alone."""
+        place = (key, others is not None)
+        law = self._laws.get(place)
+        if law is None or (others and not law.runs):  # the lenders may know more by now
+            law = self._laws[place] = self._new(key, others or [])
+        for run in reversed(self._ledger.runs(key=key, after=law.last_id, last=KEPT_RUNS)):
+            law.learn(run)
+        return law
+
+    def _new(self, key: Key, others: list[Key]) -> Law:
+        shape = self._shapes.get(key.digest)
+        same_engine = [k for k in others if _engine(k) == _engine(key)]
+        siblings = [k for k in same_engine if k.digest == key.digest]
+        siblings.sort(key=lambda k: (k.processor != key.processor, k.settings != key.settings))
+        for sibling in siblings[:_LENDERS]:
+            law = self._kept(sibling, None)
+            if law.reading.log_rate is not None and law.writing.log_rate is not None:
+                return _sibling_of(law, key, shape)
+        relatives = [k for k in same_engine if k.digest != key.digest]
+        processor = key.processor
+        if processor == "unknown":  # not loaded yet: it will run where the last one did
+            processor = next((k.processor for k in relatives if k.processor != "unknown"), processor)
+        relatives = [k for k in relatives if k.processor in (processor, "unknown")]
+        lenders = [self._kept(k, None) for k in relatives[:_LENDERS]]
+        lenders = [
+            law for law in lenders if law.reading.log_rate is not None and law.writing.log_rate is not None
+        ]
+        return _relative_of(lenders, key, shape, processor) if lenders else Law(key, shape)
+
+
+def _sibling_of(law: Law, key: Key, shape: Shape | None) -> Law:
+    """The same model under other settings: its law, a little in doubt; on another processor, a lot."""
+    close = law.key.processor == key.processor or "unknown" in (law.key.processor, key.processor)
+    spread = 0.25 if close else 1.0
+    return Law(
+        key,
+        shape,
+        reading=Prior(
+            rho=law.reading.prior.rho,
+            rho_shift=law.reading.rho_shift,
+            rho_spread=0.5 if close else 1.0,
+            log_rate=law.reading.log_rate,
+            rate_spread=spread,
+            overheads=OVERHEADS,
+        ),
+        writing=Prior(
+            rho=law.writing.prior.rho,
+            rho_shift=law.writing.rho_shift,
+            rho_spread=0.5 if close else 1.0,
+            log_rate=law.writing.log_rate,
+            rate_spread=spread,
+        ),
+        loads=law.loads,
+    )
+
+
+def _relative_of(lenders: list[Law], key: Key, shape: Shape | None, processor: str) -> Law:
+    """Another model on the same machine; what is guessed, sizes or a place on the GPU, widens the interval."""
+    here = shape or TYPICAL
+    placed = key.processor != "unknown" or processor in ("cpu", "unknown")
+    told = all(law.shape for law in lenders) and shape is not None and placed
+    spread = (0.5 if told else 1.5) / math.sqrt(1 + 0.3 * (len(lenders) - 1))
+    sizes = [law.shape or TYPICAL for law in lenders]
+    read = fmean(
+        (law.reading.log_rate or 0.0) - math.log(size.params)
+        for law, size in zip(lenders, sizes, strict=True)
+    )
+    write = fmean(
+        (law.writing.log_rate or 0.0) - math.log(size.size_bytes)
+        for law, size in zip(lenders, sizes, strict=True)
+    )
+    rho_read, rho_write = here.depth_costs(processor)
+    return Law(
+        key,
+        shape,
+        reading=Prior(
+            rho=rho_read,
+            rho_shift=fmean(law.reading.rho_shift for law in lenders) if told else 0.0,
+            rho_spread=0.7 if told else 1.6,
+            log_rate=read + math.log(here.params),
+            rate_spread=spread,
+            overheads=OVERHEADS,
+        ),
+        writing=Prior(
+            rho=rho_write,
+            rho_shift=fmean(law.writing.rho_shift for law in lenders) if told else 0.0,
+            rho_spread=0.7 if told else 1.6,
+            log_rate=write + math.log(here.size_bytes),
+            rate_spread=spread,
+        ),
+        loads=[
+            _START_S + max(load_s - _START_S, 0.0) * here.size_bytes / size.size_bytes
+            for law, size in zip(lenders, sizes, strict=True)
+            for load_s in law.loads[-3:]
+        ],
+    )
+
+
+def _but_processor(key: Key) -> tuple[str, str, str, str]:
+    return key.host, key.digest, key.settings, key.server
+
+
+def _engine(key: Key) -> str:
+    """The engine's name without its version."""
+    return key.server.split(" ")[0]

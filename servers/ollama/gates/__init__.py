@@ -1,0 +1,1 @@
+"""Checks that an answer must pass before it counts as success."""

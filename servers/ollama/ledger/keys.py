@@ -1,0 +1,50 @@
+"""What a run is filed under: the machine, the engine, the model and the options that make a different one of it.
+
+A delegated run and a local lead's own must come out alike, so that both teach one law.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from ..engines.protocol import is_loopback
+from .runs import Key, processor_of, settings_of
+
+
+def host_of(url: str) -> str:
+    """The machine behind a base URL: this one's name, or the other's as it was given."""
+    place = urlsplit(url).hostname or ""
+    return platform.node() if is_loopback(place) else place
+
+
+def is_simulated(version: str) -> bool:
+    """Whether an Ollama server's version is that of a simulated one."""
+    return version.endswith("-simulated")
+
+
+def engine_of(version: str) -> str:
+    """An Ollama server as keys name it, to the minor number: "ollama 0.34"."""
+    number = ".".join(version.partition("-")[0].split(".")[:2])
+    return f"{'simulated' if is_simulated(version) else 'ollama'} {number}"
+
+
+def key_of(
+    *,
+    host: str,
+    engine: str,
+    model: str,
+    digest: str | None,
+    gpu_share: float | None,
+    options: Mapping[str, object],
+    simulated: bool = False,
+) -> Key:
+    """`digest` None is not known, `gpu_share` None neither; `options` as sent."""
+    return Key(
+        host=host + (" (simulated)" if simulated else ""),
+        processor=processor_of(gpu_share),
+        digest=digest or model,
+        settings=settings_of(options),
+        server=engine,
+    )

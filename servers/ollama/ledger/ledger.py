@@ -1,0 +1,370 @@
+"""The append-only record of every local run: what it was, what it took, what came of it, what it saved.
+
+One SQLite file under the state folder, shared by any number of processes. Totals are kept by the database
+itself as runs arrive, so what `profile` asks for stays fast however long the record grows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Self
+
+from ...state.home import home
+from ..forecast.token_estimates import Output
+from .runs import (
+    RUNNER_OPTIONS,
+    VERDICTS,
+    Accuracy,
+    Key,
+    Run,
+    Totals,
+    Verdict,
+    World,
+    filed,
+    plain,
+    processor_of,
+    row_of,
+    run_of,
+    settings_of,
+)
+from .schema import APPLICATION_ID, CREATE, LATER_COLUMNS, RUN_COLUMNS, TOTAL_COLUMNS, VERSION
+
+MAX_RUNS = 1000
+"""The most runs one question returns."""
+MAX_NOTE_CHARS = 2_000
+BUSY_S = 20.0
+"""How long a write waits for another process's write."""
+_CHECKED_BYTES = 8 << 20
+"""A file up to this size is checked whole when opened (about 20 ms); larger ones as they are read."""
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used or was asked for something it does not have. The message is one sentence."""
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Ledger:
+    """An open ledger. Every method may be called from any thread and raises LedgerError."""
+
+    path: Path
+    _db: sqlite3.Connection
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def open(cls, path: str | Path | None = None) -> Ledger:
+        """The ledger at `path`, by default in the state folder; created when missing.
+
+        A file that is damaged, newer, or not a ledger is left exactly as it is.
+        """
+        where = Path(path) if path is not None else home() / "ledger.sqlite"
+        try:
+            where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(where, os.O_CREAT | os.O_RDWR, 0o600))
+            if not where.is_file():
+                raise LedgerError(f"the ledger {where} cannot be opened: it is no regular file")
+            if where.stat().st_size:
+                _inspect(where)
+            db = _connect(where)
+        except sqlite3.Error as exc:
+            raise _damaged(where, exc) from exc
+        except OSError as exc:
+            raise LedgerError(f"the ledger {where} cannot be opened: {exc.strerror or exc}") from exc
+        return cls(where, db)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self._db.close)  # one that is forgotten leaves no file open
+
+    def close(self) -> None:
+        """Close the file; further calls fail."""
+        with self._lock:
+            self._db.close()
+
+    def record(self, run: Run) -> int:
+        """Append a run; its id."""
+        row = row_of(run if run.at else replace(run, at=time.time()))
+        with self._transaction() as db:
+            done = db.execute(_INSERT, row)
+            return int(done.lastrowid or 0)
+
+    def runs(
+        self,
+        *,
+        key: Key | None = None,
+        model: str | None = None,
+        kind: str | None = None,
+        host: str | None = None,
+        world: World | None = None,
+        after: int = 0,
+        last: int = 20,
+    ) -> list[Run]:
+        """The last runs that match, newest first, at most MAX_RUNS; only those with an id above `after`.
+
+        `model` here and below: the name its runs are filed under; see `filed`.
+        """
+        wanted = {"key": str(key) if key else None, "model": model, "kind": kind, "host": host}
+        known = {name: value for name, value in wanted.items() if value is not None}
+        clauses = [*(f"runs.{name} = ?" for name in known), "runs.id > ?", *_within(world)]
+        with self._reading() as db:
+            rows = db.execute(
+                f"{_SELECT} WHERE {' AND '.join(clauses)} ORDER BY runs.id DESC LIMIT ?",
+                [*known.values(), after, max(0, min(last, MAX_RUNS))],
+            ).fetchall()
+        return [run_of(row) for row in rows]
+
+    def keys(self, host: str) -> list[Key]:
+        """Every key this host has runs under, the one used last first."""
+        names = [f.name for f in fields(Key)]
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT {', '.join(names)} FROM keys WHERE host = ? ORDER BY last DESC LIMIT ?",
+                (host, MAX_RUNS),
+            ).fetchall()
+        return [Key(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def run(self, run: int) -> Run:
+        """One run by its id."""
+        with self._reading() as db:
+            row = db.execute(_SELECT + " WHERE runs.id = ?", (run,)).fetchone()
+        if row is None:
+            raise LedgerError(f"no run {run} in the ledger; {self._span()}")
+        return run_of(row)
+
+    def rate(self, run: int, verdict: str, note: str | None = None) -> None:
+        """The caller's judgement of a run; a later one replaces it in the odds, both stay on record."""
+        if verdict not in VERDICTS:
+            raise LedgerError(f"no verdict {verdict!r}; there are {', '.join(VERDICTS)}")
+        if note is not None and len(note) > MAX_NOTE_CHARS:
+            raise LedgerError(f"a note may have {MAX_NOTE_CHARS:,} characters, this one has {len(note):,}")
+        self.run(run)
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO ratings(run, at, verdict, note) VALUES (?, ?, ?, ?)",
+                (run, time.time(), verdict, note),
+            )
+
+    def complete(
+        self,
+        run: int,
+        *,
+        advice: Sequence[Mapping[str, object]] | None = None,
+        tokens_without: int | None = None,
+        tokens_spent: int | None = None,
+        usd_without: float | None = None,
+        usd_spent: float | None = None,
+    ) -> None:
+        """Add what became known after a run was recorded: the advice given, and what the caller saved.
+
+        Savings count when both figures of a pair come in one call; several calls add up.
+        """
+        self.run(run)
+        told = json.dumps(list(advice)) if advice else None
+        with self._transaction() as db:
+            db.execute(
+                f"INSERT INTO later(run, at, {', '.join(LATER_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run, time.time(), told, tokens_without, tokens_spent, usd_without, usd_spent),
+            )
+
+    def lengths(
+        self, model: str, kind: str, *, think: bool = False, format: str | None = None, last: int = 50
+    ) -> list[Output]:
+        """Of the last runs of that kind, the answers that ended by themselves or at the cap, newest first."""
+        query = (
+            "SELECT tokens_out, outcome = 'length', tokens_in FROM (SELECT * FROM runs WHERE model = ? "
+            "AND kind = ? "
+            "AND think = ? AND format IS ? ORDER BY id DESC LIMIT ?) "
+            "WHERE tokens_out > 0 AND outcome IN ('done', 'length')"
+        )
+        with self._reading() as db:
+            rows = db.execute(query, (model, kind, int(think), format, min(last, MAX_RUNS))).fetchall()
+        return [Output(tokens=tokens, cut=bool(cut), tokens_in=tokens_in) for tokens, cut, tokens_in in rows]
+
+    def counted(self, model: str, last: int = 30) -> list[tuple[int, int]]:
+        """(characters, tokens) of the last prompts of a model where both are known, newest first."""
+        query = (
+            "SELECT chars_in, tokens_in FROM (SELECT * FROM runs WHERE model = ? ORDER BY id DESC LIMIT ?) "
+            "WHERE chars_in > 0 AND tokens_in > 0"
+        )
+        with self._reading() as db:
+            return db.execute(query, (model, min(last, MAX_RUNS))).fetchall()
+
+    def summary(self, *, model: str | None = None, kind: str | None = None) -> list[Totals]:
+        """Totals per model and task kind, most runs first; as cheap for ten million runs as for ten."""
+        where = [(name, value) for name, value in (("model", model), ("kind", kind)) if value is not None]
+        clause = " WHERE " + " AND ".join(f"{name} = ?" for name, _ in where) if where else ""
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT {', '.join(TOTAL_COLUMNS)} FROM totals{clause} ORDER BY runs DESC, model, kind",
+                [value for _, value in where],
+            ).fetchall()
+        return [Totals(**dict(zip(TOTAL_COLUMNS, row, strict=True))) for row in rows]
+
+    def accuracy(self, *, model: str | None = None, world: World | None = None, last: int = 100) -> Accuracy:
+        """How the last forecasts of finished runs did."""
+        within = "".join(f" AND {clause}" for clause in _within(world))
+        clause, values = (" AND model = ?", [model]) if model is not None else ("", [])
+        query = (
+            "SELECT forecast_s, forecast_low_s, forecast_high_s, total_s FROM runs WHERE forecast_s NOT NULL "
+            f"AND total_s > 0 AND outcome IN ('done', 'length'){clause}{within} ORDER BY id DESC LIMIT ?"
+        )
+        with self._reading() as db:
+            rows = db.execute(query, [*values, min(last, MAX_RUNS)]).fetchall()
+        errors = sorted(abs(mid - actual) / actual for mid, _, _, actual in rows)
+        inside = [
+            low <= actual <= high for _, low, high, actual in rows if low is not None and high is not None
+        ]
+        return Accuracy(
+            runs=len(rows),
+            median_error=(errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2 if errors else None,
+            coverage=sum(inside) / len(inside) if inside else None,
+        )
+
+    def _span(self) -> str:
+        with self._reading() as db:
+            (newest,) = db.execute("SELECT max(id) FROM runs").fetchone()
+        return f"runs 1 to {newest} are there" if newest else "it is empty"
+
+    @contextmanager
+    def _reading(self) -> Generator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as exc:
+                raise _damaged(self.path, exc) from exc
+            except OverflowError as exc:
+                raise LedgerError("the ledger cannot hold that: a number of more than 64 bits") from exc
+            except UnicodeEncodeError as exc:
+                raise LedgerError(f"the ledger cannot hold that: {exc}") from exc
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        with self._reading() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection in WAL mode with our tables; several processes may be doing the same right now."""
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as exc:  # SQLite's own wait does not cover this change
+                if "locked" not in str(exc) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("BEGIN IMMEDIATE")
+        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in CREATE:
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _inspect(path: Path) -> None:
+    """Look at an existing file without writing to it. Raises LedgerError or sqlite3.Error."""
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+    try:
+        db.execute("BEGIN")  # one moment for all three: another process may be creating the tables
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (owner,) = db.execute("PRAGMA application_id").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if version == 0 and owner == 0 and tables == 0:
+            return  # another process is just creating it
+        if owner != APPLICATION_ID:
+            raise LedgerError(
+                f"{path} is a database of another program, not a ledger; move it away or set UNDERSTUDY_HOME"
+            )
+        if version > VERSION:
+            raise LedgerError(
+                f"the ledger {path} was written by a newer Understudy (format {version}, this one reads "
+                f"{VERSION}); "
+                "upgrade, or set UNDERSTUDY_HOME to start another"
+            )
+        if path.stat().st_size <= _CHECKED_BYTES:
+            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(str(found).splitlines()[0])
+    finally:
+        db.close()
+
+
+def _damaged(path: Path, exc: sqlite3.Error) -> LedgerError:
+    reason = str(exc)
+    if "locked" in reason or "busy" in reason:
+        return LedgerError(
+            f"the ledger {path} was busy for {BUSY_S:.0f} s; another process holds it, try again"
+        )
+    if "full" in reason or "readonly" in reason or "I/O" in reason or "unable to open" in reason:
+        return LedgerError(f"the ledger {path} cannot be used: {reason}; check the disk and its permissions")
+    if isinstance(exc, sqlite3.ProgrammingError):
+        return LedgerError(f"the ledger {path} is not in a usable state: {reason}")
+    return LedgerError(
+        f"the ledger {path} is damaged ({reason}) and was left as it is; move it away to start a new one"
+    )
+
+
+def _within(world: World | None) -> list[str]:
+    """Clauses that keep to the runs of one world; none for all."""
+    if world is None:
+        return []
+    return [f"simulated = {int(world == 'simulated')}", f"recorded = {int(world == 'recorded')}"]
+
+
+_INSERT = f"INSERT INTO runs({', '.join(RUN_COLUMNS)}) VALUES ({', '.join(':' + c for c in RUN_COLUMNS)})"
+_TOLD = {
+    name: f"coalesce((SELECT {name} FROM later WHERE run = runs.id AND {name} IS NOT NULL "
+    f"ORDER BY id DESC LIMIT 1), runs.{name})"
+    for name in LATER_COLUMNS
+}
+_SELECT = (
+    f"SELECT runs.id, {', '.join(_TOLD.get(c, 'runs.' + c) for c in RUN_COLUMNS)}, "
+    "(SELECT verdict FROM ratings WHERE run = runs.id ORDER BY id DESC LIMIT 1) FROM runs"
+)
+
+__all__ = [
+    "MAX_RUNS",
+    "RUNNER_OPTIONS",
+    "VERDICTS",
+    "Accuracy",
+    "Key",
+    "Ledger",
+    "LedgerError",
+    "Run",
+    "Totals",
+    "Verdict",
+    "World",
+    "filed",
+    "plain",
+    "processor_of",
+    "settings_of",
+]

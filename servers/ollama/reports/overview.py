@@ -1,0 +1,287 @@
+"""What is known of the models here: the list, their speeds and odds, the last runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+import anyio
+from pydantic import BaseModel
+
+from ...output import ToolError
+from ..engines.protocol import EngineError, Model, Runtime
+from ..forecast.forecaster import Foresight
+from ..forecast.speed_models import Laws
+from ..ledger.ledger import MAX_RUNS, Ledger, LedgerError
+from ..ledger.receipt import Number, Profiled
+from ..ledger.runs import CALIBRATION, Accuracy, Run, Totals, World, filed, plain
+from .advice_outcomes import held
+
+MAX_LAWS = 3
+"""Shown by profile; each costs up to 50 ms the first time."""
+
+
+ADVISED_RUNS = 200
+"""Looked through for advice that was followed."""
+PROBE_S = 2.0
+"""How long a silent engine may hold up a look at the ledger."""
+
+
+class Odds(BaseModel):
+    """How runs of one kind of task did: `passed` of those a gate judged, `good` of those a caller rated."""
+
+    kind: str
+    runs: int
+    judged: int
+    passed: Number
+    rated: int
+    good: Number
+
+    @classmethod
+    def of(cls, totals: Totals) -> Odds:
+        judged = totals.gate_passed + totals.gate_failed
+        rated = totals.good + totals.revised + totals.rejected
+        return cls(
+            kind=totals.kind,
+            runs=totals.runs,
+            judged=judged,
+            passed=totals.gate_passed / judged if judged else None,
+            rated=rated,
+            good=totals.good / rated if rated else None,
+        )
+
+
+class ModelSeen(BaseModel):
+    name: str
+    size_gb: Number
+    parameters: str | None
+    quantization: str | None
+    context_length: int | None
+    capabilities: list[str] | None
+    loaded: bool | None
+    gpu_share: Number
+    speed: str
+    odds: list[Odds]
+    leaves_machine: bool
+
+
+class Models(BaseModel):
+    engine: str
+    models: list[ModelSeen]
+    note: str | None
+
+
+class RunSeen(BaseModel):
+    run: int
+    kind: str
+    gate_passed: bool | None
+    verdict: str | None
+    forecast_s: Number
+    forecast_error: Number
+    """(forecast - measured) / measured; null for a run that came to no end of its own."""
+    busy_cores: Number
+    """Kept busy meanwhile by everything but the engine."""
+    tokens_saved: int | None
+    profile: Profiled
+
+    @classmethod
+    def of(cls, run: Run) -> RunSeen:
+        return cls(
+            run=run.id,
+            kind=run.kind,
+            gate_passed=run.gate_passed,
+            verdict=run.verdict,
+            forecast_s=run.forecast_s,
+            forecast_error=_error(run),
+            busy_cores=run.busy_cores,
+            tokens_saved=None
+            if run.tokens_without is None or run.tokens_spent is None
+            else run.tokens_without - run.tokens_spent,
+            profile=Profiled.of(run.profile),
+        )
+
+
+class Forecasts(BaseModel):
+    """How the last forecasts did: median of |forecast - measured| / measured, share inside the 90 % interval."""
+
+    runs: int
+    median_error: Number
+    coverage: Number
+
+    @classmethod
+    def of(cls, accuracy: Accuracy) -> Forecasts:
+        return cls(runs=accuracy.runs, median_error=accuracy.median_error, coverage=accuracy.coverage)
+
+
+class HeldSeen(BaseModel):
+    """Advice that was followed: how far its forecast was off, |predicted - measured| / measured, and what it brought.
+
+    `saved_s`: less than the run before took, by the median. `helped`: share of the runs that took less.
+    """
+
+    action: str
+    runs: int
+    median_error: Number
+    saved_s: Number
+    helped: Number
+
+
+class LawSeen(BaseModel):
+    """The fitted speed of a model here, in tokens a second: at no depth, and behind 4,096 tokens."""
+
+    model: str
+    processor: str
+    settings: str
+    runs: int
+    reads: Number
+    writes: Number
+    reads_at_4096: Number
+    writes_at_4096: Number
+
+
+class ProfileSeen(BaseModel):
+    engine: str
+    laws: list[LawSeen]
+    odds: dict[str, list[Odds]]
+    forecasts: Forecasts
+    advice_held: list[HeldSeen]
+    runs: list[RunSeen]
+    tokens_saved: int | None
+    note: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Overview:
+    """Answers list_models and profile."""
+
+    runtime: Runtime
+    foresight: Foresight
+
+    async def models(self) -> Models:
+        """ToolError when the engine does not answer."""
+        try:
+            found = await self.runtime.models()
+        except EngineError as exc:
+            raise ToolError(str(exc)) from exc
+        note = self.runtime.note
+        try:
+            ledger = await self.foresight.ledger()
+            world = self.foresight.world
+            seen = await anyio.to_thread.run_sync(
+                lambda: [_model_seen(model, ledger, world) for model in found]
+            )
+        except LedgerError as exc:  # the models are there all the same
+            seen = [_model_seen(model) for model in found]
+            note = f"{note}; {exc}" if note else str(exc)
+        return Models(engine=self.runtime.name, models=seen, note=note)
+
+    async def profile(self, model: str | None, kind: str | None, last: int) -> ProfileSeen:
+        """ToolError when the ledger cannot be read."""
+        if not 1 <= last <= MAX_RUNS:
+            raise ToolError(f"last must be between 1 and {MAX_RUNS}, found {last}")
+        ledger = await self._ledger()
+        laws = await self.foresight.laws()
+        with suppress(EngineError), anyio.move_on_after(PROBE_S):
+            await self.runtime.engine()  # it may be a simulated one, whose runs are kept apart
+        world = self.foresight.world
+
+        def read() -> ProfileSeen:
+            name = None if model is None else _filed(ledger, model, world)
+            totals = [
+                t for t in ledger.summary(model=name, kind=kind) if filed(plain(t.model), world) == t.model
+            ]
+            odds: dict[str, list[Odds]] = {}
+            for total in totals:
+                if total.kind != CALIBRATION:
+                    odds.setdefault(plain(total.model), []).append(Odds.of(total))
+            counted = any(total.tokens_counted for total in totals)
+            runs = ledger.runs(model=name, kind=kind, world=world, last=last)
+            seen = ledger.runs(model=name, kind=kind, world=world, last=ADVISED_RUNS)
+            return ProfileSeen(
+                engine=self.runtime.name,
+                laws=_laws_seen(laws, runs) if laws else [],
+                odds=odds,
+                forecasts=Forecasts.of(ledger.accuracy(model=name, world=world)),
+                advice_held=[HeldSeen(action=action, **asdict(h)) for action, h in held(seen).items()],
+                runs=[RunSeen.of(run) for run in runs],
+                tokens_saved=sum(total.tokens_saved for total in totals) if counted else None,
+                note=self.runtime.note,
+            )
+
+        try:
+            return await anyio.to_thread.run_sync(read)
+        except LedgerError as exc:
+            raise ToolError(str(exc)) from exc
+
+    async def rate(self, run: int, verdict: str, note: str | None) -> None:
+        """Record a judgement. ToolError when there is no such run."""
+        ledger = await self._ledger()
+        try:
+            await anyio.to_thread.run_sync(ledger.rate, run, verdict, note)
+        except LedgerError as exc:
+            raise ToolError(str(exc)) from exc
+
+    async def _ledger(self) -> Ledger:
+        try:
+            return await self.foresight.ledger()
+        except LedgerError as exc:
+            raise ToolError(str(exc)) from exc
+
+
+def _laws_seen(laws: Laws, runs: Sequence[Run]) -> list[LawSeen]:
+    """The laws behind these runs, the latest used first."""
+    seen: dict[str, LawSeen] = {}
+    for run in runs:
+        if run.profile.recorded or str(run.key) in seen or len(seen) == MAX_LAWS:
+            continue
+        law = laws.law(run.key)
+        flat, deep = law.speeds(0), law.speeds(4096)
+        seen[str(run.key)] = LawSeen(
+            model=run.profile.model,
+            processor=run.key.processor,
+            settings=run.key.settings,
+            runs=law.runs,
+            reads=flat[0] if flat else None,
+            writes=flat[1] if flat else None,
+            reads_at_4096=deep[0] if deep else None,
+            writes_at_4096=deep[1] if deep else None,
+        )
+    return list(seen.values())
+
+
+def _filed(ledger: Ledger, model: str, world: World) -> str:
+    """The name this model's runs lie under; Ollama adds a tag where a caller leaves it out."""
+    name, tagged = filed(model, world), filed(f"{model}:latest", world)
+    return (
+        name
+        if ":" in model or ledger.runs(model=name, last=1) or not ledger.runs(model=tagged, last=1)
+        else tagged
+    )
+
+
+def _error(run: Run) -> float | None:
+    measured = run.profile.total_s if run.profile.outcome in ("done", "length") else None
+    return (run.forecast_s - measured) / measured if run.forecast_s is not None and measured else None
+
+
+def _model_seen(model: Model, ledger: Ledger | None = None, world: World = "measured") -> ModelSeen:
+    filed_as = filed(model.name, world)
+    runs = ledger.runs(model=filed_as, last=20) if ledger else []
+    rates = sorted(r for run in runs if (r := run.profile.decode_tokens_per_s) is not None)
+    middle = rates[len(rates) // 2] if rates else None
+    return ModelSeen(
+        name=model.name,
+        size_gb=model.size_bytes / 1e9 if model.size_bytes else None,
+        parameters=model.parameters,
+        quantization=model.quantization,
+        context_length=model.context_length,
+        capabilities=sorted(model.capabilities) if model.capabilities is not None else None,
+        loaded=model.loaded,
+        gpu_share=model.gpu_share,
+        speed="not yet measured"
+        if middle is None
+        else f"writes {float(f'{middle:.3g}'):,g} tokens/s (median of {len(rates)} runs)",
+        odds=[Odds.of(t) for t in ledger.summary(model=filed_as) if t.kind != CALIBRATION] if ledger else [],
+        leaves_machine=model.remote,
+    )

@@ -1,0 +1,147 @@
+"""Everything one ollama server works with, and how its calls wait for long work."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp_types import CallToolResult
+
+from ..output import ToolError
+from ..shell.policy.rules import Policy
+from ..workspace.roots import Workspace
+from .delegate.delegate import Delegator
+from .delegate.estimate import Estimator
+from .delegate.jobs import Job, Jobs, Progress
+from .delegate.map import MapOrder, Mapper
+from .delegate.request import Order
+from .delegate.runner import Runner
+from .engines.protocol import Runtime
+from .forecast.forecaster import Foresight
+from .gates.staging import Staging
+from .ledger.receipt import Delegations, Receipt, Seen, reply
+from .reports.briefing import Briefing
+from .reports.overview import Overview
+
+MAX_WAIT_S = 50.0
+"""Hosts give up on a call after 60 s."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Workshop:
+    """The parts of one server, sharing one runtime, one workspace and one ledger."""
+
+    overview: Overview
+    estimator: Estimator
+    delegator: Delegator
+    mapper: Mapper
+    briefing: Briefing
+    jobs: Jobs[Receipt] = field(default_factory=Jobs[Receipt])
+
+    @classmethod
+    def open(cls, workspace: Workspace, runtime: Runtime, policy: Policy) -> Self:
+        foresight = Foresight(runtime=runtime)
+        runner = Runner(runtime=runtime, foresight=foresight)
+        estimator = Estimator(runtime=runtime, workspace=workspace, runner=runner, foresight=foresight)
+        staging = Staging(workspace=workspace, policy=policy)
+        delegator = Delegator(
+            runtime=runtime, workspace=workspace, runner=runner, staging=staging, estimator=estimator
+        )
+        overview = Overview(runtime=runtime, foresight=foresight)
+        mapper = Mapper(workspace=workspace, delegator=delegator)
+        return cls(
+            overview=overview,
+            estimator=estimator,
+            delegator=delegator,
+            mapper=mapper,
+            briefing=Briefing(overview=overview),
+        )
+
+    def close(self) -> None:
+        """End everything that runs outside this process; from any thread."""
+        self.delegator.runtime.close()
+        self.delegator.staging.close()
+
+    async def delegate(self, order: Order, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
+        """Run an order; its receipt, or its id when it takes longer than `wait_s`."""
+        return await self.work(
+            order.task, lambda progress: self.delegator.delegate(order, progress), wait_s, ctx
+        )
+
+    async def map(self, asked: MapOrder, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
+        """Run a map; as `delegate`."""
+        return await self.work(
+            asked.order.task, lambda progress: self.mapper.map(asked, progress), wait_s, ctx
+        )
+
+    async def work(
+        self,
+        what: str,
+        work: Callable[[Progress], Awaitable[Receipt]],
+        wait_s: float,
+        ctx: Context[Any, Any],
+    ) -> CallToolResult:
+        job = self.jobs.start(what, work)
+        try:
+            return await self._waited(job, wait_s, ctx)
+        except anyio.get_cancelled_exc_class():
+            await self.jobs.cancel(job)  # the caller does not want it any more
+            raise
+
+    async def look_after(
+        self, id: str | None, action: str, wait_s: float, ctx: Context[Any, Any]
+    ) -> CallToolResult:
+        """The delegation tool."""
+        if id is None:
+            if action != "status":
+                raise ToolError(f"action {action!r} needs an id; without one, delegation lists what there is")
+            return reply(Delegations(delegations=[_seen(job) for job in self.jobs.all()]))
+        job = self.jobs.get(id)
+        if action == "cancel":
+            await self.jobs.cancel(job)
+            return self._ended(job)
+        if action == "wait":
+            return await self._waited(job, wait_s, ctx)
+        if action == "result":
+            if job.state == "running":
+                raise ToolError(f'delegation {id} is not done: {job.progress}; action="wait" waits for it')
+            return self._ended(job)
+        return reply(_seen(job))
+
+    async def _waited(self, job: Job[Receipt], wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
+        async def tell(progress: Progress) -> None:
+            done, of = (progress.step, progress.steps) if progress.steps else (progress.tokens, progress.cap)
+            await ctx.report_progress(done, of, str(progress))
+
+        within_s = min(wait_s, MAX_WAIT_S) if wait_s > 0 else 0.0  # not a number counts as 0
+        if await job.ended(within_s, tell):
+            return self._ended(job)
+        reason = f'{job.progress}; delegation(id="{job.id}", action="wait") goes on waiting'
+        return reply(Receipt(outcome="running", delegation=job.id, model=job.progress.model, reason=reason))
+
+    def _ended(self, job: Job[Receipt]) -> CallToolResult:
+        """What an ended job came to. ToolError when it could not work at all."""
+        if job.failure is not None:
+            raise ToolError(job.failure)
+        if job.result is None:
+            reason = "it was cancelled; nothing was written"
+            return reply(Receipt(outcome="cancelled", delegation=job.id, reason=reason))
+        receipt = job.result.model_copy(update={"delegation": job.id})
+        return reply(receipt, error=receipt.reason if receipt.outcome == "refused" else None)
+
+
+def _seen(job: Job[Receipt]) -> Seen:
+    running, progress = job.state == "running", job.progress
+    return Seen(
+        delegation=job.id,
+        state=job.state,
+        task=" ".join(job.what.split())[:80],
+        took_s=job.took_s,
+        doing=str(progress) if running else None,
+        tokens=progress.tokens if running else None,
+        tokens_per_s=progress.tokens_per_s if running else None,
+        remaining_s=progress.remaining_s if running else None,
+    )

@@ -1,0 +1,1 @@
+"""An Ollama server that only pretends to run models, with known speeds."""

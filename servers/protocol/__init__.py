@@ -1,0 +1,1 @@
+"""How a server lives: its command line, its transport, its tools, its start in one process with others."""

@@ -1,0 +1,117 @@
+"""How every server runs: its command line, its stdio transport, its end.
+
+stdout carries JSON-RPC alone, logs go to stderr. When stdin closes, or on SIGTERM, answers under way
+get a moment, then everything the server started is ended and the process exits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import NoReturn
+
+import anyio
+from mcp.server import MCPServer
+from mcp.server._otel import OpenTelemetryMiddleware
+
+from .stdio import open_wire
+
+ANSWER_S = 0.5  # after stdin closes: how long answers under way may still take
+CLEANUP_S = 1.0  # then: how long ending children may take before the process exits regardless
+
+log = logging.getLogger(__name__)
+
+
+def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """An argument parser with what every server has: --version and --log-level."""
+    made = argparse.ArgumentParser(
+        prog=f"understudy-{name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=f"understudy-{name} {version('understudy')}")
+    levels = ["debug", "info", "warning", "error"]
+    made.add_argument(
+        "--log-level", default="warning", choices=levels, help="what goes to stderr (default: %(default)s)"
+    )
+    return made
+
+
+def configure_logging(level: str) -> None:
+    """Log to stderr. Call it before the server is built, or the SDK installs its own handler."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(levelname)s %(name)s: %(message)s", force=True
+    )
+
+
+def serve(server: MCPServer, *, on_end: Callable[[], None] = lambda: None) -> NoReturn:
+    """Answer on stdio until stdin closes or SIGTERM comes, then end the process.
+
+    `on_end` runs once before the exit, in a thread with CLEANUP_S seconds; it ends whatever the
+    server started. The exit skips interpreter teardown, which costs a client up to half a second.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        sys.stderr.write(
+            "This is an MCP server: a host starts it and speaks JSON-RPC on stdin. See --help.\n"
+        )
+    stop = _Stop(on_end)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.now())
+    try:
+        anyio.run(_serve, server, stop)
+    except KeyboardInterrupt:
+        pass
+    except BaseException:
+        log.exception("the server stopped")
+        stop.exit(1)
+    stop.exit(0)
+
+
+class _Stop:
+    """Ends the process exactly once, in bounded time, whatever a tool's thread is doing."""
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self.on_end = on_end
+        self.once = threading.Lock()
+
+    def now(self) -> None:
+        """For signal handlers and timers: the end must not wait for the event loop."""
+        threading.Thread(target=self.exit, args=(0,), daemon=True).start()
+
+    def after(self, seconds: float) -> None:
+        """End then, if nothing else has: a stuck tool must not hold the process."""
+        timer = threading.Timer(seconds, self.exit, args=(0,))
+        timer.daemon = True
+        timer.start()
+
+    def exit(self, code: int) -> NoReturn:
+        if not self.once.acquire(blocking=False):
+            threading.Event().wait()  # another thread is ending the process
+        cleaner = threading.Thread(target=self._clean, daemon=True)
+        cleaner.start()
+        cleaner.join(CLEANUP_S)
+        sys.stderr.flush()
+        os._exit(code)
+
+    def _clean(self) -> None:
+        try:
+            self.on_end()
+        except Exception:
+            log.exception("clean-up failed")
+
+
+async def _serve(server: MCPServer, stop: _Stop) -> None:
+    if sys.platform == "win32":
+        return await server.run_stdio_async()
+    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # no public way to another transport
+    lowlevel.middleware[:] = [m for m in lowlevel.middleware if not isinstance(m, OpenTelemetryMiddleware)]
+    read, write = await open_wire(ANSWER_S, lambda: stop.after(ANSWER_S + CLEANUP_S / 2), stop.now)
+    gc.freeze()  # what is loaded by now stays: collections need not look at it again
+    await lowlevel.run(read, write, lowlevel.create_initialization_options())

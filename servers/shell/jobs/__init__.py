@@ -1,0 +1,1 @@
+"""Running commands: output kept, whole process trees ended."""

@@ -1,0 +1,1 @@
+"""Lint, formatting and tests, reported as records."""

@@ -1,0 +1,1 @@
+"""What a command can see, change and use up while it runs."""

@@ -1,0 +1,105 @@
+"""Protected places, put back after a command: what appeared in them is moved away, what changed is as before.
+
+A mount can make an existing place read-only, but not keep an absent one absent; Landlock can do neither.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...state.home import home
+from .visible_paths import PROTECTED
+
+_MAX_FILES = 500
+_MAX_BYTES = 4 << 20  # a hook that is larger is not remembered
+
+_Files = dict[str, tuple[int, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What the protected places of a workspace were when a command began."""
+
+    root: Path
+    absent: tuple[str, ...]
+    before: dict[str, _Files] = field(
+        default_factory=dict[str, _Files]
+    )  # of the present ones, where no mount holds
+
+    def put_back(self) -> list[str]:
+        """Undo what happened to them since; one sentence for each."""
+        notes: list[str] = []
+        for name in self.absent:
+            if os.path.lexists(self.root / name) and (aside := self._moved_away(name)):
+                notes.append(f"{name} is a protected place: what the command made there was moved to {aside}")
+        for name, files in self.before.items():
+            if _files(self.root / name) != files:
+                aside = self._moved_away(name)
+                _restored(self.root / name, files)
+                kept = f"; its version was moved to {aside}" if aside else ""
+                notes.append(
+                    f"{name} is a protected place: what the command changed there was put back{kept}"
+                )
+        return notes
+
+    def _moved_away(self, name: str) -> Path | None:
+        aside = home() / "shell" / "quarantine" / secrets.token_hex(4)
+        with suppress(OSError):
+            aside.mkdir(parents=True, mode=0o700)
+            return Path(shutil.move(self.root / name, aside / name.replace("/", "_")))
+        return None
+
+
+def guard(root: Path, *, mounted: bool) -> Guard:
+    """Remember the protected places as they are now; with `mounted` those that are there are held already."""
+    absent, before = list[str](), dict[str, _Files]()
+    for name in (*PROTECTED, ".git"):
+        place = root / name
+        if not os.path.lexists(place):
+            absent.append(name)
+        elif not mounted and (name != ".git" or not place.is_dir()) and (files := _files(place)) is not None:
+            before[name] = files
+    return Guard(root=root, absent=tuple(absent), before=before)
+
+
+def _files(place: Path) -> _Files | None:
+    """Mode and content of every file of a place, by its path in it; None when that is too much, or unreadable."""
+    found: _Files = {}
+    size = 0
+    try:
+        folders = list(os.walk(place)) if place.is_dir() and not place.is_symlink() else [("", [], [""])]
+        for folder, _, names in folders:
+            for name in names:
+                path = Path(folder, name) if folder else place
+                info = path.lstat()
+                size += info.st_size
+                if size > _MAX_BYTES or len(found) >= _MAX_FILES:
+                    return None
+                link = stat.S_ISLNK(info.st_mode)
+                data = (
+                    os.fsencode(os.readlink(path)) if link else path.read_bytes() if path.is_file() else b""
+                )
+                found["" if path == place else path.relative_to(place).as_posix()] = (info.st_mode, data)
+    except OSError:
+        return None
+    return found
+
+
+def _restored(place: Path, files: _Files) -> None:
+    for name, (mode, data) in files.items():
+        path = place / name if name else place
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if stat.S_ISLNK(mode):
+                path.symlink_to(os.fsdecode(data))
+            elif stat.S_ISREG(mode):
+                path.write_bytes(data)
+                path.chmod(stat.S_IMODE(mode))
+    if not files:
+        place.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,142 @@
+"""What of the machine a contained command sees, and what of the workspace it may not touch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache, lru_cache
+from itertools import islice
+from pathlib import Path
+
+from ...state.home import home
+from ...workspace.protected_paths import SECRET_FOLDERS
+
+CACHE_DAYS = 30
+
+PROTECTED = (
+    ".git/config", ".git/config.worktree", ".git/commondir", ".git/hooks", ".git/info", ".gitmodules", ".mcp.json", ".claude", ".codex",
+    ".cursor", ".vscode", ".idea", ".envrc", ".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv",
+)  # fmt: skip
+"""Places at the workspace's top that make somebody else run code later."""
+
+SECRET_PLACES = (
+    *SECRET_FOLDERS, ".netrc", ".git-credentials", ".kube", ".docker", ".config/gh", ".config/gcloud", ".npmrc", ".pypirc",
+)  # fmt: skip
+"""Places in a home, hidden also where the home is the workspace."""
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/snap")
+_ETC = (
+    "alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies",
+    "debian_version", "fonts", "gitattributes", "group", "host.conf", "hostname", "hosts", "inputrc",
+    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "locale.conf", "localtime", "lsb-release",
+    "magic", "magic.mime", "mailcap", "mime.types", "nsswitch.conf", "os-release", "passwd", "perl", "pki/ca-trust",
+    "pki/tls/certs", "profile", "profile.d", "protocols", "redhat-release", "services", "shells",
+    "ssl/certs", "ssl/openssl.cnf", "ssl/cert.pem", "terminfo", "timezone", "xdg",
+)  # fmt: skip
+_ETC_FAMILIES = ("java", "python", "maven", "ImageMagick", "R", "php", "ruby")
+NETWORK_FILES = ("/etc/resolv.conf", "/run/systemd/resolve", "/run/resolvconf")
+_TOOLCHAINS = (
+    ".pyenv", ".rustup", ".nvm", ".asdf", ".rbenv", ".rvm", ".volta", ".sdkman", ".bun", ".deno", ".ghcup",
+    ".nodenv", ".fnm", ".juliaup", ".cargo/bin", ".cargo/registry", ".cargo/git", "go/bin", "go/pkg/mod", ".npm-global",
+    ".local/bin", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/mise",
+    ".local/share/pnpm", ".local/share/fnm", ".m2/repository", "miniconda3", "miniforge3", "anaconda3", "bin",
+)  # fmt: skip
+
+
+_GIT_FOLDERS = ("modules/*", "modules/*/*", "worktrees/*")
+_MAX_GIT_FOLDERS = 50
+
+
+def git_folders(root: Path) -> list[Path]:
+    """The workspace's `.git` folder and those of its submodules and work trees, parents before children."""
+    top = root / ".git"
+    if not top.is_dir() or top.is_symlink():
+        return []
+    inner = [place for pattern in _GIT_FOLDERS for place in islice(top.glob(pattern), _MAX_GIT_FOLDERS)]
+    found = {top, *(place for place in inner if (place / "HEAD").is_file())}
+    return sorted(
+        {parent for place in found for parent in (place, *place.parents) if parent.is_relative_to(top)}
+    )
+
+
+def outside_program(name: str, root: Path) -> str | None:
+    """Where a program lies on the server's own PATH, but not in the workspace: a command could have put it there."""
+    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    safe = [e for e in entries if os.path.isabs(e) and not Path(os.path.realpath(e)).is_relative_to(root)]
+    return shutil.which(name, path=os.pathsep.join(safe))
+
+
+def visible(env: Mapping[str, str]) -> list[str]:
+    """What a contained command may read: system, toolchains, never a home or a key. `env` has PATH and HOME."""
+    return list(_listed(env["PATH"], env["HOME"]))
+
+
+def cache_folder(root: Path) -> Path:
+    """Where contained commands of this workspace keep what makes the next run faster."""
+
+    folder = home() / "shell" / "cache" / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.utime(folder)
+    return folder
+
+
+def drop_old_caches() -> None:
+    """Forget caches of workspaces that have not been opened for a month."""
+    caches = home() / "shell" / "cache"
+    for folder in caches.iterdir() if caches.is_dir() else ():
+        if folder.stat().st_mtime < time.time() - CACHE_DAYS * 86400:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def git_identity(git: str | None) -> dict[str, str]:
+    """The user's name and address for commits made in the sandbox, which cannot read the user's configuration."""
+    found: dict[str, str] = {}
+    if git is None:
+        return found
+    for key, name in (("user.name", "NAME"), ("user.email", "EMAIL")):
+        with suppress(OSError, subprocess.TimeoutExpired):
+            argv = [git, "config", "--global", "--get", key]
+            ran = subprocess.run(argv, capture_output=True, cwd="/", timeout=5, check=False)
+            if value := ran.stdout.decode("utf-8", "replace").strip():
+                found |= {f"GIT_AUTHOR_{name}": value, f"GIT_COMMITTER_{name}": value}
+    return found
+
+
+@lru_cache(8)
+def _listed(path: str, user: str) -> tuple[str, ...]:
+    found = [place for place in _SYSTEM if os.path.lexists(place)]
+    found += [f"/etc/{name}" for name in _ETC if os.path.exists(f"/etc/{name}")]
+    found += [str(p) for p in Path("/etc").glob("*") if p.name.startswith(_ETC_FAMILIES)]
+    places = [Path(user) / name for name in _TOOLCHAINS]
+    places += [Path(sys.prefix), Path(sys.base_prefix)]
+    places += [_toolchain(Path(entry)) for entry in path.split(os.pathsep) if os.path.isabs(entry)]
+    for place in places:
+        real = place.resolve()
+        for each in dict.fromkeys((place, real)):
+            text = str(each)
+            inside = any(text == seen or text.startswith(seen + "/") for seen in found)
+            if (
+                not inside
+                and each.is_dir()
+                and text not in ("/", user, "/home", "/root", "/tmp", "/etc", "/var")
+            ):
+                found.append(text)
+    return tuple(found)
+
+
+def _toolchain(folder: Path) -> Path:
+    """What a folder of programs on PATH needs around it: its prefix, when it looks like one."""
+    for parent in folder.parents:
+        if parent.name in _TOOLCHAINS:
+            return parent
+    prefix = folder.parent
+    if folder.name in ("bin", "shims") and ((prefix / "pyvenv.cfg").exists() or (prefix / "lib").is_dir()):
+        return folder if prefix.name == ".local" else prefix
+    return folder

@@ -1,0 +1,1 @@
+"""Plain work on source text: encodings, grammars, symbols, syntax."""

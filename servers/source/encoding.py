@@ -1,0 +1,161 @@
+"""Bytes as text and back: encoding, byte-order mark and line endings, kept exactly."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..output import ToolError
+
+SNIFF_BYTES = 8192
+_MOSTLY_ASCII = 0.3  # share of non-ASCII bytes up to which a western encoding is the best guess
+
+_ENOUGH_BYTES = 64  # below, a guess at an encoding is worth nothing
+_HIGH = bytes(range(128, 256))
+_ASCII = bytes(range(128)).decode("ascii")
+
+_MARKS = (  # UTF-32 first: its little-endian mark begins with UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    r"""A file's text with every line ending as "\n"; `ends` holds the real one of each line, in order."""
+
+    body: str
+    encoding: str = "utf-8"
+    mark: bytes = b""
+    ends: tuple[str, ...] | str = "\n"  # a single ending stands for all lines
+    newline: str = field(default="\n")  # what a new line gets
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines without their endings; a final newline begins no further line."""
+        lines = self.body.split("\n")
+        return lines[:-1] if lines[-1] == "" else lines
+
+    @property
+    def label(self) -> str:
+        """`utf-8 · LF`, as headers say it."""
+        name = f"{self.encoding} BOM" if self.mark and self.encoding == "utf-8" else self.encoding
+        ends = "mixed line ends" if isinstance(self.ends, tuple) else _END_NAMES[self.ends]
+        return f"{name} · {ends}" + (
+            "" if self.body.endswith("\n") or not self.body else " · no final newline"
+        )
+
+    def encode(self) -> bytes:
+        """The bytes of the file. ToolError when its encoding lacks a character."""
+        if isinstance(self.ends, tuple):
+            lines = self.body.split("\n")
+            whole = "".join(line + end for line, end in zip(lines, (*self.ends, ""), strict=True))
+        else:
+            whole = self.body if self.ends == "\n" else self.body.replace("\n", self.ends)
+        try:
+            return self.mark + whole.encode(self.encoding)
+        except UnicodeEncodeError as exc:
+            lacking = whole[exc.start : exc.start + 1]
+            raise ToolError(
+                f"the new text has {lacking!a}, which the file's encoding {self.encoding} cannot hold"
+            ) from None
+
+    def replaced(self, start: int, end: int, new: str) -> Text:
+        """This text with body[start:end] replaced; new lines end as the file's lines do there."""
+        return self.replaced_all([(start, end)], new)
+
+    def replaced_all(self, places: Sequence[tuple[int, int]], new: str) -> Text:
+        """As `replaced`, for several places in order that do not overlap."""
+        new = new.replace("\r\n", "\n")
+        fresh = new.count("\n")
+        parts: list[str] = []
+        ends: list[str] = []
+        at = line = 0
+        for start, end in places:
+            parts += [self.body[at:start], new]
+            if isinstance(self.ends, tuple):
+                first = line + self.body.count("\n", at, start)
+                past = first + self.body.count("\n", start, end)
+                ends += [*self.ends[line:first], *[*self.ends[first:past], self.newline][:1] * fresh]
+                line = past
+            at = end
+        body = "".join([*parts, self.body[at:]])
+        kept = (*ends, *self.ends[line:]) if isinstance(self.ends, tuple) else self.ends
+        return Text(body=body, encoding=self.encoding, mark=self.mark, ends=kept, newline=self.newline)
+
+
+def decode(data: bytes) -> Text | None:
+    """The text of these bytes; None when they are no text, or would not come back the same."""
+    mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", ""))
+    if not mark and b"\0" in data[:SNIFF_BYTES]:
+        return None
+    raw = data[len(mark) :]
+    try:
+        whole = raw.decode(encoding or "utf-8")
+        encoding = encoding or "utf-8"
+    except UnicodeDecodeError:
+        if mark:
+            return None
+        encoding, whole = _guess(raw)
+    text = _with_ends(whole, encoding, mark)
+    return text if encoding == "utf-8" or text.encode() == data else None
+
+
+def is_binary(head: bytes) -> bool:
+    """Whether a file that begins so is no text: a NUL and no UTF-16 or UTF-32 mark."""
+    return b"\0" in head and not any(head.startswith(mark) for mark, _ in _MARKS)
+
+
+def in_private_key(before: bytes) -> bool:
+    """Whether what follows these bytes is the inside of a PEM private key."""
+    begin = before.rfind(b"-----BEGIN ")
+    return begin > before.rfind(b"-----END ") and b"PRIVATE KEY-----" in before[begin : begin + 60]
+
+
+def _guess(raw: bytes) -> tuple[str, str]:
+    """Encoding and text of bytes that are not UTF-8."""
+    if len(raw) >= _ENOUGH_BYTES and _high(raw[:65536]) > _MOSTLY_ASCII * len(raw[:65536]):
+        from charset_normalizer import from_bytes  # 30 ms to import, seldom needed
+
+        best = from_bytes(raw[:1_000_000]).best()
+        if best is not None and _holds_ascii(best.encoding):
+            try:
+                return best.encoding.replace("_", "-"), raw.decode(best.encoding)
+            except UnicodeDecodeError:
+                pass  # the sample was not the whole
+    if any(0x80 <= byte < 0xA0 for byte in raw):
+        try:
+            return "cp1252", raw.decode("cp1252")
+        except UnicodeDecodeError:
+            pass
+    return "latin-1", raw.decode("latin-1")
+
+
+def _high(raw: bytes) -> int:
+    return len(raw) - len(raw.translate(None, _HIGH))
+
+
+def _holds_ascii(encoding: str) -> bool:
+    """Not so in EBCDIC and UTF-7, which nobody's source files are in, but which a guess may name."""
+    return _ASCII.encode("ascii") == _ASCII.encode(encoding, "replace")
+
+
+def _with_ends(whole: str, encoding: str, mark: bytes) -> Text:
+    """Take the line endings out of a text. A lone CR ends lines only where no LF does."""
+    crlf, lf = whole.count("\r\n"), whole.count("\n")
+    if not crlf:
+        if not lf and "\r" in whole:
+            return Text(body=whole.replace("\r", "\n"), encoding=encoding, mark=mark, ends="\r", newline="\r")
+        return Text(body=whole, encoding=encoding, mark=mark)
+    newline = "\r\n" if crlf * 2 >= lf else "\n"
+    ends = "\r\n" if crlf == lf else tuple(_END.findall(whole))
+    return Text(body=whole.replace("\r\n", "\n"), encoding=encoding, mark=mark, ends=ends, newline=newline)
+
+
+_END = re.compile(r"\r\n|\n")
+_END_NAMES = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}

@@ -1,0 +1,1 @@
+"""What Understudy keeps on this machine outside every workspace."""

@@ -1,0 +1,117 @@
+"""What was decided and done, one JSON line each, chained by hash so that a missing or altered line shows.
+
+Lies in the state folder, outside every workspace. Several processes may write one file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from ..output import masked, one_line
+from .home import home
+
+MAX_BYTES = 16 << 20  # then the file is set aside, and a new one continues its chain
+KEPT = 4  # files set aside
+_MAX_VALUE = 500
+_FIRST = "0" * 32
+
+log = logging.getLogger(__name__)
+
+
+def record(name: str, **facts: Any) -> None:
+    """Append one line to the audit of `name`. Secrets are masked, long values cut.
+
+    Never raises: what happened has happened, and stderr says when it could not be written down.
+    """
+    try:
+        path = home() / "audit" / f"{name}.jsonl"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        _append(path, {key: _short(value) for key, value in facts.items() if value is not None})
+    except OSError as exc:
+        log.error("the audit could not be written: %s", exc)
+
+
+def first_break(path: Path) -> int | None:
+    """The number, from 1, of the first line that does not follow from the one before it; None when all do.
+
+    The first line of a file is taken as it is: what it follows may have been thrown away.
+    """
+    before: str | None = None
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            entry = json.loads(line)
+            own = entry.pop("hash")
+        except (ValueError, KeyError, AttributeError):
+            return number
+        if own != _hash(entry) or (before is not None and entry.get("prev") != before):
+            return number
+        before = own
+    return None
+
+
+def _append(path: Path, facts: dict[str, Any]) -> None:
+    with open(path.with_suffix(".lock"), "a", encoding="utf-8") as lock:
+        _hold(lock.fileno())
+        previous = _last_hash(path)
+        if path.exists() and path.stat().st_size > MAX_BYTES:
+            _set_aside(path)
+        entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts, "prev": previous}
+        line = json.dumps({**entry, "hash": _hash(entry)}, ensure_ascii=False) + "\n"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            os.write(fd, line.encode("utf-8", "backslashreplace"))
+        finally:
+            os.close(fd)
+
+
+def _hash(entry: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(entry, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _last_hash(path: Path) -> str:
+    """The hash of the last whole line; a torn one, from a crash, is followed as it is."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - 65536, 0))
+            tail = file.read()
+    except FileNotFoundError:
+        return _FIRST
+    if not tail:
+        return _FIRST
+    if not tail.endswith(b"\n"):
+        with open(path, "ab") as file:
+            file.write(b"\n")
+    try:
+        return str(json.loads(tail.rstrip(b"\n").rpartition(b"\n")[2])["hash"])
+    except (ValueError, KeyError, TypeError):
+        return hashlib.blake2b(tail, digest_size=16).hexdigest()
+
+
+def _set_aside(path: Path) -> None:
+    for number in range(KEPT - 1, 0, -1):
+        older = path.with_suffix(f".{number}.jsonl")
+        if older.exists():
+            older.replace(path.with_suffix(f".{number + 1}.jsonl"))
+    path.replace(path.with_suffix(".1.jsonl"))
+
+
+def _short(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = masked(one_line(value))
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}... ({len(text):,} characters)"
+
+
+def _hold(fd: int) -> None:
+    """Lock until the file is closed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: one host seldom starts a server twice at once
+        return
+    fcntl.flock(fd, fcntl.LOCK_EX)

@@ -1,0 +1,369 @@
+"""The folders a server may touch: reading beneath them, and the one path by which anything in them changes.
+
+A change holds the locks of its files, checks what it expects, keeps the old bytes and its intention in
+the undo store, writes temporary files beside their targets and renames them by descriptor: all files or
+none, also when the process is killed halfway.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from ..output import ToolError, explain, one_line, readable
+from ..state.home import home
+from . import transaction as changing
+from . import tree_changes
+from . import undo as reverting
+from .file_io import is_foreign, read_all, rev_of, stat_rev
+from .openat import Beneath
+from .protected_paths import LITTER, allowed, asks, protected, secret, windows_refusal
+from .transaction import Change, Changed, Confirmed, Operation, nobody
+from .undo_store import Record, UndoStore
+
+MAX_READ_BYTES = 64 << 20
+MAX_PATH_CHARS = 4096
+_NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted,
+_COMPARED = 80  # and their characters: comparing takes the square of them
+
+
+class Root(Beneath):
+    """One folder a server may touch."""
+
+    def __init__(self, path: Path, given: str, name: str) -> None:
+        super().__init__(path)
+        self.name = name
+        self.owner = os.fstat(self.fd).st_uid
+        self.spellings = sorted({str(path), os.path.abspath(given)}, key=len, reverse=True)
+
+
+class Workspace:
+    """The folders a server may touch, opened beneath-only. Everything here raises ToolError for the model.
+
+    `allow` holds the user's own globs of secret, protected or confirmed places that may be touched;
+    nothing allows `.git`.
+    """
+
+    def __init__(
+        self, roots: Sequence[str | os.PathLike[str]], *, read_only: bool = False, allow: Sequence[str] = ()
+    ) -> None:
+        """Open the roots and clean up after a killed change. ValueError when a root is no folder, or without state."""
+        if os.open not in os.supports_dir_fd:
+            raise ValueError(
+                "this system cannot open files beneath a folder by descriptor; on Windows use WSL"
+            )
+        self.read_only = read_only
+        self.allow = tuple(allow)
+        self._roots = _opened([os.fspath(root) for root in roots])
+        self.roots = tuple(root.path for root in self._roots)
+        try:
+            self._state = home()
+        except OSError as exc:
+            raise ValueError(
+                f"the state folder cannot be made: {explain(exc)}; UNDERSTUDY_HOME can name another"
+            ) from exc
+        self.store = UndoStore(self._state / "undo")
+        if not read_only:
+            reverting.recover(self)
+
+    def shown(self, path: str) -> str:
+        """`path` relative to its root; with several roots, behind the root's name."""
+        root, rel = self.locate(path)
+        return self.display(root, os.path.normpath(rel) if rel else "")
+
+    def display(self, root: Root, real: str) -> str:
+        """How a place is named to the model."""
+        real = "" if real == "." else real
+        if len(self._roots) == 1:
+            return real or "."
+        return f"{root.name}/{real}" if real else root.name
+
+    def locate(self, path: str) -> tuple[Root, str]:
+        """The root a path belongs to and the rest of it. Lexical: opening decides what is really there."""
+        if not path:
+            raise ToolError('the path is empty; the root itself is "."')
+        if len(path) > MAX_PATH_CHARS:
+            raise ToolError(f"a path has at most {MAX_PATH_CHARS:,} characters; this one has {len(path):,}")
+        if "\0" in path:
+            raise ToolError("a path cannot contain a NUL character")
+        try:
+            os.fsencode(path)
+        except UnicodeEncodeError:
+            raise ToolError(f"{path!r} cannot be a path: it holds a lone surrogate") from None
+        if sys.platform == "win32" and (why := windows_refusal(path)):
+            raise ToolError(f"{path!r}: {why}")
+        root, rel = self._rooted(path)
+        if not os.fstat(root.fd).st_nlink:
+            raise ToolError(
+                f"the folder {root.path} was removed after this server started; start the server again"
+            )
+        return root, rel
+
+    def all_roots(self) -> tuple[Root, ...]:
+        return self._roots
+
+    def open(self, path: str) -> int:
+        """A descriptor of a regular file or folder. Contents of secret files are refused."""
+        return self.open_real(path)[0]
+
+    def open_real(self, path: str) -> tuple[int, Root, str]:
+        """As `open`, with the root and the real root-relative path, links resolved."""
+        root, rel = self.locate(path)
+        try:
+            fd, real = root.open(rel)
+        except OSError as exc:
+            raise self.refusal(path, exc) from exc
+        try:
+            info = os.fstat(fd)
+            if stat.S_ISREG(info.st_mode):
+                self.may_read(root, real, info)
+            elif not stat.S_ISDIR(info.st_mode):
+                raise ToolError(f"{path} is {_kind(info.st_mode)}; only regular files and folders are opened")
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd, root, real
+
+    def read(self, path: str, max_bytes: int = MAX_READ_BYTES) -> bytes:
+        """The bytes of a regular file. ToolError when it is larger than `max_bytes`."""
+        fd, _, _ = self.open_real(path)
+        try:
+            info = os.fstat(fd)
+            if stat.S_ISDIR(info.st_mode):
+                raise ToolError(f"{path} is a folder; list_files shows what is in it")
+            return read_all(fd, path, max_bytes)
+        finally:
+            os.close(fd)
+
+    def mode(self, path: str) -> int:
+        """The permissions of a file or folder."""
+        fd, _, _ = self.open_real(path)
+        try:
+            return stat.S_IMODE(os.fstat(fd).st_mode)
+        finally:
+            os.close(fd)
+
+    def exists(self, path: str) -> bool:
+        """Whether something is there; a place outside the roots, or a link that leads out, is not."""
+        try:
+            root, rel = self.locate(path)
+            os.close(root.open(rel, getattr(os, "O_PATH", os.O_RDONLY))[0])
+        except (ToolError, OSError):
+            return False
+        return True
+
+    def apply(self, changes: Sequence[Change], *, tool: str, confirmed: Confirmed = nobody) -> Operation:
+        """Make these changes, all or none: old bytes into the undo store, new bytes by rename."""
+        return changing.apply(self, changes, tool, confirmed)
+
+    def rehearse(self, changes: Sequence[Change], *, confirmed: Confirmed = nobody) -> None:
+        """Check and compute these changes as `apply` would, changing nothing."""
+        changing.rehearse(self, changes, confirmed)
+
+    def move(
+        self, src: str, dst: str, *, overwrite: bool = False, confirmed: Confirmed = nobody
+    ) -> Operation:
+        """Move a file or a whole folder. With `overwrite` a file may take a file's place."""
+        return tree_changes.move(self, src, dst, overwrite=overwrite, confirmed=confirmed)
+
+    def copy(
+        self, src: str, dst: str, *, overwrite: bool = False, confirmed: Confirmed = nobody
+    ) -> Operation:
+        """Copy a file or a whole folder. With `overwrite` a file may take a file's place."""
+        return tree_changes.copy(self, src, dst, overwrite=overwrite, confirmed=confirmed)
+
+    def delete(self, path: str, *, recursive: bool = True, confirmed: Confirmed = nobody) -> Operation:
+        """Move a file or, with `recursive`, a whole folder into the undo store."""
+        return tree_changes.delete(self, path, recursive=recursive, confirmed=confirmed)
+
+    def undo(self, op: str) -> Operation:
+        """Put back what `op` replaced. ToolError when its files have changed since."""
+        return reverting.undo(self, op)
+
+    def recent(self, limit: int) -> list[Record]:
+        """The last changes in these roots, newest first."""
+        mine = {str(root.path) for root in self._roots}
+        with readable(OSError):
+            records = self.store.recent(1000)
+        return [record for record in records if all(step.root in mine for step in record.steps)][:limit]
+
+    def may_read(self, root: Root, real: str, info: os.stat_result) -> None:
+        """Raise ToolError unless a place's content may be shown."""
+        shown = self.display(root, real)
+        self._not_state(root, real)
+        if (rule := secret(real)) and not allowed(real, self.allow):
+            raise ToolError(_secret_refusal(shown, rule, real))
+        if is_foreign(info, root.owner):
+            raise ToolError(f"{shown} is a hard link to another user's file, which may belong elsewhere")
+
+    def may_change(self, root: Root, real: str, *, confirmed: Confirmed = nobody) -> None:
+        """Raise ToolError unless a place, there or not, may be changed. `confirmed` can ask the user."""
+        shown = self.display(root, real)
+        if self.read_only:
+            raise ToolError("this server was started with --read-only; it changes nothing")
+        if not real:
+            raise ToolError("the root itself cannot be changed")
+        self._not_state(root, real, nor_around=True)
+        if real.rpartition("/")[2].startswith(LITTER):
+            raise ToolError(f"{shown}: names that begin with {LITTER} are the server's own")
+        if allowed(real, self.allow):
+            return
+        if rule := protected(real):
+            way = "" if rule == ".git" else f"; the server's option --allow '{real}' would permit it"
+            raise ToolError(f"{shown} is protected ({rule}): it can run code or hold credentials{way}")
+        if any(_is_git_folder(root.fd, above, real) for above in _folders_above(real)):
+            raise ToolError(
+                f"{shown} lies in a git directory, or would make one: what is in there can run code"
+            )
+        if rule := secret(real):
+            raise ToolError(_secret_refusal(shown, rule, real))
+        if (rule := asks(real)) and not confirmed(shown):
+            raise ToolError(
+                f"{shown} runs code later ({rule}), so a change needs the user's yes, and this client cannot be "
+                f"asked; the server's option --allow '{real}' would permit it"
+            )
+
+    def wants_yes(self, paths: Sequence[str]) -> list[str]:
+        """Which of these places, as shown, change only with the user's yes. Unreachable paths are left out."""
+        names: list[str] = []
+        for path in paths:
+            with suppress(ToolError, OSError):
+                root, rel = self.locate(path)
+                with root.find(rel) as spot:
+                    if asks(spot.real) and not allowed(spot.real, self.allow):
+                        names.append(self.display(root, spot.real))
+        return names
+
+    def refusal(self, path: str, exc: OSError) -> ToolError:
+        """What to tell the model about a failed open: the reason, and near names when nothing is there."""
+        if exc.errno == errno.EXDEV:
+            return ToolError(f"{path!r} leads outside the root")
+        if exc.errno == errno.ENOTDIR:
+            return ToolError(f"{path!r} goes through something that is no folder")
+        if exc.errno == errno.ENOENT:
+            near = self._near(path)
+            hint = f"; near it: {', '.join(near)}" if near else ""
+            return ToolError(f"there is no {path!r}{hint}")
+        return ToolError(f"{path}: {explain(exc)}")
+
+    def _rooted(self, path: str) -> tuple[Root, str]:
+        if os.path.isabs(path):
+            return self._absolute(path)
+        if len(self._roots) == 1:
+            return self._roots[0], path
+        first, _, rest = path.removeprefix("./").partition("/")
+        for root in self._roots:
+            if root.name == first:
+                return root, rest
+        names = ", ".join(root.name for root in self._roots)
+        raise ToolError(f"{path!r} names no root; begin a path with one of: {names}")
+
+    def _absolute(self, path: str) -> tuple[Root, str]:
+        fits = [
+            (len(spelling), root, path[len(spelling) :].lstrip("/"))
+            for root in self._roots
+            for spelling in root.spellings
+            if path == spelling or path.startswith(spelling.rstrip("/") + "/")
+        ]
+        if not fits:
+            roots = ", ".join(map(str, self.roots))
+            raise ToolError(f"{path!r} is outside the root{'s' if len(self.roots) > 1 else ''}: {roots}")
+        _, root, rest = max(fits, key=lambda fit: fit[0])
+        return root, rest
+
+    def _not_state(self, root: Root, real: str, *, nor_around: bool = False) -> None:
+        place = root.path / real
+        if place.is_relative_to(self._state) or (nor_around and self._state.is_relative_to(place)):
+            raise ToolError(f"{self.display(root, real)} is Understudy's own state")
+
+    def _near(self, path: str) -> list[str]:
+        """Names that are there and look like the one that is not."""
+        parent, _, name = path.rstrip("/").rpartition("/")
+        try:
+            root, rel = self.locate(parent or ("/" if path.startswith("/") else "."))
+            fd, real = root.open(rel, os.O_RDONLY | os.O_DIRECTORY)
+        except (ToolError, OSError):
+            return []
+        try:
+            with os.scandir(fd) as entries:
+                names = {entry.name[:_COMPARED]: entry.name for entry in islice(entries, _NAMES_LOOKED_AT)}
+        except OSError:
+            return []
+        finally:
+            os.close(fd)
+        near = [names[found] for found in difflib.get_close_matches(name[:_COMPARED], names, 3, 0.6)]
+        return [one_line(self.display(root, f"{real}/{found}" if real else found)) for found in near]
+
+
+def _opened(given: Sequence[str]) -> tuple[Root, ...]:
+    if not given:
+        raise ValueError("no root: name at least one folder")
+    roots: list[Root] = []
+    for one in given:
+        path = Path(one).expanduser()
+        if not path.exists():
+            raise ValueError(f"root {one!r} does not exist")
+        if not path.is_dir():
+            raise ValueError(f"root {one!r} is not a folder")
+        real = path.resolve()
+        if any(root.path == real for root in roots):
+            continue
+        taken = {root.name for root in roots}
+        base = real.name or "root"
+        name = next(n for n in (base, *(f"{base}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+        try:
+            roots.append(Root(real, str(path), name))
+        except OSError as exc:
+            raise ValueError(f"root {one!r}: {explain(exc)}") from exc
+    return tuple(roots)
+
+
+def _folders_above(real: str) -> list[str]:
+    parts = real.split("/")
+    return ["/".join(parts[:i]) for i in range(len(parts))]
+
+
+def _is_git_folder(root: int, path: str, coming: str) -> bool:
+    """Whether a folder of any name is a repository's own, a bare one or a linked one's, once `coming` is there."""
+    for part in ("HEAD", "objects", "refs"):
+        inside = f"{path}/{part}" if path else part
+        try:
+            os.stat(inside, dir_fd=root, follow_symlinks=False)
+        except OSError:
+            if not f"{coming}/".casefold().startswith(f"{inside}/".casefold()):
+                return False
+    return True
+
+
+def _secret_refusal(shown: str, rule: str, real: str) -> str:
+    return f"{shown} may hold secrets ({rule}) and is not opened; the server's option --allow '{real}' would permit it"
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a special file")
+
+
+__all__ = [
+    "MAX_READ_BYTES",
+    "Change",
+    "Changed",
+    "Operation",
+    "Root",
+    "Workspace",
+    "read_all",
+    "rev_of",
+    "stat_rev",
+]

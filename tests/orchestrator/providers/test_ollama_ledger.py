@@ -1,0 +1,158 @@
+"""A local lead's calls reach the ledger as delegated runs do: profiled, keyed alike, however they end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from orchestrator.agent import Agent
+from orchestrator.config.load import Config, ServerSettings
+from orchestrator.config.models import ProviderSettings
+from orchestrator.errors import ProviderError
+from orchestrator.providers import complete, open_provider
+from orchestrator.providers.ollama import Ollama
+from orchestrator.session.session import open_session
+from orchestrator.types import Request, ToolSpec, user
+from servers.ollama.ledger.ledger import Ledger, Run
+from servers.ollama.simulator.api import World
+from servers.ollama.simulator.http import simulated
+from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
+
+pytestmark = pytest.mark.anyio
+SMALL = SimulatedModel(name="small:latest", answer_tokens=40.0, answer_spread=0.0, gpu_share=1.0)
+
+
+def asking(prompt: str = "Hello", **more: Any) -> Request:
+    return Request(model="ollama:small", messages=(user(prompt),), **more)
+
+
+def ledger_runs() -> list[Run]:
+    """Newest first."""
+    with Ledger.open() as ledger:
+        return ledger.runs(last=100)
+
+
+@asynccontextmanager
+async def ollama(
+    world: World | None = None, *, scale: float = 0.0, **settings: Any
+) -> AsyncGenerator[Ollama]:
+    world = world or World(machine=Machine(SMALL, noise=Noise(spread=0.0)))
+    async with simulated(world, scale=scale, parallel=2) as url:
+        provider = Ollama(base_url=url, **settings)
+        try:
+            yield provider
+        finally:
+            await provider.aclose()
+
+
+async def test_a_lead_and_its_worker_on_one_model_teach_one_law(tmp_path: Path) -> None:
+    """Through the public door: a session asks the lead, and its ollama server does a delegation and shows both."""
+    (tmp_path / "a.txt").write_text("Some words.\n" * 50, encoding="utf-8")
+    world = World(machine=Machine(SMALL, noise=Noise(spread=0.0)))
+    async with simulated(world) as url:
+        config = Config(
+            folder=str(tmp_path),
+            providers={"ollama": ProviderSettings(base_url=url)},
+            servers={
+                "ollama": ServerSettings(
+                    command="understudy-ollama", args=(str(tmp_path), "--host", url), cwd=str(tmp_path)
+                )
+            },
+        )
+        async with open_session(config) as session:
+            lead = Agent(name="lead", model="ollama:small", tools=())
+            first = await session.ask(lead, "Say something long enough to be measured.")
+            told = await session.call_tool(
+                "ollama", "delegate", {"task": "x", "model": "small", "files": ["a.txt"]}
+            )
+            profile = await session.call_tool("ollama", "profile", {})
+    worker, chat = ledger_runs()
+    assert (chat.kind, chat.asked_by, worker.kind) == ("lead", "understudy", "answer")
+    assert chat.key == worker.key and chat.key.processor == "gpu"  # one law, and no reload between the two
+    assert worker.profile.load_s is not None and worker.profile.load_s < 0.1
+    usage = first.usage
+    assert (chat.profile.tokens_in, chat.profile.tokens_out) == (usage.input_tokens, usage.output_tokens)
+    assert (chat.profile.total_s, chat.profile.prefill_s) == (usage.total_s, usage.prefill_s)
+    assert (
+        chat.profile.simulated and chat.profile.outcome == "done" and chat.profile.first_token_s is not None
+    )
+    assert '"forecast"' in told.text  # from the lead's one run
+    assert '"kind": "lead"' in profile.text and '"runs": 2' in profile.text
+
+
+async def test_a_later_turn_expects_its_beginning_in_the_cache_and_a_capped_one_says_so() -> None:
+    async with ollama() as provider:
+        await complete(provider, asking("word " * 400))
+        await complete(provider, asking("word " * 400 + "and more", max_tokens=5))
+    second, first = ledger_runs()
+    assert first.expected_cached is None and second.expected_cached is not None
+    assert second.profile.tokens_in is not None and second.expected_cached > 0.8 * second.profile.tokens_in
+    assert (second.profile.outcome, second.cap, first.profile.outcome) == ("length", 5, "done")
+    assert second.chars_in == 5 * 400 + len("and more")
+
+
+async def test_prompts_with_tools_teach_no_characters_per_token() -> None:
+    tool = ToolSpec(name="ping", description="Answers.", parameters={"type": "object", "properties": {}})
+    async with ollama() as provider:
+        await complete(provider, asking(tools=(tool,)))
+    (run,) = ledger_runs()
+    assert run.chars_in is None and run.profile.tokens_in is not None
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [("abort", "aborted"), ("error", "error"), ("hang-up", "error"), ("cut", "overflow")],
+)
+async def test_a_call_that_fails_is_on_record_as_what_it_was(fault: Any, outcome: str) -> None:
+    world = World(machine=Machine(SMALL, noise=Noise(spread=0.0)), faults=[fault])
+    async with ollama(world, num_ctx=2048 if fault == "cut" else None) as provider:
+        with pytest.raises(ProviderError):
+            await complete(provider, asking("word " * (3000 if fault == "cut" else 10)))
+    (run,) = ledger_runs()
+    assert run.profile.outcome == outcome and run.profile.wall_s is not None and run.profile.simulated
+
+
+async def test_a_call_that_is_cancelled_or_left_is_on_record() -> None:
+    world = World(machine=Machine(SMALL, noise=Noise(spread=0.0)), answers=lambda body: "word " * 3000)
+    async with ollama(world, scale=1.0) as provider:
+        with anyio.move_on_after(0.6):
+            await complete(provider, asking())
+        async with aclosing(provider.stream(asking("Go on"))) as items:
+            await anext(items)
+    left, cancelled = ledger_runs()
+    assert [left.profile.outcome, cancelled.profile.outcome] == ["cancelled", "cancelled"]
+    assert left.profile.first_token_s is not None and left.profile.total_s is None
+
+
+async def test_calls_at_the_same_time_are_marked_and_none_is_lost() -> None:
+    async with ollama(scale=0.02) as provider, anyio.create_task_group() as group:
+        for n in range(6):
+            group.start_soon(complete, provider, asking(f"{n}"))
+    runs = ledger_runs()
+    assert len(runs) == 6 and all(run.overlapped for run in runs)
+
+
+async def test_a_ledger_that_cannot_be_used_costs_the_conversation_nothing(
+    own_state: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (own_state / "understudy").mkdir(exist_ok=True)
+    (own_state / "understudy" / "ledger.sqlite").write_bytes(b"not a database" * 100)
+    async with ollama() as provider:
+        assert (await complete(provider, asking())).message.text
+    with caplog.at_level(logging.WARNING):
+        assert "not recorded" in caplog.text
+
+
+async def test_a_server_that_is_not_there_is_one_error_and_no_record(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    provider = open_provider("ollama", base_url="http://127.0.0.1:9")
+    with pytest.raises(ProviderError):
+        await complete(provider, asking())
+    assert ledger_runs() == [] and caplog.text == ""

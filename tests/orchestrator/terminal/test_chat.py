@@ -1,0 +1,281 @@
+"""R92, R112: the conversation over lines of text, command by command."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from orchestrator.config.load import load_config
+from orchestrator.store.store import Kept, Store, StoreError
+from orchestrator.terminal.chat import chat
+from orchestrator.terminal.input import Lines
+from orchestrator.terminal.slash_commands import COMMANDS
+from orchestrator.types import Message
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts are named relative to where one stands: a long path would be shortened on the screen."""
+    monkeypatch.chdir(tmp_path)
+
+
+def script(folder: Path, *replies: Any, name: str = "s.jsonl") -> str:
+    lines = [json.dumps({"text": reply} if isinstance(reply, str) else reply) for reply in replies]
+    (folder / name).write_text("\n".join(lines), encoding="utf-8")
+    return f"scripted:{name}"
+
+
+async def typed(folder: Path, *lines: str, model: str | None = None, **more: Any) -> tuple[int, list[str]]:
+    """What a conversation prints when these lines are typed in `folder`, without servers."""
+    (folder / "none.json").write_text('{"mcpServers": {}}', encoding="utf-8")
+    mcp = None if more.pop("servers", False) else folder / "none.json"
+    config = load_config(cwd=folder, mcp=mcp, env={}, default_model=model, display__format="plain")
+    screen = io.StringIO()
+    reader = Lines(io.StringIO("".join(f"{line}\n" for line in lines)))
+    code = await chat(config, console=Console(file=screen), reader=reader, **more)
+    return code, screen.getvalue().splitlines()
+
+
+def said(lines: list[str]) -> list[str]:
+    return [line.partition("│ ")[2] for line in lines if line.startswith("lead ") and "│ ·" not in line]
+
+
+def last_history() -> list[Message]:
+    with closing(Store()) as store:
+        return store.history(store.find("last").id)
+
+
+def kept() -> list[Kept]:
+    with closing(Store()) as store:
+        return store.sessions()
+
+
+async def test_lines_are_turns_and_the_end_of_input_leaves(tmp_path: Path) -> None:
+    model = script(tmp_path, "one\nmore", {"expect": ["second\nline"], "text": "two"})
+    code, lines = await typed(tmp_path, "first", "", "second\\", "line", model=model)
+    assert code == 0 and said(lines) == ["one", "more", "two"]
+    assert next(line for line in lines if line.startswith("lead ")) == f"lead {model} │ one"
+
+
+async def test_a_conversation_is_kept_and_resumed_with_its_model(tmp_path: Path) -> None:
+    model = script(tmp_path, "noted", "You are Ann.")
+    await typed(tmp_path, "I am Ann", model=model)
+    again = script(tmp_path, "You are Ann.")
+    code, lines = await typed(tmp_path, "Who am I?", "/show", resume="last")
+    assert code == 0 and said(lines)[0] == "You are Ann."
+    assert again in lines[1] and any("you │ I am Ann" in line for line in lines)
+    assert len(kept()) == 1
+    with pytest.raises(StoreError, match="no conversation 'zz'"):
+        await typed(tmp_path, resume="zz")
+
+
+async def test_a_failed_turn_is_said_once_and_the_next_goes_on_without_it(tmp_path: Path) -> None:
+    failing = {"error": {"kind": "Refused", "message": "too busy"}}
+    model = script(tmp_path, "one", failing, "three")
+    code, lines = await typed(tmp_path, "1", "2", "3", model=model)
+    assert code == 1 and said(lines) == ["one", "✗ stopped: scripted: too busy", "three"]
+    assert sum("too busy" in line for line in lines) == 1
+    assert [m.text for m in last_history()] == ["1", "one", "3", "three"]
+
+
+async def test_the_model_is_switched_and_a_wrong_one_explained(tmp_path: Path) -> None:
+    first, second = script(tmp_path, "I am one"), script(tmp_path, "I am two", name="t.jsonl")
+    code, lines = await typed(
+        tmp_path, "/model", "a", f"/model {second}", "b", "/model nope:x", "/model", model=first
+    )
+    assert said(lines) == ["I am one", "I am two"]
+    assert f"understudy │ model switched: {first} → {second}" in lines
+    assert any("no provider 'nope'" in line for line in lines)
+    assert lines[-1] == f"understudy │ {second}" and code == 1
+
+
+async def test_without_a_model_one_can_still_look_around(tmp_path: Path) -> None:
+    model = script(tmp_path, "hi")
+    code, lines = await typed(tmp_path, "hello", "/help", f"/model {model}", "hello")
+    assert "no model is chosen" in lines[0] and "no model is chosen; /models lists" in lines[1]
+    assert said(lines) == ["hi"] and code == 1
+
+
+async def test_help_lists_every_command_of_the_table(tmp_path: Path) -> None:
+    _, lines = await typed(tmp_path, "/help")
+    for command in COMMANDS.values():
+        assert any(line.startswith(f"understudy │ {command.usage} ") for line in lines), command.usage
+
+
+async def test_an_unknown_command_is_not_sent_and_two_slashes_are(tmp_path: Path) -> None:
+    model = script(tmp_path, {"expect": ["/etc is a folder"], "text": "yes"})
+    _, lines = await typed(tmp_path, "/modle", "//etc is a folder", model=model)
+    assert any("no command /modle; did you mean /model?" in line for line in lines) and said(lines) == ["yes"]
+
+
+async def test_quit_leaves_what_follows_unread(tmp_path: Path) -> None:
+    code, lines = await typed(tmp_path, "/quit", "not a turn")
+    assert code == 0 and len(lines) == 1
+
+
+async def test_delegate_and_consult_show_who_answers_and_stay_out_of_the_conversation(tmp_path: Path) -> None:
+    lead = script(tmp_path, "hello")
+    a, b = script(tmp_path, "seven", "yes", name="a.jsonl"), script(tmp_path, "no", name="b.jsonl")
+    _, lines = await typed(
+        tmp_path,
+        "hi",
+        f"/delegate {a} count the birds",
+        f"/consult {a},{b} really?",
+        "/delegate x",
+        "/consult",
+        "/cost",
+        model=lead,
+    )
+    assert f"you │ ⇒ worker {a}: count the birds" in lines and f"worker {a} │ seven" in lines
+    assert {f"adviser {a} │ yes", f"adviser {b} │ no"} <= set(lines)
+    assert any("/delegate wants a model and a task" in line for line in lines)
+    assert any("/consult wants models and a question" in line for line in lines)
+    assert {f"understudy │ {m}: $0" for m in (lead, a, b)} <= set(lines)
+    assert [m.text for m in last_history()] == ["hi", "hello"]
+
+
+async def test_what_was_spent_is_added_up_over_a_resume(tmp_path: Path) -> None:
+    usage = {"input_tokens": 10, "output_tokens": 5, "cost_usd": 0.25}
+    model = script(tmp_path, {"text": "a", "usage": usage})
+    await typed(tmp_path, "x", model=model)
+    _, lines = await typed(tmp_path, "y", "/cost", resume="last")
+    assert lines[-1] == f"understudy │ {model}: 20 tokens in, 10 tokens out, $0.5000"
+
+
+async def test_conversations_are_listed_searched_and_begun_anew(tmp_path: Path) -> None:
+    model = script(tmp_path, "The ostrich.", "Something else.")
+    _, lines = await typed(
+        tmp_path,
+        "Which bird?",
+        "/new",
+        "What else?",
+        "/sessions",
+        "/sessions ostrich",
+        "/resume zz",
+        model=model,
+    )
+    newest = kept()
+    assert [k.title for k in newest] == ["What else?", "Which bird?"]
+    assert sum("2 messages" in line for line in lines) == 2
+    assert any(newest[1].id in line and "assistant: The ostrich." in line for line in lines)
+
+
+async def test_a_conversation_is_saved_as_markdown_or_json_lines_and_nothing_is_overwritten(
+    tmp_path: Path,
+) -> None:
+    model = script(tmp_path, "hello")
+    _, lines = await typed(
+        tmp_path, "/save", "hi", "/save a.md", "/save a.md", "/save b.jsonl", "/save no/such/x", model=model
+    )
+    assert "hello" in (tmp_path / "a.md").read_text(encoding="utf-8")
+    assert len((tmp_path / "b.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+    told = "\n".join(lines)
+    assert (
+        "nothing to save yet" in told
+        and "exists; choose another name" in told
+        and "cannot be written" in told
+    )
+
+
+async def test_a_mentioned_file_goes_along_and_others_say_why_not(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    for path, data in {
+        "a.py": b"x = 1\n",
+        ".env": b"KEY=1",
+        "big.txt": b"a" * 300_000,
+        "b c.txt": b"spaced",
+        "n.bin": b"\xff\xfe",
+    }.items():
+        (work / path).write_bytes(data)
+    (tmp_path / "outside.txt").write_text("secret", encoding="utf-8")
+    (work / "link.txt").symlink_to(tmp_path / "outside.txt")
+    model = script(
+        tmp_path,
+        {"expect": ["--- a.py ---\nx = 1", "--- b c.txt ---\nspaced"], "text": "ok"},
+        {"expect": ["me@example.org"], "text": "mail"},
+    )
+    _, lines = await typed(
+        work,
+        'look at @a.py, @"b c.txt" and @a.py; not @.env @big.txt @n.bin @../outside.txt @link.txt @nothing.txt',
+        "write to me@example.org about @property",
+        model=model,
+    )
+    assert said(lines) == ["ok", "mail"]
+    notes = [
+        line.removeprefix("understudy │ ") for line in lines if "go along" in line or "goes along" in line
+    ]
+    assert (
+        notes
+        == [
+            "a.py goes along, 6 bytes",
+            "b c.txt goes along, 6 bytes",
+            ".env does not go along: it holds secrets",
+            "big.txt does not go along: it has more than 200,000 bytes; name a smaller one or let the tools read it",
+            "n.bin does not go along: it is not UTF-8 text",
+            f"outside.txt does not go along: it lies outside {work}",
+            f"outside.txt does not go along: it lies outside {work}",
+        ][: len(notes)]
+    )
+    assert len(notes) == 6
+
+
+async def test_a_picture_goes_along_as_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(b"\x89PNG fake")
+    model = script(tmp_path, "seen")
+    await typed(tmp_path, "what is on @p.png?", model=model)
+    (image,) = [p for p in last_history()[0].parts if p.kind == "image"]
+    assert image.mime == "image/png"
+
+
+async def test_the_tools_of_the_configured_servers_are_listed_and_used(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello\n", encoding="utf-8")
+    (tmp_path / "mcp.json").write_text(
+        '{"mcpServers": {"files": {"command": "understudy-files", "args": ["."]}}}', encoding="utf-8"
+    )
+    call = {"tool_calls": [{"name": "files__read_file", "arguments": {"path": "a.txt"}}]}
+    model = script(tmp_path, call, {"expect": ["hello"], "text": "It says hello."})
+    _, lines = await typed(tmp_path, "/tools files", "/tools nope", "read a.txt", model=model, servers=True)
+    assert any(line.startswith("understudy │ files__read_file ") for line in lines)
+    assert any("no server 'nope' is configured" in line for line in lines)
+    assert said(lines)[-1] == "It says hello."
+
+
+async def test_a_damaged_store_does_not_keep_one_from_talking(tmp_path: Path, own_state: Path) -> None:
+    home = own_state / "understudy"
+    home.mkdir(exist_ok=True)
+    (home / "conversations.sqlite").write_bytes(b"no database" * 200)
+    _, lines = await typed(tmp_path, "hi", "/sessions", model=script(tmp_path, "hello"))
+    assert "nothing of this conversation will be kept" in lines[0] and said(lines) == ["hello"]
+    assert "cannot be kept here" in lines[-1]
+
+
+async def test_a_wrong_model_on_the_command_line_is_one_sentence(tmp_path: Path) -> None:
+    _, lines = await typed(tmp_path, "hi", model="nope:x")
+    assert any("no provider 'nope'" in line for line in lines)
+
+
+def test_every_command_has_a_meaning_of_one_line() -> None:
+    assert all(command.meaning and "\n" not in command.meaning for command in COMMANDS.values())
+    promised = (
+        "model",
+        "models",
+        "delegate",
+        "consult",
+        "tools",
+        "cost",
+        "sessions",
+        "resume",
+        "save",
+        "help",
+        "quit",
+    )
+    assert {f"/{name}" for name in promised} <= set(COMMANDS)

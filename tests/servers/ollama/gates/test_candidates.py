@@ -1,0 +1,182 @@
+"""Reading a worker's answer: what is meant in exactly one way is found, everything else is refused."""
+
+from __future__ import annotations
+
+import difflib
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from servers.ollama.delegate.chunks import cut
+from servers.ollama.engines.protocol import Model
+from servers.ollama.forecast.model_choice import Chooser, Option
+from servers.ollama.gates.answer import BadAnswer, answered, edited, from_patch, rewritten
+from servers.ollama.gates.documents import Text
+from servers.ollama.gates.gates import parse_gates, quoted
+from servers.ollama.ledger.runs import Totals
+from servers.output import ToolError
+from servers.source.encoding import Text as Decoded
+from servers.source.encoding import decode
+
+LINES = st.lists(
+    st.text(st.characters(codec="ascii", exclude_characters="\r\n\0`\x0b\x0c\x1c\x1d\x1e"), max_size=12),
+    max_size=12,
+)
+
+
+def text(path: str, body: str) -> Text:
+    return Text(path=path, rev="r", decoded=Decoded(body=body))
+
+
+def block(path: str, old: str, new: str) -> str:
+    return f"{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE"
+
+
+@given(LINES, LINES)
+def test_a_diff_made_of_two_texts_leads_from_one_to_the_other(before: list[str], after: list[str]) -> None:
+    a, b = "\n".join(before) + "\n", "\n".join(after) + "\n"
+    assume(a != b and "".join(before))
+    diff = "\n".join(
+        difflib.unified_diff(a.splitlines(), b.splitlines(), "a/f", "b/f", lineterm="", n=len(before))
+    )
+    assume("--- " not in diff[4:] and "+++ " not in diff.split("\n", 2)[2])
+    found = from_patch(f"```diff\n{diff}\n```", {"f": text("f", a)}).files["f"]
+    assert found.splitlines() == b.splitlines()
+
+
+@given(
+    LINES, st.integers(0, 11), st.text(st.characters(codec="ascii", exclude_characters="\r\n\0"), max_size=9)
+)
+def test_an_edit_changes_the_one_place_it_names_or_is_refused(lines: list[str], at: int, new: str) -> None:
+    assume(at < len(lines) and lines[at].strip() and "SEARCH" not in new and "====" not in new + lines[at])
+    body = "\n".join(lines) + "\n"
+    inputs = {"f": text("f", body)}
+    try:
+        found = edited(block("f", lines[at], new), inputs).files["f"]
+    except BadAnswer:
+        assert lines.count(lines[at]) > 1 or lines[at] == new or lines[at].startswith(("<<<", ">>>"))
+        return
+    wanted = [*lines[:at], new, *lines[at + 1 :]]
+    assert found == "\n".join(wanted) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "content"),
+    [
+        ("x = 1", "x = 1\n"),
+        ("```python\nx = 1\n```", "x = 1\n"),
+        ("Here it is:\n```\nx = 1\n```\nDone.", "x = 1\n"),
+        ("<think>hm, ```a```</think>\n```\nx = 1\n```", "x = 1\n"),
+        ("````\n```\nx\n```\n````", "```\nx\n```\n"),
+    ],
+)
+def test_a_whole_file_is_found_in_its_fence(answer: str, content: str) -> None:
+    assert rewritten(answer, "f.py", None).files == {"f.py": content}
+
+
+def test_the_code_blocks_of_a_markdown_file_are_its_own() -> None:
+    page = "# Use\n\n```\nrun it\n```\n\nand\n\n```\nagain\n```\n"
+    assert rewritten(page, "README.md", None).files["README.md"] == page
+    assert rewritten(f"````markdown\n{page}````", "README.md", None).files["README.md"] == page
+
+
+@pytest.mark.parametrize("answer", ["", "   \n", "```\na\n```\n```\nb\n```", "```\nopen"])
+def test_an_answer_that_could_mean_two_files_or_none_is_refused(answer: str) -> None:
+    with pytest.raises(BadAnswer):
+        rewritten(answer, "f.py", None)
+
+
+def test_several_blocks_are_applied_in_turn_to_several_files() -> None:
+    inputs = {"a.py": text("a.py", "one\ntwo\n"), "b.py": text("b.py", "three\n")}
+    answer = "\n".join(
+        [block("a.py", "one", "1"), block("`./a.py`", "two", "2"), block("b/b.py", "three", "3")]
+    )
+    with pytest.raises(BadAnswer, match="is not one of the files given"):
+        edited(answer.replace("b/b.py", "c.py"), inputs)
+    assert edited(answer, inputs).files == {"a.py": "1\n2\n", "b.py": "3\n"}
+
+
+def test_no_line_in_the_replacement_deletes_and_an_empty_one_stays() -> None:
+    inputs = {"f": text("f", "one\ntwo\nthree\n")}
+    gone = "f\n<<<<<<< SEARCH\ntwo\n=======\n>>>>>>> REPLACE"
+    assert edited(gone, inputs).files == {"f": "one\nthree\n"}
+    assert edited(block("f", "two", ""), inputs).files == {"f": "one\n\nthree\n"}
+
+
+def test_an_empty_answer_is_no_answer() -> None:
+    with pytest.raises(BadAnswer, match="empty"):
+        answered("<think>only thoughts</think>", schema=False)
+
+
+@given(st.text(max_size=400), st.integers(1, 60))
+def test_chunks_lose_nothing_but_blank_pieces_and_keep_their_size(body: str, size: int) -> None:
+    decoded = decode(body.encode("utf-8", "replace"))
+    assume(decoded is not None)
+    assert decoded is not None
+    whole = Text(path="f", rev="r", decoded=decoded)
+    chunks = cut(whole, size)
+    assert all(len(chunk.text.text) <= size for chunk in chunks)
+    joined = "".join(chunk.text.text for chunk in chunks)
+    assert "".join(joined.split()) == "".join(whole.text.split())
+
+
+@given(st.text(max_size=200))
+def test_looking_for_quotes_finds_texts_or_says_what_is_wrong(answer: str) -> None:
+    with suppress(ValueError):
+        assert all(span.strip() for span in quoted(answer))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("tests", {"tests": ""}),
+        ({"tests": "tests/test_a.py"}, {"tests": "tests/test_a.py"}),
+        (["quotes", {"max_changed_lines": 3}], {"quotes": True, "max_changed_lines": 3}),
+        ('{"command": "make check"}', {"command": "make check"}),
+        ("max_changed_lines=7", {"max_changed_lines": 7}),
+        ("command: pytest -q", {"command": "pytest -q"}),
+        ({"syntax": False}, {"syntax": False}),
+        ("none", {"off": True, "syntax": False}),
+        (None, {}),
+    ],
+)
+def test_a_gate_may_be_said_in_many_ways(given: Any, found: dict[str, Any]) -> None:
+    gates = parse_gates(given, None)
+    assert {name: getattr(gates, name) for name in found} == found
+
+
+@pytest.mark.parametrize(
+    "given", ["pytest", {"command": ""}, {"max_changed_lines": -1}, 7, ["none", "tests"], "{", {"schema": 1}]
+)
+def test_a_gate_that_makes_no_sense_is_refused(given: Any) -> None:
+    with pytest.raises(ToolError, match="gate"):
+        parse_gates(given, None)
+
+
+def option(name: str, size: int, passed: int, failed: int, **changes: Any) -> Option:
+    totals = Totals(model=name, kind="edit", gate_passed=passed, gate_failed=failed)
+    made = {"outlook": None, "forecast": None, "totals": totals, "model": Model(name=name, size_bytes=size)}
+    return Option(**{**made, **changes})  # type: ignore[arg-type]
+
+
+def test_auto_prefers_what_passes_and_never_takes_what_cannot() -> None:
+    good, bad = option("good", 10**9, 40, 2), option("bad", 10**9, 2, 40)
+    unfit = option("unfit", 10**10, 99, 0, unfit="it holds 4,096 tokens")
+    chooser = Chooser()
+    assert [o.model.name for o in chooser.ranked([bad, unfit, good])] == ["good", "bad", "unfit"]
+    taken = [chooser.take([good, bad, unfit])[0].model.name for _ in range(50)]
+    assert taken.count("good") > 45 and "unfit" not in taken
+
+
+def test_auto_tries_a_model_nobody_has_judged_now_and_then() -> None:
+    known, new = option("known", 5 * 10**9, 12, 8), option("new", 5 * 10**9, 0, 0)
+    taken = {Chooser().take([known, new])[0].model.name for _ in range(60)}
+    assert taken == {"known", "new"}
+
+
+def test_auto_says_why_nothing_can_be_taken() -> None:
+    with pytest.raises(ToolError, match="unfit: it holds 4,096 tokens"):
+        Chooser().take([option("unfit", 1, 0, 0, unfit="it holds 4,096 tokens")])

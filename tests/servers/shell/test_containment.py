@@ -1,0 +1,370 @@
+"""Nothing survives, nothing leaks, the server answers afterwards: as root and as an ordinary user, on both rungs."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+import servers
+from servers.state.audit import first_break
+from tests.stdio import Result, Stdio
+
+REPOSITORY = Path(servers.__file__).parents[1]
+SYSTEM_PYTHON = "/usr/bin/python3"
+PYTHON = "/usr/bin/python3"
+POLICY = """
+allow = ["echo", "sleep", "trap", "true", "cat", "ls"]
+contained = ["python3", "bash", "./", "yes", "kill", "mkdir", "dd"]
+[limits]
+memory_mb = 300
+processes = 90
+file_mb = 8
+"""
+SECRET = "the-secret-nobody-may-see"
+
+
+@dataclass(frozen=True)
+class Place:
+    server: Stdio
+    root: Path
+    outside: Path  # beside the workspace, where secrets lie
+    home: Path
+    level: str
+    as_root: bool
+
+    def run(self, command: str, **arguments: object) -> Result:
+        """Run, and hold the server to answering afterwards."""
+        result = self.server.call("run_command", command=command, **arguments)
+        after = self.server.call("run_command", command="true")
+        assert "exit=0" in after.text, f"{after.text}\n{self.server.said()}"
+        return result
+
+    def python(self, code: str, **arguments: object) -> Result:
+        (self.root / "script.py").write_text(code, encoding="utf-8")
+        return self.run("python3 script.py", **arguments)
+
+
+def programs_without_bwrap(folder: Path) -> str:
+    """A PATH on which bubblewrap is not to be found."""
+    folder.mkdir()
+    for source in ("/usr/bin", "/bin"):
+        for name in os.listdir(source):
+            if name != "bwrap" and not os.path.lexists(folder / name):
+                (folder / name).symlink_to(f"{source}/{name}")
+    return str(folder)
+
+
+def readable_by_others() -> bool:
+    """Whether another user can run what these tests run, wherever the clone and its environment lie."""
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    ask = f"import sys; sys.path[:0] = {_paths()!r}; import servers.protocol.lifecycle; print(*sys.version_info[:2], sep='.')"
+    done = subprocess.run(
+        [SYSTEM_PYTHON, "-c", ask],
+        user=1000,
+        group=1000,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        check=False,
+    )
+    return done.stdout.strip() == ours
+
+
+def _paths() -> list[str]:
+    return [str(REPOSITORY), next(path for path in sys.path if path.endswith("site-packages"))]
+
+
+def spawn(user: int, arguments: list[str], env: dict[str, str]) -> Stdio:
+    """The server under another user, who cannot read what belongs to root."""
+    code = f"import sys; sys.path[:0] = {_paths()!r}; from servers.shell.server import main; main()"
+    python = SYSTEM_PYTHON if user else sys.executable
+    their_in, our_in = os.pipe()
+    our_out, their_out = os.pipe()
+    stderr = os.memfd_create("stderr")
+    process = subprocess.Popen(
+        [python, "-c", code, *arguments], stdin=their_in, stdout=their_out, stderr=stderr, env=env, cwd="/",
+        **({"user": user, "group": user, "extra_groups": []} if user else {}),
+    )  # fmt: skip
+    process.returncode = 0  # reaped with the test process; Popen would complain
+    os.close(their_in)
+    os.close(their_out)
+    return Stdio(process.pid, our_in, our_out, stderr)
+
+
+@pytest.fixture(scope="module", params=["root-bwrap", "root-landlock", "user-bwrap", "user-landlock"])
+def place(request: pytest.FixtureRequest) -> Generator[Place]:
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's: that stays closed to other users
+        yield from opened(request, Path(os.path.realpath(folder)))
+
+
+def opened(request: pytest.FixtureRequest, top: Path) -> Generator[Place]:
+    who, level = request.param.split("-")
+    if who == "root" and os.getuid():
+        pytest.skip("not root")
+    user = 1000 if who == "user" and not os.getuid() else 0
+    if user and not readable_by_others():
+        pytest.skip(f"an ordinary user needs {SYSTEM_PYTHON} of this version, and to read these sources")
+    root, outside, home = (top / name for name in ("root", "outside", "home"))
+    for folder in (root / ".git/hooks", outside, home / ".ssh"):
+        folder.mkdir(parents=True)
+    for file in (outside / "secret", home / ".ssh/id_rsa", home / ".netrc"):
+        file.write_text(SECRET, encoding="utf-8")
+    (root / ".git/config").write_text("[core]\n", encoding="utf-8")
+    (top / "policy.toml").write_text(POLICY, encoding="utf-8")
+    path = "/usr/bin:/bin" if level == "bwrap" else programs_without_bwrap(top / "bin")
+    if user:
+        subprocess.run(["chown", "-R", f"{user}:{user}", str(top)], check=True)
+    env = {"PATH": path, "HOME": str(home), "UNDERSTUDY_HOME": str(home / "state"), "SERVER_TOKEN": SECRET}
+    server = spawn(user, [str(root), "--policy", str(top / "policy.toml")], env)
+    found = server.call("run_command", command="echo hi")
+    if f"sandbox={level}" not in found.text:
+        server.close()
+        pytest.skip(f"no {level} here: {found.text[:200]}")
+    yield Place(server, root, outside, home, level, who == "root")
+    server.close()
+
+
+def alive(mark: str) -> list[int]:
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
+
+
+def test_no_daemon_survives_its_command(place: Place) -> None:
+    result = place.python(
+        "import os, subprocess\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        "        os.close(0); os.close(1); os.close(2)\n        os.execvp('sleep', ['sleep', '8401'])\n    os._exit(0)\n"
+        "subprocess.Popen(['setsid', 'bash', '-c', \"trap '' TERM HUP INT; sleep 8402\"])\n"
+        "subprocess.Popen(['sleep', '8403'])\nprint('done')\n"
+    )
+    assert "exit=0" in result.text and "done" in result.text
+    assert not alive("8401") and not alive("8402") and not alive("8403")
+
+
+def test_a_fork_bomb_is_held_and_gone(place: Place) -> None:
+    (place.root / "bomb.sh").write_text("b() { b | b & }; b; sleep 8411\n", encoding="utf-8")
+    result = place.run("bash bomb.sh", timeout_s=1)
+    assert "timed out" in result.text or "too many processes" in result.text
+    assert not alive("8411") and not alive("bomb.sh")
+
+
+def test_memory_is_bounded_for_one_process_and_for_the_tree(place: Place) -> None:
+    one = place.python(
+        "x = []\nfor _ in range(600):\n    x.append(bytearray(b'x') * (1 << 20))\nprint('had', len(x))\n"
+    )
+    assert "had 600" not in one.text
+    many = place.python(
+        "import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n        x = bytearray(b'x') * (120 << 20)\n"
+        "        time.sleep(1)\n        os._exit(0)\nn = 0\nfor _ in range(6):\n    n += os.wait()[1] == 0\nprint('all had it', n)\n",
+        timeout_s=15,
+    )
+    assert "all had it 6" not in many.text and "timed out" not in many.text
+
+
+def test_a_file_cannot_grow_beyond_its_bound(place: Place) -> None:
+    place.python("with open('big', 'wb') as f:\n    for _ in range(64):\n        f.write(b'x' * (1 << 20))\n")
+    assert (place.root / "big").stat().st_size <= 8 << 20
+    (place.root / "big").unlink()
+
+
+def test_runaway_output_is_ended(place: Place) -> None:
+    result = place.run("yes", timeout_s=60, wait_s=45)
+    assert "it printed more than 64 MB" in result.text and len(result.text) < 40_000
+
+
+def test_no_network_of_any_kind(place: Place) -> None:
+    tcp, udp = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(("127.0.0.1", 0))
+    abstract, named = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    name = f"understudy-test-{os.getpid()}-{place.level}-{place.as_root}"
+    abstract.bind(f"\0{name}")
+    named.bind(str(place.outside / "s"))
+    os.chmod(place.outside / "s", 0o777)
+    with tcp, udp, abstract, named:
+        for heard in (tcp, abstract, named):
+            heard.listen()
+        result = place.python(
+            "import socket\ndef attempt(name, work):\n    try:\n        work()\n        print(name, 'REACHED')\n"
+            "    except OSError as e:\n        print(name, 'refused', e)\n"
+            f"attempt('tcp', lambda: socket.create_connection(('127.0.0.1', {tcp.getsockname()[1]}), 2))\n"
+            "def udp():\n    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            f"    s.sendto(b'x', ('127.0.0.1', {udp.getsockname()[1]}))\n"
+            "try:\n    udp()\nexcept OSError:\n    pass\n"
+            f"attempt('abstract', lambda: socket.socket(socket.AF_UNIX).connect('\\0{name}'))\n"
+            f"attempt('named', lambda: socket.socket(socket.AF_UNIX).connect({str(place.outside / 's')!r}))\n"
+            "attempt('outside', lambda: socket.create_connection(('1.1.1.1', 80), 2))\n"
+            "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+            "ring = libc.syscall(425, 4, ctypes.create_string_buffer(256))\nprint('ring', ring)\n"
+        )
+        assert "refused" in result.text and "REACHED" not in result.text, result.text
+        assert not select.select([tcp, udp, abstract, named], [], [], 0.2)[0]
+    assert place.level == "bwrap" or "ring -1" in result.text
+
+
+def test_nothing_outside_can_be_read(place: Place) -> None:
+    (place.root / "link").symlink_to(place.outside / "secret")
+    result = place.python(
+        "import os, glob\nseen = []\n"
+        f"paths = ['link', {str(place.outside / 'secret')!r}, {str(place.home / '.ssh/id_rsa')!r}, {str(place.home / '.netrc')!r},"
+        " '/etc/shadow', '../outside/secret', *glob.glob('/proc/[0-9]*/environ'), *glob.glob('/proc/[0-9]*/root')]\n"
+        "for p in paths:\n    try:\n        seen.append(open(p, 'rb').read())\n    except OSError as e:\n        print(p, e)\n"
+        "    try:\n        seen.append(open(p + '/' + os.path.abspath('../outside/secret'), 'rb').read())\n    except OSError:\n        pass\n"
+        f"print('LEAKED', sum({SECRET.encode()!r} in s or b'root:' in s for s in seen))\nprint(os.environ.get('SERVER_TOKEN'))\n"
+    )
+    assert "LEAKED 0" in result.text and SECRET not in result.text
+    (place.root / "link").unlink()
+
+
+def test_nothing_outside_and_nothing_protected_can_be_written(place: Place) -> None:
+    pattern = Path("/proc/sys/kernel/core_pattern")
+    before = pattern.read_text(encoding="utf-8")
+    targets = [
+        str(place.outside / "new"),
+        str(place.home / "new"),
+        "/usr/new",
+        "/etc/new",
+        str(place.root.parent / "new"),
+    ]
+    if place.level == "bwrap":
+        targets += [".git/config", ".git/hooks/pre-commit"]
+    place.python(
+        f"import os\nfor p in {targets!r} + ['/proc/sys/kernel/core_pattern', '/proc/sysrq-trigger']:\n"
+        "    try:\n        open(p, 'w').write('|/tmp/evil')\n        print('WROTE', p)\n    except OSError as e:\n        print(e)\n"
+        "for mode in (0o060666, 0o020666):\n    try:\n        os.mknod('node', mode, os.makedev(1, 1))\n        print('MADE')\n"
+        "    except OSError as e:\n        print(e)\n"
+    )
+    assert pattern.read_text(encoding="utf-8") == before
+    assert not any(Path(target).exists() for target in targets[:5]) and not (place.root / "node").exists()
+    assert (place.root / ".git/config").read_text(encoding="utf-8") == "[core]\n"
+
+
+def test_protected_places_that_appear_are_moved_away(place: Place) -> None:
+    result = place.python(
+        "import os\nos.mkdir('.vscode')\nopen('.vscode/tasks.json', 'w').write('{}')\nopen('.envrc', 'w').write('evil')\n"
+    )
+    assert ".vscode is a protected place" in result.text and ".envrc is a protected place" in result.text
+    assert not (place.root / ".vscode").exists() and not (place.root / ".envrc").exists()
+
+
+def test_what_git_runs_by_itself_is_as_before_however_it_was_changed(place: Place) -> None:
+    """Made anew under a renamed folder, told to live elsewhere, hooks added: git would run it outside, later."""
+    hook = place.root / ".git/hooks/pre-commit"
+    hook.write_text("#!/bin/sh\n", encoding="utf-8")
+    hook.chmod(0o755)
+    inner = place.root / ".git/modules/lib"
+    inner.mkdir(parents=True)
+    for name in ("HEAD", "config"):
+        (inner / name).write_text("[core]\n", encoding="utf-8")
+    code = (
+        "import os, shutil\n"
+        "def attempt(work):\n    try:\n        work()\n    except OSError as e:\n        print(e)\n"
+        "attempt(lambda: (os.rename('.git', 'old'), shutil.copytree('old', '.git')))\n"
+        "attempt(lambda: os.rename('.git/modules/lib', '.git/modules/new'))\n"
+        "for f in ('.git/config', '.git/commondir', '.git/hooks/pre-commit', '.git/hooks/post-commit', '.git/modules/lib/config'):\n"
+        "    attempt(lambda: open(f, 'a').write('evil'))\n"
+        "attempt(lambda: os.unlink('.git/hooks/pre-commit'))\n"
+    )
+    place.python(code)
+    assert (place.root / ".git/config").read_text(encoding="utf-8") == "[core]\n"
+    assert hook.read_text(encoding="utf-8") == "#!/bin/sh\n" and os.access(hook, os.X_OK)
+    assert os.listdir(place.root / ".git/hooks") == ["pre-commit"]
+    assert not (place.root / ".git/commondir").exists()
+    if place.level == "bwrap":
+        assert (inner / "config").read_text(encoding="utf-8") == "[core]\n" and not (
+            place.root / "old"
+        ).exists()
+    hook.unlink()
+
+
+def test_limits_and_priority_of_the_server_stay_its_own(place: Place) -> None:
+    result = place.python(
+        "import os, resource\n"
+        "def attempt(name, work):\n    try:\n        work()\n        print(name, 'DONE')\n    except OSError as e:\n        print(name, e)\n"
+        f"pid = {place.server.pid}\n"
+        "attempt('limit', lambda: resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0)))\n"
+        "attempt('priority', lambda: os.setpriority(os.PRIO_PROCESS, pid, 19))\n"
+        "attempt('everybody', lambda: os.setpriority(os.PRIO_USER, 0, 19))\n"  # in a namespace: everybody in it
+        "attempt('scheduler', lambda: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\nos.nice(1)\nprint('own')\n"
+    )
+    assert "own" in result.text and place.level in ("bwrap", "landlock")
+    for name in ("limit", "priority", "scheduler", *(["everybody"] if place.level == "landlock" else [])):
+        assert f"{name} DONE" not in result.text
+
+
+def test_the_sessions_keyring_is_not_the_commands(place: Place) -> None:
+    """Kerberos tickets and file system keys can lie there."""
+    ask = "import ctypes; print('ring', ctypes.CDLL(None).syscall(250, 0, -3, 0))"
+    own = subprocess.run([SYSTEM_PYTHON, "-c", ask], capture_output=True, text=True, check=True).stdout
+    assert own.strip() not in place.python(ask).text.splitlines() or "ring -1" in own
+
+
+def test_the_server_and_its_helpers_cannot_be_killed(place: Place) -> None:
+    others = [str(p.pid) for p in psutil.Process(place.server.pid).children(recursive=True)]
+    result = place.python(
+        "import os\n"
+        f"for pid in [{place.server.pid}, os.getppid(), {', '.join(others)}]:\n"
+        "    try:\n        os.kill(pid, 9) if pid > 1 else None\n    except OSError as e:\n        print(e)\nprint('still here')\n"
+    )
+    assert "supervisor was killed" not in result.text
+    assert psutil.pid_exists(place.server.pid)
+    if place.level == "bwrap":  # everything it can see is its own
+        assert "exit=137" in place.run("kill -9 -1; sleep 8421", timeout_s=1).text or not alive("8421")
+
+
+def test_the_audit_is_a_whole_chain(place: Place) -> None:
+    place.run("true")
+    file = place.home / "state/audit/shell.jsonl"
+    assert first_break(file) is None and '"effect": "allow"' in file.read_text(encoding="utf-8")
+    lines = file.read_bytes().splitlines(keepends=True)
+    copy = place.root.parent / "copy.jsonl"
+    copy.write_bytes(b"".join(lines[:2] + lines[3:]))
+    assert first_break(copy) == 3
+    copy.write_bytes(b"".join(lines[:2]) + lines[2].replace(b"allow", b"deny!"))
+    assert first_break(copy) in (None, 3) if b"allow" not in lines[2] else first_break(copy) == 3
+
+
+def test_a_killed_server_leaves_nobody(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "UNDERSTUDY_HOME": str(tmp_path / "state")}
+    for mode in ("preferred", "off"):
+        (tmp_path / "policy.toml").write_text('default = "allow"\n', encoding="utf-8")
+        server = spawn(0, [str(root), "--sandbox", mode, "--policy", str(tmp_path / "policy.toml")], env)
+        server.call(
+            "run_command",
+            command="(setsid bash -c 'trap \"\" TERM; sleep 8431; true' &); sleep 8432",
+            wait_s=0.3,
+        )
+        assert alive("8431") and alive("8432")
+        os.kill(server.pid, 9)
+        deadline = time.monotonic() + 10
+        while (alive("8431") or alive("8432")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not alive("8431") and not alive("8432"), mode
+        server.close()
+
+
+def test_what_a_rung_does_not_hold_is_said_once_at_the_start(place: Place) -> None:
+    told = place.server.hello["instructions"]
+    assert ("times of the user's files outside" in told) == (place.level == "landlock")
+
+
+def test_required_without_a_sandbox_refuses_to_start_and_off_says_so(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "UNDERSTUDY_HOME": str(tmp_path / "state")}
+    with spawn(0, [str(root), "--sandbox", "off"], env) as server:
+        assert "sandbox=none net=on" in server.call("run_command", command="echo hi").text
+        refused = server.call("run_command", command="python3 -c 1")
+    assert refused.is_error and "only inside a sandbox" in refused.text
