@@ -43,6 +43,7 @@ class Agent:
     timeout_s: float | None = 300.0  # of one run; None: no limit
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further fields of each Request
     tools: tuple[str, ...] | None = None  # the servers whose tools it may use; None: all, (): none
+    tools_answer: bool = False  # the first tools' results end the run and are its answer
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -151,11 +152,13 @@ async def _rounds(
         if calls := done.message.tool_calls:
             results = await _call_all(tools, calls, run_id, emit)
             record.pending.append(Message(role="tool", parts=results))
+            record.answer = "\n".join(one.text for one in results) if agent.tools_answer else ""
+        else:
+            record.answer += done.message.text
         emit(Appended(run=run_id, messages=tuple(record.pending), usage=done.usage, recorded=done.recorded))
         record.added += record.pending
         record.pending, record.spent = [], record.spent + done.usage
-        record.answer = "" if calls else record.answer + done.message.text
-        if not calls and done.stop != "pause":
+        if agent.tools_answer or (not calls and done.stop != "pause"):
             return done.stop
     raise OutOfRounds(
         f"{agent.name}: still calling tools after {agent.max_rounds} rounds; raise max_rounds to go on"

@@ -21,14 +21,13 @@ from .agent import Agent, Reply
 from .config.load import Config, load_config
 from .errors import ConfigError, OrchestratorError
 from .events import Emit, Event, Notice, Switched, ignore, tee
-from .forced import forced_call
 from .mcp_client.server import Approve
 from .patterns import consult, delegate
-from .providers import Provider, split
+from .providers import Provider
 from .session.background_loop import Background
 from .session.context_window import Memory, window_of
 from .session.session import Session, open_session
-from .store.store import Recorder, Store
+from .store.store import Recorder, Store, open_conversation
 from .terminal.display import Display
 from .types import Message, Request, Usage
 
@@ -142,10 +141,12 @@ class CodingAgent:
         async def work() -> str:
             session = self._open
             agent = self._agent(session, self.tool_kwargs)
-            provider = await session.provider(split(agent.model)[0])
-            return await forced_call(
-                agent, prompt, provider=provider, tools=await session.toolbox(agent.tools), emit=self._emit
-            )
+            if not (await session.toolbox(agent.tools)).specs:
+                raise ConfigError(
+                    f"{agent.name} has no tools to call; configure servers, or name them in `tools`"
+                )
+            settings = {"tool_choice": "any", **agent.settings}
+            return (await session.ask(replace(agent, settings=settings, tools_answer=True), prompt)).text
 
         with self._taking_turn():
             return self._call(work)
@@ -218,19 +219,9 @@ class CodingAgent:
         self.close()
 
     def _remembered(self, reset: bool) -> Recorder:
-        if self._store is None:
-            return Recorder(None)
-        session = self._store.start(name=self.name, title=self.name or "", folder=self.config.folder)
-        if reset:
-            self._store.delete(session)
-            session = self._store.start(name=self.name, title=self.name or "", folder=self.config.folder)
-        return Recorder(
-            self._store,
-            session,
-            history=self._store.history(session),
-            spent=self._store.usage(session),
-            emit=self._say,
-        )
+        if reset and self._store is not None and self.name is not None:
+            self._store.forget(self.name)
+        return open_conversation(self._store, name=self.name, folder=self.config.folder, emit=self._say)
 
     def _say(self, event: Event) -> None:
         """To the screen alone: what the recorder itself has to say."""

@@ -35,7 +35,7 @@ FLOORS = {
         {"providers"},
         {"providers.wrap", "mcp_client"},
         {"agent"},
-        {"patterns", "forced"},
+        {"patterns"},
         {"config", "store"},
         {"session"},
         {"terminal"},

@@ -85,7 +85,8 @@ async def _run(options: argparse.Namespace, task: str) -> int:
     config = common.config_of(options)
     seen: list[Event] = []
     show = _sink(options, config, seen)
-    recorder, model = _recorder(options, config, show)
+    recorder = _recorder(options, config, show)
+    model = recorder.kept and recorder.kept.model
     with closing(recorder):
         async with open_session(config, tee(recorder, show), approve=common.approve_of(options)) as session:
             lead = session.agent(options.model or model, system=options.system)
@@ -99,9 +100,9 @@ async def _run(options: argparse.Namespace, task: str) -> int:
     return 0
 
 
-def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> tuple[Recorder, str | None]:
-    """What keeps the conversation, and the model that spoke last in a resumed one. Raises StoreError."""
-    from ..store.store import Recorder, Store, StoreError
+def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> Recorder:
+    """What keeps the conversation. Raises StoreError."""
+    from ..store.store import Store, StoreError, open_conversation
 
     try:
         store = Store()
@@ -109,14 +110,12 @@ def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> tuple[
         if options.resume:
             raise
         show(Notice(text=f"nothing of this conversation will be kept: {exc}", level="warning"))
-        return Recorder(None), None
-    kept = store.find(options.resume) if options.resume else None
-    history = store.history(kept.id) if kept else ()
+        return open_conversation(None)
+    recorder = open_conversation(store, which=options.resume, folder=config.folder, emit=show)
     if options.no_keep:
-        store.close()
-        return Recorder(None, history=history), kept and kept.model
-    session = kept.id if kept else None
-    return Recorder(store, session, folder=config.folder, history=history, emit=show), kept and kept.model
+        recorder.close()
+        recorder.store = recorder.session = None
+    return recorder
 
 
 def _sink(options: argparse.Namespace, config: Config, seen: list[Event]) -> Emit:

@@ -28,7 +28,17 @@ from ..sanitize import one_line
 from ..types import Message, Text, Thinking, ToolCall, ToolResult, Usage
 from .schema import StoreError, open_database
 
-__all__ = ["Entry", "Found", "Kept", "Recorder", "Store", "StoreError", "message_json", "message_of"]
+__all__ = [
+    "Entry",
+    "Found",
+    "Kept",
+    "Recorder",
+    "Store",
+    "StoreError",
+    "message_json",
+    "message_of",
+    "open_conversation",
+]
 
 MAX_SEARCHED_CHARS = 100_000  # of one message; the message itself is kept whole
 
@@ -232,6 +242,11 @@ class Store:
         with self._writing() as database:
             database.execute("DELETE FROM sessions WHERE id = ?", (session,))
 
+    def forget(self, name: str) -> None:
+        """Delete what the agent of this name remembers; nothing happens when it remembers nothing."""
+        with self._writing() as database:
+            database.execute("DELETE FROM sessions WHERE name = ?", (name,))
+
     def _kept(self, where: str, rest: str, *values: Any) -> list[Kept]:
         names = [field.name for field in fields(Kept)]
         rows = self._read(f"{_KEPT} WHERE {where} GROUP BY sessions.id {rest}", *values)
@@ -263,18 +278,18 @@ class Recorder:
     def __init__(
         self,
         store: Store | None,
-        session: str | None = None,
+        kept: Kept | None = None,
         *,
         folder: str = "",
-        name: str | None = None,
         history: Iterable[Message] = (),
         spent: Mapping[str, Usage] | None = None,
         emit: Emit = ignore,
     ) -> None:
-        self.store, self.session = store, session
+        self.store, self.kept = store, kept
+        self.session = kept.id if kept else None
         self.history = list(history)
         self.spent = dict(spent or {})  # by model, workers and advisers included
-        self._folder, self._name, self._emit = folder, name, emit
+        self._folder, self._emit = folder, emit
         self._runs: dict[str, RunStarted] = {}
 
     def __call__(self, event: Event) -> None:
@@ -302,13 +317,36 @@ class Recorder:
         try:
             if self.session is None:
                 title = started.prompt.strip().split("\n")[0]
-                self.session = self.store.start(title=title, folder=self._folder, name=self._name)
+                self.session = self.store.start(title=title, folder=self._folder)
             self.store.append(self.session, started, event)
         except StoreError as exc:
             self.store = None
             self._emit(
                 Notice(text=f"from here on nothing of this conversation is kept: {exc}", level="warning")
             )
+
+
+def open_conversation(
+    store: Store | None,
+    *,
+    which: str | None = None,
+    name: str | None = None,
+    folder: str = "",
+    emit: Emit = ignore,
+) -> Recorder:
+    """What keeps a conversation in `store`: a kept one, an agent's own, or a new one.
+
+    `which`: the one to go on with, as `Store.find` takes it. `name`: of an agent that remembers by itself; its
+    conversation is made when there is none. `store` None: nothing is kept. Raises StoreError.
+    """
+    if store is None:
+        return Recorder(None)
+    if name is not None:
+        which = store.start(name=name, title=name, folder=folder)
+    if which is None:
+        return Recorder(store, folder=folder, emit=emit)
+    kept = store.find(which)
+    return Recorder(store, kept, history=store.history(kept.id), spent=store.usage(kept.id), emit=emit)
 
 
 def message_json(message: Message) -> str:

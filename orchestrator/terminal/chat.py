@@ -19,7 +19,7 @@ from ..events import Event, Notice, RunEnded
 from ..mcp_client.server import Approve
 from ..session.context_window import Memory, window_of
 from ..session.session import Session, open_session
-from ..store.store import Recorder, Store, StoreError
+from ..store.store import Store, StoreError, open_conversation
 from .display import Display
 from .input import Interrupted, Lines, Reader, Terminal
 from .mentions import with_files
@@ -87,18 +87,14 @@ class Conversation:
 
     def begin(self) -> None:
         self._memory: Memory | None = None
-        self.recorder = Recorder(self._store, folder=self.config.folder, emit=self.display)
+        self.recorder = open_conversation(self._store, folder=self.config.folder, emit=self.display)
 
     def resume(self, which: str) -> None:
         """Go on with a kept conversation. Raises StoreError."""
-        store = self.kept()
-        kept = store.find(which)
-        history = store.history(kept.id)
-        self.recorder = Recorder(
-            store, kept.id, history=history, spent=store.usage(kept.id), emit=self.display
-        )
-        self._memory, self.model = None, kept.model or self.model
-        self.say(f"going on with {kept.id}, {kept.messages} messages: {kept.title}")
+        self.recorder = open_conversation(self.kept(), which=which, emit=self.display)
+        if kept := self.recorder.kept:
+            self._memory, self.model = None, kept.model or self.model
+            self.say(f"going on with {kept.id}, {kept.messages} messages: {kept.title}")
 
     def kept(self) -> Store:
         if self._store is None:

@@ -6,17 +6,41 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from ..config.load import Config
 from ..errors import ConfigError
-from ..events import Switched
+from ..events import Event, Switched
 from ..patterns import consult, delegate
-from ..store.store import Store, StoreError
+from ..session.session import Session
+from ..store.store import Recorder, Store, StoreError
 from ..store.transcript import moment, write
+from .display import Display
 from .receipt_view import usage_text
 
-if TYPE_CHECKING:
-    from .chat import Conversation
+
+class Conversation(Protocol):
+    """What commands see of the conversation they are typed into."""
+
+    session: Session
+    config: Config
+    display: Display
+    recorder: Recorder
+    model: str | None
+    listed: dict[str, list[str]]
+    """Models by provider, once /models has asked."""
+    over: bool
+    """Set by a command that ends the conversation."""
+
+    def begin(self) -> None: ...
+
+    def resume(self, which: str) -> None: ...
+
+    def kept(self) -> Store: ...
+
+    def emit(self, event: Event) -> None: ...
+
+    def say(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
