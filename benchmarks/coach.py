@@ -2,7 +2,7 @@
 
     python -m benchmarks.coach [--worlds 200] [--seed 0]
 
-Each world is a simulated Ollama with unknown laws, noise, drift, loads, cache and queue, spoken to over its
+Each world is a simulated Ollama with unknown speed models, noise, drift, loads, cache and queue, spoken to over its
 real wire. A caller has a task: a prompt of which a part is needed, an answer of some length, a deadline which
 the task as it is mostly misses and its fastest version meets in 95 % of tries.
 The naive caller sends the task as it is, each time. The advised one sends its first call so, and from then on
@@ -25,10 +25,10 @@ import anyio
 import httpx2
 
 from benchmarks.worlds import key_of, random_machine, shape_of
-from servers.ollama.forecast.advice import counsel
-from servers.ollama.forecast.plans import Task
-from servers.ollama.forecast.speed_models import Laws
-from servers.ollama.forecast.token_estimates import prompt_size
+from servers.ollama.forecast.advice import recommend
+from servers.ollama.forecast.plans import Task, Worker
+from servers.ollama.forecast.speed_models import SpeedModels
+from servers.ollama.forecast.token_estimates import Lengths, prompt_size
 from servers.ollama.ledger.ledger import Ledger
 from servers.ollama.ledger.profile import Profile, from_ollama
 from servers.ollama.ledger.runs import Run, filed
@@ -155,13 +155,13 @@ async def calls(name: str, job: Job, world: World, http: httpx2.AsyncClient) -> 
     await ask(http, model, "warm up", 2, think=False)
     told: list[Call] = []
     with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder) / "ledger.sqlite") as ledger:
-        laws = Laws(ledger, {model.digest: shape_of(model)})
+        speed_models = SpeedModels(ledger, {model.digest: shape_of(model)})
         for n in range(CALLS):
             chars, cap, think = job.chars, job.cap, job.think
             if name == "oracle":
                 chars, cap, think = job.least_chars, job.least_out, False
             elif name == "advised":
-                chars, cap, think = await advised(job, model, ledger, laws, http)
+                chars, cap, think = await advised(job, model, ledger, speed_models, http)
             profile = await ask(http, model, f"{n:06d}" + "x" * chars, cap, think=think)
             ledger.record(
                 Run(key=key_of(model), profile=profile, kind="job", think=think, cap=cap, chars_in=chars + 6)
@@ -172,7 +172,7 @@ async def calls(name: str, job: Job, world: World, http: httpx2.AsyncClient) -> 
 
 
 async def advised(
-    job: Job, model: SimulatedModel, ledger: Ledger, laws: Laws, http: httpx2.AsyncClient
+    job: Job, model: SimulatedModel, ledger: Ledger, speed_models: SpeedModels, http: httpx2.AsyncClient
 ) -> tuple[int, int, bool]:
     """(characters, cap, thinking) our plan asks for; the job as it is while nothing was measured."""
     counted = ledger.counted(filed(model.name, "simulated"))
@@ -189,9 +189,21 @@ async def advised(
         deadline_s=job.deadline_s,
     )
     running = (await http.get("/api/ps")).json()["models"]
-    name = filed(model.name, "simulated")
-    worker = laws.worker(key_of(model), name, cold=not running, room=model.context_length)
-    told = counsel(task, worker)
+
+    def lengths(asked: Task) -> Lengths:
+        name = filed(model.name, "simulated")
+        return speed_models.lengths(
+            name, asked.kind, tokens_in=asked.tokens_in, cap=asked.cap, think=asked.think
+        )
+
+    worker = Worker(
+        model=model.name,
+        speed=speed_models.of(key_of(model)),
+        lengths=lengths,
+        cold=not running,
+        room=model.context_length,
+    )
+    told = recommend(task, worker)
     plan = told.plan or (told.refusal.nearest if told.refusal else None)
     if plan is None:
         return job.chars, job.cap, job.think

@@ -1,4 +1,4 @@
-"""Is the law right? Held-out error and interval coverage of the next total, against constant-rate estimators.
+"""Is the speed model right? Held-out error and interval coverage of the next total, against constant-rate estimators.
 
     python -m benchmarks.law [--live 40] [--worlds 60]
 
@@ -28,7 +28,7 @@ from typing import Protocol
 
 from benchmarks.worlds import random_machine, shape_of
 from servers.ollama.forecast.model_shape import Shape
-from servers.ollama.forecast.speed_model import Law
+from servers.ollama.forecast.speed_model import SpeedModel
 from servers.ollama.ledger.profile import Profile, from_llamacpp
 from servers.ollama.ledger.runs import Key, Run
 
@@ -64,12 +64,12 @@ class Estimator(Protocol):
     def learn(self, run: Timed) -> None: ...
 
 
-class OurLaw:
+class OurSpeedModel:
     def __init__(self, shape: Shape | None) -> None:
-        self.law = Law(KEY, shape)
+        self.speed = SpeedModel(KEY, shape)
 
     def forecast(self, run: Timed) -> tuple[float, float, float] | None:
-        got = self.law.forecast(run.new + run.cached, run.out, tokens_cached=run.cached, cold=False)
+        got = self.speed.forecast(run.new + run.cached, run.out, tokens_cached=run.cached, cold=False)
         return (got.low_s, got.total_s, got.high_s) if got else None
 
     def learn(self, run: Timed) -> None:
@@ -82,7 +82,7 @@ class OurLaw:
             tokens_cached=run.cached,
             tokens_out=run.out,
         )
-        self.law.learn(Run(key=KEY, profile=profile))
+        self.speed.learn(Run(key=KEY, profile=profile))
 
 
 class ConstantRate:
@@ -147,8 +147,8 @@ def table(title: str, series: Sequence[tuple[Sequence[Timed], Shape | None]]) ->
         "count / duration, cache-blind": lambda _: ConstantRate(blind=True),
         "constant rate, median": lambda _: ConstantRate(),
         "constant rate, moving average": lambda _: ConstantRate(moving=True),
-        "our law, no shape": lambda _: OurLaw(None),
-        "our law": OurLaw,
+        "our speed model, no shape": lambda _: OurSpeedModel(None),
+        "our speed model": OurSpeedModel,
     }
     for name, make in kinds.items():
         scored = [s for runs, shape in series for s in scores(make(shape), runs)]

@@ -19,7 +19,7 @@ COMMANDS = {
     "sessions": "list, read, search, export, fork and delete kept conversations",
     "delegate": "hand one task to a local model and get a receipt",
     "estimate": "forecast a delegation without running it",
-    "calibrate": "give a local model its speed law by a few probes",
+    "calibrate": "measure how fast a local model is here, with a few short test prompts",
     "models": "list local models with their speed, or every provider's",
     "bench": "ask several models the same and compare speed, cost, memory and failures",
     "profile": "show measured runs, speeds and how good the forecasts were",

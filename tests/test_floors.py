@@ -49,9 +49,7 @@ FLOORS = {
 OPEN = {
     ("git.undo", "git.tools"),
     ("ollama.engines", "ollama.forecast"),
-    ("ollama.forecast", "ollama.delegate"),
     ("ollama.ledger", "ollama.engines"),
-    ("ollama.ledger", "ollama.forecast"),
 }
 """Imports that still run up, and will not for long."""
 

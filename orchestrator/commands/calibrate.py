@@ -1,4 +1,4 @@
-"""Give a local model its speed law at once, by a few short probes, instead of waiting for real work to teach it."""
+"""Measure how fast a local model is here, by a few short probes, instead of waiting for real work to teach it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ examples:
   understudy calibrate qwen3:8b --budget 30 --json
   understudy calibrate demo --host embedded:demo
 
-exit codes: 0 the law is fitted, 1 the engine failed or no probe ended well
+exit codes: 0 the speed model is fitted, 1 the engine failed or no probe ended well
 """
 
 

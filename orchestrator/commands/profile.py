@@ -49,9 +49,9 @@ def _shown(record: dict[str, Any]) -> str:
     if not runs:
         return "no runs yet; delegate something, or calibrate a model\n" + _noted(record)
     head = ["run", "model", "kind", "gate", "load", "prompt", "answer", "total", "tokens in", "out"]
-    said = [local.table([[*head, "forecast off by", "else busy"], *(_row(run) for run in runs)])]
+    said = [local.table([[*head, "forecast off by", "other programs used"], *(_row(run) for run in runs)])]
     if laws := record.get("laws"):
-        names = ["model", "runs", "reads", "writes", "reads behind 4,096", "writes behind 4,096"]
+        names = ["model", "runs", "reads", "writes", "reads after 4,096 tokens", "writes after 4,096 tokens"]
         said.append("\ntokens a second, as fitted\n" + local.table([names, *(_law(law) for law in laws)]))
     if rows := [_odds(model, odds) for model, kinds in record.get("odds", {}).items() for odds in kinds]:
         said.append("\n" + local.table([["model", "kind", "runs", "gates passed", "rated good"], *rows]))

@@ -1,4 +1,4 @@
-"""What each call of a local lead leaves in the ledger: the record a delegated run leaves, so both teach one law."""
+"""What each call of a local lead leaves in the ledger: the record a delegated run leaves, so both teach one speed model."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from servers.ollama.forecast.token_estimates import CHARS_PER_TOKEN
+
 from ..agent import Agent, Reply
 from ..errors import ContextTooLong, OrchestratorError
 from ..events import Emit, Notice, ignore
@@ -18,9 +20,6 @@ from ..patterns import Ask
 from ..types import Image, Message, Part, Text, Thinking, ToolCall, ToolResult, user
 from .session import Session
 
-CHARS_PER_TOKEN = (
-    3.5  # English prose has about 4, code and other languages fewer: rather too many than too few
-)
 IMAGE_TOKENS = 1_600  # of one picture, at the size vendors scale it to
 MESSAGE_TOKENS = 4  # what a vendor adds for each message
 SUMMARY_SHARE = 4  # a summary may take a quarter of the window

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
 from pathlib import Path
+
+from servers.state.sqlite import NewerFormat, connect, statements
 
 from ..errors import OrchestratorError
 
@@ -58,66 +58,13 @@ class StoreError(OrchestratorError):
 def open_database(path: Path) -> sqlite3.Connection:
     """A connection to the database, made when there is none. Raises StoreError; never overwrites what it cannot read."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    except (OSError, sqlite3.Error) as exc:
+        return connect(path, statements(_SCHEMA), version=VERSION, busy_s=BUSY_S)
+    except NewerFormat as exc:
+        raise StoreError(
+            f"{path} was written by another Understudy (format {exc.found}, this one reads {VERSION});"
+            " update Understudy, or set UNDERSTUDY_HOME to another folder"
+        ) from exc
+    except (OSError, sqlite3.OperationalError) as exc:
         raise StoreError(f"the conversations in {path} cannot be opened: {exc}") from exc
-    try:
-        _write_ahead(database)
-        database.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # a killed process loses nothing, a power cut the last rounds
-        database.execute("PRAGMA foreign_keys = ON")
-        found = int(database.execute("PRAGMA user_version").fetchone()[0])
-        if found == 0:
-            _create(database)
-        elif found != VERSION:
-            raise StoreError(
-                f"{path} was written by another Understudy (format {found}, this one reads {VERSION});"
-                " update Understudy, or set UNDERSTUDY_HOME to another folder"
-            )
-    except sqlite3.DatabaseError as exc:
-        database.close()
+    except sqlite3.Error as exc:
         raise StoreError(f"{path} cannot be read ({exc}); move it away to begin anew") from exc
-    except StoreError:
-        database.close()
-        raise
-    return database
-
-
-def _write_ahead(database: sqlite3.Connection) -> None:
-    """Switch to WAL. SQLite answers "locked" at once while another process switches, whatever the timeout."""
-    deadline = time.monotonic() + BUSY_S
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
-def _create(database: sqlite3.Connection) -> None:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        if int(database.execute("PRAGMA user_version").fetchone()[0]) == 0:
-            for statement in _statements():
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {VERSION}")
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-
-
-def _statements() -> list[str]:
-    """One by one: executescript would end the transaction that makes them all or nothing."""
-    whole: list[str] = []
-    held = ""
-    for line in _SCHEMA.splitlines():
-        held += line + "\n"
-        if sqlite3.complete_statement(held):
-            whole.append(held)
-            held = ""
-    return whole

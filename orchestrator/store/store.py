@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from servers.state.home import home
+from servers.state.sqlite import transaction
 
 from ..events import Appended, Emit, Event, Notice, RunEnded, RunStarted, ignore
 from ..sanitize import one_line
@@ -259,14 +260,8 @@ class Store:
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
         """All of it or nothing of it."""
-        with self._lock, _explained(self.path):
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
+        with self._lock, _explained(self.path), transaction(self._database):
+            yield self._database
 
 
 class Recorder:

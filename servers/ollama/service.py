@@ -20,7 +20,7 @@ from .delegate.map import MapOrder, Mapper
 from .delegate.request import Order
 from .delegate.runner import Runner
 from .engines.protocol import Runtime
-from .forecast.forecaster import Foresight
+from .forecast.forecaster import Forecaster
 from .gates.staging import Staging
 from .ledger.receipt import Delegations, Receipt, Seen, reply
 from .reports.briefing import Briefing
@@ -31,7 +31,7 @@ MAX_WAIT_S = 50.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Workshop:
+class Service:
     """The parts of one server, sharing one runtime, one workspace and one ledger."""
 
     overview: Overview
@@ -43,14 +43,14 @@ class Workshop:
 
     @classmethod
     def open(cls, workspace: Workspace, runtime: Runtime, policy: Policy) -> Self:
-        foresight = Foresight(runtime=runtime)
-        runner = Runner(runtime=runtime, foresight=foresight)
-        estimator = Estimator(runtime=runtime, workspace=workspace, runner=runner, foresight=foresight)
+        forecaster = Forecaster(runtime=runtime)
+        runner = Runner(runtime=runtime, forecaster=forecaster)
+        estimator = Estimator(runtime=runtime, workspace=workspace, runner=runner, forecaster=forecaster)
         staging = Staging(workspace=workspace, policy=policy)
         delegator = Delegator(
             runtime=runtime, workspace=workspace, runner=runner, staging=staging, estimator=estimator
         )
-        overview = Overview(runtime=runtime, foresight=foresight)
+        overview = Overview(runtime=runtime, forecaster=forecaster)
         mapper = Mapper(workspace=workspace, delegator=delegator)
         return cls(
             overview=overview,

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..state.sqlite import connect, statements, transaction
 from .trees import remove_tree
 
 MAX_STORE_BYTES = 512 << 20
@@ -29,7 +30,6 @@ PRUNE_EVERY = 64  # changes between two looks at the caps,
 PRUNE_BYTES = 64 << 20  # or bytes kept by them; the first change of a process looks too
 
 _SCHEMA = """
-PRAGMA journal_mode=WAL;
 CREATE TABLE IF NOT EXISTS ops (
     seq INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, at REAL NOT NULL, tool TEXT NOT NULL,
     state TEXT NOT NULL, body TEXT NOT NULL, trash_bytes INTEGER NOT NULL DEFAULT 0);
@@ -179,22 +179,14 @@ class UndoStore:
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
-        with self._lock, _as_os_error():
-            db = self._connection()
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                db.rollback()
-                raise
+        with self._lock, _as_os_error(), transaction(self._connection()) as db:
+            yield db
 
     def _connection(self) -> sqlite3.Connection:
         if self._open is None:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._open = sqlite3.connect(self.file, timeout=20, isolation_level=None, check_same_thread=False)
+            self._open = connect(self.file, statements(_SCHEMA), synchronous="FULL")
             weakref.finalize(self, self._open.close)  # a store that is forgotten leaves no file open
-            self._open.executescript(_SCHEMA)
         return self._open
 
 

@@ -12,7 +12,11 @@ from typing import Any, Protocol
 
 from anyio import to_thread
 
+from servers.state.sqlite import connect, transaction
+
 from ...errors import ConfigError
+
+_TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL)"
 
 Clock = Callable[[], float]
 
@@ -72,7 +76,7 @@ class SqliteCache:
 
     def _set(self, key: str, value: bytes, ttl_s: float | None) -> None:
         until = None if ttl_s is None else self.clock() + ttl_s
-        with self._open() as db, db:
+        with self._open() as db, transaction(db):
             db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, value, until))
             db.execute("DELETE FROM answers WHERE until <= ?", (self.clock(),))
             db.execute(
@@ -82,11 +86,7 @@ class SqliteCache:
     @contextmanager
     def _open(self) -> Generator[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self.path, timeout=1)) as db:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL)"
-            )
+        with closing(connect(self.path, (_TABLE,), busy_s=1)) as db:
             yield db
 
 

@@ -9,7 +9,7 @@ from ...output import ToolError, readable
 from ...workspace.globs import expanded
 from ...workspace.roots import Workspace
 from ...workspace.walk import walk
-from ..gates.documents import Text, read_text
+from ..gates.documents import Document, read_text
 
 MAX_MAPPED_FILES = 2000
 MAX_MAPPED_BYTES = 64 << 20
@@ -22,7 +22,7 @@ class Chunk:
     path: str
     start: int
     end: int
-    text: Text
+    text: Document
     """The piece, named after its place."""
 
     @property
@@ -51,9 +51,9 @@ def matched(workspace: Workspace, glob: str) -> list[str]:
     return found
 
 
-def readable_texts(workspace: Workspace, paths: Iterable[str]) -> tuple[list[Text], list[str]]:
+def readable_texts(workspace: Workspace, paths: Iterable[str]) -> tuple[list[Document], list[str]]:
     """(the texts, a line for each file that cannot be read as text). ToolError when they are too much together."""
-    texts: list[Text] = []
+    texts: list[Document] = []
     left_out: list[str] = []
     size = 0
     for path in paths:
@@ -70,7 +70,7 @@ def readable_texts(workspace: Workspace, paths: Iterable[str]) -> tuple[list[Tex
     return texts, left_out
 
 
-def cut(text: Text, max_chars: int) -> list[Chunk]:
+def cut(text: Document, max_chars: int) -> list[Chunk]:
     """A file in pieces of at most `max_chars`, cut between lines; a longer line is a piece of its own, cut within."""
     pieces: list[tuple[int, int, str]] = []
     lines: list[str] = []
@@ -96,7 +96,7 @@ def evened(sizes: Sequence[int], max_chars: int) -> int:
     return min(max_chars, -(-largest // pieces) + 200)
 
 
-def _chunk(text: Text, start: int, end: int, body: str) -> Chunk:
+def _chunk(text: Document, start: int, end: int, body: str) -> Chunk:
     piece = replace(
         text, path=f"{text.path}:{start}-{end}", decoded=replace(text.decoded, body=body, ends="\n")
     )

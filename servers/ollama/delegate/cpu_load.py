@@ -1,4 +1,4 @@
-"""What else kept the machine busy while a run went on: often the only reason why it was slower than the law says."""
+"""What else kept the machine busy while a run went on: often the only reason why it was slower than the speed model says."""
 
 from __future__ import annotations
 

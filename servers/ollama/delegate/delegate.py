@@ -17,7 +17,8 @@ import anyio
 from ...output import ToolError, bounded, fenced, masked, visible
 from ...workspace.roots import Workspace
 from ..engines.protocol import EngineError, Model, Runtime
-from ..forecast.advice import Counsel
+from ..forecast.advice import Recommendation
+from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.answer import BadAnswer, Candidate
 from ..gates.gates import Judging
 from ..gates.staging import Staging
@@ -25,12 +26,10 @@ from ..ledger.receipt import Ended, FileChanged, Forecasted, Gated, Profiled, Re
 from .estimate import Estimator
 from .jobs import Progress
 from .request import Order, Prepared, prepare
-from .runner import Ran, Runner, Unfit, advised, forecasted
+from .runner import Ran, Runner, RunRejected, advised, forecasted
 
 MAX_DIFF_BYTES = 1_600
 MAX_ANSWER_BYTES = 24_000
-CHARS_PER_TOKEN = 4
-"""Of the caller's tokenizer, about."""
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ class Delegator:
         if receipt.outcome in ("accepted", "answered", "written"):
             content = sum(len(text.text) for text in climb.prepared.inputs.values())
             content += len(ran.answer.text)
-        without, spent = content // CHARS_PER_TOKEN, spent_tokens(order, receipt)
+        without, spent = int(content / CHARS_PER_TOKEN), spent_tokens(order, receipt)
         await self.runner.complete(ran, tokens_without=without, tokens_spent=spent)
         return receipt.model_copy(update={"tokens_saved": without - spent})
 
@@ -88,10 +87,10 @@ class Delegator:
         prepared = climb.prepared
         try:
             ran = await self.runner.run(prepared, model, progress, failure=climb.failure, left_s=climb.left_s)
-        except (Unfit, EngineError) as exc:
-            outcome = "refused" if isinstance(exc, Unfit) else "error"
+        except (RunRejected, EngineError) as exc:
+            outcome = "refused" if isinstance(exc, RunRejected) else "error"
             climb.failed(Tried(model=model.name, outcome=outcome, why=str(exc), run=None, total_s=None), None)
-            climb.counsel = exc.counsel if isinstance(exc, Unfit) else None
+            climb.recommendation = exc.recommendation if isinstance(exc, RunRejected) else None
             return None
         progress.phase = "checking"
         gated, candidate, why = await self.judge(prepared, ran)
@@ -188,7 +187,7 @@ class _Climb:
     gated: Gated | None = None
     why: str | None = None
     chosen: str | None = None
-    counsel: Counsel | None = None
+    recommendation: Recommendation | None = None
     """Of a refused rung."""
     began: float = field(default_factory=time.monotonic)
 
@@ -225,15 +224,15 @@ class _Climb:
             gate=self.gated,
             profile=Profiled.of(ran.answer.profile) if ran else None,
             waited_s=ran.waited_s if ran else None,
-            forecast=ran.forecasted() if ran else _forecasted(self.counsel),
-            advice=ran.advised() if ran else advised(self.counsel) if self.counsel else [],
+            forecast=ran.forecasted() if ran else _forecasted(self.recommendation),
+            advice=ran.advised() if ran else advised(self.recommendation) if self.recommendation else [],
             tried=self.tried,
             note=note,
         )
 
 
-def _forecasted(counsel: Counsel | None) -> Forecasted | None:
-    return forecasted(counsel.forecast) if counsel and counsel.forecast else None
+def _forecasted(recommendation: Recommendation | None) -> Forecasted | None:
+    return forecasted(recommendation.forecast) if recommendation and recommendation.forecast else None
 
 
 def first_line(text: str | None) -> str | None:
@@ -244,7 +243,7 @@ def first_line(text: str | None) -> str | None:
 def spent_tokens(order: Order, receipt: Receipt) -> int:
     """What handing an order over and reading its receipt cost the caller, about."""
     call = {"task": order.task, "files": list(order.files), "context": order.context, "write": order.write}
-    return (len(json.dumps(call)) + len(told(receipt))) // CHARS_PER_TOKEN
+    return int((len(json.dumps(call)) + len(told(receipt))) / CHARS_PER_TOKEN)
 
 
 def shown(answer: str, model: str) -> str:

@@ -11,13 +11,13 @@ from pydantic import BaseModel
 from ...output import ToolError
 from ...workspace.roots import Workspace
 from ..engines.protocol import EngineError, Model, Runtime
-from ..forecast.forecaster import Foresight
+from ..forecast.forecaster import Forecaster
 from ..forecast.model_choice import Chooser, Option
 from ..ledger.ledger import LedgerError
 from ..ledger.receipt import Advised, Forecasted, Number
 from ..ledger.runs import Totals, filed
 from .request import Order, Prepared, prepare
-from .runner import Runner, Unfit, advised, forecasted
+from .runner import Runner, RunRejected, advised, forecasted
 
 
 class Expected(BaseModel):
@@ -49,7 +49,7 @@ class Estimator:
     runtime: Runtime
     workspace: Workspace
     runner: Runner
-    foresight: Foresight
+    forecaster: Forecaster
     chooser: Chooser = field(default_factory=Chooser)
 
     async def estimate(self, order: Order) -> Estimate:
@@ -80,22 +80,22 @@ class Estimator:
 
     async def _option(self, prepared: Prepared, model: Model) -> Option:
         order = prepared.order
-        totals, outlook, unfit = None, None, None
+        totals, plan, unfit = None, None, None
         try:
-            ledger = await self.foresight.ledger()
-            name = filed(model.name, self.foresight.world)
+            ledger = await self.forecaster.ledger()
+            name = filed(model.name, self.forecaster.provenance)
             seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=name, kind=order.kind))
             totals = seen[0] if seen else None
         except LedgerError:
             pass  # it is logged where forecasts are made; a choice without a record still stands
         try:
-            outlook = await self.runner.outlook(prepared, model, odds=_odds(totals))
-        except (Unfit, EngineError) as exc:
+            plan = await self.runner.plan(prepared, model, odds=_odds(totals))
+        except (RunRejected, EngineError) as exc:
             unfit = str(exc)
-        forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
+        forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
         return Option(
             model=model,
-            outlook=outlook,
+            plan=plan,
             forecast=forecast,
             totals=totals,
             deadline_s=order.deadline_s,
@@ -111,10 +111,10 @@ def _odds(totals: Totals | None) -> float | None:
 
 def _advice(ranked: Sequence[Option]) -> list[Advised]:
     """For the first model, knowing the others; with a deadline nobody meets, the nearest plan."""
-    outlooks = [option.outlook for option in ranked if option.outlook]
-    if not outlooks:
+    plans = [option.plan for option in ranked if option.plan]
+    if not plans:
         return []
-    found = outlooks[0].counsel([other.worker for other in outlooks[1:]])
+    found = plans[0].recommend([other.worker for other in plans[1:]])
     said = advised(found)
     if found.refusal is not None:
         change: dict[str, object] = {"deadline_s": found.refusal.needs_s} if found.refusal.needs_s else {}

@@ -1,4 +1,4 @@
-"""One task over many files: cut into chunks sized by the law, each chunk one gated run, one combined receipt.
+"""One task over many files: cut into chunks sized by the speed model, each chunk one gated run, one combined receipt.
 
 What a chunk came to is kept, so the same call after an interruption goes on where it stopped. Nothing a model
 writes is executed.
@@ -15,16 +15,17 @@ from ...output import ToolError, bounded, fenced, masked, visible
 from ...source.encoding import Text as Decoded
 from ...workspace.roots import Workspace
 from ..engines.protocol import EngineError, Model
-from ..forecast.forecaster import Outlook
-from ..gates.documents import Text
+from ..forecast.forecaster import RunPlan
+from ..forecast.token_estimates import CHARS_PER_TOKEN
+from ..gates.documents import Document
 from ..gates.gates import quoted
 from ..ledger.receipt import Ended, Mapped, Tried
 from .chunks import Chunk, cut, evened, matched, readable_texts
-from .delegate import CHARS_PER_TOKEN, Delegator, first_line, spent_tokens
+from .delegate import Delegator, first_line, spent_tokens
 from .jobs import Progress
-from .map_cache import Kept, KeptAnswer
+from .map_cache import CachedAnswer, MapCache
 from .request import Order, Prepared
-from .runner import Ran, Unfit
+from .runner import Ran, RunRejected
 
 NOTHING = "NONE"
 SIZES = (1000, 2000, 4000, 8000, 16000)
@@ -39,7 +40,6 @@ MAX_SHOWN_BYTES = 24_000
 REDUCED_CHARS = 14_000
 """Of the answers one reducing run reads."""
 _SHOWN_FAILURES = 20
-_CHARS_PER_TOKEN = 3.5
 _RULE = f"If the material holds nothing for this task, answer {NOTHING} and nothing else."
 
 
@@ -81,7 +81,7 @@ class _Work:
 
     asked: MapOrder
     model: Model
-    kept: Kept
+    kept: MapCache
     progress: Progress
     total: _Sum = field(default_factory=_Sum)
 
@@ -100,7 +100,7 @@ class Mapper:
         model, chosen = await self._model(asked.order, sample)
         chunks = await self._chunks(sample, model, texts)
         progress.steps = len(chunks)
-        kept = await anyio.to_thread.run_sync(Kept.open, _name(asked.order, model))
+        kept = await anyio.to_thread.run_sync(MapCache.open, _name(asked.order, model))
         work = _Work(asked=asked, model=model, kept=kept, progress=progress)
         self.delegator.runner.slots.allow(model.name, asked.max_parallel)
         limit = anyio.Semaphore(asked.max_parallel)
@@ -117,13 +117,13 @@ class Mapper:
     async def _settled(self, work: _Work, chunks: Sequence[Chunk], receipt: Mapped) -> Mapped:
         """The receipt with what it saves its caller, which goes to the ledger with the map's last run."""
         whole = sum(len(chunk.text.text) for chunk in chunks) * receipt.done // max(len(chunks), 1)
-        without = (whole + len(receipt.answer or "")) // CHARS_PER_TOKEN
+        without = int((whole + len(receipt.answer or "")) / CHARS_PER_TOKEN)
         spent = spent_tokens(work.asked.order, receipt)
         if work.total.last is not None:
             await self.delegator.runner.complete(work.total.last, tokens_without=without, tokens_spent=spent)
         return receipt.model_copy(update={"tokens_saved": without - spent})
 
-    def _texts(self, asked: MapOrder) -> tuple[list[Text], list[str]]:
+    def _texts(self, asked: MapOrder) -> tuple[list[Document], list[str]]:
         """The files with text in them, and a line for each that was left out."""
         if not asked.order.task.strip():
             raise ToolError("the task is empty; say what to do with each piece")
@@ -145,15 +145,15 @@ class Mapper:
         except EngineError as exc:
             raise ToolError(str(exc)) from exc
 
-    async def _chunks(self, sample: Prepared, model: Model, texts: Sequence[Text]) -> list[Chunk]:
+    async def _chunks(self, sample: Prepared, model: Model, texts: Sequence[Document]) -> list[Chunk]:
         """The files cut to the size that takes least time in all."""
         try:
-            outlook = await self.delegator.runner.outlook(sample, model)
-        except (Unfit, EngineError) as exc:
+            plan = await self.delegator.runner.plan(sample, model)
+        except (RunRejected, EngineError) as exc:
             raise ToolError(str(exc)) from exc
         whole = sum(len(text.text) for text in texts)
-        tokens = await anyio.to_thread.run_sync(_best_size, outlook, whole) if outlook else DEFAULT_SIZE
-        max_chars = evened([len(text.text) for text in texts], int(tokens * _CHARS_PER_TOKEN))
+        tokens = await anyio.to_thread.run_sync(_best_size, plan, whole) if plan else DEFAULT_SIZE
+        max_chars = evened([len(text.text) for text in texts], int(tokens * CHARS_PER_TOKEN))
         chunks = [chunk for text in texts for chunk in cut(text, max_chars)]
         if len(chunks) > MAX_CHUNKS:
             raise ToolError(f"that makes {len(chunks):,} chunks, more than {MAX_CHUNKS:,}; narrow the files")
@@ -178,7 +178,7 @@ class Mapper:
         finally:
             limit.release()
 
-    async def _answer(self, work: _Work, prepared: Prepared, label: str) -> KeptAnswer | None:
+    async def _answer(self, work: _Work, prepared: Prepared, label: str) -> CachedAnswer | None:
         """A checked answer, at the second try at most; None when there is none, which is noted."""
         why: str | None = None
         tried = Tried(
@@ -187,14 +187,14 @@ class Mapper:
         for _ in range(2):
             try:
                 ran = await self.delegator.runner.run(prepared, work.model, work.progress, failure=why)
-            except (Unfit, EngineError) as exc:
+            except (RunRejected, EngineError) as exc:
                 tried.why = str(exc)
                 break
             gated, candidate, why = await self.delegator.judge(prepared, ran)
             ran = await self.delegator.runner.record(ran, gated)
             work.total.add(ran)
             if candidate is not None and why is None:
-                return KeptAnswer(candidate.answer, gated is not None and gated.passed is True)
+                return CachedAnswer(candidate.answer, gated is not None and gated.passed is True)
             tried = self.delegator.tried(ran, why).model_copy(update={"source": label})
             if ran.answer.error is not None:
                 break
@@ -265,34 +265,34 @@ class Mapper:
         )
 
 
-def _chunk_order(order: Order, text: Text) -> Prepared:
+def _chunk_order(order: Order, text: Document) -> Prepared:
     """One chunk as an order of its own."""
     task = order.task.strip() + ("" if order.gates.schema is not None else f"\n{_RULE}")
     order = replace(order, task=task, files=(), max_output=order.max_output or OUT_TOKENS)
     return Prepared(order=order, inputs={text.path: text}, target=None, before=None)
 
 
-def _shortened(text: Text) -> Text:
-    return _text(text.path, text.text[: int(DEFAULT_SIZE * _CHARS_PER_TOKEN)])
+def _shortened(text: Document) -> Document:
+    return _text(text.path, text.text[: int(DEFAULT_SIZE * CHARS_PER_TOKEN)])
 
 
-def _text(name: str, body: str) -> Text:
-    return Text(path=name, rev="", decoded=Decoded(body=body))
+def _text(name: str, body: str) -> Document:
+    return Document(path=name, rev="", decoded=Decoded(body=body))
 
 
-def _best_size(outlook: Outlook, whole_chars: int) -> int:
-    """Tokens of a chunk that make the whole take least, by the law: depth costs, and so does every prompt's start."""
+def _best_size(plan: RunPlan, whole_chars: int) -> int:
+    """Tokens of a chunk that make the whole take least, by the speed model: depth costs, and so does every prompt's start."""
     fixed = 300
     best: tuple[float, int] | None = None
     for size in SIZES:
-        room = outlook.worker.room
-        if room is not None and size + fixed + (outlook.task.cap or OUT_TOKENS) > room and best is not None:
+        room = plan.worker.room
+        if room is not None and size + fixed + (plan.task.cap or OUT_TOKENS) > room and best is not None:
             break
-        asked = replace(outlook.task, tokens_in=size + fixed, tokens_cached=fixed // 2, deadline_s=None)
-        each = replace(outlook.worker, cold=False, wait_s=0.0).forecast(asked)
+        asked = replace(plan.task, tokens_in=size + fixed, tokens_cached=fixed // 2, deadline_s=None)
+        each = replace(plan.worker, cold=False, wait_s=0.0).forecast(asked)
         if each is None:
             return DEFAULT_SIZE
-        count = max(whole_chars / _CHARS_PER_TOKEN / size, 1.0)
+        count = max(whole_chars / CHARS_PER_TOKEN / size, 1.0)
         if best is None or each.total_s * count < best[0]:
             best = (each.total_s * count, size)
     return best[1] if best else DEFAULT_SIZE

@@ -18,18 +18,18 @@ MAX_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
+class CachedAnswer:
     text: str
     checked: bool
     """A gate passed it; else there was nothing to check."""
 
 
 @dataclass(slots=True)
-class Kept:
+class MapCache:
     """The answers of one map, by the hash of their chunk; several processes may add to them."""
 
     path: Path
-    _answers: dict[str, KeptAnswer]
+    _answers: dict[str, CachedAnswer]
 
     @classmethod
     def open(cls, name: str) -> Self:
@@ -43,10 +43,10 @@ class Kept:
         path = folder / f"{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.jsonl"
         return cls(path, dict(_read(path)))
 
-    def get(self, chunk: str) -> KeptAnswer | None:
+    def get(self, chunk: str) -> CachedAnswer | None:
         return self._answers.get(_mark(chunk))
 
-    def put(self, chunk: str, answer: KeptAnswer) -> None:
+    def put(self, chunk: str, answer: CachedAnswer) -> None:
         """Keep an answer; one that cannot be written is asked for again another time."""
         self._answers[_mark(chunk)] = answer
         line = (
@@ -62,14 +62,14 @@ class Kept:
                 os.close(fd)
 
 
-def _read(path: Path) -> list[tuple[str, KeptAnswer]]:
-    found: list[tuple[str, KeptAnswer]] = []
+def _read(path: Path) -> list[tuple[str, CachedAnswer]]:
+    found: list[tuple[str, CachedAnswer]] = []
     with suppress(OSError):
         for line in path.read_bytes().splitlines():
             with suppress(ValueError, KeyError, TypeError):  # the last line of a killed process
                 entry = json.loads(line)
                 found.append(
-                    (str(entry["chunk"]), KeptAnswer(str(entry["answer"]), entry["checked"] is True))
+                    (str(entry["chunk"]), CachedAnswer(str(entry["answer"]), entry["checked"] is True))
                 )
     return found
 

@@ -10,7 +10,7 @@ from ...output import ToolError
 from ...workspace.roots import Workspace
 from ...workspace.transaction import Change
 from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
-from ..gates.documents import Text, read_text, read_texts
+from ..gates.documents import Document, read_text, read_texts
 from ..gates.gates import Gates, changed_lines
 from . import prompt
 from .prompt import Source
@@ -68,10 +68,10 @@ class Prepared:
     """An order with its material. Everything a run needs but the model."""
 
     order: Order
-    inputs: Mapping[str, Text]
+    inputs: Mapping[str, Document]
     target: str | None
     """The file `write` names, as shown; None when it names none."""
-    before: Text | None
+    before: Document | None
     """The target as it is; None when it is not there."""
 
     @property
@@ -96,7 +96,7 @@ class Prepared:
             return rewritten(answer, self.target, before, schema=self.order.gates.schema is not None)
         return answered(answer, schema=self.order.gates.schema is not None)
 
-    def known(self, path: str) -> Text | None:
+    def known(self, path: str) -> Document | None:
         """The file as the worker was given it, or as it was found before the run."""
         return self.before if path == self.target and self.before is not None else self.inputs.get(path)
 

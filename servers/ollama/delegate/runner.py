@@ -11,35 +11,34 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from ..engines.protocol import Answer, Model, Query, Runtime
-from ..forecast.advice import Counsel
+from ..forecast.advice import Recommendation
 from ..forecast.context_size import Size, Sizing, TooLong, fewest_tokens
-from ..forecast.forecaster import Foresight, Outlook
-from ..forecast.speed_model import Forecast
+from ..forecast.forecast import Forecast
+from ..forecast.forecaster import Forecaster, RunPlan
+from ..forecast.plans import HOPELESS, Task
 from ..ledger.ledger import LedgerError
 from ..ledger.profile import Profile
 from ..ledger.receipt import Advised, Forecasted, Gated
 from ..ledger.runs import Key, Run, filed
-from ..reports.advice_outcomes import kept
+from ..reports.advice_outcomes import recorded
 from .cpu_load import Busy
 from .jobs import Progress
 from .queue import Slots
-from .request import Prepared
+from .request import Order, Prepared
 
 DEFAULT_TIMEOUT_S = 900.0
-HOPELESS = 0.1
-"""With lower odds of ending in time a run is not started."""
 LATE_S = 0.05
 """A wait for the slot this long makes the forecast anew."""
 
 log = logging.getLogger(__name__)
 
 
-class Unfit(Exception):
+class RunRejected(Exception):
     """The run would not make sense and was not started. The sentence holds the numbers."""
 
-    def __init__(self, say: str, counsel: Counsel | None = None) -> None:
+    def __init__(self, say: str, recommendation: Recommendation | None = None) -> None:
         super().__init__(say)
-        self.counsel = counsel
+        self.recommendation = recommendation
         """What was forecast and what would work instead."""
 
 
@@ -57,7 +56,7 @@ class Ran:
     overlapped: bool
     busy_cores: float | None = None
     forecast: Forecast | None = None
-    counsel: Counsel | None = None
+    recommendation: Recommendation | None = None
     id: int | None = None
 
     def forecasted(self) -> Forecasted | None:
@@ -74,7 +73,7 @@ class Ran:
 
     def advised(self) -> list[Advised]:
         """What would have made this run better, for the next like it."""
-        return advised(self.counsel) if self.counsel else []
+        return advised(self.recommendation) if self.recommendation else []
 
 
 def forecasted(forecast: Forecast, measured_s: float | None = None) -> Forecasted:
@@ -89,10 +88,10 @@ def forecasted(forecast: Forecast, measured_s: float | None = None) -> Forecaste
     )
 
 
-def advised(counsel: Counsel) -> list[Advised]:
+def advised(recommendation: Recommendation) -> list[Advised]:
     return [
         Advised(action=a.action, say=a.say, saves_s=a.saves_s, then_s=a.then_s, change=dict(a.change))
-        for a in counsel.advice
+        for a in recommendation.advice
     ]
 
 
@@ -101,7 +100,7 @@ class Runner:
     """Runs queries on one runtime, one at a time per model, and keeps the ledger."""
 
     runtime: Runtime
-    foresight: Foresight
+    forecaster: Forecaster
     slots: Slots = field(default_factory=Slots)
     sizing: Sizing = field(default_factory=Sizing)
 
@@ -114,7 +113,7 @@ class Runner:
         failure: str | None = None,
         left_s: float | None = None,
     ) -> Ran:
-        """Run the order on a model. Raises Unfit before the engine is asked for anything that cannot work.
+        """Run the order on a model. Raises RunRejected before the engine is asked for anything that cannot work.
 
         `failure`: why the last rung was rejected. `left_s`: what is left of the deadline.
         """
@@ -125,56 +124,50 @@ class Runner:
             ran = await self._once(prepared, model, query, progress, left_s)  # the exact count is known now
         return ran
 
-    async def outlook(self, prepared: Prepared, model: Model, *, odds: float | None = None) -> Outlook | None:
-        """What this order would be on this model now; None while there are no laws. Raises Unfit."""
+    async def plan(self, prepared: Prepared, model: Model, *, odds: float | None = None) -> RunPlan | None:
+        """What this order would be on this model now; None while nothing is known. Raises RunRejected."""
         query = self._query(prepared, model, None)
         size = await self.size(prepared, model, query)
-        return await self.foresight.outlook(
-            prepared.order,
-            model,
-            size,
-            query,
-            wait_s=self.foresight.wait_s(model.name),
-            left_s=prepared.order.deadline_s,
-            odds=odds,
-        )
+        task = _task(prepared.order, size, prepared.order.deadline_s)
+        wait_s = self.forecaster.wait_s(model.name)
+        return await self.forecaster.plan(task, model, size.num_ctx, query, wait_s=wait_s, odds=odds)
 
     async def _once(
         self, prepared: Prepared, model: Model, query: Query, progress: Progress, left_s: float | None
     ) -> Ran:
-        foresight, order = self.foresight, prepared.order
+        forecaster = self.forecaster
         size = await self.size(prepared, model, query)
         query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict)
-        wait_s = foresight.wait_s(model.name)
-        outlook = await foresight.outlook(order, model, size, query, wait_s=wait_s, left_s=left_s)
-        forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
-        if outlook and forecast and left_s is not None and forecast.odds(left_s) < HOPELESS:
-            await _refuse(outlook, forecast, left_s)
-        whole_s = await anyio.to_thread.run_sync(outlook.whole_prompt_s) if outlook else None
+        task, wait_s = _task(prepared.order, size, left_s), forecaster.wait_s(model.name)
+        plan = await forecaster.plan(task, model, size.num_ctx, query, wait_s=wait_s)
+        forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
+        if plan and forecast and left_s is not None and forecast.odds(left_s) < HOPELESS:
+            await _refuse(plan, forecast, left_s)
+        whole_s = await anyio.to_thread.run_sync(plan.whole_prompt_s) if plan else None
         query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(left_s, forecast))
         progress.model = model.name
         planned_s = forecast.total_s - forecast.wait_s if forecast else None
-        with foresight.planned(model.name, planned_s) as plan:
+        with forecaster.planned(model.name, planned_s) as queued:
             async with self.slots.taken(model.name, lambda ahead: _wait(progress, ahead)) as turn:
-                plan.began = time.monotonic()
+                queued.began = time.monotonic()
                 if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
                     model = await self.runtime.model(model.name)
-                    outlook = await foresight.outlook(order, model, size, query, left_s=left_s)
-                    forecast = await anyio.to_thread.run_sync(outlook.forecast) if outlook else None
-                progress.run(model.name, query.num_predict, plan.seconds or None)
+                    plan = await forecaster.plan(task, model, size.num_ctx, query)
+                    forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
+                progress.run(model.name, query.num_predict, queued.seconds or None)
                 before = await self._busy()
                 answer = await self._asked(prepared, model, size, query, progress)
                 after = await self._busy()
         answer = _checked(answer, query, size)
         if answer.error is None or not answer.text:  # a count of what was cut would teach a wrong ratio
             self.sizing.learn(model, query.chars, answer.profile.tokens_in)
-        foresight.sent(model, query)
+        forecaster.sent(model, query)
         return Ran(
             model=model,
             prepared=prepared,
             size=size,
             answer=answer,
-            key=await foresight.key(model, query.num_ctx, answer.profile),
+            key=await forecaster.key(model, query.num_ctx, answer.profile),
             chars=query.chars,
             waited_s=turn.waited_s,
             overlapped=turn.overlapped,
@@ -205,7 +198,7 @@ class Runner:
                     prepared=prepared,
                     size=size,
                     answer=Answer(text="", profile=profile, error="cancelled"),
-                    key=await self.foresight.key(model, query.num_ctx),
+                    key=await self.forecaster.key(model, query.num_ctx),
                     chars=query.chars,
                     waited_s=0.0,
                     overlapped=True,
@@ -221,22 +214,22 @@ class Runner:
         return await anyio.to_thread.run_sync(Busy.now, runtime.pids)
 
     async def advise(self, ran: Ran) -> Ran:
-        """The run with advice for the next like it, from the law that now knows this one."""
+        """The run with advice for the next like it, from the speed model that now knows this one."""
         profile = ran.answer.profile
         size = replace(ran.size, tokens_in=profile.tokens_in or ran.size.tokens_in, spread=0.0)
         warm = replace(ran.model, loaded=True, loaded_ctx=size.num_ctx)
-        outlook = await self.foresight.outlook(ran.prepared.order, warm, size)
-        if outlook is None:
+        plan = await self.forecaster.plan(_task(ran.prepared.order, size, None), warm, size.num_ctx)
+        if plan is None:
             return ran
-        return replace(ran, counsel=await anyio.to_thread.run_sync(outlook.counsel))
+        return replace(ran, recommendation=await anyio.to_thread.run_sync(plan.recommend))
 
     async def complete(self, ran: Ran, *, tokens_without: int, tokens_spent: int) -> None:
         """Add to a recorded run the advice its receipt gave, and what the caller spent and saved."""
         if (run := ran.id) is None:
             return
-        advice = kept(ran.counsel.advice) if ran.counsel else None
+        advice = recorded(ran.recommendation.advice) if ran.recommendation else None
         try:
-            ledger = await self.foresight.ledger()
+            ledger = await self.forecaster.ledger()
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(
                     lambda: ledger.complete(
@@ -272,7 +265,7 @@ class Runner:
         )
         id: int | None = None
         try:
-            ledger = await self.foresight.ledger()
+            ledger = await self.forecaster.ledger()
             with anyio.CancelScope(shield=True):
                 id = await anyio.to_thread.run_sync(ledger.record, run)
         except LedgerError as exc:
@@ -282,8 +275,10 @@ class Runner:
     async def _counted(self, model: Model) -> list[tuple[int, int]]:
         """(characters, tokens) of this model's earlier prompts; none when the ledger cannot be read."""
         try:
-            ledger = await self.foresight.ledger()
-            return await anyio.to_thread.run_sync(ledger.counted, filed(model.name, self.foresight.world))
+            ledger = await self.forecaster.ledger()
+            return await anyio.to_thread.run_sync(
+                ledger.counted, filed(model.name, self.forecaster.provenance)
+            )
         except LedgerError:
             return []
 
@@ -312,19 +307,34 @@ class Runner:
                 model, query, exact=exact, asked=prepared.order.max_output, least=least, likely=likely
             )
         except TooLong as exc:
-            raise Unfit(str(exc)) from exc
+            raise RunRejected(str(exc)) from exc
 
 
-async def _refuse(outlook: Outlook, forecast: Forecast, left_s: float) -> None:
-    """Raise Unfit with the numbers, and with the nearest plan that would do."""
-    counsel = await anyio.to_thread.run_sync(outlook.counsel)
-    if counsel.refusal is not None:
-        raise Unfit(counsel.refusal.say, counsel)
-    if counsel.plan is not None:
-        raise Unfit(
-            f"{left_s:.3g} s are left and it takes {forecast}; this would do: {counsel.plan}", counsel
+def _task(order: Order, size: Size, left_s: float | None) -> Task:
+    """The order as forecasts take it; `left_s` is what is left of its deadline."""
+    return Task(
+        tokens_in=size.tokens_in,
+        tokens_spread=size.spread,
+        cap=size.num_predict,
+        least_out=size.least_out,
+        kind=order.kind,
+        think=order.think,
+        format=order.format,
+        deadline_s=left_s,
+    )
+
+
+async def _refuse(plan: RunPlan, forecast: Forecast, left_s: float) -> None:
+    """Raise RunRejected with the numbers, and with the nearest plan that would do."""
+    recommendation = await anyio.to_thread.run_sync(plan.recommend)
+    if recommendation.refusal is not None:
+        raise RunRejected(recommendation.refusal.say, recommendation)
+    if recommendation.plan is not None:
+        raise RunRejected(
+            f"{left_s:.3g} s are left and it takes {forecast}; this would do: {recommendation.plan}",
+            recommendation,
         )
-    raise Unfit(f"{left_s:.3g} s are left and it takes {forecast}", counsel)
+    raise RunRejected(f"{left_s:.3g} s are left and it takes {forecast}", recommendation)
 
 
 def _time_given(deadline_s: float | None, forecast: Forecast | None) -> float:

@@ -17,7 +17,6 @@ from .plans import Plan, Refusal, Task, Worker, plan_for
 Action = Literal[
     "meet_deadline",
     "shorten_prompt",
-    "stable_first",
     "cap_output",
     "raise_cap",
     "no_thinking",
@@ -54,7 +53,7 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counsel:
+class Recommendation:
     """Everything said before a run."""
 
     forecast: Forecast | None
@@ -65,14 +64,14 @@ class Counsel:
     refusal: Refusal | None
 
 
-def counsel(
+def recommend(
     task: Task,
     worker: Worker,
     *,
     others: Sequence[Worker] = (),
     own_tokens_per_s: float = OWN_TOKENS_PER_S,
     most: int = 5,
-) -> Counsel:
+) -> Recommendation:
     """Forecast, advice and, with a deadline, the plan that meets it or the refusal with the nearest one."""
     forecast = worker.forecast(task)
     plan = refusal = None
@@ -80,7 +79,7 @@ def counsel(
         found = plan_for(task, [worker, *others])
         plan, refusal = (found, None) if isinstance(found, Plan) else (None, found)
     if forecast is None:
-        return Counsel(forecast=None, advice=(), plan=plan, refusal=refusal)
+        return Recommendation(forecast=None, advice=(), plan=plan, refusal=refusal)
     found = [
         advice
         for advice in _all(task, worker, others, forecast, own_tokens_per_s)
@@ -89,14 +88,13 @@ def counsel(
     ranked = sorted(found, key=lambda advice: -advice.saves_s)[:most]
     if plan is not None and plan.changes and forecast.odds(task.deadline_s or 0) < plan.odds:
         ranked = [_planned(plan, forecast), *ranked][:most]
-    return Counsel(forecast=forecast, advice=tuple(ranked), plan=plan, refusal=refusal)
+    return Recommendation(forecast=forecast, advice=tuple(ranked), plan=plan, refusal=refusal)
 
 
 def _all(
     task: Task, worker: Worker, others: Sequence[Worker], now: Forecast, own_tokens_per_s: float
 ) -> Iterable[Advice]:
     yield from _shorten(task, worker, now)
-    yield from _stable(task, worker, now)
     yield from _cap(task, worker, now)
     yield from _plain(task, worker, now)
     yield from _split(task, worker, now)
@@ -124,20 +122,6 @@ def _shorten(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
             saves_s=now.total_s - then.total_s,
             then_s=then.total_s,
             change={"tokens_in": target},
-        )
-
-
-def _stable(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
-    if task.stable < 100 or now.tokens_cached > task.stable // 2:
-        return
-    if then := worker.forecast(replace(task, tokens_cached=task.stable)):
-        yield Advice(
-            action="stable_first",
-            say=f"put the {task.stable:,} tokens that stay the same first, unchanged to the byte: "
-            f"{_from_to(now, then)} from the next call on",
-            saves_s=now.total_s - then.total_s,
-            then_s=then.total_s,
-            change={"stable_first": task.stable},
         )
 
 
@@ -205,7 +189,7 @@ def _split(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
             task, tokens_in=task.floor + body // parts, cap=_part(task.cap, parts), tokens_cached=0
         )
         lengths = worker.lengths(task)
-        each = worker.law.forecast(
+        each = worker.speed.forecast(
             part.tokens_in, max(lengths.p50 // parts, 1), tokens_cached=0, cold=False, wait_s=0.0
         )
         if each is None:
@@ -234,13 +218,13 @@ def _loaded(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
             then_s=then.total_s,
             change={"keep_alive": -1},
         )
-    elif worker.law.reload_share >= 0.5:
-        load_s = median(worker.law.loads)
+    elif worker.speed.reload_share >= 0.5:
+        load_s = median(worker.speed.loads)
         yield Advice(
             action="keep_loaded",
-            say=f"{worker.law.reload_share:.0%} of the last runs loaded {worker.model} again, "
+            say=f"{worker.speed.reload_share:.0%} of the last runs loaded {worker.model} again, "
             f"{load_s:.3g} s each: keep num_ctx, num_thread and the model the same",
-            saves_s=load_s * worker.law.reload_share,
+            saves_s=load_s * worker.speed.reload_share,
             then_s=now.total_s,
             change={"keep_alive": -1},
         )

@@ -1,4 +1,4 @@
-"""A few short probes that give a model its law at once, instead of waiting for real work to teach it.
+"""A few short probes that tell a model's speed at once, instead of waiting for real work to teach it.
 
 The probes are recorded as runs of the kind "calibration"; their words are fresh, so no cache serves them.
 """
@@ -19,18 +19,18 @@ from ..ledger.profile import Profile
 from ..ledger.runs import CALIBRATION, Key, Run
 from .context_size import Sizing, TooLong, largest_ctx
 from .forecast import Forecast
-from .forecaster import Foresight
-from .speed_model import Law
+from .forecaster import Forecaster
+from .speed_model import SpeedModel
 
 PROBES = (64, 512, 2048, 256)
-"""Prompt tokens, about, in this order: three spread sizes to learn from, one more to check the law with."""
+"""Prompt tokens, about, in this order: three spread sizes to learn from, one more to check the speed model with."""
 OUTPUT_TOKENS = 32
 BUDGET_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """One probe: what the law said before it, and what was measured."""
+    """One probe: what the speed model said before it, and what was measured."""
 
     forecast: Forecast | None
     """None before anything was known."""
@@ -78,7 +78,7 @@ async def calibrated(
         runtime = await anyio.to_thread.run_sync(lambda: open_runtime(engine, allow_remote=allow_remote))
         try:
             found = await runtime.model(model)
-            return await calibrate(runtime, Foresight(runtime=runtime), found, budget_s=budget_s, told=told)
+            return await calibrate(runtime, Forecaster(runtime=runtime), found, budget_s=budget_s, told=told)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                 await runtime.aclose()
@@ -88,7 +88,7 @@ async def calibrated(
 
 async def calibrate(
     runtime: Runtime,
-    foresight: Foresight,
+    forecaster: Forecaster,
     model: Model,
     *,
     budget_s: float = BUDGET_S,
@@ -106,11 +106,11 @@ async def calibrate(
     skipped = [tokens for tokens in PROBES if tokens not in fitting]
     for tokens in fitting:
         query = _query(model, sizing, tokens, num_ctx)
-        law = await _law(foresight, model, num_ctx)
+        speed = await _law(forecaster, model, num_ctx)
         size = sizing.prompt(model, query.chars)
         exact = await runtime.count(query)
         cold = not model.loaded or model.loaded_ctx not in (None, num_ctx)
-        forecast = law.forecast(
+        forecast = speed.forecast(
             size.tokens if exact is None else exact,
             OUTPUT_TOKENS,
             tokens_cached=0,
@@ -124,13 +124,15 @@ async def calibrate(
         answer = await runtime.chat(replace(query, timeout_s=max(left_s, 5.0)), lambda _text, _thinking: None)
         sizing.learn(model, query.chars, answer.profile.tokens_in)
         probes.append(Probe(forecast=forecast, profile=answer.profile))
-        await _record(foresight, await foresight.key(model, num_ctx, answer.profile), query, answer, forecast)
+        await _record(
+            forecaster, await forecaster.key(model, num_ctx, answer.profile), query, answer, forecast
+        )
         told(probes[-1])
         if answer.error is not None and answer.profile.outcome != "overflow":
             failed = answer.error
             break  # a probe that did not fit has told its tokens: the next have the right size
         model = await runtime.model(model.name)
-    speeds = (await _law(foresight, model, num_ctx)).speeds()
+    speeds = (await _law(forecaster, model, num_ctx)).speeds()
     return Calibration(
         model=model.name,
         engine=runtime.name,
@@ -160,16 +162,16 @@ def _context(model: Model, sizing: Sizing) -> tuple[int, list[int]]:
     return largest_ctx(model) or 512, []
 
 
-async def _law(foresight: Foresight, model: Model, num_ctx: int) -> Law:
-    await foresight.ledger()
-    laws = await foresight.laws()
-    assert laws is not None, "an open ledger has laws"
-    key = await foresight.key(model, num_ctx)
-    return await anyio.to_thread.run_sync(laws.law, key)
+async def _law(forecaster: Forecaster, model: Model, num_ctx: int) -> SpeedModel:
+    await forecaster.ledger()
+    speed_models = await forecaster.speed_models()
+    assert speed_models is not None, "an open ledger has speed models"
+    key = await forecaster.key(model, num_ctx)
+    return await anyio.to_thread.run_sync(speed_models.of, key)
 
 
 async def _record(
-    foresight: Foresight, key: Key, query: Query, answer: Answer, forecast: Forecast | None
+    forecaster: Forecaster, key: Key, query: Query, answer: Answer, forecast: Forecast | None
 ) -> None:
     run = Run(
         key=key,
@@ -182,7 +184,7 @@ async def _record(
         forecast_high_s=forecast.high_s if forecast else None,
         raw=answer.raw,
     )
-    ledger = await foresight.ledger()
+    ledger = await forecaster.ledger()
     await anyio.to_thread.run_sync(ledger.record, run)
 
 

@@ -1,4 +1,4 @@
-"""What a planned run will take, from the laws in the ledger, the wait for our own work and the prompt cache."""
+"""What a planned run will take, from the speed models in the ledger, the wait for our own work and the prompt cache."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import logging
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
-from ..delegate.request import Order
 from ..engines.protocol import Model, Query, Runtime
 from ..ledger.keys import key_of
 from ..ledger.ledger import Ledger, LedgerError
 from ..ledger.profile import Profile
-from ..ledger.runs import Key, World, filed, world_of
-from .advice import Counsel, counsel
-from .context_size import Size, largest_ctx
+from ..ledger.runs import Key, Provenance, filed, provenance_of
+from .advice import Recommendation, recommend
+from .context_size import largest_ctx
 from .model_shape import shape_of
 from .plans import Task, Worker
 from .prompt_cache import Prompts
 from .speed_model import Forecast
-from .speed_models import Laws
+from .speed_models import SpeedModels
 from .token_estimates import Lengths
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class RunPlan:
     """A planned run: who, and what."""
 
     worker: Worker
@@ -53,22 +52,22 @@ class Outlook:
         """Blocking; None while nothing is known of this machine."""
         return self.worker.forecast(self.task)
 
-    def counsel(self, others: Sequence[Worker] = ()) -> Counsel:
+    def recommend(self, others: Sequence[Worker] = ()) -> Recommendation:
         """Blocking: forecast, advice, and the plan that meets the deadline or the refusal."""
-        return counsel(self.task, self.worker, others=others)
+        return recommend(self.task, self.worker, others=others)
 
     def whole_prompt_s(self) -> float | None:
         """Seconds to read the prompt without its cache."""
-        return self.worker.law.expected_prefill_s(self.task.tokens_in)
+        return self.worker.speed.expected_prefill_s(self.task.tokens_in)
 
 
 @dataclass(slots=True, kw_only=True)
-class Foresight:
+class Forecaster:
     """Forecasts for one runtime. A ledger that cannot be used means no forecasts, said once in the log."""
 
     runtime: Runtime
     _ledger: Ledger | None = None
-    _laws: Laws | None = None
+    _speed_models: SpeedModels | None = None
     _planned: dict[str, list[Planned]] = field(default_factory=dict[str, list[Planned]])
     _prompts: Prompts = field(default_factory=Prompts)
 
@@ -76,21 +75,21 @@ class Foresight:
         """The ledger, opened on first use. Raises LedgerError."""
         if self._ledger is None:
             self._ledger = await anyio.to_thread.run_sync(Ledger.open)
-            self._laws = Laws(self._ledger)
+            self._speed_models = SpeedModels(self._ledger)
         return self._ledger
 
     @property
-    def world(self) -> World:
+    def provenance(self) -> Provenance:
         """Whose runs count here. A simulated server is known as one after the first word with it."""
-        return world_of(simulated=self.runtime.simulated, recorded=not self.runtime.timed)
+        return provenance_of(simulated=self.runtime.simulated, recorded=not self.runtime.timed)
 
-    async def laws(self) -> Laws | None:
-        """The laws; None when the ledger cannot be used."""
+    async def speed_models(self) -> SpeedModels | None:
+        """The speed models; None when the ledger cannot be used."""
         try:
             await self.ledger()
         except LedgerError as exc:
             log.error("no forecasts: %s", exc)
-        return self._laws
+        return self._speed_models
 
     async def key(self, model: Model, num_ctx: int, profile: Profile | None = None) -> Key:
         """What a run of this model belongs to; its profile knows the processor better than the plan."""
@@ -106,48 +105,34 @@ class Foresight:
             simulated=self.runtime.simulated,
         )
 
-    async def outlook(
+    async def plan(
         self,
-        order: Order,
+        task: Task,
         model: Model,
-        size: Size,
+        num_ctx: int,
         query: Query | None = None,
         *,
         wait_s: float = 0.0,
-        left_s: float | None = None,
         odds: float | None = None,
-    ) -> Outlook | None:
-        """A model and a task as laws and plans take them; None when there are no laws, or the durations are replayed.
+    ) -> RunPlan | None:
+        """The task as this model would run it now; None when no ledger can be used, or the durations are replayed.
 
-        `left_s`: what is left of the deadline. `odds`: of passing the gate, where known.
+        `query`: what would be sent, of which the engine's cache may hold a part. `odds`: of passing the gate.
         """
-        laws = await self.laws() if self.runtime.timed else None
-        if laws is None:
+        speed_models = await self.speed_models() if self.runtime.timed else None
+        if speed_models is None:
             return None
         digest = model.digest or model.name
         details = {"quantization_level": model.quantization}
         if shape := shape_of({"model_info": model.info, "details": details}, model.size_bytes):
-            laws.know(digest, shape)
-        cold = _cold(model, size.num_ctx)
-        task = Task(
-            tokens_in=size.tokens_in,
-            cap=size.num_predict,
-            least_out=size.least_out,
-            kind=order.kind,
-            think=order.think,
-            format=order.format,
-            tokens_cached=self._hit(model, query, size)
-            if query is not None and not cold
-            else 0
-            if cold
-            else None,
-            tokens_spread=size.spread,
-            deadline_s=left_s,
-        )
+            speed_models.know(digest, shape)
+        cold = _cold(model, num_ctx)
+        hit = 0 if cold else self._hit(model, query, task.tokens_in) if query is not None else None
+        task = replace(task, tokens_cached=hit)
 
         def lengths(asked: Task) -> Lengths:
-            return laws.lengths(
-                filed(model.name, self.world),
+            return speed_models.lengths(
+                filed(model.name, self.provenance),
                 asked.kind,
                 tokens_in=asked.tokens_in,
                 cap=asked.cap,
@@ -155,16 +140,16 @@ class Foresight:
                 format=asked.format,
             )
 
-        key = await self.key(model, size.num_ctx)
+        key = await self.key(model, num_ctx)
         try:
-            law = await anyio.to_thread.run_sync(laws.law, key)
+            speed = await anyio.to_thread.run_sync(speed_models.of, key)
         except LedgerError as exc:
             log.error("no forecast: %s", exc)
             return None
         can_think = model.capabilities is None or "thinking" in model.capabilities
         worker = Worker(
             model=model.name,
-            law=law,
+            speed=speed,
             lengths=lengths,
             odds=odds,
             cold=cold,
@@ -172,7 +157,7 @@ class Foresight:
             room=largest_ctx(model),
             can_think=can_think,
         )
-        return Outlook(worker=worker, task=task)
+        return RunPlan(worker=worker, task=task)
 
     def wait_s(self, model: str) -> float:
         """How long our own earlier work on this model will still take."""
@@ -193,10 +178,10 @@ class Foresight:
         """The engine has read this prompt: its cache may serve the next one."""
         self._prompts.sent(model.digest or model.name, _text(query))
 
-    def _hit(self, model: Model, query: Query, size: Size) -> int | None:
+    def _hit(self, model: Model, query: Query, tokens_in: int) -> int | None:
         """Prompt tokens the cache should serve; None when no prompt of ours is known to lie in it."""
         share = self._prompts.share(model.digest or model.name, _text(query))
-        return None if share is None else int(size.tokens_in * share)
+        return None if share is None else int(tokens_in * share)
 
 
 def _text(query: Query) -> str:

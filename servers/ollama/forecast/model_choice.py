@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...output import ToolError
-from ..delegate.runner import HOPELESS
 from ..engines.protocol import Model
 from ..ledger.runs import Totals
-from .forecaster import Outlook
+from .forecaster import RunPlan
 from .model_shape import shape_of
+from .plans import HOPELESS
 from .speed_model import Forecast
 
 SUCCESS_S = 300.0
@@ -33,7 +33,7 @@ class Option:
     """One model and what is expected of it for this task."""
 
     model: Model
-    outlook: Outlook | None
+    plan: RunPlan | None
     forecast: Forecast | None
     totals: Totals | None
     """Of this model and kind of task."""

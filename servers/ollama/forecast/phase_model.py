@@ -73,7 +73,7 @@ class _Hypothesis:
 
 
 class Phase:
-    """One phase's law. One thread may learn while others ask."""
+    """One phase's speed model. One thread may learn while others ask."""
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior

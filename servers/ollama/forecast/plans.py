@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from .forecast import Forecast
-from .speed_model import Law
+from .speed_model import SpeedModel
 from .token_estimates import Lengths
 
 SURE = 0.9
 """Odds of meeting the deadline a plan must have."""
 HOPELESS = 0.1
-"""Below these odds the best plan is refused; between, it is offered with its odds."""
+"""With lower odds of ending in time a run is not started, and the best plan refused; above, it is offered with its odds."""
 _HALVINGS = 7
 
 
@@ -34,8 +34,6 @@ class Task:
     think: bool = False
     format: str | None = None
     tokens_cached: int | None = None
-    stable: int = 0
-    """Prompt tokens that will be the same in the next calls."""
     tokens_spread: float = 0.0
     deadline_s: float | None = None
 
@@ -55,7 +53,7 @@ class Worker:
     """One model that could take the task."""
 
     model: str
-    law: Law
+    speed: SpeedModel
     lengths: Callable[[Task], Lengths]
     """Lengths to expect of its answer, never above the task's cap."""
     odds: float | None = None
@@ -68,7 +66,7 @@ class Worker:
 
     def forecast(self, task: Task) -> Forecast | None:
         """None while nothing is known of this machine."""
-        return self.law.forecast(
+        return self.speed.forecast(
             task.tokens_in,
             self.lengths(task),
             tokens_cached=None if task.tokens_cached is None else min(task.tokens_cached, task.tokens_in),

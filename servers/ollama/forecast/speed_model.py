@@ -1,4 +1,4 @@
-"""The speed law of one (machine, model, settings), and forecasts from it.
+"""The speed model of one (machine, model, settings), and forecasts from it.
 
     total = wait + load + reading + writing
     reading = rate * (overhead + N + rho (N D + N (N - 1) / 2))    N uncached prompt tokens behind D cached
@@ -22,7 +22,7 @@ from .quantiles import Spread, student
 from .token_estimates import CHARS_PER_TOKEN, Lengths, exactly
 
 KEPT_RUNS = 100
-"""Runs a law is learned from."""
+"""Runs a speed model is learned from."""
 _STEADY = 4
 """Unexplainedly fast runs in a row that are believed."""
 _ENOUGH = 3
@@ -37,7 +37,7 @@ _TOGETHER, _TOGETHER_RUNS = 0.5, 5.0
 """Prior correlation of the two phases' noise, and its weight in runs."""
 
 
-class Law:
+class SpeedModel:
     """What is known of one key's speed. Learn runs oldest first, in one thread; others may ask meanwhile."""
 
     def __init__(
@@ -195,7 +195,7 @@ class Law:
         return math.exp(read.mean) if read else None
 
     def speeds(self, depth: int = 0) -> tuple[float, float] | None:
-        """(prompt tokens, answer tokens) a second at this depth, from the law; None while unknown."""
+        """(prompt tokens, answer tokens) a second at this depth, from the speed model; None while unknown."""
         read, write = self.reading.log_rate, self.writing.log_rate
         if read is None or write is None:
             return None
@@ -321,7 +321,7 @@ class _Grid:
     """Seconds of a run for a few lengths and prompt sizes, so that many imagined runs cost little."""
 
     def __init__(
-        self, law: Law, tokens_in: int, cached: int, out: Lengths, spread: float, shared: float
+        self, speed: SpeedModel, tokens_in: int, cached: int, out: Lengths, spread: float, shared: float
     ) -> None:
         sizes = (
             [max(round(tokens_in * math.exp(spread * z)), cached + 1) for z in _SIZES]
@@ -331,8 +331,8 @@ class _Grid:
         lengths = [round(out.at(u)) for u in _LENGTHS]
         self._cells: list[list[Guess]] = []
         for size in sizes:
-            read = law.reading.guess(*reading_area(size - cached, cached))
-            writes = {m: law.writing.guess(*writing_area(m, size)) for m in set(lengths)}
+            read = speed.reading.guess(*reading_area(size - cached, cached))
+            writes = {m: speed.writing.guess(*writing_area(m, size)) for m in set(lengths)}
             self._cells.append([_both(read, writes[m], shared) for m in lengths])
 
     def seconds(self, length: float, size: float, pace: float) -> float:

@@ -1,6 +1,6 @@
-"""The laws of every model on a machine, kept up with the ledger; a new model borrows from the others.
+"""The speed models of every model on a machine, kept up with the ledger; a new model borrows from the others.
 
-A model measured before under other settings lends its whole law. Any other model of the same engine and
+A model measured before under other settings lends its whole speed model. Any other model of the same engine and
 processor class lends what the machine contributes: seconds per parameter when reading, seconds per byte when
 writing, and how much dearer depth is than its shape says.
 """
@@ -14,36 +14,34 @@ from statistics import fmean
 
 from ..ledger.ledger import Ledger
 from ..ledger.runs import Key
-from .forecast import Forecast
 from .model_shape import TYPICAL, Shape
 from .phase_model import OVERHEADS, Prior
-from .plans import Task, Worker
-from .speed_model import KEPT_RUNS, Law
+from .speed_model import KEPT_RUNS, SpeedModel
 from .token_estimates import Lengths, lengths_of
 
 _LENDERS = 4
-"""Keys a new law borrows from at most, the latest used."""
+"""Keys a new speed model borrows from at most, the latest used."""
 _START_S = 0.3
 """The part of a load that does not grow with the model."""
 
 
-class Laws:
-    """Laws by key. May be used by several threads; every method raises LedgerError."""
+class SpeedModels:
+    """Speed models by key. May be used by several threads; every method raises LedgerError."""
 
     def __init__(self, ledger: Ledger, shapes: Mapping[str, Shape] | None = None) -> None:
         """`shapes` by model digest; `know` adds to them."""
         self._ledger = ledger
         self._shapes = dict(shapes or {})
-        self._laws: dict[tuple[Key, bool], Law] = {}
+        self._speed_models: dict[tuple[Key, bool], SpeedModel] = {}
         self._lock = threading.RLock()
 
     def know(self, digest: str, shape: Shape) -> None:
-        """Remember a model's shape: laws made later start from it, and others borrow by it."""
+        """Remember a model's shape: speed models made later start from it, and others borrow by it."""
         with self._lock:
             self._shapes[digest] = shape
 
-    def law(self, key: Key) -> Law:
-        """The law of a key, with every run recorded so far. Without any it is borrowed, or knows nothing yet.
+    def of(self, key: Key) -> SpeedModel:
+        """The speed model of a key, with every run recorded so far. Without any it is borrowed, or knows nothing yet.
 
         A key whose processor is unknown means the one this model used last with these settings.
         """
@@ -67,82 +65,25 @@ class Laws:
         seen = self._ledger.lengths(model, kind, think=think, format=format)
         return lengths_of(seen, kind=kind, tokens_in=tokens_in, cap=cap, think=think, format=format)
 
-    def forecast(
-        self,
-        key: Key,
-        model: str,
-        kind: str,
-        tokens_in: int,
-        *,
-        cap: int | None = None,
-        think: bool = False,
-        format: str | None = None,
-        tokens_cached: int | None = None,
-        cold: bool | None = None,
-        wait_s: float = 0.0,
-        tokens_spread: float = 0.0,
-    ) -> Forecast | None:
-        """Law.forecast of a planned run, its answer's length learned from the model's runs of this kind."""
-        with self._lock:
-            lengths = self.lengths(model, kind, tokens_in=tokens_in, cap=cap, think=think, format=format)
-            return self.law(key).forecast(
-                tokens_in,
-                lengths,
-                tokens_cached=tokens_cached,
-                cap=cap,
-                cold=cold,
-                wait_s=wait_s,
-                tokens_spread=tokens_spread,
-            )
-
-    def worker(
-        self,
-        key: Key,
-        model: str,
-        *,
-        odds: float | None = None,
-        cold: bool | None = None,
-        wait_s: float = 0.0,
-        room: int | None = None,
-        can_think: bool = True,
-    ) -> Worker:
-        """The model as advice and plans see it: its law, and the lengths of its answers."""
-
-        def lengths(task: Task) -> Lengths:
-            return self.lengths(
-                model, task.kind, tokens_in=task.tokens_in, cap=task.cap, think=task.think, format=task.format
-            )
-
-        return Worker(
-            model=model,
-            law=self.law(key),
-            lengths=lengths,
-            odds=odds,
-            cold=cold,
-            wait_s=wait_s,
-            room=room,
-            can_think=can_think,
-        )
-
-    def _kept(self, key: Key, others: list[Key] | None) -> Law:
-        """The law of exactly this key, up to date; without `others` it stands on its own runs alone."""
+    def _kept(self, key: Key, others: list[Key] | None) -> SpeedModel:
+        """The speed model of exactly this key, up to date; without `others` it stands on its own runs alone."""
         place = (key, others is not None)
-        law = self._laws.get(place)
-        if law is None or (others and not law.runs):  # the lenders may know more by now
-            law = self._laws[place] = self._new(key, others or [])
-        for run in reversed(self._ledger.runs(key=key, after=law.last_id, last=KEPT_RUNS)):
-            law.learn(run)
-        return law
+        speed = self._speed_models.get(place)
+        if speed is None or (others and not speed.runs):  # the lenders may know more by now
+            speed = self._speed_models[place] = self._new(key, others or [])
+        for run in reversed(self._ledger.runs(key=key, after=speed.last_id, last=KEPT_RUNS)):
+            speed.learn(run)
+        return speed
 
-    def _new(self, key: Key, others: list[Key]) -> Law:
+    def _new(self, key: Key, others: list[Key]) -> SpeedModel:
         shape = self._shapes.get(key.digest)
         same_engine = [k for k in others if _engine(k) == _engine(key)]
         siblings = [k for k in same_engine if k.digest == key.digest]
         siblings.sort(key=lambda k: (k.processor != key.processor, k.settings != key.settings))
         for sibling in siblings[:_LENDERS]:
-            law = self._kept(sibling, None)
-            if law.reading.log_rate is not None and law.writing.log_rate is not None:
-                return _sibling_of(law, key, shape)
+            speed = self._kept(sibling, None)
+            if speed.reading.log_rate is not None and speed.writing.log_rate is not None:
+                return _sibling_of(speed, key, shape)
         relatives = [k for k in same_engine if k.digest != key.digest]
         processor = key.processor
         if processor == "unknown":  # not loaded yet: it will run where the last one did
@@ -150,59 +91,61 @@ class Laws:
         relatives = [k for k in relatives if k.processor in (processor, "unknown")]
         lenders = [self._kept(k, None) for k in relatives[:_LENDERS]]
         lenders = [
-            law for law in lenders if law.reading.log_rate is not None and law.writing.log_rate is not None
+            speed
+            for speed in lenders
+            if speed.reading.log_rate is not None and speed.writing.log_rate is not None
         ]
-        return _relative_of(lenders, key, shape, processor) if lenders else Law(key, shape)
+        return _relative_of(lenders, key, shape, processor) if lenders else SpeedModel(key, shape)
 
 
-def _sibling_of(law: Law, key: Key, shape: Shape | None) -> Law:
-    """The same model under other settings: its law, a little in doubt; on another processor, a lot."""
-    close = law.key.processor == key.processor or "unknown" in (law.key.processor, key.processor)
+def _sibling_of(speed: SpeedModel, key: Key, shape: Shape | None) -> SpeedModel:
+    """The same model under other settings: its speed model, a little in doubt; on another processor, a lot."""
+    close = speed.key.processor == key.processor or "unknown" in (speed.key.processor, key.processor)
     spread = 0.25 if close else 1.0
-    return Law(
+    return SpeedModel(
         key,
         shape,
         reading=Prior(
-            rho=law.reading.prior.rho,
-            rho_shift=law.reading.rho_shift,
+            rho=speed.reading.prior.rho,
+            rho_shift=speed.reading.rho_shift,
             rho_spread=0.5 if close else 1.0,
-            log_rate=law.reading.log_rate,
+            log_rate=speed.reading.log_rate,
             rate_spread=spread,
             overheads=OVERHEADS,
         ),
         writing=Prior(
-            rho=law.writing.prior.rho,
-            rho_shift=law.writing.rho_shift,
+            rho=speed.writing.prior.rho,
+            rho_shift=speed.writing.rho_shift,
             rho_spread=0.5 if close else 1.0,
-            log_rate=law.writing.log_rate,
+            log_rate=speed.writing.log_rate,
             rate_spread=spread,
         ),
-        loads=law.loads,
+        loads=speed.loads,
     )
 
 
-def _relative_of(lenders: list[Law], key: Key, shape: Shape | None, processor: str) -> Law:
+def _relative_of(lenders: list[SpeedModel], key: Key, shape: Shape | None, processor: str) -> SpeedModel:
     """Another model on the same machine; what is guessed, sizes or a place on the GPU, widens the interval."""
     here = shape or TYPICAL
     placed = key.processor != "unknown" or processor in ("cpu", "unknown")
-    told = all(law.shape for law in lenders) and shape is not None and placed
+    told = all(speed.shape for speed in lenders) and shape is not None and placed
     spread = (0.5 if told else 1.5) / math.sqrt(1 + 0.3 * (len(lenders) - 1))
-    sizes = [law.shape or TYPICAL for law in lenders]
+    sizes = [speed.shape or TYPICAL for speed in lenders]
     read = fmean(
-        (law.reading.log_rate or 0.0) - math.log(size.params)
-        for law, size in zip(lenders, sizes, strict=True)
+        (speed.reading.log_rate or 0.0) - math.log(size.params)
+        for speed, size in zip(lenders, sizes, strict=True)
     )
     write = fmean(
-        (law.writing.log_rate or 0.0) - math.log(size.size_bytes)
-        for law, size in zip(lenders, sizes, strict=True)
+        (speed.writing.log_rate or 0.0) - math.log(size.size_bytes)
+        for speed, size in zip(lenders, sizes, strict=True)
     )
     rho_read, rho_write = here.depth_costs(processor)
-    return Law(
+    return SpeedModel(
         key,
         shape,
         reading=Prior(
             rho=rho_read,
-            rho_shift=fmean(law.reading.rho_shift for law in lenders) if told else 0.0,
+            rho_shift=fmean(speed.reading.rho_shift for speed in lenders) if told else 0.0,
             rho_spread=0.7 if told else 1.6,
             log_rate=read + math.log(here.params),
             rate_spread=spread,
@@ -210,15 +153,15 @@ def _relative_of(lenders: list[Law], key: Key, shape: Shape | None, processor: s
         ),
         writing=Prior(
             rho=rho_write,
-            rho_shift=fmean(law.writing.rho_shift for law in lenders) if told else 0.0,
+            rho_shift=fmean(speed.writing.rho_shift for speed in lenders) if told else 0.0,
             rho_spread=0.7 if told else 1.6,
             log_rate=write + math.log(here.size_bytes),
             rate_spread=spread,
         ),
         loads=[
             _START_S + max(load_s - _START_S, 0.0) * here.size_bytes / size.size_bytes
-            for law, size in zip(lenders, sizes, strict=True)
-            for load_s in law.loads[-3:]
+            for speed, size in zip(lenders, sizes, strict=True)
+            for load_s in speed.loads[-3:]
         ],
     )
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, median, pstdev, pvariance
 
+from ..ledger.runs import Output
+
 CHARS_PER_TOKEN = 3.5
-"""Before anything was counted for a model."""
+"""Of any tokenizer, before it was counted: English prose has about 4, code and other languages fewer."""
 TEMPLATE_TOKENS = 20
 _SHARE_OF_INPUT = {
     "summary": 0.2,
@@ -29,16 +31,6 @@ _THINKING_FACTOR = 4.0
 _GUESS_SPREAD = 0.9
 _GUESS_POINTS = 9
 _HALF_LIFE = 25.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """What one earlier run wrote."""
-
-    tokens: int
-    cut: bool
-    """The cap ended it: it would have been longer."""
-    tokens_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

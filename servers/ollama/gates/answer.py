@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from .documents import Text
+from .documents import Document
 from .patching import BadPatch, patched
 
 
@@ -54,7 +54,7 @@ def rewritten(text: str, path: str, before: str | None, *, schema: bool = False)
     return Candidate(answer=text, data=parsed_json(content) if schema else None, files={path: content})
 
 
-def edited(text: str, inputs: Mapping[str, Text]) -> Candidate:
+def edited(text: str, inputs: Mapping[str, Document]) -> Candidate:
     """The candidate of a task that answers with exact replacements in the files it was given."""
     text = without_thoughts(text)
     now = {path: source.text for path, source in inputs.items()}
@@ -69,7 +69,7 @@ def edited(text: str, inputs: Mapping[str, Text]) -> Candidate:
     return _changed(text, inputs, {path: now[path] for path in now if path in touched})
 
 
-def from_patch(text: str, inputs: Mapping[str, Text]) -> Candidate:
+def from_patch(text: str, inputs: Mapping[str, Document]) -> Candidate:
     """The candidate of a task that answers with a unified diff of the files it was given."""
     text = without_thoughts(text)
     names = tuple(inputs)
@@ -101,7 +101,7 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _changed(text: str, inputs: Mapping[str, Text], now: Mapping[str, str]) -> Candidate:
+def _changed(text: str, inputs: Mapping[str, Document], now: Mapping[str, str]) -> Candidate:
     files = {path: new for path, new in now.items() if new != inputs[path].text}
     if not files:
         raise BadAnswer("the answer changes nothing")

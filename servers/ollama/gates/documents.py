@@ -16,7 +16,7 @@ MAX_FILES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class Document:
     """A file as a worker sees it, its lines ended by newlines alone."""
 
     path: str
@@ -35,7 +35,7 @@ class Text:
         return self.decoded.replaced(start, len(old) - end, new[start : len(new) - end]).encode()
 
 
-def read_texts(workspace: Workspace, paths: Sequence[str]) -> Mapping[str, Text]:
+def read_texts(workspace: Workspace, paths: Sequence[str]) -> Mapping[str, Document]:
     """The files by the name the caller sees, in the order given. ToolError for what is missing, binary or too large."""
     if len(paths) > MAX_FILES:
         raise ToolError(f"{len(paths)} files are too many for one run; at most {MAX_FILES}")
@@ -43,7 +43,7 @@ def read_texts(workspace: Workspace, paths: Sequence[str]) -> Mapping[str, Text]
     return {text.path: text for text in found}
 
 
-def read_text(workspace: Workspace, path: str) -> Text:
+def read_text(workspace: Workspace, path: str) -> Document:
     if any(c in path for c in "*?[") and not workspace.exists(path):
         raise ToolError(f"{path!r} is a pattern, and files are paths; delegate_map takes a glob")
     data = workspace.read(path, MAX_FILE_BYTES)
@@ -51,4 +51,4 @@ def read_text(workspace: Workspace, path: str) -> Text:
     decoded = decode(data)
     if decoded is None:
         raise ToolError(f"{shown} is binary; a worker reads text")
-    return Text(path=shown, rev=rev_of(data), decoded=decoded)
+    return Document(path=shown, rev=rev_of(data), decoded=decoded)

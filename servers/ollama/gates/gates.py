@@ -19,7 +19,7 @@ from ...output import ToolError
 from ...source.syntax_check import note as syntax_note
 from ..ledger.receipt import Checked, Gated
 from .answer import Candidate
-from .documents import Text
+from .documents import Document
 from .json_schema import misfit, schema_wrong
 
 MAX_NOTE_CHARS = 2000
@@ -70,7 +70,7 @@ class Judging:
 
     gates: Gates
     candidate: Candidate
-    inputs: Mapping[str, Text]
+    inputs: Mapping[str, Document]
     material: str
     """Everything the worker could quote from: files and context."""
     data: Mapping[str, bytes]

@@ -1,6 +1,6 @@
 """What a run is filed under: the machine, the engine, the model and the options that make a different one of it.
 
-A delegated run and a local lead's own must come out alike, so that both teach one law.
+A delegated run and a local lead's own must come out alike, so that both teach one speed model.
 """
 
 from __future__ import annotations

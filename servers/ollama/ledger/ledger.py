@@ -7,28 +7,28 @@ itself as runs arrive, so what `profile` asks for stays fast however long the re
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Self
 
 from ...state.home import home
-from ..forecast.token_estimates import Output
+from ...state.sqlite import NewerFormat, connect, transaction
 from .runs import (
     RUNNER_OPTIONS,
     VERDICTS,
     Accuracy,
     Key,
+    Output,
+    Provenance,
     Run,
     Totals,
     Verdict,
-    World,
     filed,
     plain,
     processor_of,
@@ -68,12 +68,14 @@ class Ledger:
         where = Path(path) if path is not None else home() / "ledger.sqlite"
         try:
             where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(where, os.O_CREAT | os.O_RDWR, 0o600))
-            if not where.is_file():
-                raise LedgerError(f"the ledger {where} cannot be opened: it is no regular file")
-            if where.stat().st_size:
-                _inspect(where)
-            db = _connect(where)
+            if where.exists():
+                if not where.is_file():
+                    raise LedgerError(f"the ledger {where} cannot be opened: it is no regular file")
+                if where.stat().st_size:
+                    _inspect(where)
+            db = connect(where, CREATE, version=VERSION, application_id=APPLICATION_ID, busy_s=BUSY_S)
+        except NewerFormat as exc:
+            raise _newer(where, exc.found) from exc
         except sqlite3.Error as exc:
             raise _damaged(where, exc) from exc
         except OSError as exc:
@@ -108,7 +110,7 @@ class Ledger:
         model: str | None = None,
         kind: str | None = None,
         host: str | None = None,
-        world: World | None = None,
+        provenance: Provenance | None = None,
         after: int = 0,
         last: int = 20,
     ) -> list[Run]:
@@ -118,7 +120,7 @@ class Ledger:
         """
         wanted = {"key": str(key) if key else None, "model": model, "kind": kind, "host": host}
         known = {name: value for name, value in wanted.items() if value is not None}
-        clauses = [*(f"runs.{name} = ?" for name in known), "runs.id > ?", *_within(world)]
+        clauses = [*(f"runs.{name} = ?" for name in known), "runs.id > ?", *_within(provenance)]
         with self._reading() as db:
             rows = db.execute(
                 f"{_SELECT} WHERE {' AND '.join(clauses)} ORDER BY runs.id DESC LIMIT ?",
@@ -164,8 +166,6 @@ class Ledger:
         advice: Sequence[Mapping[str, object]] | None = None,
         tokens_without: int | None = None,
         tokens_spent: int | None = None,
-        usd_without: float | None = None,
-        usd_spent: float | None = None,
     ) -> None:
         """Add what became known after a run was recorded: the advice given, and what the caller saved.
 
@@ -175,8 +175,8 @@ class Ledger:
         told = json.dumps(list(advice)) if advice else None
         with self._transaction() as db:
             db.execute(
-                f"INSERT INTO later(run, at, {', '.join(LATER_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (run, time.time(), told, tokens_without, tokens_spent, usd_without, usd_spent),
+                f"INSERT INTO later(run, at, {', '.join(LATER_COLUMNS)}) VALUES (?, ?, ?, ?, ?)",
+                (run, time.time(), told, tokens_without, tokens_spent),
             )
 
     def lengths(
@@ -213,9 +213,11 @@ class Ledger:
             ).fetchall()
         return [Totals(**dict(zip(TOTAL_COLUMNS, row, strict=True))) for row in rows]
 
-    def accuracy(self, *, model: str | None = None, world: World | None = None, last: int = 100) -> Accuracy:
+    def accuracy(
+        self, *, model: str | None = None, provenance: Provenance | None = None, last: int = 100
+    ) -> Accuracy:
         """How the last forecasts of finished runs did."""
-        within = "".join(f" AND {clause}" for clause in _within(world))
+        within = "".join(f" AND {clause}" for clause in _within(provenance))
         clause, values = (" AND model = ?", [model]) if model is not None else ("", [])
         query = (
             "SELECT forecast_s, forecast_low_s, forecast_high_s, total_s FROM runs WHERE forecast_s NOT NULL "
@@ -252,42 +254,8 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
-        with self._reading() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection in WAL mode with our tables; several processes may be doing the same right now."""
-    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    try:
-        deadline = time.monotonic() + BUSY_S
-        while True:
-            try:
-                db.execute("PRAGMA journal_mode = WAL")
-                break
-            except sqlite3.OperationalError as exc:  # SQLite's own wait does not cover this change
-                if "locked" not in str(exc) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("BEGIN IMMEDIATE")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in CREATE:
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {VERSION}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.close()
-        raise
-    return db
+        with self._reading() as db, transaction(db):
+            yield db
 
 
 def _inspect(path: Path) -> None:
@@ -305,17 +273,20 @@ def _inspect(path: Path) -> None:
                 f"{path} is a database of another program, not a ledger; move it away or set UNDERSTUDY_HOME"
             )
         if version > VERSION:
-            raise LedgerError(
-                f"the ledger {path} was written by a newer Understudy (format {version}, this one reads "
-                f"{VERSION}); "
-                "upgrade, or set UNDERSTUDY_HOME to start another"
-            )
+            raise _newer(path, version)
         if path.stat().st_size <= _CHECKED_BYTES:
             (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise sqlite3.DatabaseError(str(found).splitlines()[0])
     finally:
         db.close()
+
+
+def _newer(path: Path, found: int) -> LedgerError:
+    return LedgerError(
+        f"the ledger {path} was written by a newer Understudy (format {found}, this one reads {VERSION}); "
+        "upgrade, or set UNDERSTUDY_HOME to start another"
+    )
 
 
 def _damaged(path: Path, exc: sqlite3.Error) -> LedgerError:
@@ -333,11 +304,11 @@ def _damaged(path: Path, exc: sqlite3.Error) -> LedgerError:
     )
 
 
-def _within(world: World | None) -> list[str]:
-    """Clauses that keep to the runs of one world; none for all."""
-    if world is None:
+def _within(provenance: Provenance | None) -> list[str]:
+    """Clauses that keep to the runs of one provenance; none for all."""
+    if provenance is None:
         return []
-    return [f"simulated = {int(world == 'simulated')}", f"recorded = {int(world == 'recorded')}"]
+    return [f"simulated = {int(provenance == 'simulated')}", f"recorded = {int(provenance == 'recorded')}"]
 
 
 _INSERT = f"INSERT INTO runs({', '.join(RUN_COLUMNS)}) VALUES ({', '.join(':' + c for c in RUN_COLUMNS)})"
@@ -359,10 +330,10 @@ __all__ = [
     "Key",
     "Ledger",
     "LedgerError",
+    "Provenance",
     "Run",
     "Totals",
     "Verdict",
-    "World",
     "filed",
     "plain",
     "processor_of",

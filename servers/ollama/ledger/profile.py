@@ -88,7 +88,7 @@ def from_ollama(
 
     `final` may also be an `{"error": ...}` object, or empty when the stream broke off. `ps` is the model's
     entry of `/api/ps`. `expected_cached`: prompt tokens we know may come from the prompt cache, 0 when we
-    know it is empty. `expected_prefill_s`: what the law says for this prompt without a cache. Both matter
+    know it is empty. `expected_prefill_s`: what the speed model says for this prompt without a cache. Both matter
     only for servers before 0.33.3, which do not report cached tokens. `two_passes`: the request had both
     think and format, which servers before 0.34.4 answer in two runs while timing only the second.
     """
@@ -239,7 +239,7 @@ def _prefill_rate(
     """Uncached prompt tokens per second, or None when a cache hit of unknown size may stand behind the count.
 
     A hit takes about one decode step whatever the count says: 3,164 tokens "in" 55 ms. Without a reported
-    count the rate stands only if the time is within two of the law's, or, without a law, if a prompt without
+    count the rate stands only if the time is within two of the speed model's, or, without a speed model, if a prompt without
     hits could not have been read much faster.
     """
     if tokens_in is None or not prefill_s:

@@ -77,7 +77,7 @@ class FileChanged(BaseModel):
 
 
 class Forecasted(BaseModel):
-    """What the law said before the run; `error` is (forecast - measured) / measured."""
+    """What the speed model said before the run; `error` is (forecast - measured) / measured."""
 
     total_s: Number
     low_s: Number

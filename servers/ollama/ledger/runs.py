@@ -20,7 +20,7 @@ CALIBRATION = "calibration"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What a speed law belongs to: runs with equal keys should be equally fast."""
+    """What a speed model belongs to: runs with equal keys should be equally fast."""
 
     host: str
     """The machine that runs the engine."""
@@ -44,17 +44,17 @@ def processor_of(gpu_share: float | None) -> str:
     return "cpu" if gpu_share == 0 else "gpu" if gpu_share >= 1 else "split"
 
 
-World = Literal["measured", "simulated", "recorded"]
-"""Where durations come from. Runs of one world say nothing about models of the same name in another."""
+Provenance = Literal["measured", "simulated", "recorded"]
+"""Where durations come from. Runs of one say nothing about models of the same name in another."""
 
 
-def world_of(*, simulated: bool, recorded: bool) -> World:
+def provenance_of(*, simulated: bool, recorded: bool) -> Provenance:
     return "simulated" if simulated else "recorded" if recorded else "measured"
 
 
-def filed(model: str, world: World) -> str:
+def filed(model: str, provenance: Provenance) -> str:
     """The name under which a model's runs lie in the ledger."""
-    return model if world == "measured" else f"{model} ({world})"
+    return model if provenance == "measured" else f"{model} ({provenance})"
 
 
 def plain(model: str) -> str:
@@ -76,7 +76,7 @@ RUNNER_OPTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One line of the ledger. None is "not known" throughout; money may make the saving negative."""
+    """One line of the ledger. None is "not known" throughout."""
 
     key: Key
     profile: Profile
@@ -109,8 +109,6 @@ class Run:
     """Tokens the caller would have spent doing the work itself."""
     tokens_spent: int | None = None
     """Tokens the caller did spend on this delegation."""
-    usd_without: float | None = None
-    usd_spent: float | None = None
     raw: Mapping[str, object] | None = None
     """The server's last object; text and token arrays are left out when it is stored."""
     at: float = 0.0
@@ -119,6 +117,16 @@ class Run:
     """0 until recorded."""
     verdict: Verdict | None = None
     """The caller's latest rating."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What one earlier run wrote."""
+
+    tokens: int
+    cut: bool
+    """The cap ended it: it would have been longer."""
+    tokens_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +149,6 @@ class Totals:
     """Runs where both token figures are known; the saving is theirs alone."""
     tokens_saved: int = 0
     """Without less spent: negative when delegating cost more than it saved."""
-    usd_counted: int = 0
-    usd_saved: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +166,8 @@ _PROFILE_COLUMNS = tuple(f.name for f in fields(Profile))
 def row_of(run: Run) -> dict[str, object]:
     row: dict[str, object] = {**asdict(run.profile), **asdict(run.key), "key": str(run.key)}
     row |= {c: getattr(run, c) for c in RUN_COLUMNS if c not in row and c not in ("advice", "raw")}
-    world = world_of(simulated=run.profile.simulated, recorded=run.profile.recorded)
-    row["model"] = filed(run.profile.model, world)
+    provenance = provenance_of(simulated=run.profile.simulated, recorded=run.profile.recorded)
+    row["model"] = filed(run.profile.model, provenance)
     row["advice"] = json.dumps(list(run.advice)) if run.advice else None
     row["raw"] = _slim(run.raw)
     return {name: int(value) if isinstance(value, bool) else value for name, value in row.items()}

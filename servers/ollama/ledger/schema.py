@@ -51,13 +51,11 @@ _TYPES = {
     "advice": "TEXT",
     "tokens_without": "INTEGER",
     "tokens_spent": "INTEGER",
-    "usd_without": "REAL",
-    "usd_spent": "REAL",
     "raw": "TEXT",
 }
 
 RUN_COLUMNS = tuple(_TYPES)
-LATER_COLUMNS = ("advice", "tokens_without", "tokens_spent", "usd_without", "usd_spent")
+LATER_COLUMNS = ("advice", "tokens_without", "tokens_spent")
 """Known only after a run was recorded; each may be told once more, in a row of `later`."""
 
 _SUMS = {
@@ -70,8 +68,6 @@ _SUMS = {
     "gate_failed": "coalesce(1 - new.gate_passed, 0)",
     "tokens_counted": "new.tokens_without - new.tokens_spent IS NOT NULL",
     "tokens_saved": "coalesce(new.tokens_without - new.tokens_spent, 0)",
-    "usd_counted": "new.usd_without - new.usd_spent IS NOT NULL",
-    "usd_saved": "coalesce(new.usd_without - new.usd_spent, 0)",
 }
 _VERDICTS = ("good", "revised", "rejected")
 
@@ -80,10 +76,7 @@ TOTAL_COLUMNS = ("model", "kind", *_SUMS, *_VERDICTS)
 _LATEST = "(SELECT verdict FROM ratings WHERE run = new.run AND id < new.id ORDER BY id DESC LIMIT 1)"
 _MOVED = ", ".join(f"{v} = {v} + (new.verdict = '{v}') - coalesce({_LATEST} = '{v}', 0)" for v in _VERDICTS)
 
-_SAVINGS = ", ".join(
-    f"{name} = {name} + ({_SUMS[name]})"
-    for name in ("tokens_counted", "tokens_saved", "usd_counted", "usd_saved")
-)
+_SAVINGS = ", ".join(f"{name} = {name} + ({_SUMS[name]})" for name in ("tokens_counted", "tokens_saved"))
 _ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
 
 CREATE = (

@@ -11,7 +11,7 @@ from ..ledger.profile import FRESH_LOAD_S
 from ..ledger.runs import Run
 
 
-def kept(advice: Iterable[Advice]) -> list[dict[str, object]]:
+def recorded(advice: Iterable[Advice]) -> list[dict[str, object]]:
     """Advice as the ledger keeps it with the run it was given after; see Ledger.complete."""
     return [
         {"action": a.action, "saves_s": a.saves_s, "then_s": a.then_s, "change": dict(a.change)}
@@ -20,7 +20,7 @@ def kept(advice: Iterable[Advice]) -> list[dict[str, object]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class AdviceOutcome:
     """How followed advice came out."""
 
     runs: int
@@ -32,7 +32,7 @@ class Held:
     """Share of them that took less."""
 
 
-def held(runs: Iterable[Run]) -> dict[str, Held]:
+def outcomes_of(runs: Iterable[Run]) -> dict[str, AdviceOutcome]:
     """By action: how often the next run of its kind followed it, and whether the seconds came true.
 
     `runs` newest first, as the ledger gives them. Followed means: the next run of that kind on that machine
@@ -55,7 +55,7 @@ def held(runs: Iterable[Run]) -> dict[str, Held]:
             ):
                 noted = seen.setdefault(str(advice.get("action")), _Seen())
                 noted.add(then_s, run.profile.total_s, after.profile.total_s)
-    return {action: noted.held() for action, noted in seen.items()}
+    return {action: noted.outcome() for action, noted in seen.items()}
 
 
 @dataclass(slots=True)
@@ -68,8 +68,8 @@ class _Seen:
         if before_s is not None:
             self.saved.append(before_s - after_s)
 
-    def held(self) -> Held:
-        return Held(
+    def outcome(self) -> AdviceOutcome:
+        return AdviceOutcome(
             runs=len(self.errors),
             median_error=median(self.errors),
             saved_s=median(self.saved) if self.saved else None,
@@ -105,8 +105,6 @@ def _setting(what: str, run: Run) -> object:
             return run.format
         case "model":
             return run.profile.model
-        case "stable_first":
-            return run.profile.tokens_cached
         case "keep_alive":  # -1: it was still loaded
             load_s = run.profile.load_s
             return None if load_s is None or load_s >= FRESH_LOAD_S else -1

@@ -11,14 +11,14 @@ from pydantic import BaseModel
 
 from ...output import ToolError
 from ..engines.protocol import EngineError, Model, Runtime
-from ..forecast.forecaster import Foresight
-from ..forecast.speed_models import Laws
+from ..forecast.forecaster import Forecaster
+from ..forecast.speed_models import SpeedModels
 from ..ledger.ledger import MAX_RUNS, Ledger, LedgerError
 from ..ledger.receipt import Number, Profiled
-from ..ledger.runs import CALIBRATION, Accuracy, Run, Totals, World, filed, plain
-from .advice_outcomes import held
+from ..ledger.runs import CALIBRATION, Accuracy, Provenance, Run, Totals, filed, plain
+from .advice_outcomes import outcomes_of
 
-MAX_LAWS = 3
+MAX_SPEEDS = 3
 """Shown by profile; each costs up to 50 ms the first time."""
 
 
@@ -114,7 +114,7 @@ class Forecasts(BaseModel):
         return cls(runs=accuracy.runs, median_error=accuracy.median_error, coverage=accuracy.coverage)
 
 
-class HeldSeen(BaseModel):
+class AdviceOutcomeSeen(BaseModel):
     """Advice that was followed: how far its forecast was off, |predicted - measured| / measured, and what it brought.
 
     `saved_s`: less than the run before took, by the median. `helped`: share of the runs that took less.
@@ -127,7 +127,7 @@ class HeldSeen(BaseModel):
     helped: Number
 
 
-class LawSeen(BaseModel):
+class SpeedSeen(BaseModel):
     """The fitted speed of a model here, in tokens a second: at no depth, and behind 4,096 tokens."""
 
     model: str
@@ -142,10 +142,10 @@ class LawSeen(BaseModel):
 
 class ProfileSeen(BaseModel):
     engine: str
-    laws: list[LawSeen]
+    speed_models: list[SpeedSeen]
     odds: dict[str, list[Odds]]
     forecasts: Forecasts
-    advice_held: list[HeldSeen]
+    advice_held: list[AdviceOutcomeSeen]
     runs: list[RunSeen]
     tokens_saved: int | None
     note: str | None
@@ -156,7 +156,7 @@ class Overview:
     """Answers list_models and profile."""
 
     runtime: Runtime
-    foresight: Foresight
+    forecaster: Forecaster
 
     async def models(self) -> Models:
         """ToolError when the engine does not answer."""
@@ -166,10 +166,10 @@ class Overview:
             raise ToolError(str(exc)) from exc
         note = self.runtime.note
         try:
-            ledger = await self.foresight.ledger()
-            world = self.foresight.world
+            ledger = await self.forecaster.ledger()
+            provenance = self.forecaster.provenance
             seen = await anyio.to_thread.run_sync(
-                lambda: [_model_seen(model, ledger, world) for model in found]
+                lambda: [_model_seen(model, ledger, provenance) for model in found]
             )
         except LedgerError as exc:  # the models are there all the same
             seen = [_model_seen(model) for model in found]
@@ -181,29 +181,33 @@ class Overview:
         if not 1 <= last <= MAX_RUNS:
             raise ToolError(f"last must be between 1 and {MAX_RUNS}, found {last}")
         ledger = await self._ledger()
-        laws = await self.foresight.laws()
+        speed_models = await self.forecaster.speed_models()
         with suppress(EngineError), anyio.move_on_after(PROBE_S):
             await self.runtime.engine()  # it may be a simulated one, whose runs are kept apart
-        world = self.foresight.world
+        provenance = self.forecaster.provenance
 
         def read() -> ProfileSeen:
-            name = None if model is None else _filed(ledger, model, world)
+            name = None if model is None else _filed(ledger, model, provenance)
             totals = [
-                t for t in ledger.summary(model=name, kind=kind) if filed(plain(t.model), world) == t.model
+                t
+                for t in ledger.summary(model=name, kind=kind)
+                if filed(plain(t.model), provenance) == t.model
             ]
             odds: dict[str, list[Odds]] = {}
             for total in totals:
                 if total.kind != CALIBRATION:
                     odds.setdefault(plain(total.model), []).append(Odds.of(total))
             counted = any(total.tokens_counted for total in totals)
-            runs = ledger.runs(model=name, kind=kind, world=world, last=last)
-            seen = ledger.runs(model=name, kind=kind, world=world, last=ADVISED_RUNS)
+            runs = ledger.runs(model=name, kind=kind, provenance=provenance, last=last)
+            seen = ledger.runs(model=name, kind=kind, provenance=provenance, last=ADVISED_RUNS)
             return ProfileSeen(
                 engine=self.runtime.name,
-                laws=_laws_seen(laws, runs) if laws else [],
+                speed_models=_speeds_seen(speed_models, runs) if speed_models else [],
                 odds=odds,
-                forecasts=Forecasts.of(ledger.accuracy(model=name, world=world)),
-                advice_held=[HeldSeen(action=action, **asdict(h)) for action, h in held(seen).items()],
+                forecasts=Forecasts.of(ledger.accuracy(model=name, provenance=provenance)),
+                advice_held=[
+                    AdviceOutcomeSeen(action=action, **asdict(h)) for action, h in outcomes_of(seen).items()
+                ],
                 runs=[RunSeen.of(run) for run in runs],
                 tokens_saved=sum(total.tokens_saved for total in totals) if counted else None,
                 note=self.runtime.note,
@@ -224,24 +228,24 @@ class Overview:
 
     async def _ledger(self) -> Ledger:
         try:
-            return await self.foresight.ledger()
+            return await self.forecaster.ledger()
         except LedgerError as exc:
             raise ToolError(str(exc)) from exc
 
 
-def _laws_seen(laws: Laws, runs: Sequence[Run]) -> list[LawSeen]:
-    """The laws behind these runs, the latest used first."""
-    seen: dict[str, LawSeen] = {}
+def _speeds_seen(speed_models: SpeedModels, runs: Sequence[Run]) -> list[SpeedSeen]:
+    """The speed models behind these runs, the latest used first."""
+    seen: dict[str, SpeedSeen] = {}
     for run in runs:
-        if run.profile.recorded or str(run.key) in seen or len(seen) == MAX_LAWS:
+        if run.profile.recorded or str(run.key) in seen or len(seen) == MAX_SPEEDS:
             continue
-        law = laws.law(run.key)
-        flat, deep = law.speeds(0), law.speeds(4096)
-        seen[str(run.key)] = LawSeen(
+        speed = speed_models.of(run.key)
+        flat, deep = speed.speeds(0), speed.speeds(4096)
+        seen[str(run.key)] = SpeedSeen(
             model=run.profile.model,
             processor=run.key.processor,
             settings=run.key.settings,
-            runs=law.runs,
+            runs=speed.runs,
             reads=flat[0] if flat else None,
             writes=flat[1] if flat else None,
             reads_at_4096=deep[0] if deep else None,
@@ -250,9 +254,9 @@ def _laws_seen(laws: Laws, runs: Sequence[Run]) -> list[LawSeen]:
     return list(seen.values())
 
 
-def _filed(ledger: Ledger, model: str, world: World) -> str:
+def _filed(ledger: Ledger, model: str, provenance: Provenance) -> str:
     """The name this model's runs lie under; Ollama adds a tag where a caller leaves it out."""
-    name, tagged = filed(model, world), filed(f"{model}:latest", world)
+    name, tagged = filed(model, provenance), filed(f"{model}:latest", provenance)
     return (
         name
         if ":" in model or ledger.runs(model=name, last=1) or not ledger.runs(model=tagged, last=1)
@@ -265,8 +269,8 @@ def _error(run: Run) -> float | None:
     return (run.forecast_s - measured) / measured if run.forecast_s is not None and measured else None
 
 
-def _model_seen(model: Model, ledger: Ledger | None = None, world: World = "measured") -> ModelSeen:
-    filed_as = filed(model.name, world)
+def _model_seen(model: Model, ledger: Ledger | None = None, provenance: Provenance = "measured") -> ModelSeen:
+    filed_as = filed(model.name, provenance)
     runs = ledger.runs(model=filed_as, last=20) if ledger else []
     rates = sorted(r for run in runs if (r := run.profile.decode_tokens_per_s) is not None)
     middle = rates[len(rates) // 2] if rates else None

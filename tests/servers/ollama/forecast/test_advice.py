@@ -11,23 +11,24 @@ from hypothesis import strategies as st
 
 from benchmarks.coach import world_of
 from benchmarks.worlds import key_of, run_of, shape_of
-from servers.ollama.forecast.advice import Advice, Counsel, counsel
+from servers.ollama.forecast.advice import Advice, Recommendation, recommend
 from servers.ollama.forecast.plans import Plan, Refusal, Task, Worker, plan_for
-from servers.ollama.forecast.speed_model import Law
-from servers.ollama.forecast.token_estimates import Lengths, Output, lengths_of
+from servers.ollama.forecast.speed_model import SpeedModel
+from servers.ollama.forecast.token_estimates import Lengths, lengths_of
 from servers.ollama.ledger.ledger import Ledger
-from servers.ollama.reports.advice_outcomes import held, kept
+from servers.ollama.ledger.runs import Output
+from servers.ollama.reports.advice_outcomes import outcomes_of, recorded
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
 
 MODEL = SimulatedModel(read_s=1 / 200, write_s=1 / 20, read_rho=1e-3, write_rho=1e-3, load_s=6.0)
 
 
-def learned(model: SimulatedModel = MODEL, runs: int = 8, *, noise: float = 0.03) -> Law:
-    machine, law = Machine(model, noise=Noise(spread=noise)), Law(key_of(model), shape_of(model))
+def learned(model: SimulatedModel = MODEL, runs: int = 8, *, noise: float = 0.03) -> SpeedModel:
+    machine, speed = Machine(model, noise=Noise(spread=noise)), SpeedModel(key_of(model), shape_of(model))
     for n in range(runs):
         ran = machine.run(model, f"{n}", 30 + 20 * n, tokens_in=150 + 350 * n)
-        law.learn(run_of(model, ran))
-    return law
+        speed.learn(run_of(model, ran))
+    return speed
 
 
 LAW = learned()
@@ -46,14 +47,14 @@ def answers(*tokens: int, thinking: int = 600) -> Callable[[Task], Lengths]:
     return lengths
 
 
-def worker(law: Law = LAW, **changed: object) -> Worker:
+def worker(speed: SpeedModel = LAW, **changed: object) -> Worker:
     return replace(
-        Worker(model="sim", law=law, lengths=answers(90, 100, 110, 100, 105, 95, 100, 100), cold=False),
+        Worker(model="sim", speed=speed, lengths=answers(90, 100, 110, 100, 105, 95, 100, 100), cold=False),
         **changed,  # type: ignore[arg-type]
     )
 
 
-def advised(told: Counsel, action: str) -> Advice:
+def advised(told: Recommendation, action: str) -> Advice:
     return next(advice for advice in told.advice if advice.action == action)
 
 
@@ -62,7 +63,7 @@ def truth(tokens_in: int, tokens_out: int, cached: int = 0, model: SimulatedMode
 
 
 def test_dropping_half_the_prompt_saves_what_it_says() -> None:
-    told = counsel(Task(tokens_in=3000, cap=110), worker())
+    told = recommend(Task(tokens_in=3000, cap=110), worker())
     advice = advised(told, "shorten_prompt")
     assert advice.change == {"tokens_in": 1500} and advice.then_s is not None
     assert advice.then_s == pytest.approx(truth(1500, 100), rel=0.12)
@@ -71,92 +72,88 @@ def test_dropping_half_the_prompt_saves_what_it_says() -> None:
 
 
 def test_advice_is_ranked_by_seconds_saved_and_small_savings_are_left_out() -> None:
-    told = counsel(Task(tokens_in=3000, cap=4000, think=True, stable=2500), worker(cold=True))
+    told = recommend(Task(tokens_in=3000, cap=4000, think=True), worker(cold=True))
     saved = [advice.saves_s for advice in told.advice]
     assert saved == sorted(saved, reverse=True) and len(saved) >= 3
     assert told.forecast is not None and min(saved) > 0.08 * told.forecast.total_s
-    quick = counsel(Task(tokens_in=400, least_in=390, cap=110), worker())
+    quick = recommend(Task(tokens_in=400, least_in=390, cap=110), worker())
     assert quick.advice == ()
 
 
-def test_a_stable_prefix_saves_its_reading() -> None:
-    advice = advised(counsel(Task(tokens_in=3000, cap=110, stable=2500), worker()), "stable_first")
-    assert advice.then_s == pytest.approx(truth(3000, 100, 2500), rel=0.12) and advice.change == {
-        "stable_first": 2500
-    }
-
-
 def test_a_cap_is_set_where_nine_in_ten_answers_end() -> None:
-    advice = advised(counsel(Task(tokens_in=200, cap=2000), worker()), "cap_output")
+    advice = advised(recommend(Task(tokens_in=200, cap=2000), worker()), "cap_output")
     assert advice.change == {"cap": 110} and "nine in ten" in advice.say
-    assert counsel(Task(tokens_in=400, least_in=400, cap=2000, least_out=1900), worker()).advice == ()
+    assert recommend(Task(tokens_in=400, least_in=400, cap=2000, least_out=1900), worker()).advice == ()
 
 
 def test_a_cap_that_cuts_answers_is_raised() -> None:
-    advice = advised(counsel(Task(tokens_in=400, cap=60), worker()), "raise_cap")
+    advice = advised(recommend(Task(tokens_in=400, cap=60), worker()), "raise_cap")
     cap = advice.change["cap"]
     assert isinstance(cap, int) and cap >= 105 and "100% of such answers are cut" in advice.say
-    assert not [a for a in counsel(Task(tokens_in=400, cap=200), worker()).advice if a.action == "raise_cap"]
+    assert not [
+        a for a in recommend(Task(tokens_in=400, cap=200), worker()).advice if a.action == "raise_cap"
+    ]
 
 
 def test_reloads_are_told_of() -> None:
-    machine, law = Machine(MODEL, noise=Noise(spread=0.03)), Law(key_of(MODEL))
+    machine, speed = Machine(MODEL, noise=Noise(spread=0.03)), SpeedModel(key_of(MODEL))
     for n in range(6):
-        law.learn(run_of(MODEL, machine.run(MODEL, f"{n}", 40, options={"num_thread": n % 2})))
+        speed.learn(run_of(MODEL, machine.run(MODEL, f"{n}", 40, options={"num_thread": n % 2})))
     assert (
-        "loaded sim again" in advised(counsel(Task(tokens_in=200, cap=110), worker(law)), "keep_loaded").say
+        "loaded sim again"
+        in advised(recommend(Task(tokens_in=200, cap=110), worker(speed)), "keep_loaded").say
     )
 
 
 def test_thinking_off_and_a_schema_shorten_the_answer() -> None:
-    told = counsel(Task(tokens_in=200, cap=2000, think=True, kind="extract"), worker())
+    told = recommend(Task(tokens_in=200, cap=2000, think=True, kind="extract"), worker())
     assert advised(told, "no_thinking").then_s == pytest.approx(truth(200, 100), rel=0.12)
-    short = counsel(Task(tokens_in=200, cap=110, kind="extract"), worker())
+    short = recommend(Task(tokens_in=200, cap=110, kind="extract"), worker())
     assert advised(short, "ask_schema").then_s == pytest.approx(truth(200, 30), rel=0.15)
     assert not [
         a
-        for a in counsel(Task(tokens_in=200, cap=110, think=True), worker(can_think=False)).advice
+        for a in recommend(Task(tokens_in=200, cap=110, think=True), worker(can_think=False)).advice
         if a.action == "no_thinking"
     ]
 
 
 def test_parts_pay_where_depth_is_dear_and_only_there() -> None:
-    advice = advised(counsel(Task(tokens_in=8000, least_in=200, cap=110), worker()), "split")
+    advice = advised(recommend(Task(tokens_in=8000, least_in=200, cap=110), worker()), "split")
     parts = advice.change["parts"]
     assert isinstance(parts, int) and parts > 1
     each = truth(200 + 7800 // parts, 100 // parts)
     assert advice.then_s == pytest.approx(parts * each, rel=0.15)
     flat = replace(MODEL, read_rho=0.0, write_rho=0.0, name="flat")
-    told = counsel(Task(tokens_in=8000, least_in=4000, cap=110), worker(learned(flat)))
+    told = recommend(Task(tokens_in=8000, least_in=4000, cap=110), worker(learned(flat)))
     assert not [a for a in told.advice if a.action == "split"]
 
 
 def test_a_cold_model_is_kept_loaded_and_a_wait_is_named() -> None:
-    assert advised(counsel(Task(tokens_in=200, cap=110), worker(cold=True)), "keep_loaded").saves_s > 2
-    waiting = counsel(Task(tokens_in=200, cap=110), worker(wait_s=20.0))
+    assert advised(recommend(Task(tokens_in=200, cap=110), worker(cold=True)), "keep_loaded").saves_s > 2
+    waiting = recommend(Task(tokens_in=200, cap=110), worker(wait_s=20.0))
     assert advised(waiting, "wait").saves_s == pytest.approx(20, rel=0.05)
 
 
 def test_a_faster_model_is_named_unless_it_fails_its_gates() -> None:
     fast = replace(MODEL, name="fast", read_s=1 / 2000, write_s=1 / 200)
-    other = Worker(model="fast", law=learned(fast), lengths=answers(*[100] * 8), odds=0.9, cold=False)
-    told = counsel(Task(tokens_in=1000, cap=110), worker(odds=0.95), others=[other])
+    other = Worker(model="fast", speed=learned(fast), lengths=answers(*[100] * 8), odds=0.9, cold=False)
+    told = recommend(Task(tokens_in=1000, cap=110), worker(odds=0.95), others=[other])
     advice = advised(told, "other_model")
     assert advice.change == {"model": "fast"} and "90%" in advice.say
     assert advice.then_s == pytest.approx(truth(1000, 100, model=fast), rel=0.15)
-    weak = counsel(Task(tokens_in=1000, cap=110), worker(odds=0.95), others=[replace(other, odds=0.3)])
-    small = counsel(Task(tokens_in=1000, cap=110), worker(odds=0.95), others=[replace(other, room=500)])
+    weak = recommend(Task(tokens_in=1000, cap=110), worker(odds=0.95), others=[replace(other, odds=0.3)])
+    small = recommend(Task(tokens_in=1000, cap=110), worker(odds=0.95), others=[replace(other, room=500)])
     assert not [a for told in (weak, small) for a in told.advice if a.action == "other_model"]
 
 
 def test_small_work_is_better_done_by_the_caller() -> None:
     slow = replace(MODEL, name="slow", read_s=1 / 20, write_s=1 / 2)
-    told = counsel(Task(tokens_in=60, cap=110), worker(learned(slow)))
+    told = recommend(Task(tokens_in=60, cap=110), worker(learned(slow)))
     assert "do it yourself" in advised(told, "do_it_yourself").say
 
 
 def test_nothing_measured_gives_no_advice_but_says_what_to_do() -> None:
-    told = counsel(Task(tokens_in=1000, deadline_s=5.0), worker(Law(key_of(MODEL))))
+    told = recommend(Task(tokens_in=1000, deadline_s=5.0), worker(SpeedModel(key_of(MODEL))))
     assert told.forecast is None and told.advice == () and told.plan is None
     assert told.refusal is not None and told.refusal.nearest is None
     assert "no run of sim was measured" in told.refusal.say and "calibrate" in told.refusal.say
@@ -176,7 +173,7 @@ def test_a_loose_deadline_changes_nothing_and_a_tight_one_as_little_as_it_can() 
 
 def test_a_plan_turns_to_the_next_worker_when_the_first_cannot() -> None:
     fast = replace(MODEL, name="fast", read_s=1 / 5000, write_s=1 / 500)
-    other = Worker(model="fast", law=learned(fast), lengths=answers(*[100] * 8), cold=False)
+    other = Worker(model="fast", speed=learned(fast), lengths=answers(*[100] * 8), cold=False)
     plan = plan_for(
         Task(tokens_in=3000, least_in=2900, cap=110, least_out=100, deadline_s=2.0), [worker(), other]
     )
@@ -184,7 +181,7 @@ def test_a_plan_turns_to_the_next_worker_when_the_first_cannot() -> None:
 
 
 def test_an_impossible_deadline_is_refused_with_the_nearest_plan_and_the_time_it_needs() -> None:
-    told = counsel(Task(tokens_in=3000, least_in=1000, cap=400, deadline_s=1.0), worker())
+    told = recommend(Task(tokens_in=3000, least_in=1000, cap=400, deadline_s=1.0), worker())
     refusal = told.refusal
     assert told.plan is None and refusal is not None and refusal.nearest is not None
     assert refusal.nearest.task.tokens_in == 1000 and refusal.needs_s is not None
@@ -252,11 +249,11 @@ def test_the_ledger_says_whether_followed_advice_held() -> None:
 
     with Ledger.open() as ledger:
         first = record(3000, 110)
-        ledger.complete(first, advice=kept(counsel(Task(tokens_in=3000, cap=110), told).advice))
+        ledger.complete(first, advice=recorded(recommend(Task(tokens_in=3000, cap=110), told).advice))
         second = record(1480, 110)  # as advised: half the prompt
-        ledger.complete(second, advice=kept(counsel(Task(tokens_in=1480, cap=2000), told).advice))
+        ledger.complete(second, advice=recorded(recommend(Task(tokens_in=1480, cap=2000), told).advice))
         record(1480, 1900)  # not as advised
-        came = held(ledger.runs(last=10))
+        came = outcomes_of(ledger.runs(last=10))
     assert set(came) == {"shorten_prompt"}
     assert came["shorten_prompt"].runs == 1 and came["shorten_prompt"].median_error < 0.25
 

@@ -1,4 +1,4 @@
-"""Calibration: a few probes and the law is there."""
+"""Calibration: a few probes and the speed model is there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from servers.ollama.engines.ollama import Ollama
 from servers.ollama.forecast.calibration import PROBES, Probe, calibrate
-from servers.ollama.forecast.forecaster import Foresight
+from servers.ollama.forecast.forecaster import Forecaster
 from servers.ollama.simulator.api import Fault, World
 from servers.ollama.simulator.http import simulated
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
@@ -26,9 +26,9 @@ async def test_the_probes_fit_the_law_at_once() -> None:
     heard: list[Probe] = []
     async with simulated(world(read_s=1 / 250, write_s=1 / 25)) as url:
         runtime = Ollama(url)
-        foresight = Foresight(runtime=runtime)
-        done = await calibrate(runtime, foresight, await runtime.model("small"), told=heard.append)
-        ledger = await foresight.ledger()
+        forecaster = Forecaster(runtime=runtime)
+        done = await calibrate(runtime, forecaster, await runtime.model("small"), told=heard.append)
+        ledger = await forecaster.ledger()
         runs = ledger.runs(kind="calibration")
         await runtime.aclose()
     assert (
@@ -46,7 +46,7 @@ async def test_the_probes_fit_the_law_at_once() -> None:
 async def test_probes_that_do_not_fit_are_skipped_and_said() -> None:
     async with simulated(world(context_length=512)) as url:
         runtime = Ollama(url)
-        done = await calibrate(runtime, Foresight(runtime=runtime), await runtime.model("small"))
+        done = await calibrate(runtime, Forecaster(runtime=runtime), await runtime.model("small"))
         await runtime.aclose()
     assert 2048 in done.skipped and len(done.probes) + len(done.skipped) == len(PROBES) and done.probes
 
@@ -54,7 +54,7 @@ async def test_probes_that_do_not_fit_are_skipped_and_said() -> None:
 async def test_an_engine_that_fails_ends_it_with_its_sentence() -> None:
     async with simulated(world("error")) as url:
         runtime = Ollama(url)
-        done = await calibrate(runtime, Foresight(runtime=runtime), await runtime.model("small"))
+        done = await calibrate(runtime, Forecaster(runtime=runtime), await runtime.model("small"))
         await runtime.aclose()
     assert done.speeds is None and len(done.probes) == 1
     assert done.failed is not None and "simulated failure" in done.failed

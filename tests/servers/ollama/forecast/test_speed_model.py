@@ -1,4 +1,4 @@
-"""The law: right after one run, calibrated after ten, honest about what it does not know."""
+"""The speed model: right after one run, calibrated after ten, honest about what it does not know."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.law import SHAPES, ConstantRate, OurLaw, live, recorded, scores
+from benchmarks.law import SHAPES, ConstantRate, OurSpeedModel, live, recorded, scores
 from benchmarks.worlds import key_of, random_machine, run_of, shape_of
 from servers.ollama.forecast.forecast import Forecast
 from servers.ollama.forecast.model_shape import Shape
 from servers.ollama.forecast.model_shape import shape_of as shape_of_show
-from servers.ollama.forecast.speed_model import Law
-from servers.ollama.forecast.speed_models import Laws
-from servers.ollama.forecast.token_estimates import Output, lengths_of, prompt_size
+from servers.ollama.forecast.speed_model import SpeedModel
+from servers.ollama.forecast.speed_models import SpeedModels
+from servers.ollama.forecast.token_estimates import lengths_of, prompt_size
 from servers.ollama.ledger.ledger import Key, Ledger, Run, filed
 from servers.ollama.ledger.profile import Profile
+from servers.ollama.ledger.runs import Output
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
 from tests.recorded import exchange
 
@@ -53,10 +54,10 @@ def seconds(forecast: Forecast | None) -> float:
 
 
 def test_nothing_measured_gives_no_forecast_and_one_run_a_usable_one() -> None:
-    law = Law(KEY)
-    assert law.forecast(1000, 100) is None and law.speeds() is None
-    law.learn(a_run(400, 50))
-    forecast = law.forecast(800, 100, cold=False)
+    speed = SpeedModel(KEY)
+    assert speed.forecast(1000, 100) is None and speed.speeds() is None
+    speed.learn(a_run(400, 50))
+    forecast = speed.forecast(800, 100, cold=False)
     assert forecast is not None and forecast.runs == 1
     assert forecast.low_s < 4.0 + 4.95 < forecast.high_s
     assert forecast.total_s == pytest.approx(8.95, rel=0.3)
@@ -70,10 +71,12 @@ def test_real_timings_are_forecast_within_15_percent_and_the_interval_covers() -
     for (model, threads), runs in recorded().items():
         if threads != "1":  # two threads on two shared cores: what others did there, nobody can foretell
             continue
-        law = [(error, inside) for n, error, inside in scores(OurLaw(SHAPES[model]), runs) if n >= 10]
+        speed = [
+            (error, inside) for n, error, inside in scores(OurSpeedModel(SHAPES[model]), runs) if n >= 10
+        ]
         constant = [error for n, error, _ in scores(ConstantRate(), runs) if n >= 10]
-        assert median(error for error, _ in law) <= 0.7 * median(constant)
-        ours += law
+        assert median(error for error, _ in speed) <= 0.7 * median(constant)
+        ours += speed
     assert len(ours) == 145
     assert median(error for error, _ in ours) <= 0.12
     assert 0.85 <= sum(inside for _, inside in ours) / len(ours) <= 0.96
@@ -82,7 +85,7 @@ def test_real_timings_are_forecast_within_15_percent_and_the_interval_covers() -
 def test_a_real_engine_is_learned_while_it_runs() -> None:
     pytest.importorskip("xllamacpp", reason="the engine extra is not installed")
     runs, shape = live(10)
-    scored = scores(OurLaw(shape), runs)
+    scored = scores(OurSpeedModel(shape), runs)
     assert len(scored) == len(runs) - 1 >= 7
     assert sum(inside for *_, inside in scored) >= len(scored) / 2
 
@@ -114,29 +117,29 @@ def test_unseen_machines_are_forecast_within_15_percent_and_the_interval_covers(
     for seed in range(7000, 7024):
         machine, rng = random_machine(seed, waits=True), random.Random(seed)
         (model,) = machine.models.values()
-        law = Law(key_of(model), shape_of(model))
+        speed = SpeedModel(key_of(model), shape_of(model))
         for n in range(30):
             prompt = f"{rng.random()}" + "x" * int(100 * 300 ** rng.random())
             out = int(8 * 40 ** rng.random())
             cold = model.name not in machine.loaded
-            forecast = law.forecast(machine.tokens(model, prompt), out, cold=cold, cap=out)
+            forecast = speed.forecast(machine.tokens(model, prompt), out, cold=cold, cap=out)
             ran = machine.run(model, prompt, out)
             if forecast and n >= 10:
                 misses.append(abs(forecast.total_s - ran.total_s) / ran.total_s)
                 inside.append(forecast.low_s <= ran.total_s <= forecast.high_s)
-            law.learn(run_of(model, ran))
+            speed.learn(run_of(model, ran))
     assert median(misses) <= 0.15
     assert 0.85 <= sum(inside) / len(inside) <= 0.95
 
 
 def test_an_unknown_answer_length_widens_the_interval_and_the_cap_bounds_it() -> None:
     model = SimulatedModel(answer_tokens=200, answer_spread=0.8)
-    machine, law = Machine(model, noise=QUIET, seed=3), Law(key_of(model), shape_of(model))
+    machine, speed = Machine(model, noise=QUIET, seed=3), SpeedModel(key_of(model), shape_of(model))
     seen: list[Output] = []
     inside = bounded = 0
     for n in range(80):
         lengths = lengths_of(list(reversed(seen))[:50], cap=600)
-        forecast = law.forecast(300, lengths, cold=n == 0, cap=600)
+        forecast = speed.forecast(300, lengths, cold=n == 0, cap=600)
         _, wanted = machine.answer_length(model, think=False)
         ran = machine.run(model, f"{n}" + "y" * 1000, min(wanted, 600), tokens_in=300)
         if forecast and n >= 20:
@@ -144,18 +147,18 @@ def test_an_unknown_answer_length_widens_the_interval_and_the_cap_bounds_it() ->
             assert forecast.cap_s is not None and forecast.cap_s >= forecast.high_s * 0.95
             inside += forecast.low_s <= ran.total_s <= forecast.high_s
             bounded += ran.total_s <= forecast.cap_s
-        law.learn(run_of(model, ran))
+        speed.learn(run_of(model, ran))
         seen.append(Output(tokens=ran.tokens_out, cut=ran.tokens_out == 600))
     assert 48 <= inside <= 60 and bounded >= 58
 
 
 def test_a_cold_start_adds_the_load_and_a_change_of_options_is_cold() -> None:
     model = SimulatedModel(load_s=8.0, reload=0.5)
-    machine, law = Machine(model, noise=QUIET), Law(key_of(model), shape_of(model))
+    machine, speed = Machine(model, noise=QUIET), SpeedModel(key_of(model), shape_of(model))
     for n in range(4):
-        law.learn(run_of(model, machine.run(model, f"{n}", 20, options={"num_ctx": 4096 + n % 2})))
-    warm, cold = law.forecast(100, 20, cold=False), law.forecast(100, 20, cold=True)
-    unknown = law.forecast(100, 20)
+        speed.learn(run_of(model, machine.run(model, f"{n}", 20, options={"num_ctx": 4096 + n % 2})))
+    warm, cold = speed.forecast(100, 20, cold=False), speed.forecast(100, 20, cold=True)
+    unknown = speed.forecast(100, 20)
     assert warm and cold and unknown
     assert not warm.cold and warm.load_s < 0.01
     assert cold.cold and 3 <= cold.total_s - warm.total_s <= 9
@@ -163,34 +166,34 @@ def test_a_cold_start_adds_the_load_and_a_change_of_options_is_cold() -> None:
 
 
 def test_waits_are_added_and_foreign_ones_learned() -> None:
-    law = Law(KEY)
+    speed = SpeedModel(KEY)
     for n in range(10):
-        law.learn(a_run(200 + n, 30, queue_s=4.0))
-    assert seconds(law.forecast(200, 30, cold=False)) == pytest.approx(1 + 1.45 + 4, rel=0.1)
-    assert seconds(law.forecast(200, 30, cold=False, wait_s=10)) == pytest.approx(16.45, rel=0.1)
+        speed.learn(a_run(200 + n, 30, queue_s=4.0))
+    assert seconds(speed.forecast(200, 30, cold=False)) == pytest.approx(1 + 1.45 + 4, rel=0.1)
+    assert seconds(speed.forecast(200, 30, cold=False, wait_s=10)) == pytest.approx(16.45, rel=0.1)
 
 
 def test_one_wait_met_at_first_does_not_make_a_busy_server() -> None:
-    law = Law(KEY)
-    law.learn(a_run(200, 30, queue_s=30.0))
-    forecast = law.forecast(200, 30, cold=False)
+    speed = SpeedModel(KEY)
+    speed.learn(a_run(200, 30, queue_s=30.0))
+    forecast = speed.forecast(200, 30, cold=False)
     assert forecast is not None and forecast.total_s < 5 and forecast.high_s > 30
 
 
 def test_runs_that_tell_nothing_about_speed_are_left_out() -> None:
-    law = Law(KEY)
+    speed = SpeedModel(KEY)
     for n in range(3):
-        law.learn(a_run(300 + n, 40))
-    before = law.forecast(500, 60, cold=False)
+        speed.learn(a_run(300 + n, 40))
+    before = speed.forecast(500, 60, cold=False)
     slow = {"prefill_s": 90.0, "decode_s": 90.0}
-    law.learn(a_run(300, 40, outcome="error", **slow))
-    law.learn(a_run(300, 40, outcome="aborted", **slow))
-    law.learn(a_run(300, 40, outcome="cancelled", wall_s=180.0, first_token_s=90.0, chars_out=140, **slow))
-    law.learn(a_run(300, 40, overlapped=True, **slow))
-    law.learn(a_run(300, 40, prefill_s=None, decode_s=None))
-    law.learn(a_run(300, 1, prefill_s=0.0, decode_s=1e-6))
-    law.learn(Run(key=KEY, profile=Profile(model="m", outcome="done")))
-    assert law.forecast(500, 60, cold=False) == before
+    speed.learn(a_run(300, 40, outcome="error", **slow))
+    speed.learn(a_run(300, 40, outcome="aborted", **slow))
+    speed.learn(a_run(300, 40, outcome="cancelled", wall_s=180.0, first_token_s=90.0, chars_out=140, **slow))
+    speed.learn(a_run(300, 40, overlapped=True, **slow))
+    speed.learn(a_run(300, 40, prefill_s=None, decode_s=None))
+    speed.learn(a_run(300, 1, prefill_s=0.0, decode_s=1e-6))
+    speed.learn(Run(key=KEY, profile=Profile(model="m", outcome="done")))
+    assert speed.forecast(500, 60, cold=False) == before
 
 
 def stopped(tokens_in: int, wall_s: float, first_token_s: float | None, chars_out: int) -> Run:
@@ -202,35 +205,35 @@ def stopped(tokens_in: int, wall_s: float, first_token_s: float | None, chars_ou
 
 
 def test_a_first_run_stopped_while_writing_still_teaches() -> None:
-    law = Law(KEY)
-    law.learn(stopped(2000, 12.0, 10.0, int(40 * 3.5)))
-    forecast = law.forecast(400, 60, cold=False)
+    speed = SpeedModel(KEY)
+    speed.learn(stopped(2000, 12.0, 10.0, int(40 * 3.5)))
+    forecast = speed.forecast(400, 60, cold=False)
     assert forecast is not None and forecast.runs == 0
     assert forecast.low_s < 2 + 2.95 < forecast.high_s
     assert seconds(forecast) == pytest.approx(4.95, rel=0.4)
     for n in range(3):
-        law.learn(a_run(400 + n, 60))
-    assert seconds(law.forecast(400, 60, cold=False)) == pytest.approx(4.95, rel=0.1)
+        speed.learn(a_run(400 + n, 60))
+    assert seconds(speed.forecast(400, 60, cold=False)) == pytest.approx(4.95, rel=0.1)
 
 
 def test_a_first_run_stopped_while_reading_says_that_it_takes_longer() -> None:
-    law = Law(KEY)
-    law.learn(stopped(2000, 5.0, None, 0))
-    forecast = law.forecast(2000, 60, cold=False)
+    speed = SpeedModel(KEY)
+    speed.learn(stopped(2000, 5.0, None, 0))
+    forecast = speed.forecast(2000, 60, cold=False)
     assert forecast is not None and forecast.odds(5.0) < 0.2
-    shorter = law.forecast(100, 5, cold=False)
+    shorter = speed.forecast(100, 5, cold=False)
     assert shorter is not None and shorter.odds(5.0) > 0.6
 
 
 def test_a_machine_that_became_slow_is_noticed_although_every_run_is_stopped() -> None:
-    law = Law(KEY)
+    speed = SpeedModel(KEY)
     for n in range(10):
-        law.learn(a_run(1000 + n, 40))
+        speed.learn(a_run(1000 + n, 40))
     for _ in range(4):  # four times slower: 20 s of reading, stopped at 15
-        law.learn(stopped(1000, 15.0, None, 0))
-    forecast = law.forecast(1000, 40, cold=False)
+        speed.learn(stopped(1000, 15.0, None, 0))
+    forecast = speed.forecast(1000, 40, cold=False)
     assert forecast is not None and forecast.odds(15.0) < 0.5
-    quick = Law(KEY)
+    quick = SpeedModel(KEY)
     for n in range(10):
         quick.learn(a_run(1000 + n, 40))
     before = quick.forecast(1000, 40, cold=False)
@@ -239,53 +242,53 @@ def test_a_machine_that_became_slow_is_noticed_although_every_run_is_stopped() -
 
 
 def test_a_hidden_hit_that_was_expected_is_learned_as_a_hit() -> None:
-    law = Law(KEY)
-    law.learn(a_run(1000, 40, cached=None, load_s=1.0))
+    speed = SpeedModel(KEY)
+    speed.learn(a_run(1000, 40, cached=None, load_s=1.0))
     for n in range(4):
         told = a_run(1000 + n, 40, cached=None, prefill_s=0.5)
-        law.learn(replace(told, expected_cached=900))
-    assert seconds(law.forecast(1000, 2, tokens_cached=0, cold=False)) == pytest.approx(5, rel=0.15)
-    assert seconds(law.forecast(1000, 2, tokens_cached=900, cold=False)) == pytest.approx(0.55, rel=0.2)
+        speed.learn(replace(told, expected_cached=900))
+    assert seconds(speed.forecast(1000, 2, tokens_cached=0, cold=False)) == pytest.approx(5, rel=0.15)
+    assert seconds(speed.forecast(1000, 2, tokens_cached=900, cold=False)) == pytest.approx(0.55, rel=0.2)
 
 
 def test_hits_of_unknown_size_do_not_make_the_law_fast() -> None:
-    law = Law(KEY)
+    speed = SpeedModel(KEY)
     for n in range(3):
-        law.learn(a_run(1000 + n, 40, cached=None))
+        speed.learn(a_run(1000 + n, 40, cached=None))
     for share in (0.9, 0.7, 0.99, 0.8, 0.6):
-        law.learn(a_run(1000, 40, cached=None, prefill_s=5 * (1 - share)))
-    assert seconds(law.forecast(1000, 2, tokens_cached=0, cold=False)) == pytest.approx(5, rel=0.15)
+        speed.learn(a_run(1000, 40, cached=None, prefill_s=5 * (1 - share)))
+    assert seconds(speed.forecast(1000, 2, tokens_cached=0, cold=False)) == pytest.approx(5, rel=0.15)
 
 
 def test_a_machine_that_became_faster_is_believed_in_the_end() -> None:
-    law = Law(KEY)
+    speed = SpeedModel(KEY)
     for n in range(3):
-        law.learn(a_run(1000 + n, 40, cached=None))
+        speed.learn(a_run(1000 + n, 40, cached=None))
     for n in range(14):
-        law.learn(a_run(1000 + n, 40, cached=None, prefill_s=1.0))
-    assert seconds(law.forecast(1000, 2, tokens_cached=0, cold=False)) < 1.5
+        speed.learn(a_run(1000 + n, 40, cached=None, prefill_s=1.0))
+    assert seconds(speed.forecast(1000, 2, tokens_cached=0, cold=False)) < 1.5
 
 
 def test_one_contended_run_moves_little_and_a_lasting_change_is_followed() -> None:
-    law = Law(KEY)
+    speed = SpeedModel(KEY)
     for n in range(12):
-        law.learn(a_run(300 + 20 * n, 40 + n))
-    calm = seconds(law.forecast(400, 60, cold=False))
-    law.learn(a_run(400, 60, prefill_s=16.0, decode_s=24.0))
-    assert seconds(law.forecast(400, 60, cold=False)) < 1.25 * calm
+        speed.learn(a_run(300 + 20 * n, 40 + n))
+    calm = seconds(speed.forecast(400, 60, cold=False))
+    speed.learn(a_run(400, 60, prefill_s=16.0, decode_s=24.0))
+    assert seconds(speed.forecast(400, 60, cold=False)) < 1.25 * calm
     for n in range(8):
-        law.learn(a_run(400 + n, 60, prefill_s=4.0, decode_s=6.0))
-    assert seconds(law.forecast(400, 60, cold=False)) == pytest.approx(2 * calm, rel=0.25)
+        speed.learn(a_run(400 + n, 60, prefill_s=4.0, decode_s=6.0))
+    assert seconds(speed.forecast(400, 60, cold=False)) == pytest.approx(2 * calm, rel=0.25)
 
 
 def test_depth_is_learned_where_constant_rates_fail() -> None:
     model = SimulatedModel(read_rho=2e-3, write_rho=4e-3)
-    machine, law = Machine(model, noise=QUIET), Law(key_of(model))
+    machine, speed = Machine(model, noise=QUIET), SpeedModel(key_of(model))
     for n, size in enumerate((100, 3000, 600, 1500, 200, 2500)):
-        law.learn(run_of(model, machine.run(model, f"{n}", 60, tokens_in=size)))
+        speed.learn(run_of(model, machine.run(model, f"{n}", 60, tokens_in=size)))
     for size in (50, 800, 4000):
         ran = machine.run(model, f"probe {size}", 60, tokens_in=size)
-        assert seconds(law.forecast(size, 60, tokens_cached=0, cold=False)) == pytest.approx(
+        assert seconds(speed.forecast(size, 60, tokens_cached=0, cold=False)) == pytest.approx(
             ran.total_s, rel=0.2
         )
 
@@ -295,17 +298,17 @@ def test_a_new_model_borrows_from_the_machine_and_a_new_setting_from_its_model()
     large = SimulatedModel(name="b", params=4e9, size_bytes=4e9, read_s=1 / 100, write_s=1 / 10)
     machine = Machine(small, large, noise=QUIET)
     with Ledger.open() as ledger:
-        laws = Laws(ledger, {m.digest: shape_of(m) for m in (small, large)})
-        assert laws.law(key_of(large)).forecast(500, 100) is None
+        speed_models = SpeedModels(ledger, {m.digest: shape_of(m) for m in (small, large)})
+        assert speed_models.of(key_of(large)).forecast(500, 100) is None
         for n in range(8):
             ledger.record(run_of(small, machine.run(small, f"{n}", 40, tokens_in=200 * (n + 1))))
-        forecast = laws.law(key_of(large)).forecast(500, 100, cold=False)
+        forecast = speed_models.of(key_of(large)).forecast(500, 100, cold=False)
         truth = large.reading_s(500, 0) + large.writing_s(100, 500)
         assert forecast is not None and forecast.runs == 0 and "no finished run" in str(forecast)
         assert forecast.low_s < truth < forecast.high_s
         assert forecast.total_s == pytest.approx(truth, rel=0.5)
         other = replace(key_of(small), settings='{"num_ctx":8192}')
-        own, lent = laws.law(key_of(small)), laws.law(other)
+        own, lent = speed_models.of(key_of(small)), speed_models.of(other)
         assert lent.runs == 0
         assert seconds(lent.forecast(500, 100, cold=False)) == pytest.approx(
             seconds(own.forecast(500, 100, cold=False)), rel=0.1
@@ -316,36 +319,42 @@ def test_an_unknown_processor_means_the_one_used_last() -> None:
     model = SimulatedModel(gpu_share=1.0)
     machine = Machine(model, noise=QUIET)
     with Ledger.open() as ledger:
-        laws = Laws(ledger)
+        speed_models = SpeedModels(ledger)
         for n in range(3):
             ledger.record(run_of(model, machine.run(model, f"{n}", 40)))
-        assert laws.law(replace(key_of(model), processor="unknown")) is laws.law(key_of(model))
+        assert speed_models.of(replace(key_of(model), processor="unknown")) is speed_models.of(key_of(model))
 
 
 def test_laws_follow_what_another_process_records() -> None:
     model = SimulatedModel()
     machine = Machine(model, noise=QUIET)
     with Ledger.open() as ours, Ledger.open() as theirs:
-        laws = Laws(ours)
+        speed_models = SpeedModels(ours)
         for n in range(3):
             theirs.record(run_of(model, machine.run(model, f"{n}", 40)))
-            assert laws.law(key_of(model)).runs == n + 1
+            assert speed_models.of(key_of(model)).runs == n + 1
 
 
 def test_the_length_of_answers_is_learned_per_kind_and_thinking() -> None:
     model = SimulatedModel()
     machine = Machine(model, noise=QUIET)
     with Ledger.open() as ledger:
-        laws = Laws(ledger)
+        speed_models = SpeedModels(ledger)
         for n in range(10):
             ran = machine.run(model, f"{n}", 40 + n)
             ledger.record(replace(run_of(model, ran), kind="edit"))
             ledger.record(
                 replace(run_of(model, machine.run(model, f"t{n}", 400 + n)), kind="edit", think=True)
             )
-        plain = laws.forecast(key_of(model), filed(model.name, "simulated"), "edit", 100, cap=900, cold=False)
-        thinking = laws.forecast(
-            key_of(model), filed(model.name, "simulated"), "edit", 100, cap=900, think=True, cold=False
+        speed, name = speed_models.of(key_of(model)), filed(model.name, "simulated")
+        plain, thinking = (
+            speed.forecast(
+                100,
+                speed_models.lengths(name, "edit", tokens_in=100, cap=900, think=think),
+                cap=900,
+                cold=False,
+            )
+            for think in (False, True)
         )
     assert plain and thinking
     assert 40 <= plain.tokens_out_p50 <= 50 and 400 <= thinking.tokens_out_p50 <= 410
@@ -414,10 +423,10 @@ sizes = st.integers(1, 200_000)
 def test_whatever_was_measured_a_forecast_is_ordered_and_its_odds_rise(
     runs: list[tuple[int, int, float, float]], tokens_in: int, tokens_out: int, cached: int | None
 ) -> None:
-    law = Law(KEY)
+    speed = SpeedModel(KEY)
     for size, out, prefill_s, decode_s in runs:
-        law.learn(a_run(size, out, prefill_s=prefill_s, decode_s=decode_s))
-    got = law.forecast(tokens_in, tokens_out, tokens_cached=cached, cap=tokens_out)
+        speed.learn(a_run(size, out, prefill_s=prefill_s, decode_s=decode_s))
+    got = speed.forecast(tokens_in, tokens_out, tokens_cached=cached, cap=tokens_out)
     assert got is not None and got.cap_s is not None
     assert 0 < got.low_s <= got.total_s <= got.high_s
     assert list(got.ventiles) == sorted(got.ventiles) and got.tokens_cached < got.tokens_in

@@ -44,7 +44,6 @@ def test_a_run_comes_back_as_it_was_recorded() -> None:
         gate_passed=False,
         forecast_s=0.1,
         advice=[{"action": "shorten", "saves_s": 1.5}],
-        usd_without=0.02,
         raw=final,
         busy_cores=0.5,
         asked_by="lead",
@@ -223,11 +222,10 @@ def test_wrong_ratings_say_what_would_work() -> None:
 
 def test_savings_may_be_negative_and_unknown_ones_do_not_count() -> None:
     with Ledger.open() as ledger:
-        ledger.record(run(tokens_without=100, tokens_spent=900, usd_without=0.5, usd_spent=0.25))
-        ledger.record(run(tokens_without=100, usd_spent=3.0))
+        ledger.record(run(tokens_without=100, tokens_spent=900))
+        ledger.record(run(tokens_without=100))
         (totals,) = ledger.summary()
     assert (totals.tokens_saved, totals.tokens_counted) == (-800, 1)
-    assert (totals.usd_saved, totals.usd_counted) == (0.25, 1)
 
 
 def test_what_is_known_later_is_added_to_its_run() -> None:
@@ -235,15 +233,9 @@ def test_what_is_known_later_is_added_to_its_run() -> None:
         number = ledger.record(run())
         ledger.complete(number, advice=[{"action": "split"}])
         ledger.complete(number, tokens_without=500, tokens_spent=90)
-        ledger.complete(number, usd_without=0.25, usd_spent=0.5)
         got, (totals,) = ledger.run(number), ledger.summary()
-        assert got.advice == [{"action": "split"}] and (got.tokens_without, got.usd_spent) == (500, 0.5)
-        assert (totals.tokens_saved, totals.tokens_counted, totals.usd_saved, totals.usd_counted) == (
-            410,
-            1,
-            -0.25,
-            1,
-        )
+        assert got.advice == [{"action": "split"}] and (got.tokens_without, got.tokens_spent) == (500, 90)
+        assert (totals.tokens_saved, totals.tokens_counted) == (410, 1)
         assert totals.runs == 1
         with pytest.raises(LedgerError, match="no run 9"):
             ledger.complete(9, tokens_spent=1)

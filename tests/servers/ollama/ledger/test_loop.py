@@ -17,7 +17,7 @@ from servers.ollama.delegate.cpu_load import Busy
 from servers.ollama.ledger.ledger import Ledger
 from servers.ollama.ledger.profile import Profile
 from servers.ollama.ledger.runs import Key, Run
-from servers.ollama.reports.advice_outcomes import held
+from servers.ollama.reports.advice_outcomes import outcomes_of
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
@@ -71,7 +71,7 @@ def advice(action: str, then_s: float, **change: object) -> Any:
 )
 def test_followed_advice_may_help_or_not(then: Run, error: float, saved_s: float, helped: float) -> None:
     before = run(10.0, cap=800, advice=advice("cap_output", 5.0, cap=100))
-    (came,) = held([then, before]).values()
+    (came,) = outcomes_of([then, before]).values()
     assert (came.runs, came.median_error, came.saved_s, came.helped) == (
         1,
         pytest.approx(error),
@@ -85,15 +85,15 @@ def test_followed_advice_may_help_or_not(then: Run, error: float, saved_s: float
     [run(4.0, cap=100, model="other"), run(4.0, cap=100, host="elsewhere"), run(4.0, cap=100, kind="edit")],
 )
 def test_a_run_of_another_model_machine_or_kind_follows_nothing(then: Run) -> None:
-    assert held([then, run(10.0, cap=800, advice=advice("cap_output", 5.0, cap=100))]) == {}
+    assert outcomes_of([then, run(10.0, cap=800, advice=advice("cap_output", 5.0, cap=100))]) == {}
 
 
 def test_another_model_and_a_loaded_one_count_when_they_were_advised() -> None:
     elsewhere = run(10.0, advice=advice("other_model", 3.0, model="small"))
     cold = run(9.0, load_s=4.0, kind="edit", advice=advice("keep_loaded", 5.0, keep_alive=-1))
-    came = held([run(5.5, kind="edit"), run(3.0, model="small"), cold, elsewhere])
+    came = outcomes_of([run(5.5, kind="edit"), run(3.0, model="small"), cold, elsewhere])
     assert came["other_model"].saved_s == 7.0 and came["keep_loaded"].helped == 1.0
-    assert "keep_loaded" not in held([run(9.0, load_s=4.0, kind="edit"), cold])
+    assert "keep_loaded" not in outcomes_of([run(9.0, load_s=4.0, kind="edit"), cold])
 
 
 def test_what_the_caller_saved_is_counted_once_for_each_call_not_for_each_run(tree: Path) -> None:

@@ -1,0 +1,97 @@
+"""Opening an SQLite file that several processes share, its tables made once, and writing to it all or nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+
+class NewerFormat(Exception):
+    """The file was written by a newer Understudy."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(f"format {found}")
+        self.found = found
+
+
+def connect(
+    path: Path,
+    tables: Iterable[str],
+    *,
+    version: int = 0,
+    application_id: int = 0,
+    busy_s: float = 20.0,
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+) -> sqlite3.Connection:
+    """A connection in WAL mode for all threads; the file is made when missing, readable by its owner alone.
+
+    `tables`: the statements that make format `version`; at version 0 they run at each opening and must bear it.
+    `busy_s`: how long to wait for other processes. NORMAL: a killed process loses nothing, a power cut the last
+    writes. Raises OSError, sqlite3.Error, NewerFormat.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
+    try:
+        _write_ahead(db, busy_s)
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute("PRAGMA foreign_keys = ON")
+        if (found := _format(db)) > version:
+            raise NewerFormat(found)
+        if found == 0:
+            with transaction(db):
+                if version == 0 or _format(db) == 0:  # another process may have been first
+                    for statement in tables:
+                        db.execute(statement)
+                    db.execute(f"PRAGMA application_id = {application_id}")
+                    db.execute(f"PRAGMA user_version = {version}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[sqlite3.Connection]:
+    """All that is written inside, or nothing of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+    except BaseException:
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def statements(script: str) -> list[str]:
+    """The statements of a script one by one: `executescript` would end the transaction that makes them all or none."""
+    whole: list[str] = []
+    held = ""
+    for line in script.splitlines():
+        held += line + "\n"
+        if sqlite3.complete_statement(held):
+            whole.append(held)
+            held = ""
+    return whole
+
+
+def _format(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _write_ahead(db: sqlite3.Connection, busy_s: float) -> None:
+    """Switch to WAL. SQLite answers "locked" at once while another process switches, whatever the timeout."""
+    deadline = time.monotonic() + busy_s
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
