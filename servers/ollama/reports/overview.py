@@ -142,7 +142,7 @@ class SpeedSeen(BaseModel):
 
 class ProfileSeen(BaseModel):
     engine: str
-    speed_models: list[SpeedSeen]
+    laws: list[SpeedSeen]
     odds: dict[str, list[Odds]]
     forecasts: Forecasts
     advice_held: list[AdviceOutcomeSeen]
@@ -202,7 +202,7 @@ class Overview:
             seen = ledger.runs(model=name, kind=kind, provenance=provenance, last=ADVISED_RUNS)
             return ProfileSeen(
                 engine=self.runtime.name,
-                speed_models=_speeds_seen(speed_models, runs) if speed_models else [],
+                laws=_speeds_seen(speed_models, runs) if speed_models else [],
                 odds=odds,
                 forecasts=Forecasts.of(ledger.accuracy(model=name, provenance=provenance)),
                 advice_held=[
