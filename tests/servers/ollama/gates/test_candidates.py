@@ -14,11 +14,11 @@ from servers.ollama.delegate.chunks import cut
 from servers.ollama.engines.protocol import Model
 from servers.ollama.forecast.model_choice import Chooser, Option
 from servers.ollama.gates.answer import BadAnswer, answered, edited, from_patch, rewritten
-from servers.ollama.gates.documents import Text
+from servers.ollama.gates.documents import Document
 from servers.ollama.gates.gates import parse_gates, quoted
 from servers.ollama.ledger.runs import Totals
 from servers.output import ToolError
-from servers.source.encoding import Text as Decoded
+from servers.source.encoding import Document as Decoded
 from servers.source.encoding import decode
 
 LINES = st.lists(
@@ -27,8 +27,8 @@ LINES = st.lists(
 )
 
 
-def text(path: str, body: str) -> Text:
-    return Text(path=path, rev="r", decoded=Decoded(body=body))
+def text(path: str, body: str) -> Document:
+    return Document(path=path, rev="r", decoded=Decoded(body=body))
 
 
 def block(path: str, old: str, new: str) -> str:
@@ -116,7 +116,7 @@ def test_chunks_lose_nothing_but_blank_pieces_and_keep_their_size(body: str, siz
     decoded = decode(body.encode("utf-8", "replace"))
     assume(decoded is not None)
     assert decoded is not None
-    whole = Text(path="f", rev="r", decoded=decoded)
+    whole = Document(path="f", rev="r", decoded=decoded)
     chunks = cut(whole, size)
     assert all(len(chunk.text.text) <= size for chunk in chunks)
     joined = "".join(chunk.text.text for chunk in chunks)
