@@ -18,7 +18,7 @@ from servers.ollama.gates.documents import Document
 from servers.ollama.gates.gates import parse_gates, quoted
 from servers.ollama.ledger.runs import Totals
 from servers.output import ToolError
-from servers.source.encoding import Document as Decoded
+from servers.source.encoding import Text as Decoded
 from servers.source.encoding import decode
 
 LINES = st.lists(
