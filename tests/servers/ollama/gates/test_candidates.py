@@ -158,7 +158,7 @@ def test_a_gate_that_makes_no_sense_is_refused(given: Any) -> None:
 
 def option(name: str, size: int, passed: int, failed: int, **changes: Any) -> Option:
     totals = Totals(model=name, kind="edit", gate_passed=passed, gate_failed=failed)
-    made = {"outlook": None, "forecast": None, "totals": totals, "model": Model(name=name, size_bytes=size)}
+    made = {"plan": None, "forecast": None, "totals": totals, "model": Model(name=name, size_bytes=size)}
     return Option(**{**made, **changes})  # type: ignore[arg-type]
 
 
