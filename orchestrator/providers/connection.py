@@ -15,6 +15,7 @@ from anyio.lowlevel import RunVar
 
 from ..errors import BadRequest, OrchestratorError, ProviderError
 from ..types import Completion, Delta, Request
+from . import sdk_warnings
 from .error_mapping import off_protocol, unreachable
 
 CONNECT_S = 10.0
@@ -36,6 +37,7 @@ class PerLoop(Generic[T]):
         self._lock: RunVar[Lock | None] = RunVar("lock", default=None)
 
     async def get(self) -> T:
+        sdk_warnings.route()
         lock = self._lock.get() or Lock()
         self._lock.set(lock)
         async with lock:

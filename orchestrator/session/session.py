@@ -17,7 +17,7 @@ from ..errors import ConfigError, OrchestratorError, RunError
 from ..events import Emit, Notice, ignore
 from ..mcp_client.prefork import Warm
 from ..mcp_client.server import OURS, Approve, Hosted, Launch
-from ..providers import ModelInfo, Provider, split
+from ..providers import ModelInfo, Provider, sdk_warnings, split
 from ..providers.wrap.budgeted import Budget
 from ..tools import NO_TOOLS, Merged, Progress, Toolbox, no_progress
 from ..types import Message, ToolCall, ToolResult
@@ -174,6 +174,9 @@ async def open_session(
             Hosted(name, launch, warm=warm, emit=emit, approve=approve) for name, launch in launches.items()
         ]
         session = Session(config, hosted, emit)
+        stack.enter_context(
+            sdk_warnings.heard_by(lambda text: session.emit(Notice(text=text, level="warning")))
+        )
         stack.push_async_callback(session.aclose)
         group = await stack.enter_async_context(anyio.create_task_group())
         for server in hosted:

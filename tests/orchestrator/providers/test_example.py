@@ -48,7 +48,7 @@ async def test_the_documented_settings_mean_what_they_say(
     assert not config.notices
     async with open_session(config.model_copy(update={"servers": {}})) as session:
         assert session.agent().model == "safe:auto" and session.budget.limit_usd == 2.0
-        assert session.agent("claude").model == "anthropic:claude-opus-4-5"
+        assert session.agent("claude").model == "anthropic:claude-opus-5-5"
         assert session.agent("fast").model == "ollama:qwen3:1.7b"
         for name in config.providers:
             assert (await session.provider(name)).name == name

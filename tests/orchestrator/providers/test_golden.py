@@ -291,10 +291,9 @@ async def test_ollama(stub: Stub) -> None:
     )
 
 
-@pytest.mark.filterwarnings("ignore:The model 'claude-3:DeprecationWarning")
 @pytest.mark.parametrize(
     ("model", "most"),
-    [("claude-opus-4-5", 16_000), ("claude-3-5-sonnet-20241022", 8192), ("claude-3-opus-20240229", 4096)],
+    [("claude-opus-5-5", 16_000), ("claude-3-5-sonnet-20241022", 8192), ("claude-3-opus-20240229", 4096)],
 )
 async def test_anthropic_demands_a_cap_and_older_models_write_less(stub: Stub, model: str, most: int) -> None:
     provider = opened(stub, "anthropic")

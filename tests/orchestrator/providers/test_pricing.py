@@ -15,7 +15,7 @@ MILLION = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
 @pytest.mark.parametrize(
     "model",
     [
-        "anthropic:claude-opus-4-5",
+        "anthropic:claude-opus-5-5",
         "openai:gpt-5",
         "bedrock:amazon.nova-pro-v1:0",
         "groq:llama-3.3-70b-versatile",

@@ -153,12 +153,12 @@ async def test_a_paid_fallback_that_does_not_fit_the_budget_is_not_asked(tmp_pat
     config = configured(
         tmp_path,
         budget_usd=0.001,
-        providers={"ollama": {"retries": 0}, "safe": {"fallback": ["ollama:m", "anthropic:claude-opus-4-5"]}},
+        providers={"ollama": {"retries": 0}, "safe": {"fallback": ["ollama:m", "anthropic:claude-opus-5-5"]}},
     )
     async with open_session(config) as session:
         session.add_provider("ollama", Scripted(Overloaded("ollama", "busy"), name="ollama"))
         session.add_provider("anthropic", paid)
-        with pytest.raises(ProviderError, match=r"claude-opus-4-5 may cost up to \$0\.\d+ and \$0\.0010"):
+        with pytest.raises(ProviderError, match=r"claude-opus-5-5 may cost up to \$0\.\d+ and \$0\.0010"):
             await asked(session, "safe")
     assert not paid.requests
 
@@ -243,9 +243,9 @@ async def test_a_model_without_a_price_is_no_bargain(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "own", "cost"),
     [
-        ("anthropic:claude-opus-4-5", {}, True),
-        ("work:claude-opus-4-5", {"work": {"kind": "anthropic"}}, True),
-        ("work:claude-opus-4-5", {"work": {"kind": "anthropic", "base_url": "http://proxy/v1"}}, None),
+        ("anthropic:claude-opus-5-5", {}, True),
+        ("work:claude-opus-5-5", {"work": {"kind": "anthropic"}}, True),
+        ("work:claude-opus-5-5", {"work": {"kind": "anthropic", "base_url": "http://proxy/v1"}}, None),
         ("gpu:any", {"gpu": {"kind": "ollama", "base_url": "http://10.0.0.9:11434"}}, 0.0),
         ("lab:m", {}, None),
     ],
