@@ -47,7 +47,6 @@ FLOORS = {
 """Rooms by floor, the lowest first. A room is a folder, or a module that stands alone at the top."""
 
 OPEN = {
-    ("git.undo", "git.tools"),
     ("ollama.engines", "ollama.forecast"),
     ("ollama.ledger", "ollama.engines"),
 }

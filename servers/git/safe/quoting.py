@@ -16,6 +16,7 @@ from ...output import ToolError, one_line, visible
 
 MAX_PATHS = 1000
 MAX_REV_CHARS = 400
+MAX_NAMES_CHARS = 4000
 
 _SHORT = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
 _BYTES = {short: byte for byte, short in _SHORT.items()}
@@ -32,6 +33,19 @@ def shown(raw: bytes) -> str:
     if '"' in text or "\\" in text or not text.isprintable():
         return _quoted(raw, plain_text=text.isprintable())
     return text
+
+
+def names(paths: Sequence[bytes], most: int = 10) -> str:
+    """Paths in one line, long lists cut."""
+    listed: list[str] = []
+    room = MAX_NAMES_CHARS
+    for path in paths[:most]:
+        room -= len(shown(path)) + 2
+        if room < 0 and listed:
+            break
+        listed.append(shown(path) if len(shown(path)) < MAX_NAMES_CHARS else shown(path[:200]) + "...")
+    more = len(paths) - len(listed)
+    return ", ".join(listed) + (f" and {more:,} more" if more else "")
 
 
 def taken(text: str) -> bytes:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from ...output import ToolError, one_line
 from ..safe import parsing, user_config
 from ..safe.in_progress import state_of
-from ..safe.quoting import all_inside, shown
+from ..safe.quoting import all_inside, names, shown
 from ..safe.repository import Repository
+from ..safe.status import porcelain
 from ..undo.record import alone
 from ..undo.undo import changing
-from .read import names, porcelain
 
 MAX_MESSAGE_BYTES = 100_000
 HOOK_TIMEOUT_S = 600.0

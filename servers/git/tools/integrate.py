@@ -9,12 +9,13 @@ from ...output import ToolError, one_line
 from ..safe import parsing, user_config
 from ..safe.in_progress import State, state_of
 from ..safe.process import Finished
-from ..safe.quoting import plain_rev
+from ..safe.quoting import names, plain_rev
 from ..safe.rebase_todo import refuse_foreign
 from ..safe.repository import Repository
+from ..safe.status import porcelain
 from ..undo.record import alone, incoming
 from ..undo.undo import changing
-from .read import names, porcelain, verified
+from .read import verified
 
 TIMEOUT_S = 300.0
 MAX_COMMITS = 100

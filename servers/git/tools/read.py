@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from ...output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ..safe import parsing
 from ..safe.in_progress import state_of
-from ..safe.quoting import all_inside, plain_rev, shown
+from ..safe.quoting import all_inside, plain_rev
 from ..safe.repository import Repository
+from ..safe.status import COUNTS_STASHES, porcelain
 from .records import LIST_BYTES, Commit, Counts, Log, Status, files
 
 PATCH = ("--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
@@ -19,8 +20,6 @@ PATCH = ("--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=di
 MAX_PATCH_BYTES = 32_000
 MAX_READ_BYTES = 4 << 20  # of a patch; the totals in front of it are complete long before
 MAX_COMMITS = 200
-MAX_NAMES_CHARS = 4000
-COUNTS_STASHES = (2, 35)  # since this git
 _FULL_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _CURSOR = re.compile(r"([0-9a-f]{40,64}(?:\.{2,3}[0-9a-f]{40,64})?)\+(\d{1,9})")
 _COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t")
@@ -60,23 +59,6 @@ def status(repo: Repository) -> Status:
         left_out=total - listed,
         notes=notes,
     )
-
-
-def porcelain(
-    repo: Repository, paths: Sequence[bytes] = (), *, untracked: str = "normal"
-) -> parsing.Porcelain:
-    """git's own status, of everything or of some paths."""
-    args = [
-        "status",
-        "--porcelain=v2",
-        "--branch",
-        "-z",
-        "--ignore-submodules=dirty",
-        f"--untracked-files={untracked}",
-    ]
-    if repo.git.version >= COUNTS_STASHES:
-        args.append("--show-stash")
-    return parsing.porcelain(repo.git(*args, "--", *paths))
 
 
 def diff(repo: Repository, scope: str, paths: Sequence[str], *, stat_only: bool, context: int) -> str:
@@ -312,16 +294,3 @@ def _whole_files(patch: str, max_bytes: int) -> tuple[str, int]:
     if pieces and not kept:
         return bounded(pieces[0], max_bytes), left_out - 1
     return "".join(kept), left_out
-
-
-def names(paths: Sequence[bytes], most: int = 10) -> str:
-    """Paths in one line, long lists cut."""
-    listed: list[str] = []
-    room = MAX_NAMES_CHARS
-    for path in paths[:most]:
-        room -= len(shown(path)) + 2
-        if room < 0 and listed:
-            break
-        listed.append(shown(path) if len(shown(path)) < MAX_NAMES_CHARS else shown(path[:200]) + "...")
-    more = len(paths) - len(listed)
-    return ", ".join(listed) + (f" and {more:,} more" if more else "")

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from ...output import ToolError, one_line
 from ..safe import parsing
 from ..safe.parsing import INTENT
-from ..safe.quoting import all_inside
+from ..safe.quoting import all_inside, names
 from ..safe.repository import Repository
+from ..safe.status import porcelain
 from ..undo import worktree_files
 from ..undo.record import alone, incoming
 from ..undo.snapshot import entries
 from ..undo.undo import changing
-from .read import PATCH, names, porcelain, told, verified
+from .read import PATCH, told, verified
 from .show import listing
 
 MAX_LISTED = 100

@@ -14,7 +14,7 @@ from ...output import ToolError
 from ..safe import in_progress, parsing
 from ..safe.quoting import shown
 from ..safe.repository import Repository
-from ..tools.read import porcelain
+from ..safe.status import porcelain
 from . import worktree_files
 
 _MAX_STATE_FILES = 500

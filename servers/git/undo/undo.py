@@ -12,9 +12,9 @@ from pathlib import Path
 from ...output import ToolError, fenced, one_line, readable, visible
 from ..safe import in_progress, parsing
 from ..safe.process import shielded
-from ..safe.quoting import plain_rev, shown, taken
+from ..safe.quoting import names, plain_rev, shown, taken
 from ..safe.repository import Repository
-from ..tools.read import names, porcelain
+from ..safe.status import porcelain
 from . import operations, worktree_files
 from .operations import Operation, load, recent
 from .record import alone, recorded
