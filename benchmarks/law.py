@@ -21,7 +21,7 @@ import random
 import tempfile
 import urllib.request
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Protocol
@@ -50,6 +50,8 @@ class Timed:
     out: int
     read_s: float
     write_s: float
+    busy_cores: float | None = None
+    """Used by other programs meanwhile, where that is told."""
 
     @property
     def total_s(self) -> float:
@@ -69,7 +71,9 @@ class OurSpeedModel:
         self.speed = SpeedModel(KEY, shape)
 
     def forecast(self, run: Timed) -> tuple[float, float, float] | None:
-        got = self.speed.forecast(run.new + run.cached, run.out, tokens_cached=run.cached, cold=False)
+        got = self.speed.forecast(
+            run.new + run.cached, run.out, tokens_cached=run.cached, cold=False, busy_cores=run.busy_cores
+        )
         return (got.low_s, got.total_s, got.high_s) if got else None
 
     def learn(self, run: Timed) -> None:
@@ -82,7 +86,7 @@ class OurSpeedModel:
             tokens_cached=run.cached,
             tokens_out=run.out,
         )
-        self.speed.learn(Run(key=KEY, profile=profile))
+        self.speed.learn(Run(key=KEY, profile=profile, busy_cores=run.busy_cores))
 
 
 class ConstantRate:
@@ -138,6 +142,8 @@ def main() -> None:
     if given.worlds:
         worlds = [simulated(seed) for seed in range(50_000, 50_000 + given.worlds)]
         table(f"simulated: {given.worlds} machines nobody has seen", worlds)
+        loads = [beside_a_load(seed) for seed in range(60_000, 60_000 + given.worlds)]
+        load_table(f"simulated: {given.worlds} machines where a load begins and ends", loads)
 
 
 def table(title: str, series: Sequence[tuple[Sequence[Timed], Shape | None]]) -> None:
@@ -154,10 +160,69 @@ def table(title: str, series: Sequence[tuple[Sequence[Timed], Shape | None]]) ->
         scored = [s for runs, shape in series for s in scores(make(shape), runs)]
         cells = []
         for k in KS:
-            part = [(error, inside) for n, error, inside in scored if n >= k]
-            share = sum(inside for _, inside in part) / len(part) if part else 0
-            cells.append(f"{median(e for e, _ in part):6.1%} ({share:4.0%})" if part else "-")
+            cells.append(_cell([(error, inside) for n, error, inside in scored if n >= k]))
         print(f"  {name:34s}" + "".join(f"{cell:>14s}" for cell in cells))
+
+
+def load_table(title: str, series: Sequence[Loaded]) -> None:
+    """How forecasts do around a load: the first, second and all later runs after it began and after it ended."""
+    print(f"\n{title} ({sum(len(one.runs) for one in series)} runs)")
+    print(
+        f"  {'':34s}"
+        + "".join(
+            f"{name:>14s}" for name in ("before", "1st after", "2nd", "3rd on", "ended, 1st", "2nd", "3rd on")
+        )
+    )
+    for name, told in (("load not told", False), ("load told", True)):
+        found: dict[str, list[tuple[float, bool]]] = {}
+        for one in series:
+            runs = one.runs if told else [replace(run, busy_cores=None) for run in one.runs]
+            for n, error, inside in scores(OurSpeedModel(one.shape), runs):
+                if n >= 3:
+                    found.setdefault(one.place(n), []).append((error, inside))
+        cells = [_cell(found.get(place, [])) for place in PLACES]
+        print(f"  our speed model, {name:17s}" + "".join(f"{cell:>14s}" for cell in cells))
+
+
+PLACES = ("before", "began 1", "began 2", "began 3", "ended 1", "ended 2", "ended 3")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Runs of one machine of which those from `began` until `ended` had a busy neighbour."""
+
+    runs: Sequence[Timed]
+    shape: Shape | None
+    began: int
+    ended: int
+
+    def place(self, n: int) -> str:
+        if n < self.began:
+            return "before"
+        since = n - self.began if n < self.ended else n - self.ended
+        return f"{'began' if n < self.ended else 'ended'} {min(since + 1, 3)}"
+
+
+def _cell(part: Sequence[tuple[float, bool]]) -> str:
+    share = sum(inside for _, inside in part) / len(part) if part else 0
+    return f"{median(e for e, _ in part):6.1%} ({share:4.0%})" if part else "-"
+
+
+def beside_a_load(seed: int) -> Loaded:
+    """A random machine on which a load that slows it down 1.5 to 40 times begins and ends in the middle."""
+    runs, shape = simulated(seed, 48)
+    rng = random.Random(seed + 1)
+    began, ended = 10 + rng.randrange(6), 26 + rng.randrange(8)
+    factor = math.exp(rng.uniform(math.log(1.5), math.log(40)))
+    part, spread = rng.uniform(0.6, 1.0), rng.choice((0.05, 0.1, 0.2))
+    slowed: list[Timed] = []
+    for n, run in enumerate(runs):
+        if began <= n < ended:
+            read, write = (factor**share * math.exp(rng.gauss(0, spread)) for share in (part, 1.0))
+            run = replace(run, read_s=run.read_s * read, write_s=run.write_s * write)
+        cores = rng.uniform(0.7, 1.1) if began <= n < ended else rng.uniform(0.0, 0.25)
+        slowed.append(replace(run, busy_cores=cores))
+    return Loaded(slowed, shape, began, ended)
 
 
 def scores(estimator: Estimator, runs: Iterable[Timed]) -> list[tuple[int, float, bool]]:

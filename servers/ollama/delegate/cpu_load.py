@@ -1,16 +1,52 @@
-"""What else kept the machine busy while a run went on: often the only reason why it was slower than the speed model says."""
+"""What else keeps the machine busy: it may make a model on the CPU many times slower."""
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
+import anyio
 import psutil
+
+from ..engines.protocol import Runtime
 
 _ENGINES = ("ollama", "llama-server", "llama_server")
 """Beginnings of the names of processes that run models."""
+
+
+LOOK_S, FRESH_S = 0.1, 2.0
+"""How long a look at the machine takes, and how long it counts."""
+
+
+@dataclass(slots=True)
+class Load:
+    """The other programs on the machine of one engine, as far as its runs can feel them."""
+
+    runtime: Runtime
+    _looked: float = -FRESH_S
+    _cores: float | None = None
+
+    async def seen(self) -> Busy | None:
+        """The machine's work so far; None where the engine runs elsewhere, or nowhere."""
+        runtime = self.runtime
+        if runtime.simulated or not runtime.timed or runtime.host != platform.node():
+            return None
+        return await anyio.to_thread.run_sync(Busy.now, runtime.pids)
+
+    async def now(self) -> float | None:
+        """Cores that everything but the engine uses now; None where that is not known."""
+        if time.monotonic() - self._looked > FRESH_S:
+            before = await self.seen()
+            if before is None:
+                return None
+            await anyio.sleep(LOOK_S)
+            after = await self.seen()
+            self._cores = after.others_since(before) if after else None
+            self._looked = time.monotonic()
+        return self._cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

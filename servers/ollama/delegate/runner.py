@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import platform
 import time
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +20,7 @@ from ..ledger.profile import Profile
 from ..ledger.receipt import Advised, Forecasted, Gated
 from ..ledger.runs import Key, Run, filed
 from ..reports.advice_outcomes import recorded
-from .cpu_load import Busy
+from .cpu_load import Load
 from .jobs import Progress
 from .queue import Slots
 from .request import Order, Prepared
@@ -103,6 +102,10 @@ class Runner:
     forecaster: Forecaster
     slots: Slots = field(default_factory=Slots)
     sizing: Sizing = field(default_factory=Sizing)
+    load: Load = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.load = Load(self.runtime)
 
     async def run(
         self,
@@ -130,7 +133,9 @@ class Runner:
         size = await self.size(prepared, model, query)
         task = _task(prepared.order, size, prepared.order.deadline_s)
         wait_s = self.forecaster.wait_s(model.name)
-        return await self.forecaster.plan(task, model, size.num_ctx, query, wait_s=wait_s, odds=odds)
+        return await self.forecaster.plan(
+            task, model, size.num_ctx, query, wait_s=wait_s, busy_cores=await self.load.now(), odds=odds
+        )
 
     async def _once(
         self, prepared: Prepared, model: Model, query: Query, progress: Progress, left_s: float | None
@@ -139,7 +144,8 @@ class Runner:
         size = await self.size(prepared, model, query)
         query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict)
         task, wait_s = _task(prepared.order, size, left_s), forecaster.wait_s(model.name)
-        plan = await forecaster.plan(task, model, size.num_ctx, query, wait_s=wait_s)
+        busy_cores = await self.load.now()
+        plan = await forecaster.plan(task, model, size.num_ctx, query, wait_s=wait_s, busy_cores=busy_cores)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
         if plan and forecast and left_s is not None and forecast.odds(left_s) < HOPELESS:
             await _refuse(plan, forecast, left_s)
@@ -152,12 +158,13 @@ class Runner:
                 queued.began = time.monotonic()
                 if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
                     model = await self.runtime.model(model.name)
-                    plan = await forecaster.plan(task, model, size.num_ctx, query)
+                    busy_cores = await self.load.now()
+                    plan = await forecaster.plan(task, model, size.num_ctx, query, busy_cores=busy_cores)
                     forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
                 progress.run(model.name, query.num_predict, queued.seconds or None)
-                before = await self._busy()
+                before = await self.load.seen()
                 answer = await self._asked(prepared, model, size, query, progress)
-                after = await self._busy()
+                after = await self.load.seen()
         answer = _checked(answer, query, size)
         if answer.error is None or not answer.text:  # a count of what was cut would teach a wrong ratio
             self.sizing.learn(model, query.chars, answer.profile.tokens_in)
@@ -206,19 +213,14 @@ class Runner:
                 await self.record(cancelled, None)
             raise
 
-    async def _busy(self) -> Busy | None:
-        """The machine's work so far; None where the engine runs elsewhere, or nowhere."""
-        runtime = self.runtime
-        if runtime.simulated or not runtime.timed or runtime.host != platform.node():
-            return None
-        return await anyio.to_thread.run_sync(Busy.now, runtime.pids)
-
     async def advise(self, ran: Ran) -> Ran:
         """The run with advice for the next like it, from the speed model that now knows this one."""
         profile = ran.answer.profile
         size = replace(ran.size, tokens_in=profile.tokens_in or ran.size.tokens_in, spread=0.0)
         warm = replace(ran.model, loaded=True, loaded_ctx=size.num_ctx)
-        plan = await self.forecaster.plan(_task(ran.prepared.order, size, None), warm, size.num_ctx)
+        plan = await self.forecaster.plan(
+            _task(ran.prepared.order, size, None), warm, size.num_ctx, busy_cores=ran.busy_cores
+        )
         if plan is None:
             return ran
         return replace(ran, recommendation=await anyio.to_thread.run_sync(plan.recommend))

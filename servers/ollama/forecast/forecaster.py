@@ -113,11 +113,13 @@ class Forecaster:
         query: Query | None = None,
         *,
         wait_s: float = 0.0,
+        busy_cores: float | None = None,
         odds: float | None = None,
     ) -> RunPlan | None:
         """The task as this model would run it now; None when no ledger can be used, or the durations are replayed.
 
-        `query`: what would be sent, of which the engine's cache may hold a part. `odds`: of passing the gate.
+        `query`: what would be sent, of which the engine's cache may hold a part. `busy_cores`: what other programs
+        use of the machine now. `odds`: of passing the gate.
         """
         speed_models = await self.speed_models() if self.runtime.timed else None
         if speed_models is None:
@@ -154,6 +156,7 @@ class Forecaster:
             odds=odds,
             cold=cold,
             wait_s=wait_s,
+            busy_cores=busy_cores,
             room=largest_ctx(model),
             can_think=can_think,
         )

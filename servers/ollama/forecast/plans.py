@@ -60,6 +60,8 @@ class Worker:
     """Of passing the gate for this kind of task; None when never tried."""
     cold: bool | None = None
     wait_s: float = 0.0
+    busy_cores: float | None = None
+    """What other programs use of the machine now; None is not known."""
     room: int | None = None
     """The largest context it can have here."""
     can_think: bool = True
@@ -74,6 +76,7 @@ class Worker:
             cold=self.cold,
             wait_s=self.wait_s,
             tokens_spread=task.tokens_spread,
+            busy_cores=self.busy_cores,
         )
 
     def holds(self, task: Task) -> bool:

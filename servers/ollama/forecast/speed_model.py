@@ -31,6 +31,8 @@ _OUR_CLOCK = 20.0
 """Doubt about our own clock's timings, in units of the noise: load, wait and guessed counts are in them."""
 _SLOWED = 0.5
 """New doubt about the log pace of a known machine whose run was stopped when it should long have ended."""
+BUSY_CORES = 0.4
+"""Used by other programs, from which on a machine counts as busy."""
 _IDLE_S, _FEW_WAITS = 0.005, 6
 _SAMPLES = 401
 _TOGETHER, _TOGETHER_RUNS = 0.5, 5.0
@@ -87,13 +89,14 @@ class SpeedModel:
             self._waits = (*self._waits, p.queue_s)[-30:]
         if p.tokens_cached is not None and not cold:
             self._cached = (*self._cached, p.tokens_cached)[-12:]
+        busy = is_busy(run.busy_cores)
         read, write = self._read_of(run), _write_of(run)
         if read and write:
             self._compare(read, write)
         if read:
-            self.reading.learn(*read)
+            self.reading.learn(*read, busy=busy)
         if write:
-            self.writing.learn(*write)
+            self.writing.learn(*write, busy=busy)
         self.runs += bool(read or write)
         if p.tokens_in and run.chars_in:
             self._chars_per_token = run.chars_in / p.tokens_in
@@ -142,12 +145,14 @@ class SpeedModel:
         cold: bool | None = None,
         wait_s: float = 0.0,
         tokens_spread: float = 0.0,
+        busy_cores: float | None = None,
     ) -> Forecast | None:
         """The forecast of a run, or None while nothing is known of this machine.
 
         `tokens_cached`: prompt tokens that will come from the cache; None expects what earlier runs got.
         `cold`: the model must be loaded; None does not know. `wait_s`: known wait for our own earlier work.
-        `tokens_spread`: uncertainty of `tokens_in` as a standard deviation of its logarithm.
+        `tokens_spread`: uncertainty of `tokens_in` as a standard deviation of its logarithm. `busy_cores`: what
+        other programs use now; None expects the machine as the last run found it.
         """
         out = exactly(lengths) if isinstance(lengths, int) else lengths
         tokens_in = max(tokens_in, 1)
@@ -157,18 +162,19 @@ class SpeedModel:
                 0  # a server that tells of hits and never had one, not even a template's, keeps no prompts
             )
         cached = max(0, min(cached, tokens_in - 1))
-        read = self.reading.guess(*reading_area(tokens_in - cached, cached))
+        busy = is_busy(busy_cores)
+        read = self.reading.guess(*reading_area(tokens_in - cached, cached), busy=busy)
         written = max(out.p50, 1)
-        write = self.writing.guess(*writing_area(max(written, 2), tokens_in))
+        write = self.writing.guess(*writing_area(max(written, 2), tokens_in), busy=busy)
         if read is None or write is None:
             return None
-        ends = self._ends(tokens_in, cached, out, cold=cold, wait_s=wait_s, tokens_spread=tokens_spread)
-        capped = None
-        if cap is not None:
-            full = exactly(max(cap, 1))
-            capped = self._ends(
-                tokens_in, cached, full, cold=cold, wait_s=wait_s, tokens_spread=tokens_spread
-            )
+
+        def ends_of(lengths: Lengths) -> list[float]:
+            grid = _Grid(self, tokens_in, cached, lengths, tokens_spread, self._shared(), busy)
+            return self._ends(grid, cold=cold, wait_s=wait_s)
+
+        ends = ends_of(out)
+        capped = ends_of(exactly(max(cap, 1))) if cap is not None else None
         ventiles = tuple(_quantile(ends, i / 20) for i in range(1, 20))
         return Forecast(
             total_s=ventiles[9],
@@ -215,19 +221,9 @@ class SpeedModel:
         again = self._reloads[1:]
         return sum(again) / len(again) if len(again) >= 3 else 0.0
 
-    def _ends(
-        self,
-        tokens_in: int,
-        cached: int,
-        out: Lengths,
-        *,
-        cold: bool | None,
-        wait_s: float,
-        tokens_spread: float,
-    ) -> list[float]:
+    def _ends(self, grid: _Grid, *, cold: bool | None, wait_s: float) -> list[float]:
         """Totals of evenly spread imagined runs, sorted: each draws length, prompt, load, wait and pace."""
         waits, warm, load = self._waiting(), self._load(False), self._load(True)
-        grid = _Grid(self, tokens_in, cached, out, tokens_spread, self._shared())
         ends: list[float] = []
         for i in range(1, _SAMPLES):
             u = [(i * step) % 1.0 for step in _STRIDES]
@@ -302,6 +298,11 @@ class SpeedModel:
         return row
 
 
+def is_busy(cores: float | None) -> bool | None:
+    """Whether other programs using so many cores make the machine a busy one; None where it is not known."""
+    return None if cores is None else cores >= BUSY_CORES
+
+
 _Row = tuple[float, float, float]
 """Tokens, area, seconds."""
 
@@ -321,7 +322,14 @@ class _Grid:
     """Seconds of a run for a few lengths and prompt sizes, so that many imagined runs cost little."""
 
     def __init__(
-        self, speed: SpeedModel, tokens_in: int, cached: int, out: Lengths, spread: float, shared: float
+        self,
+        speed: SpeedModel,
+        tokens_in: int,
+        cached: int,
+        out: Lengths,
+        spread: float,
+        shared: float,
+        busy: bool | None,
     ) -> None:
         sizes = (
             [max(round(tokens_in * math.exp(spread * z)), cached + 1) for z in _SIZES]
@@ -331,8 +339,8 @@ class _Grid:
         lengths = [round(out.at(u)) for u in _LENGTHS]
         self._cells: list[list[Guess]] = []
         for size in sizes:
-            read = speed.reading.guess(*reading_area(size - cached, cached))
-            writes = {m: speed.writing.guess(*writing_area(m, size)) for m in set(lengths)}
+            read = speed.reading.guess(*reading_area(size - cached, cached), busy=busy)
+            writes = {m: speed.writing.guess(*writing_area(m, size), busy=busy) for m in set(lengths)}
             self._cells.append([_both(read, writes[m], shared) for m in lengths])
 
     def seconds(self, length: float, size: float, pace: float) -> float:

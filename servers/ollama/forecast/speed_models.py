@@ -7,13 +7,14 @@ writing, and how much dearer depth is than its shape says.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Mapping
 from statistics import fmean
 
 from ..ledger.ledger import Ledger
-from ..ledger.runs import Key
+from ..ledger.runs import Key, settings_of
 from .model_shape import TYPICAL, Shape
 from .phase_model import OVERHEADS, Prior
 from .speed_model import KEPT_RUNS, SpeedModel
@@ -43,13 +44,24 @@ class SpeedModels:
     def of(self, key: Key) -> SpeedModel:
         """The speed model of a key, with every run recorded so far. Without any it is borrowed, or knows nothing yet.
 
-        A key whose processor is unknown means the one this model used last with these settings.
+        The size of the context does not matter. A key whose processor is unknown means the one this model used
+        last with these settings: it is not loaded, or a run broke off before anybody asked where it ran.
         """
         with self._lock:
             known = self._ledger.keys(key.host)
-            if key.processor == "unknown" and key not in known:
-                key = next((k for k in known if _but_processor(k) == _but_processor(key)), key)
-            return self._kept(key, [k for k in known if k != key])
+            members = [k for k in known if _setup(k) == _setup(key)]
+            last = next((k.processor for k in members if k.processor != "unknown"), "unknown")
+            processor = last if key.processor == "unknown" else key.processor
+            taken = (processor, "unknown") if processor == last else (processor,)
+            key = Key(
+                host=key.host,
+                processor=processor,
+                digest=key.digest,
+                settings=_steady(key.settings),
+                server=key.server,
+            )
+            members = [k for k in members if k.processor in taken]
+            return self._kept(key, members, [k for k in known if k not in members])
 
     def lengths(
         self,
@@ -65,13 +77,18 @@ class SpeedModels:
         seen = self._ledger.lengths(model, kind, think=think, format=format)
         return lengths_of(seen, kind=kind, tokens_in=tokens_in, cap=cap, think=think, format=format)
 
-    def _kept(self, key: Key, others: list[Key] | None) -> SpeedModel:
-        """The speed model of exactly this key, up to date; without `others` it stands on its own runs alone."""
+    def _kept(self, key: Key, members: list[Key], others: list[Key] | None) -> SpeedModel:
+        """The speed model of what ran under `members`, up to date; without `others` it stands on its own runs alone."""
         place = (key, others is not None)
         speed = self._speed_models.get(place)
         if speed is None or (others and not speed.runs):  # the lenders may know more by now
             speed = self._speed_models[place] = self._new(key, others or [])
-        for run in reversed(self._ledger.runs(key=key, after=speed.last_id, last=KEPT_RUNS)):
+        found = [
+            run
+            for member in members
+            for run in self._ledger.runs(key=member, after=speed.last_id, last=KEPT_RUNS)
+        ]
+        for run in sorted(found, key=lambda run: run.id)[-KEPT_RUNS:]:
             speed.learn(run)
         return speed
 
@@ -81,7 +98,7 @@ class SpeedModels:
         siblings = [k for k in same_engine if k.digest == key.digest]
         siblings.sort(key=lambda k: (k.processor != key.processor, k.settings != key.settings))
         for sibling in siblings[:_LENDERS]:
-            speed = self._kept(sibling, None)
+            speed = self._kept(sibling, [sibling], None)
             if speed.reading.log_rate is not None and speed.writing.log_rate is not None:
                 return _sibling_of(speed, key, shape)
         relatives = [k for k in same_engine if k.digest != key.digest]
@@ -89,7 +106,7 @@ class SpeedModels:
         if processor == "unknown":  # not loaded yet: it will run where the last one did
             processor = next((k.processor for k in relatives if k.processor != "unknown"), processor)
         relatives = [k for k in relatives if k.processor in (processor, "unknown")]
-        lenders = [self._kept(k, None) for k in relatives[:_LENDERS]]
+        lenders = [self._kept(k, [k], None) for k in relatives[:_LENDERS]]
         lenders = [
             speed
             for speed in lenders
@@ -166,8 +183,16 @@ def _relative_of(lenders: list[SpeedModel], key: Key, shape: Shape | None, proce
     )
 
 
-def _but_processor(key: Key) -> tuple[str, str, str, str]:
-    return key.host, key.digest, key.settings, key.server
+def _setup(key: Key) -> tuple[str, str, str, str]:
+    """What runs of one speed model share, whatever the processor and the size of the context."""
+    return key.host, key.digest, _steady(key.settings), key.server
+
+
+def _steady(settings: str) -> str:
+    """The settings but the size of the context, which reloads a model and leaves its speed as it is."""
+    kept: dict[str, object] = json.loads(settings)
+    kept.pop("num_ctx", None)
+    return settings_of(kept)
 
 
 def _engine(key: Key) -> str:

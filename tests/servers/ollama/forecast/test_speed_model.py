@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.law import SHAPES, ConstantRate, OurSpeedModel, live, recorded, scores
+from benchmarks.law import SHAPES, ConstantRate, OurSpeedModel, beside_a_load, live, recorded, scores
 from benchmarks.worlds import key_of, random_machine, run_of, shape_of
 from servers.ollama.forecast.forecast import Forecast
 from servers.ollama.forecast.model_shape import Shape
@@ -307,12 +307,64 @@ def test_a_new_model_borrows_from_the_machine_and_a_new_setting_from_its_model()
         assert forecast is not None and forecast.runs == 0 and "no finished run" in str(forecast)
         assert forecast.low_s < truth < forecast.high_s
         assert forecast.total_s == pytest.approx(truth, rel=0.5)
-        other = replace(key_of(small), settings='{"num_ctx":8192}')
+        other = replace(key_of(small), settings='{"num_thread":3}')
         own, lent = speed_models.of(key_of(small)), speed_models.of(other)
         assert lent.runs == 0
         assert seconds(lent.forecast(500, 100, cold=False)) == pytest.approx(
             seconds(own.forecast(500, 100, cold=False)), rel=0.1
         )
+
+
+def test_the_size_of_the_context_makes_no_other_speed_model() -> None:
+    model = SimulatedModel()
+    machine = Machine(model, noise=QUIET)
+    with Ledger.open() as ledger:
+        for n, num_ctx in enumerate((4096, 8192, 4096, 16384)):
+            settings = f'{{"num_ctx":{num_ctx},"shift":false}}'
+            run = run_of(model, machine.run(model, f"{n}", 40))
+            ledger.record(replace(run, key=replace(run.key, settings=settings)))
+        asked = replace(key_of(model), settings='{"num_ctx":32768,"shift":false}')
+        assert SpeedModels(ledger).of(asked).runs == 4
+
+
+def test_a_run_that_broke_off_before_its_processor_was_known_hides_nothing() -> None:
+    model = SimulatedModel()
+    machine = Machine(model, noise=QUIET)
+    cold = replace(key_of(model), processor="unknown")
+    with Ledger.open() as ledger:
+        for n in range(9):
+            ledger.record(run_of(model, machine.run(model, f"{n}", 40)))
+        broken = Profile(model=model.name, outcome="aborted", wall_s=3.0, simulated=True)
+        ledger.record(Run(key=cold, profile=broken))
+        speed = SpeedModels(ledger).of(cold)
+    assert speed.runs == 9 and speed.key.processor == key_of(model).processor
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_load_that_begins_and_ends_is_known_by_the_third_run(told: bool) -> None:
+    found: dict[str, list[tuple[float, bool]]] = {}
+    for seed in range(16):
+        one = beside_a_load(seed)
+        runs = one.runs if told else [replace(run, busy_cores=None) for run in one.runs]
+        for n, error, inside in scores(OurSpeedModel(one.shape), runs):
+            found.setdefault(one.place(n), []).append((error, inside))
+    for place in ("began 3", "ended 3"):
+        assert median(error for error, _ in found[place]) < 0.15
+        assert 0.85 <= sum(inside for _, inside in found[place]) / len(found[place]) <= 0.98
+    if told:  # a state known from before is known at once
+        assert median(error for error, _ in found["ended 1"]) < 0.2
+
+
+def test_one_slow_run_makes_no_other_state() -> None:
+    model = SimulatedModel()
+    machine, speed = Machine(model, noise=QUIET), SpeedModel(key_of(model))
+    for n in range(12):
+        speed.learn(run_of(model, machine.run(model, f"{n}", 40)))
+    before = seconds(speed.forecast(400, 60, cold=False))
+    ran = machine.run(model, "stalled", 40)
+    speed.learn(run_of(model, replace(ran, read_s=30 * ran.read_s, write_s=30 * ran.write_s)))
+    speed.learn(run_of(model, machine.run(model, "again", 40)))
+    assert seconds(speed.forecast(400, 60, cold=False)) == pytest.approx(before, rel=0.1)
 
 
 def test_an_unknown_processor_means_the_one_used_last() -> None:
