@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from ...output import ToolError
 from ...workspace.roots import Workspace
@@ -12,6 +15,7 @@ from ...workspace.transaction import Change
 from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
 from ..gates.documents import Document, read_text, read_texts
 from ..gates.gates import Gates, changed_lines
+from ..gates.repair import defined_names
 from . import prompt
 from .prompt import Source
 
@@ -19,6 +23,10 @@ MAX_TASK_CHARS = 200_000
 MAX_INPUT_CHARS = 8_000_000
 _NEW_FILE_CHARS = 8000
 """A new file gets room for so much, or for as much as was given, whichever is more."""
+WHOLE_CHARS = 4000
+"""A file up to this size is written out whole: small models do that more reliably than they copy search lines."""
+_TEST = re.compile(r"(^|[/_.-])(tests?|check|spec)s?([/_.-]|$)", re.IGNORECASE)
+_TOKENS_A_LINE = 14
 IN_PLACE = ("edits", "patch")
 """Values of `write` that change the given files instead of naming one."""
 
@@ -78,6 +86,28 @@ class Prepared:
     def material(self) -> str:
         return "\n".join([*(text.text for text in self.inputs.values()), self.order.context])
 
+    @property
+    def form(self) -> str | None:
+        """How a change is to be written: "whole", "edits", "patch"; None for an answer."""
+        order = self.order
+        if order.write == "patch":
+            return "patch"
+        if order.write == "edits":
+            chars = sum(len(text.text) for path, text in self.inputs.items() if path == self.main)
+            return "whole" if chars <= WHOLE_CHARS else "edits"
+        return "whole" if self.target is not None else None
+
+    @property
+    def main(self) -> str | None:
+        """The file that is written: the target, or the first of the files that is no test, unless the task names one."""
+        if self.target is not None:
+            return self.target
+        if self.order.write not in IN_PLACE:
+            return None
+        named = [path for path in self.inputs if path.rpartition("/")[2] in self.order.task]
+        plain = [path for path in self.inputs if not _TEST.search(path)]
+        return named[0] if len(named) == 1 and named[0] in plain else next(iter([*plain, *self.inputs]))
+
     def messages(self, failure: str | None = None) -> tuple[dict[str, str], ...]:
         """The conversation a run starts from; `failure` is why the last rung was rejected."""
         sources = [Source(name=path, text=text.text) for path, text in self.inputs.items()]
@@ -88,7 +118,7 @@ class Prepared:
     def candidate(self, answer: str) -> Candidate:
         """Raises BadAnswer."""
         if self.order.write == "edits":
-            return edited(answer, self.inputs)
+            return edited(answer, self.inputs, self.main)
         if self.order.write == "patch":
             return from_patch(answer, self.inputs)
         if self.target is not None:
@@ -134,17 +164,35 @@ class Prepared:
 
     def _wanted(self) -> str:
         order = self.order
-        if order.write == "edits":
-            wanted = prompt.EDITS.format(path=next(iter(self.inputs)))
-        elif order.write == "patch":
+        if self.form == "patch":
             wanted = prompt.PATCH
-        elif self.target is not None:
-            wanted = prompt.WHOLE.format(path=self.target)
+        elif self.form == "edits":
+            wanted = prompt.EDITS.format(path=self.main)
+        elif self.main is not None and order.gates.schema is None:
+            wanted = self._file_wanted(self.main)
         elif order.gates.schema is not None:
-            wanted = "Answer with one JSON value that fits the schema, and nothing else."
+            wanted = prompt.SCHEMA.format(schema=json.dumps(order.gates.schema, ensure_ascii=False))
         else:
             wanted = ""
         return "\n".join(part for part in (wanted, prompt.QUOTES if order.gates.quotes else "") if part)
+
+    def _file_wanted(self, path: str) -> str:
+        language = prompt.language_of(path)
+        if language is None:
+            return prompt.PLAIN.format(path=path)
+        if self.known(path):
+            return prompt.WHOLE.format(path=path, language=language)
+        modules = {name: document for name, document in self.inputs.items() if name.endswith(".py")}
+        imports = [
+            f"from {PurePath(name).stem} import {', '.join(names)}"
+            for name, document in modules.items()
+            if path.endswith(".py") and (names := defined_names(document.text))
+        ]
+        details = [f"begins with `{line}`" for line in imports[:1]]
+        if most := self.order.max_output:
+            details.append(f"has at most {max(most // _TOKENS_A_LINE, 5)} lines")
+        said = f". It {' and '.join(details)}" if details else ""
+        return prompt.NEW.format(path=path, language=language, details=said)
 
 
 def prepare(workspace: Workspace, order: Order) -> Prepared:

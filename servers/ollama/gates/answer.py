@@ -14,6 +14,7 @@ from typing import cast
 
 from .documents import Document
 from .patching import BadPatch, patched
+from .repair import is_whole, place_of, spliced
 
 
 class BadAnswer(Exception):
@@ -54,13 +55,19 @@ def rewritten(text: str, path: str, before: str | None, *, schema: bool = False)
     return Candidate(answer=text, data=parsed_json(content) if schema else None, files={path: content})
 
 
-def edited(text: str, inputs: Mapping[str, Document]) -> Candidate:
-    """The candidate of a task that answers with exact replacements in the files it was given."""
+def edited(text: str, inputs: Mapping[str, Document], main: str | None = None) -> Candidate:
+    """The candidate of a task that changes the files it was given, in whatever form the answer has.
+
+    Exact replacements, a unified diff, whole files or whole functions in code blocks; `main` is the file meant by a
+    block that names none.
+    """
     text = without_thoughts(text)
     now = {path: source.text for path, source in inputs.items()}
     blocks = _blocks(text, tuple(now)) or _json_edits(text)
     if not blocks:
-        raise BadAnswer("the answer holds no SEARCH/REPLACE block")
+        if _HUNK.search(text) and "\n--- " in f"\n{text}":
+            return from_patch(text, inputs)
+        return _changed(text, inputs, _from_code(text, inputs, main))
     touched: set[str] = set()
     for number, (named, old, new) in enumerate(blocks, 1):
         path = _known(named, tuple(now))
@@ -101,6 +108,43 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON value")
 
 
+def _from_code(text: str, inputs: Mapping[str, Document], main: str | None) -> dict[str, str]:
+    """The new texts of the files whose whole content, or whose functions, stand in code blocks."""
+    known = tuple(inputs)
+    found = [(path, body) for path, body in _named_code(text, known, main) if body.strip()]
+    now: dict[str, str] = {}
+    for path, body in found:
+        before = now.get(path, inputs[path].text)
+        body = body if body.endswith("\n") else body + "\n"
+        if path not in now and is_whole(before, body):
+            now[path] = body
+        elif (part := spliced(path, before, body)) is not None:
+            now[path] = part
+        else:
+            raise BadAnswer(
+                f"the answer holds neither SEARCH/REPLACE blocks nor the whole of {path}, only a part of it"
+            )
+    if not now:
+        raise BadAnswer("the answer holds no change: no SEARCH/REPLACE block and no code block")
+    return now
+
+
+def _named_code(text: str, known: Sequence[str], main: str | None) -> list[tuple[str, str]]:
+    """(path, code) of every code block, in order; the whole answer where it has none."""
+    default = main or (known[0] if len(known) == 1 else None)
+    if "```" not in text:
+        return [(default, text.strip("\r\n"))] if default and text.strip() else []
+    if text.count("```") % 2:
+        text = f"{text.rstrip()}\n```"  # it ended by itself: only the last fence is missing
+    found: list[tuple[str, str]] = []
+    for match in _FENCED.finditer(text):
+        above = text[: match.start()].rstrip().rpartition("\n")[2]
+        path = next((name for name in known if name in above), None) or default
+        if path is not None and not _FOREIGN.match(match[0]):
+            found.append((path, match[2]))
+    return found
+
+
 def _changed(text: str, inputs: Mapping[str, Document], now: Mapping[str, str]) -> Candidate:
     files = {path: new for path, new in now.items() if new != inputs[path].text}
     if not files:
@@ -118,9 +162,9 @@ def _whole(text: str, *, prose: bool) -> str:
         return inner
     if prose or "```" not in stripped:
         return stripped
-    found = _FENCED.findall(stripped)
-    if len(found) == 1 and stripped.count("```") == 2:
-        return str(found[0][1])
+    found = [match for match in _FENCED.finditer(stripped) if not _FOREIGN.match(match[0])]
+    if len(found) == 1 and stripped.count("```") in (2, 4):
+        return str(found[0][2])
     raise BadAnswer(f"the answer holds {stripped.count('```')} code fences; one block was wanted")
 
 
@@ -213,11 +257,11 @@ def _replaced(text: str, wanted: Sequence[str], new: Sequence[str], where: str) 
         if text.strip():
             raise BadAnswer(f"{where}: the SEARCH part is empty")
         return "\n".join([*new, ""])
+    if (found := place_of(lines, wanted, new)) is not None:
+        start, end, put = found
+        return "\n".join([*lines[:start], *put, *lines[end:]])
     size = len(wanted)
     places = [at for at in range(len(lines) - size + 1) if lines[at : at + size] == list(wanted)]
-    if len(places) == 1:
-        at = places[0]
-        return "\n".join([*lines[:at], *new, *lines[at + size :]])
     if places:
         raise BadAnswer(f"{where}: the SEARCH lines occur {len(places)} times; they must occur once")
     near = difflib.get_close_matches(wanted[0], lines, 1, 0.6)
@@ -228,6 +272,9 @@ def _replaced(text: str, wanted: Sequence[str], new: Sequence[str], where: str) 
 _THOUGHTS = re.compile(r"\A\s*<think>[\s\S]*?</think>\s*")
 _AROUND = re.compile(r"(?P<fence>`{3,})[^\n`]*\n(?P<inner>[\s\S]*?\n?)(?P=fence)`*")
 _FENCED = re.compile(r"^(`{3,})[^\n`]*\n([\s\S]*?)^\1`*\s*$", re.MULTILINE)
+_HUNK = re.compile(r"^@@ .*@@|^@@\s*$", re.MULTILINE)
+_FOREIGN = re.compile(r"`{3,}\s*(bash|sh|shell|console|text|output)\b", re.IGNORECASE)
+"""A block that shows how to run something."""
 _SEARCH = re.compile(r"<{5,9} ?SEARCH")
 _MIDDLE = re.compile(r"={5,9}")
 _REPLACE = re.compile(r">{5,9} ?REPLACE")

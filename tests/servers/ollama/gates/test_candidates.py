@@ -180,3 +180,40 @@ def test_auto_tries_a_model_nobody_has_judged_now_and_then() -> None:
 def test_auto_says_why_nothing_can_be_taken() -> None:
     with pytest.raises(ToolError, match="unfit: it holds 4,096 tokens"):
         Chooser().take([option("unfit", 1, 0, 0, unfit="it holds 4,096 tokens")])
+
+
+CALC = "import os\n\n\ndef add(a, b):\n    return a - b\n\n\ndef area(w, h):\n    return w * h\n"
+FIXED = CALC.replace("a - b", "a + b")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        block("calc.py", "return a - b", "return a + b"),
+        block("calc.py", "5 |     return a - b", "5 |     return a + b"),
+        block("calc.py", "    return a - b  ", "    return a + b"),
+        "```python\n" + block("calc.py", "    return a - b", "    return a + b") + "\n```",
+        f"```python\n{FIXED}```",
+        f"Here is the file:\n```python\n{FIXED}",
+        FIXED,
+        "```python\ndef add(a, b):\n    return a + b\n```",
+        "The sign was wrong.\n```python\n    def add(a, b):\n        return a + b\n```\n```bash\npython calc.py\n```",
+        "--- a/calc.py\n+++ b/calc.py\n@@ -4,2 +4,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n",
+    ],
+)
+def test_one_change_is_understood_in_every_form_a_model_gives_it(answer: str) -> None:
+    assert edited(answer, {"calc.py": text("calc.py", CALC)}).files == {"calc.py": FIXED}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "```python\nreturn a + b\n```",
+        "```python\ndef subtract(a, b):\n    return a + b\n```",
+        block("calc.py", "return", "yield"),
+        "Change the sign.",
+    ],
+)
+def test_a_part_that_could_stand_anywhere_is_refused(answer: str) -> None:
+    with pytest.raises(BadAnswer):
+        edited(answer, {"calc.py": text("calc.py", CALC)})

@@ -80,7 +80,7 @@ BAD = {
     "no parse": (edit("    return a - b", "    return a +"), {}),
     "wrong": (edit("    return a - b", "    return b - a"), {"gate": RUN_TESTS}),
     "not there": (edit("    return a / b", "    return a + b"), {}),
-    "only part of a line": (edit("return a - b", "return a + b"), {}),
+    "only part of a line": (edit("a - b", "a + b"), {}),
     "no block": ("I would change the sign.", {}),
     "half a block": ("calc.py\n<<<<<<< SEARCH\n    return a - b\n=======\n    return a + b\n", {}),
     "another file": (edit("The till opens at nine.", "It never opens.", "notes.md"), {}),
