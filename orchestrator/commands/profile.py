@@ -65,9 +65,13 @@ def _noted(record: dict[str, Any]) -> str:
     forecasts: dict[str, Any] = record["forecasts"]
     said: list[str] = []
     if forecasts["runs"]:
-        off, covered = (local.percent(forecasts.get(key)) for key in ("median_error", "coverage"))
+        off, known, covered = (
+            local.percent(forecasts.get(key))
+            for key in ("median_error", "median_error_given_length", "coverage")
+        )
         said.append(
-            f"forecasts: {forecasts['runs']} runs, median error {off}, {covered} inside their interval\n"
+            f"forecasts: {forecasts['runs']} runs, median error {off} ({known} for answers of the length that came), "
+            f"{covered} inside their interval\n"
         )
     if record.get("tokens_saved") is not None:
         said.append(f"tokens the callers saved, about: {record['tokens_saved']:,}\n")

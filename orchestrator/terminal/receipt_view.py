@@ -40,6 +40,7 @@ class Forecast(_Part):
     high_s: float | None = None
     runs: int | None = None
     error: float | None = None
+    error_given_length: float | None = None
 
 
 class Check(_Part):
@@ -238,7 +239,8 @@ def _forecast(f: Forecast) -> str:
         else ""
     )
     behind = f" from {f.runs} runs" if f.runs is not None else ""
-    off = f", off by {f.error:+.0%}" if f.error is not None else ""
+    known = f", {f.error_given_length:+.0%} for this length" if f.error_given_length is not None else ""
+    off = f", off by {f.error:+.0%}{known}" if f.error is not None else ""
     return f"forecast: {_short(f.total_s)} s{interval}{behind}{off}"
 
 

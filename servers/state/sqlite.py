@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ def connect(
     tables: Iterable[str],
     *,
     version: int = 0,
+    steps: Sequence[Sequence[str]] = (),
     application_id: int = 0,
     busy_s: float = 20.0,
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
@@ -31,6 +32,7 @@ def connect(
     """A connection in WAL mode for all threads; the file is made when missing, readable by its owner alone.
 
     `tables`: the statements that make format `version`; at version 0 they run at each opening and must bear it.
+    `steps`: the statements that bring a file from format 1 to 2, from 2 to 3, and so on to `version`.
     `busy_s`: how long to wait for other processes. NORMAL: a killed process loses nothing, a power cut the last
     writes. Raises OSError, sqlite3.Error, NewerFormat.
     """
@@ -42,13 +44,14 @@ def connect(
         db.execute("PRAGMA foreign_keys = ON")
         if (found := _format(db)) > version:
             raise NewerFormat(found)
-        if found == 0:
+        if found < version or version == 0:
             with transaction(db):
-                if version == 0 or _format(db) == 0:  # another process may have been first
-                    for statement in tables:
-                        db.execute(statement)
-                    db.execute(f"PRAGMA application_id = {application_id}")
-                    db.execute(f"PRAGMA user_version = {version}")
+                found = _format(db)  # another process may have been first
+                todo = [tables] if found == 0 else steps[found - 1 :]
+                for statement in (statement for step in todo for statement in step):
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id = {application_id}")
+                db.execute(f"PRAGMA user_version = {version}")
     except BaseException:
         db.close()
         raise

@@ -55,12 +55,14 @@ class Ran:
     overlapped: bool
     busy_cores: float | None = None
     forecast: Forecast | None = None
+    given_s: float | None = None
+    """Forecast seconds for the tokens that came."""
     recommendation: Recommendation | None = None
     id: int | None = None
 
     def forecasted(self) -> Forecasted | None:
         """The forecast as receipts show it, with its error once the run is over."""
-        return None if self.forecast is None else forecasted(self.forecast, self.total_s)
+        return None if self.forecast is None else forecasted(self.forecast, self.total_s, self.given_s)
 
     @property
     def total_s(self) -> float | None:
@@ -75,7 +77,9 @@ class Ran:
         return advised(self.recommendation) if self.recommendation else []
 
 
-def forecasted(forecast: Forecast, measured_s: float | None = None) -> Forecasted:
+def forecasted(
+    forecast: Forecast, measured_s: float | None = None, given_s: float | None = None
+) -> Forecasted:
     return Forecasted(
         total_s=forecast.total_s,
         low_s=forecast.low_s,
@@ -84,6 +88,7 @@ def forecasted(forecast: Forecast, measured_s: float | None = None) -> Forecaste
         cold=forecast.cold,
         cap_s=forecast.cap_s,
         error=(forecast.total_s - measured_s) / measured_s if measured_s else None,
+        error_given_length=(given_s - measured_s) / measured_s if measured_s and given_s else None,
     )
 
 
@@ -166,6 +171,7 @@ class Runner:
                 answer = await self._asked(prepared, model, size, query, progress)
                 after = await self.load.seen()
         answer = _checked(answer, query, size)
+        given_s = await anyio.to_thread.run_sync(plan.given, answer.profile) if plan and forecast else None
         if answer.error is None or not answer.text:  # a count of what was cut would teach a wrong ratio
             self.sizing.learn(model, query.chars, answer.profile.tokens_in)
         forecaster.sent(model, query)
@@ -180,6 +186,7 @@ class Runner:
             overlapped=turn.overlapped,
             busy_cores=after.others_since(before) if after and before else None,
             forecast=forecast,
+            given_s=given_s,
         )
 
     async def _asked(
@@ -263,6 +270,7 @@ class Runner:
             forecast_s=ran.forecast.total_s if ran.forecast else None,
             forecast_low_s=ran.forecast.low_s if ran.forecast else None,
             forecast_high_s=ran.forecast.high_s if ran.forecast else None,
+            forecast_given_s=ran.given_s,
             raw=ran.answer.raw,
         )
         id: int | None = None

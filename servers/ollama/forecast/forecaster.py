@@ -56,6 +56,21 @@ class RunPlan:
         """Blocking: forecast, advice, and the plan that meets the deadline or the refusal."""
         return recommend(self.task, self.worker, others=others)
 
+    def given(self, profile: Profile) -> float | None:
+        """Seconds it would have said for the tokens that came; None for a run that came to no end of its own."""
+        if profile.outcome not in ("done", "length") or not profile.tokens_in or not profile.tokens_out:
+            return None
+        cached = self.task.tokens_cached if profile.tokens_cached is None else profile.tokens_cached
+        worker = self.worker
+        found = worker.speed.forecast(
+            profile.tokens_in,
+            profile.tokens_out,
+            tokens_cached=cached,
+            cold=worker.cold,
+            busy_cores=worker.busy_cores,
+        )
+        return found.total_s if found else None
+
     def whole_prompt_s(self) -> float | None:
         """Seconds to read the prompt without its cache."""
         return self.worker.speed.expected_prefill_s(self.task.tokens_in)

@@ -31,6 +31,8 @@ _THINKING_FACTOR = 4.0
 _GUESS_SPREAD = 0.9
 _GUESS_POINTS = 9
 _HALF_LIFE = 25.0
+_FEW_WIDTH = 0.5
+"""Spread of the logarithm around one or two answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +143,7 @@ def _guess(kind: str, tokens_in: int, think: bool, format: str | None) -> list[f
 def _blurred(weighted: Sequence[tuple[float, bool, float]]) -> list[tuple[float, bool, float]]:
     """Each length as three, spread like a kernel: a few answers do not show how far the next may go."""
     whole = [math.log(tokens) for tokens, cut, _ in weighted if not cut]
-    if len(whole) < 3:
-        return list(weighted)
-    width = 1.3 * min(pstdev(whole), 1.2) * len(whole) ** -0.2
+    width = 1.3 * min(pstdev(whole), 1.2) * len(whole) ** -0.2 if len(whole) >= 3 else _FEW_WIDTH
     return [
         (tokens * math.exp(0.0 if cut else step * width), cut, weight / 3)
         for tokens, cut, weight in weighted

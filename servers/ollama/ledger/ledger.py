@@ -15,6 +15,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from statistics import median
 from typing import Self
 
 from ...state.home import home
@@ -36,7 +37,7 @@ from .runs import (
     run_of,
     settings_of,
 )
-from .schema import APPLICATION_ID, CREATE, LATER_COLUMNS, RUN_COLUMNS, TOTAL_COLUMNS, VERSION
+from .schema import APPLICATION_ID, CREATE, LATER_COLUMNS, RUN_COLUMNS, STEPS, TOTAL_COLUMNS, VERSION
 
 MAX_RUNS = 1000
 """The most runs one question returns."""
@@ -73,7 +74,9 @@ class Ledger:
                     raise LedgerError(f"the ledger {where} cannot be opened: it is no regular file")
                 if where.stat().st_size:
                     _inspect(where)
-            db = connect(where, CREATE, version=VERSION, application_id=APPLICATION_ID, busy_s=BUSY_S)
+            db = connect(
+                where, CREATE, version=VERSION, steps=STEPS, application_id=APPLICATION_ID, busy_s=BUSY_S
+            )
         except NewerFormat as exc:
             raise _newer(where, exc.found) from exc
         except sqlite3.Error as exc:
@@ -220,19 +223,21 @@ class Ledger:
         within = "".join(f" AND {clause}" for clause in _within(provenance))
         clause, values = (" AND model = ?", [model]) if model is not None else ("", [])
         query = (
-            "SELECT forecast_s, forecast_low_s, forecast_high_s, total_s FROM runs WHERE forecast_s NOT NULL "
+            "SELECT forecast_s, forecast_low_s, forecast_high_s, total_s, forecast_given_s FROM runs WHERE forecast_s NOT NULL "
             f"AND total_s > 0 AND outcome IN ('done', 'length'){clause}{within} ORDER BY id DESC LIMIT ?"
         )
         with self._reading() as db:
             rows = db.execute(query, [*values, min(last, MAX_RUNS)]).fetchall()
-        errors = sorted(abs(mid - actual) / actual for mid, _, _, actual in rows)
+        errors = [abs(mid - actual) / actual for mid, _, _, actual, _ in rows]
+        given = [abs(known - actual) / actual for *_, actual, known in rows if known is not None]
         inside = [
-            low <= actual <= high for _, low, high, actual in rows if low is not None and high is not None
+            low <= actual <= high for _, low, high, actual, _ in rows if low is not None and high is not None
         ]
         return Accuracy(
             runs=len(rows),
-            median_error=(errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2 if errors else None,
+            median_error=median(errors) if errors else None,
             coverage=sum(inside) / len(inside) if inside else None,
+            median_error_given_length=median(given) if given else None,
         )
 
     def _span(self) -> str:

@@ -77,7 +77,10 @@ class FileChanged(BaseModel):
 
 
 class Forecasted(BaseModel):
-    """What the speed model said before the run; `error` is (forecast - measured) / measured."""
+    """What the speed model said before the run; `error` is (forecast - measured) / measured.
+
+    `error_given_length`: the same for the tokens that came: the speed's part of the error.
+    """
 
     total_s: Number
     low_s: Number
@@ -86,6 +89,7 @@ class Forecasted(BaseModel):
     cold: bool | None = None
     cap_s: Number = None
     error: Number = None
+    error_given_length: Number = None
 
 
 class Advised(BaseModel):

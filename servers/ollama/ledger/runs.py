@@ -103,6 +103,8 @@ class Run:
     forecast_low_s: float | None = None
     forecast_high_s: float | None = None
     """The 90 % interval of forecast_s."""
+    forecast_given_s: float | None = None
+    """The same forecast with the tokens in and out as they came: what is off in it is the speed, not the length."""
     advice: Sequence[Mapping[str, object]] = ()
     """Given to the caller after this run, for the next like it: {action, saves_s, then_s, change}."""
     tokens_without: int | None = None
@@ -158,6 +160,8 @@ class Accuracy:
     runs: int
     median_error: float | None
     coverage: float | None
+    median_error_given_length: float | None
+    """Of the seconds forecast for the tokens that came."""
 
 
 _PROFILE_COLUMNS = tuple(f.name for f in fields(Profile))

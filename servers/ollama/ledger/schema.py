@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x556E6473  # "Unds": tells a ledger from any other SQLite file
-VERSION = 1
+VERSION = 2
+STEPS = (("ALTER TABLE runs ADD COLUMN forecast_given_s REAL",),)
+"""From each earlier format to the next."""
 
 _TYPES = {
     "at": "REAL NOT NULL",
@@ -48,6 +50,7 @@ _TYPES = {
     "forecast_s": "REAL",
     "forecast_low_s": "REAL",
     "forecast_high_s": "REAL",
+    "forecast_given_s": "REAL",
     "advice": "TEXT",
     "tokens_without": "INTEGER",
     "tokens_spent": "INTEGER",

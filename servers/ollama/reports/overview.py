@@ -80,6 +80,8 @@ class RunSeen(BaseModel):
     forecast_s: Number
     forecast_error: Number
     """(forecast - measured) / measured; null for a run that came to no end of its own."""
+    forecast_error_given_length: Number
+    """The same for the tokens that came."""
     busy_cores: Number
     """Kept busy meanwhile by everything but the engine."""
     tokens_saved: int | None
@@ -93,7 +95,8 @@ class RunSeen(BaseModel):
             gate_passed=run.gate_passed,
             verdict=run.verdict,
             forecast_s=run.forecast_s,
-            forecast_error=_error(run),
+            forecast_error=_error(run, run.forecast_s),
+            forecast_error_given_length=_error(run, run.forecast_given_s),
             busy_cores=run.busy_cores,
             tokens_saved=None
             if run.tokens_without is None or run.tokens_spent is None
@@ -107,11 +110,13 @@ class Forecasts(BaseModel):
 
     runs: int
     median_error: Number
+    median_error_given_length: Number
+    """Of the seconds forecast for the tokens that came: the speed's part of the error."""
     coverage: Number
 
     @classmethod
     def of(cls, accuracy: Accuracy) -> Forecasts:
-        return cls(runs=accuracy.runs, median_error=accuracy.median_error, coverage=accuracy.coverage)
+        return cls(**asdict(accuracy))
 
 
 class AdviceOutcomeSeen(BaseModel):
@@ -264,9 +269,9 @@ def _filed(ledger: Ledger, model: str, provenance: Provenance) -> str:
     )
 
 
-def _error(run: Run) -> float | None:
+def _error(run: Run, forecast_s: float | None) -> float | None:
     measured = run.profile.total_s if run.profile.outcome in ("done", "length") else None
-    return (run.forecast_s - measured) / measured if run.forecast_s is not None and measured else None
+    return (forecast_s - measured) / measured if forecast_s is not None and measured else None
 
 
 def _model_seen(model: Model, ledger: Ledger | None = None, provenance: Provenance = "measured") -> ModelSeen:

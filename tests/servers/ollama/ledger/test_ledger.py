@@ -140,7 +140,7 @@ def test_a_newer_ledger_and_a_foreign_database_are_refused_untouched(tmp_path: P
         db.execute(statement)
         db.close()
     before = newer.read_bytes(), foreign.read_bytes()
-    with pytest.raises(LedgerError, match=r"newer Understudy \(format 99, this one reads 1\)"):
+    with pytest.raises(LedgerError, match=r"newer Understudy \(format 99, this one reads 2\)"):
         Ledger.open(newer)
     with pytest.raises(LedgerError, match="another program"):
         Ledger.open(foreign)
@@ -243,7 +243,9 @@ def test_what_is_known_later_is_added_to_its_run() -> None:
 
 def test_forecast_accuracy_is_the_median_error_and_the_share_inside() -> None:
     with Ledger.open() as ledger:
-        assert ledger.accuracy() == Accuracy(runs=0, median_error=None, coverage=None)
+        assert ledger.accuracy() == Accuracy(
+            runs=0, median_error=None, coverage=None, median_error_given_length=None
+        )
         for mid, low, high in ((2.2, 1.0, 3.0), (3.0, 2.5, 3.5), (2.0, 1.0, 3.0)):
             ledger.record(run(forecast_s=mid, forecast_low_s=low, forecast_high_s=high))
         ledger.record(run())
@@ -332,3 +334,25 @@ def test_processor_classes_and_settings_are_canonical() -> None:
     assert (
         settings_of({"temperature": 1, "num_thread": 2, "num_ctx": 4096}) == '{"num_ctx":4096,"num_thread":2}'
     )
+
+
+def test_a_ledger_of_the_first_format_is_brought_up_and_keeps_its_runs() -> None:
+    with Ledger.open() as ledger:
+        number, path = ledger.record(run()), ledger.path
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE runs DROP COLUMN forecast_given_s")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with Ledger.open() as ledger:
+        second = ledger.record(run(forecast_s=9.0, forecast_given_s=5.0))
+        assert ledger.run(number).forecast_given_s is None and ledger.run(second).forecast_given_s == 5.0
+
+
+def test_the_error_of_a_forecast_is_told_with_and_without_that_of_the_length() -> None:
+    took = Profile(model="m", outcome="done", total_s=10.0, tokens_in=100, tokens_out=50)
+    with Ledger.open() as ledger:
+        for forecast_s in (5.0, 20.0, 15.0):
+            ledger.record(run(profile=took, forecast_s=forecast_s, forecast_given_s=10.5))
+        accuracy = ledger.accuracy()
+    assert accuracy.median_error == pytest.approx(0.5)
+    assert accuracy.median_error_given_length == pytest.approx(0.05)
