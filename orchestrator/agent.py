@@ -6,13 +6,13 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
 import anyio
 
-from .errors import OutOfRounds, OutOfTime, ProviderError
+from .errors import ContextTooLong, OutOfRounds, OutOfTime, ProviderError
 from .events import (
     Appended,
     Emit,
@@ -26,6 +26,7 @@ from .events import (
     ToolStarted,
     ignore,
 )
+from .history import STOPPED, closing
 from .providers import Provider
 from .tools import NO_TOOLS, Toolbox
 from .types import Completion, Message, Request, Stop, ToolCall, ToolResult, Usage, result, user
@@ -80,8 +81,9 @@ async def run(
 ) -> Reply:
     """Put `prompt` to the agent and loop until it answers without calling a tool.
 
-    History grows by whole rounds (question, answer, tool results) or not at all, so after an
-    error or a cancellation everything emitted as Appended can still be sent to a provider.
+    What happened is told as it happens, and after an error or a cancellation one more Appended closes what was
+    open, so what was emitted as Appended can always be sent to a provider. Only a question that fits no model joins
+    nothing.
 
     Raises ProviderError when the model cannot answer, OutOfRounds after `agent.max_rounds` calls,
     OutOfTime after `agent.timeout_s`.
@@ -97,17 +99,19 @@ async def run(
             model=agent.model,
             prompt=question.text,
             role=agent.role,
+            question=question,
         )
     )
     token = _current_run.set(run_id)
     record = _Record(history=tuple(history), pending=[question])
     error: str | None = "cancelled"
+    cause: str | None = STOPPED if agent.role == "lead" else "stopped"
     try:
         with anyio.move_on_after(agent.timeout_s if agent.timeout_s is not None else float("inf")):
             stop = await _rounds(agent, record, provider, tools, run_id, emit)
             if why := _unfinished(stop, record.answer):
                 emit(Notice(text=f"the answer of {agent.name} {why}", level="warning"))
-            error = None
+            error = cause = None
             return Reply(
                 agent=agent.name,
                 text=record.answer,
@@ -121,19 +125,41 @@ async def run(
         )
     except Exception as exc:
         error = str(exc)
+        cause = None if isinstance(exc, ContextTooLong) and not record.added else error
         raise
     finally:
         _current_run.reset(token)
+        if cause is not None:
+            emit(record.closed(run_id, cause, agent.model))
         emit(RunEnded(run=run_id, usage=record.spent, seconds=monotonic() - started, error=error))
 
 
 @dataclass(slots=True, kw_only=True)
 class _Record:
     history: tuple[Message, ...]
-    pending: list[Message]  # the round under way: joins `added` only as a whole
+    pending: list[Message]  # the question, until its answer comes
     added: list[Message] = field(default_factory=list[Message])
+    said: str = ""  # streamed of an answer that is not whole yet
+    results: dict[str, ToolResult] = field(
+        default_factory=dict[str, ToolResult]
+    )  # of the round, as they come
     spent: Usage = field(default_factory=Usage)
     answer: str = ""  # since the last tool call; a paused answer goes on in the next round
+
+    def append(self, run_id: str, *messages: Message, done: Completion | None = None) -> Appended:
+        """These messages behind those that waited; the event that tells it."""
+        whole = (*self.pending, *messages)
+        self.added += whole
+        self.pending, self.said = [], ""
+        usage = done.usage if done else Usage()
+        self.spent += usage
+        return Appended(run=run_id, messages=whole, usage=usage, recorded=done.recorded if done else False)
+
+    def closed(self, run_id: str, cause: str, origin: str) -> Appended:
+        """What closes the run that `cause` has broken off."""
+        so_far = (*self.added, *self.pending)
+        end = closing(so_far, cause=cause, said=self.said, results=self.results, origin=origin)
+        return replace(self.append(run_id, *end), cause=cause)
 
 
 async def _rounds(
@@ -147,17 +173,15 @@ async def _rounds(
             tools=tools.specs,
             **agent.settings,
         )
-        done = await _complete(provider, request, run_id, emit)
-        record.pending.append(done.message)
+        done = await _complete(provider, request, record, run_id, emit)
+        emit(record.append(run_id, done.message, done=done))
         if calls := done.message.tool_calls:
-            results = await _call_all(tools, calls, run_id, emit)
-            record.pending.append(Message(role="tool", parts=results))
+            results = await _call_all(tools, calls, record, run_id, emit)
+            emit(record.append(run_id, Message(role="tool", parts=results)))
+            record.results.clear()
             record.answer = "\n".join(one.text for one in results) if agent.tools_answer else ""
         else:
             record.answer += done.message.text
-        emit(Appended(run=run_id, messages=tuple(record.pending), usage=done.usage, recorded=done.recorded))
-        record.added += record.pending
-        record.pending, record.spent = [], record.spent + done.usage
         if agent.tools_answer or (not calls and done.stop != "pause"):
             return done.stop
     raise OutOfRounds(
@@ -183,17 +207,20 @@ def _system(agent: Agent, step: int) -> str:
     return text
 
 
-async def _complete(provider: Provider, request: Request, run_id: str, emit: Emit) -> Completion:
+async def _complete(
+    provider: Provider, request: Request, record: _Record, run_id: str, emit: Emit
+) -> Completion:
     async with aclosing(provider.stream(request)) as items:
         async for item in items:
             if isinstance(item, Completion):
                 return item
+            record.said += "" if item.thinking else item.text
             emit(Streamed(run=run_id, text=item.text, thinking=item.thinking))
     raise ProviderError(provider.name, "the stream ended without a completion")
 
 
 async def _call_all(
-    tools: Toolbox, calls: Sequence[ToolCall], run_id: str, emit: Emit
+    tools: Toolbox, calls: Sequence[ToolCall], record: _Record, run_id: str, emit: Emit
 ) -> tuple[ToolResult, ...]:
     """Run the calls side by side; results come back in the order the model asked."""
     results: dict[int, ToolResult] = {}
@@ -210,7 +237,7 @@ async def _call_all(
             )
         else:
             answer = await tools.call(call, progress)
-        results[place] = answer
+        results[place] = record.results[call.id] = answer
         emit(ToolFinished(run=run_id, result=answer, seconds=monotonic() - started))
 
     async with anyio.create_task_group() as group:

@@ -27,7 +27,8 @@ from .providers import Provider
 from .session.background_loop import Background
 from .session.context_window import Memory, window_of
 from .session.session import Session, open_session
-from .store.store import Recorder, Store, open_conversation
+from .store.recorder import Recorder, open_conversation
+from .store.store import Store
 from .terminal.display import Display
 from .types import Message, Request, Usage
 

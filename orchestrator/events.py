@@ -19,6 +19,7 @@ class RunStarted:
     model: str  # "provider:model"
     prompt: str
     role: Role = "lead"
+    question: Message | None = None  # the prompt whole, with its pictures; None: `prompt` is all of it
     kind: Literal["run_started"] = "run_started"
 
 
@@ -57,12 +58,15 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """Messages that joined the history: always a whole round, so history is always sendable."""
+    """Messages that joined the history as soon as they were whole: an answer with its question, then tool results."""
 
     run: str
     messages: tuple[Message, ...]
     usage: Usage
     recorded: bool = False  # the durations in `usage` were recorded, not measured now
+    cause: str | None = (
+        None  # why the run was broken off: these messages close what was open. None: they were said
+    )
     kind: Literal["appended"] = "appended"
 
 

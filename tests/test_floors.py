@@ -31,7 +31,7 @@ FLOORS = {
     ],
     "orchestrator": [
         {"types", "errors", "sanitize"},
-        {"events", "tools"},
+        {"events", "tools", "history"},
         {"providers"},
         {"providers.wrap", "mcp_client"},
         {"agent"},

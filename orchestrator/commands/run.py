@@ -15,7 +15,7 @@ from . import options as common
 if TYPE_CHECKING:
     from ..agent import Reply
     from ..config.load import Config
-    from ..store.store import Recorder
+    from ..store.recorder import Recorder
 
 EXAMPLES = """\
 examples:
@@ -102,7 +102,8 @@ async def _run(options: argparse.Namespace, task: str) -> int:
 
 def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> Recorder:
     """What keeps the conversation. Raises StoreError."""
-    from ..store.store import Store, StoreError, open_conversation
+    from ..store.recorder import open_conversation
+    from ..store.store import Store, StoreError
 
     try:
         store = Store()
@@ -137,7 +138,10 @@ def _report(model: str, reply: Reply, seen: list[Event]) -> dict[str, Any]:
         "answered_by": reply.messages[-1].origin,
         "text": reply.text,
         "stop": reply.stop,
-        "rounds": sum(isinstance(event, Appended) for event in seen),
+        "rounds": sum(
+            isinstance(event, Appended) and any(m.role == "assistant" for m in event.messages)
+            for event in seen
+        ),
         "seconds": round(reply.seconds, 3),
         "recorded": any(isinstance(event, Appended) and event.recorded for event in seen),
         "usage": {key: value for key, value in asdict(reply.usage).items() if value is not None},

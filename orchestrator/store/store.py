@@ -1,6 +1,6 @@
-"""Conversations on disk: kept by whole rounds, searchable, resumable, shared by several processes.
+"""The journal of all conversations on disk: every event as it happens, and views of it: history, search, spending.
 
-A killed process loses at most the round under way: a round is one transaction, made as it ends.
+An event is one transaction, so a killed process loses nothing that had happened.
 """
 
 from __future__ import annotations
@@ -12,36 +12,25 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from servers.state.home import home
 from servers.state.sqlite import transaction
 
-from ..events import Appended, Emit, Event, Notice, RunEnded, RunStarted, ignore
+from ..events import Appended, Event, RunEnded, RunStarted
+from ..history import KILLED, closing
 from ..sanitize import one_line
-from ..types import Message, Text, Thinking, ToolCall, ToolResult, Usage
-from .schema import StoreError, open_database
+from ..types import Message, ToolResult, Usage, user
+from .codec import event_json, event_of, message_json, message_of, searched
+from .database import BUSY_S, Damaged, StoreError, Unwritable, explained, open_database
 
-__all__ = [
-    "Entry",
-    "Found",
-    "Kept",
-    "Recorder",
-    "Store",
-    "StoreError",
-    "message_json",
-    "message_of",
-    "open_conversation",
-]
+__all__ = ["Damaged", "Entry", "Found", "Kept", "Store", "StoreError", "Unwritable"]
 
-MAX_SEARCHED_CHARS = 100_000  # of one message; the message itself is kept whole
+MAX_RANKED = 2_000  # matches up to which a search puts the best first; of more, the newest come first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +80,7 @@ class Store:
         try:
             self.path = path or home() / "conversations.sqlite"
         except OSError as exc:
-            raise StoreError(f"the folder for conversations cannot be made: {exc}") from exc
+            raise Unwritable(f"the folder for conversations cannot be made: {exc}") from exc
         self._database = open_database(self.path)
         weakref.finalize(self, self._database.close)  # a store that is forgotten leaves no file open
         self._lock = threading.RLock()
@@ -100,50 +89,94 @@ class Store:
         with self._lock:
             self._database.close()
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the file is open for reading alone, because nothing can be written there."""
+        return bool(self._read("PRAGMA query_only")[0][0])
+
     def start(
         self, *, title: str = "", folder: str = "", name: str | None = None, parent: str | None = None
     ) -> str:
         """The id of a new conversation, or of the one the named agent already has."""
-        row = (secrets.token_hex(4), name, time.time(), one_line(title, 80), folder, parent)
+        if name is not None and (known := self._read("SELECT id FROM sessions WHERE name = ?", name)):
+            return str(known[0][0])
+        new = secrets.token_hex(4)
+        self.begin(new, title=title, folder=folder, name=name, parent=parent)
+        if name is not None:  # another process may have been first
+            return str(self._read("SELECT id FROM sessions WHERE name = ?", name)[0][0])
+        return new
+
+    def begin(
+        self,
+        session: str,
+        *,
+        title: str = "",
+        folder: str = "",
+        name: str | None = None,
+        parent: str | None = None,
+    ) -> None:
+        """A new conversation of this id; nothing happens when it exists, or its name is taken."""
+        now = time.time()
         with self._writing() as database:
             database.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING", row
+                "INSERT INTO sessions (id, name, created_at, title, folder, parent, updated_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (session, name, now, one_line(title, 80), folder, parent, now),
             )
-            if name is not None:
-                return str(database.execute("SELECT id FROM sessions WHERE name = ?", (name,)).fetchone()[0])
-        return row[0]
+
+    def note(self, session: str, event: Event) -> None:
+        """Keep an event that has no messages. Raises StoreError when the session was deleted meanwhile."""
+        with self._writing() as database, _of(session):
+            _noted(database, session, event)
+
+    def start_run(self, session: str, event: RunStarted) -> None:
+        """Keep that a run began, and what was asked."""
+        now = time.time()
+        with self._writing() as database, _of(session):
+            _noted(database, session, event)
+            question = event.question or user(event.prompt)
+            asked = Appended(run=event.run, messages=(question,), usage=Usage())
+            _insert(database, self._round(database, session, event, asked, now), (question,))
+            if is_main(event):
+                _count(database, session, 1, now)
+
+    def end_run(self, session: str, event: RunEnded) -> None:
+        """Keep that a run ended. A question that nothing followed leaves the conversation; it stays in the journal."""
+        with self._writing() as database, _of(session):
+            _noted(database, session, event)
+            alone = database.execute(
+                "UPDATE rounds SET main = 0 WHERE session = ?1 AND run = ?2 AND main AND 1 ="
+                " (SELECT count(*) FROM rounds AS r JOIN messages ON round = r.id WHERE r.session = ?1 AND r.run = ?2)",
+                (session, event.run),
+            ).rowcount
+            _count(database, session, -alone, time.time())
+
+    def draft(self, session: str, run: str, text: str) -> None:
+        """Keep a piece of an answer that is not whole yet."""
+        with self._writing() as database, _of(session):
+            database.execute("INSERT INTO drafts (session, run, text) VALUES (?, ?, ?)", (session, run, text))
 
     def append(self, session: str, started: RunStarted, event: Appended) -> None:
-        """Keep one whole round. Raises StoreError when the session was deleted meanwhile."""
-        main = started.parent is None and started.role == "lead"
-        usage = json.dumps({key: value for key, value in asdict(event.usage).items() if value is not None})
-        with self._writing() as database:
-            row = (
-                session,
-                started.run,
-                main,
-                started.agent,
-                started.model,
-                time.time(),
-                usage,
-                event.recorded,
+        """Keep messages that are whole. Raises StoreError when the session was deleted meanwhile."""
+        now = time.time()
+        with self._writing() as database, _of(session):
+            number = self._round(database, session, started, event, now)
+            asked = database.execute("SELECT count(*) FROM messages WHERE round = ?", (number,)).fetchone()[0]
+            known = asked if event.messages[0].role == "user" else 0
+            _noted(database, session, event, round=number, first=asked - known)
+            database.execute("DELETE FROM drafts WHERE session = ? AND run = ?", (session, event.run))
+            _insert(database, number, event.messages[known:])
+            database.execute(
+                "UPDATE rounds SET begun = (SELECT min(id) FROM events WHERE session = ? AND run = ?)"
+                " WHERE id = ? AND begun = 0",
+                (session, event.run, number),
             )
-            try:
-                number = database.execute(
-                    "INSERT INTO rounds (session, run, main, agent, model, at, usage, recorded)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    row,
-                ).lastrowid
-            except sqlite3.IntegrityError as exc:
-                raise StoreError(f"the conversation {session} was deleted") from exc
-            database.executemany(
-                "INSERT INTO messages (round, role, body, text) VALUES (?, ?, ?, ?)",
-                [(number, m.role, message_json(m), _searched(m)) for m in event.messages],
-            )
+            if is_main(started):
+                _count(database, session, len(event.messages) - known, now, started.model)
 
     def sessions(self, limit: int = 50) -> list[Kept]:
         """The newest first."""
-        return self._kept("1", "ORDER BY updated_at DESC, sessions.rowid DESC LIMIT ?", limit)
+        return self._kept("1", "ORDER BY updated_at DESC, rowid DESC LIMIT ?", limit)
 
     def find(self, which: str) -> Kept:
         """By id, by a beginning that fits one alone, by an agent's name, or "last". Raises StoreError."""
@@ -152,9 +185,9 @@ class Store:
             if not newest:
                 raise StoreError("there is no conversation yet; 'understudy chat' begins one")
             return newest[0]
-        fitting = self._kept("sessions.id = ?1 OR name = ?1", "LIMIT 2", which)
+        fitting = self._kept("id = ?1 OR name = ?1", "LIMIT 2", which)
         if not fitting and re.fullmatch(r"[0-9a-f]{1,8}", which):
-            fitting = self._kept("sessions.id GLOB ?", "LIMIT 2", which + "*")
+            fitting = self._kept("id GLOB ?", "LIMIT 2", which + "*")
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
@@ -163,31 +196,26 @@ class Store:
         raise StoreError(f"there is no conversation {one_line(which, 40)!r}; the newest are {newest}")
 
     def history(self, session: str) -> list[Message]:
-        """The conversation as it can be sent: whole rounds, those of one run together."""
+        """The conversation as it can be sent: whole, the messages of one run together."""
         return [entry.message for entry in self.entries(session) if entry.main]
 
     def entries(self, session: str) -> list[Entry]:
-        """Every message kept: the conversation and what workers and advisers said for it."""
+        """Every message: the conversation and what workers and advisers said for it.
+
+        A run that was never ended, because its process was killed or still works on it, is closed here.
+        """
         rows = self._read(
-            "SELECT at, run, main, agent, model, body, usage, recorded,"
+            "SELECT begun, at, run, main, agent, model, body, usage, recorded,"
             " messages.id = max(messages.id) OVER (PARTITION BY rounds.id)"
             " FROM rounds JOIN messages ON messages.round = rounds.id WHERE session = ?"
-            " ORDER BY min(rounds.id) OVER (PARTITION BY run), rounds.id, messages.id",
+            " ORDER BY begun, rounds.id, messages.id",
             session,
         )
-        return [
-            Entry(
-                at=row[0],
-                run=row[1],
-                main=bool(row[2]),
-                agent=row[3],
-                model=row[4],
-                message=message_of(json.loads(row[5])),
-                usage=_usage(row[6]) if row[8] else None,
-                recorded=bool(row[7]),
-            )
-            for row in rows
-        ]
+        kept = [(int(row[0]), _entry(row[1:])) for row in rows]
+        for begun, event, at in self._open_runs(session):
+            said = [entry.message for _, entry in kept if entry.run == event.run]
+            kept += [(begun, entry) for entry in self._closing(session, event, said, at)]
+        return [entry for _, entry in sorted(kept, key=lambda pair: pair[0])]
 
     def usage(self, session: str) -> dict[str, Usage]:
         """What each model used in all, workers and advisers included; unknown stays None."""
@@ -199,15 +227,22 @@ class Store:
         return spent
 
     def search(self, query: str, limit: int = 20) -> list[Found]:
-        """Messages that hold all the words, the best first; the last word may be unfinished. Raises StoreError."""
+        """Messages that hold all the words; the last word may be unfinished. Raises StoreError.
+
+        The best first, or, where more than MAX_RANKED hold them, the newest: to rank them takes seconds then.
+        """
         words = re.findall(r"\w+", query)
         if not words:
             raise StoreError(f"wanted words to look for, found {one_line(query, 40)!r}")
         matching = " ".join(f'"{word}"' for word in words) + "*"
+        many = "SELECT count(*) FROM (SELECT 1 FROM found WHERE found MATCH ? LIMIT ?)"
+        ranked = self._read(many, matching, MAX_RANKED + 1)[0][0] <= MAX_RANKED
         rows = self._read(
-            "SELECT session, title, at, messages.role, model, snippet(found, 0, '', '', '...', 16)"
-            " FROM found JOIN messages ON messages.id = found.rowid JOIN rounds ON rounds.id = messages.round"
-            " JOIN sessions ON sessions.id = session WHERE found MATCH ? ORDER BY rank LIMIT ?",
+            "SELECT session, title, at, messages.role, rounds.model, excerpt FROM"
+            " (SELECT rowid AS id, snippet(found, 0, '', '', '...', 16) AS excerpt FROM found WHERE found MATCH ?"
+            f"  ORDER BY {'rank' if ranked else 'rowid DESC'} LIMIT ?) AS hits"
+            " CROSS JOIN messages ON messages.id = hits.id JOIN rounds ON rounds.id = messages.round"
+            " JOIN sessions ON sessions.id = session",
             matching,
             limit,
         )
@@ -216,26 +251,41 @@ class Store:
             for s, t, at, role, model, text in rows
         ]
 
+    def events(self, session: str) -> list[Event]:
+        """What happened, in order, as a screen can show it again; pieces of answers are left out."""
+        found: list[Event] = []
+        for kind, body in self._read("SELECT kind, body FROM events WHERE session = ? ORDER BY id", session):
+            value = json.loads(body)
+            if kind == "appended":
+                value["messages"] = self._messages(value.pop("round"), *value.pop("places"))
+            found.append(event_of(value))
+        return found
+
     def fork(self, session: str, *, rounds: int | None = None) -> str:
         """A new conversation that begins as this one did, with its first `rounds` rounds; None: with all."""
         kept = self.find(session)
         new = self.start(title=kept.title, folder=kept.folder, parent=kept.id)
         with self._writing() as database:
-            numbers = database.execute(
-                "SELECT id FROM rounds WHERE session = ? AND main ORDER BY id LIMIT ?",
-                (kept.id, -1 if rounds is None else max(rounds, 0)),
-            ).fetchall()
-            for (number,) in numbers:
-                copy = database.execute(
-                    "INSERT INTO rounds (session, run, main, agent, model, at, usage, recorded)"
-                    " SELECT ?, run, main, agent, model, at, '{}', recorded FROM rounds WHERE id = ?",
-                    (new, number),  # its tokens were spent there, not here
-                ).lastrowid
-                database.execute(
-                    "INSERT INTO messages (round, role, body, text)"
-                    " SELECT ?, role, body, text FROM messages WHERE round = ? ORDER BY id",
-                    (copy, number),
-                )
+            most = -1 if rounds is None else max(rounds, 0)
+            chosen = "SELECT id FROM rounds WHERE session = ? AND main ORDER BY begun, id LIMIT ?"
+            base = int(database.execute("SELECT coalesce(max(id), 0) FROM rounds").fetchone()[0])
+            # The tokens of these rounds were spent there, not here.
+            database.execute(
+                "INSERT INTO rounds (id, session, run, main, agent, model, at, usage, recorded, begun)"
+                " SELECT ? + row_number() OVER (ORDER BY begun, id), ?, run, main, agent, model, at, '{}', recorded,"
+                f" begun FROM rounds WHERE id IN ({chosen})",
+                (base, new, kept.id, most),
+            )
+            added = database.execute(
+                "INSERT INTO messages (round, role, body, text) SELECT copies.id, role, body, messages.text"
+                f" FROM (SELECT id, row_number() OVER (ORDER BY begun, id) AS place FROM rounds WHERE id IN ({chosen}))"
+                " AS chosen JOIN messages ON messages.round = chosen.id"
+                " JOIN rounds AS copies ON copies.id = ? + chosen.place ORDER BY chosen.place, messages.id",
+                (kept.id, most, base),
+            ).rowcount
+            database.execute(
+                "UPDATE sessions SET messages = ?, model = ? WHERE id = ?", (added, kept.model, new)
+            )
         return new
 
     def delete(self, session: str) -> None:
@@ -248,149 +298,186 @@ class Store:
         with self._writing() as database:
             database.execute("DELETE FROM sessions WHERE name = ?", (name,))
 
+    @contextmanager
+    def patient(self, seconds: float) -> Generator[None]:
+        """Within it, wait so long for another process that is writing."""
+        with self._lock, explained(self.path):
+            self._database.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+            try:
+                yield
+            finally:
+                self._database.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
+
+    def _round(
+        self,
+        database: sqlite3.Connection,
+        session: str,
+        started: RunStarted,
+        event: Appended,
+        now: float,
+    ) -> int:
+        """The round these messages belong to: an answer joins its question, tool results the round of their calls."""
+        usage = json.dumps({key: value for key, value in asdict(event.usage).items() if value is not None})
+        if event.messages[0].role != "assistant":
+            last, alone = database.execute(
+                "SELECT max(rounds.id), count(*) = 1 FROM rounds JOIN messages ON round = rounds.id"
+                " WHERE session = ? AND run = ?",
+                (session, event.run),
+            ).fetchone()
+            if last is not None and (alone or event.messages[0].role == "tool"):
+                if alone:
+                    row = (usage, event.recorded, last)
+                    database.execute("UPDATE rounds SET usage = ?, recorded = ? WHERE id = ?", row)
+                return int(last)
+        first = database.execute(
+            "SELECT min(id) FROM events WHERE session = ? AND run = ?", (session, event.run)
+        ).fetchone()[0]
+        row = (
+            session,
+            event.run,
+            is_main(started),
+            started.agent,
+            started.model,
+            now,
+            usage,
+            event.recorded,
+            first or 0,
+        )
+        number = database.execute(
+            "INSERT INTO rounds (session, run, main, agent, model, at, usage, recorded, begun)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        ).lastrowid
+        assert number is not None
+        return number
+
+    def _messages(self, number: int, first: int, count: int) -> list[Any]:
+        rows = self._read(
+            "SELECT body FROM messages WHERE round = ? ORDER BY id LIMIT ? OFFSET ?", number, count, first
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    def _open_runs(self, session: str) -> list[tuple[int, RunStarted, float]]:
+        rows = self._read(
+            "SELECT id, body, at FROM events AS begun WHERE session = ?1 AND kind = 'run_started' AND NOT EXISTS"
+            " (SELECT 1 FROM events AS ended WHERE ended.session = ?1 AND ended.run = begun.run"
+            "  AND ended.kind = 'run_ended')",
+            session,
+        )
+        runs = [(int(number), event_of(json.loads(body)), float(at)) for number, body, at in rows]
+        return [(number, event, at) for number, event, at in runs if isinstance(event, RunStarted)]
+
+    def _closing(self, session: str, event: RunStarted, said: Sequence[Message], at: float) -> list[Entry]:
+        """What makes a run whole that nobody ended."""
+        begin = () if said else (event.question or user(event.prompt),)
+        draft = self._read(
+            "SELECT text FROM drafts WHERE session = ? AND run = ? ORDER BY id", session, event.run
+        )
+        end = closing(
+            (*said, *begin),
+            cause=KILLED,
+            said="".join(row[0] for row in draft),
+            results=self._results(session, event.run),
+            origin=event.model,
+        )
+        return [
+            Entry(
+                at=at,
+                run=event.run,
+                main=is_main(event),
+                agent=event.agent,
+                model=event.model,
+                message=message,
+                usage=None,
+                recorded=False,
+            )
+            for message in (*begin, *end)
+        ]
+
+    def _results(self, session: str, run: str) -> dict[str, ToolResult]:
+        """The results of tools that had finished, by the call's id."""
+        rows = self._read(
+            "SELECT body FROM events WHERE session = ? AND run = ? AND kind = 'tool_finished' ORDER BY id",
+            session,
+            run,
+        )
+        events = [event_of(json.loads(row[0])) for row in rows]
+        return {e.result.call_id: e.result for e in events if e.kind == "tool_finished"}
+
     def _kept(self, where: str, rest: str, *values: Any) -> list[Kept]:
         names = [field.name for field in fields(Kept)]
-        rows = self._read(f"{_KEPT} WHERE {where} GROUP BY sessions.id {rest}", *values)
+        rows = self._read(f"SELECT {', '.join(names)} FROM sessions WHERE {where} {rest}", *values)
         return [Kept(**dict(zip(names, row, strict=True))) for row in rows]
 
     def _read(self, query: str, *values: Any) -> list[Any]:
-        with self._lock, _explained(self.path):
+        with self._lock, explained(self.path):
             return self._database.execute(query, values).fetchall()
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
         """All of it or nothing of it."""
-        with self._lock, _explained(self.path), transaction(self._database):
+        with self._lock, explained(self.path), transaction(self._database):
             yield self._database
 
 
-class Recorder:
-    """An Emit that keeps a conversation: in `history`, always sendable, and round by round on disk.
-
-    A store that fails does not end the conversation: the person is told once and it goes on unsaved.
-    """
-
-    def __init__(
-        self,
-        store: Store | None,
-        kept: Kept | None = None,
-        *,
-        folder: str = "",
-        history: Iterable[Message] = (),
-        spent: Mapping[str, Usage] | None = None,
-        emit: Emit = ignore,
-    ) -> None:
-        self.store, self.kept = store, kept
-        self.session = kept.id if kept else None
-        self.history = list(history)
-        self.spent = dict(spent or {})  # by model, workers and advisers included
-        self._folder, self._emit = folder, emit
-        self._runs: dict[str, RunStarted] = {}
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case RunStarted():
-                self._runs[event.run] = event
-            case RunEnded():
-                self._runs.pop(event.run, None)
-            case Appended() if (started := self._runs.get(event.run)) is not None:
-                self.spent[started.model] = self.spent.get(started.model, Usage()) + event.usage
-                if started.parent is None and started.role == "lead":
-                    self.history += event.messages
-                self._keep(started, event)
-            case _:
-                pass
-
-    def close(self) -> None:
-        """Close the store it keeps in."""
-        if self.store is not None:
-            self.store.close()
-
-    def _keep(self, started: RunStarted, event: Appended) -> None:
-        if self.store is None:
-            return
-        try:
-            if self.session is None:
-                title = started.prompt.strip().split("\n")[0]
-                self.session = self.store.start(title=title, folder=self._folder)
-            self.store.append(self.session, started, event)
-        except StoreError as exc:
-            self.store = None
-            self._emit(
-                Notice(text=f"from here on nothing of this conversation is kept: {exc}", level="warning")
-            )
+def is_main(started: RunStarted) -> bool:
+    """Whether a run is part of the conversation, and not a worker's or an adviser's."""
+    return started.parent is None and started.role == "lead"
 
 
-def open_conversation(
-    store: Store | None,
-    *,
-    which: str | None = None,
-    name: str | None = None,
-    folder: str = "",
-    emit: Emit = ignore,
-) -> Recorder:
-    """What keeps a conversation in `store`: a kept one, an agent's own, or a new one.
-
-    `which`: the one to go on with, as `Store.find` takes it. `name`: of an agent that remembers by itself; its
-    conversation is made when there is none. `store` None: nothing is kept. Raises StoreError.
-    """
-    if store is None:
-        return Recorder(None)
-    if name is not None:
-        which = store.start(name=name, title=name, folder=folder)
-    if which is None:
-        return Recorder(store, folder=folder, emit=emit)
-    kept = store.find(which)
-    return Recorder(store, kept, history=store.history(kept.id), spent=store.usage(kept.id), emit=emit)
+@contextmanager
+def _of(session: str) -> Generator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError as exc:
+        raise StoreError(f"the conversation {session} was deleted") from exc
 
 
-def message_json(message: Message) -> str:
-    """ASCII, so that a lone surrogate in what a model wrote survives too."""
-    return json.dumps(_messages().dump_python(message, mode="json", warnings="none"))
+def _noted(
+    database: sqlite3.Connection, session: str, event: Event, *, round: int | None = None, first: int = 0
+) -> None:
+    """The event as a line of the journal; the messages of an Appended are named by their places in a round."""
+    if isinstance(event, Appended):
+        value = json.loads(event_json(event))
+        del value["messages"]
+        body = json.dumps({**value, "round": round, "places": [first, len(event.messages)]})
+    else:
+        body = event_json(event)
+    database.execute(
+        "INSERT INTO events (session, run, at, kind, body) VALUES (?, ?, ?, ?, ?)",
+        (session, getattr(event, "run", None), time.time(), event.kind, body),
+    )
 
 
-def message_of(value: Any) -> Message:
-    return _messages().validate_python(value)
+def _insert(database: sqlite3.Connection, round: int, messages: Sequence[Message]) -> None:
+    database.executemany(
+        "INSERT INTO messages (round, role, body, text) VALUES (?, ?, ?, ?)",
+        [(round, m.role, message_json(m), searched(m)) for m in messages],
+    )
 
 
-@cache
-def _messages() -> TypeAdapter[Message]:
-    return TypeAdapter(Message)
+def _count(
+    database: sqlite3.Connection, session: str, more: int, now: float, model: str | None = None
+) -> None:
+    database.execute(
+        "UPDATE sessions SET updated_at = ?, model = coalesce(?, model), messages = messages + ? WHERE id = ?",
+        (now, model, more, session),
+    )
 
 
-def _searched(message: Message) -> str:
-    said: list[str] = []
-    for part in message.parts:
-        match part:
-            case Text() | Thinking():
-                said.append(part.text)
-            case ToolCall():
-                said.append(
-                    f"{part.name} {json.dumps(dict(part.arguments), ensure_ascii=False, default=str)}"
-                )
-            case ToolResult():
-                said.append(part.text)
-            case _:
-                pass
-    return "\n".join(said)[:MAX_SEARCHED_CHARS].encode("utf-8", "replace").decode()
-
-
-_KEPT = """
-SELECT sessions.id, name, created_at, coalesce(max(at), created_at) AS updated_at, title, folder, parent,
-    coalesce((SELECT model FROM rounds AS r WHERE r.session = sessions.id AND main ORDER BY id DESC LIMIT 1), ''),
-    (SELECT count(*) FROM rounds AS r JOIN messages ON round = r.id WHERE r.session = sessions.id AND main)
-FROM sessions LEFT JOIN rounds ON rounds.session = sessions.id"""
+def _entry(row: Any) -> Entry:
+    at, run, main, agent, model, body, usage, recorded, last = row
+    return Entry(
+        at=at,
+        run=run,
+        main=bool(main),
+        agent=agent,
+        model=model,
+        message=message_of(json.loads(body)),
+        usage=_usage(usage) if last else None,
+        recorded=bool(recorded),
+    )
 
 
 def _usage(text: str) -> Usage:
     return Usage(**json.loads(text))
-
-
-@contextmanager
-def _explained(path: Path) -> Generator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as exc:
-        raise StoreError(f"{path} cannot be used now: {exc}") from exc
-    except (sqlite3.DatabaseError, sqlite3.ProgrammingError) as exc:
-        raise StoreError(f"{path} cannot be read ({exc}); move it away to begin anew") from exc

@@ -11,7 +11,8 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..sanitize import one_line, visible
 from ..types import Image, Message, Text, Thinking, ToolCall, ToolResult
-from .store import Entry, Kept, message_json
+from .codec import message_json
+from .store import Entry, Kept
 
 
 def write(kept: Kept, entries: Iterable[Entry], path: Path) -> None:

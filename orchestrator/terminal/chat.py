@@ -19,7 +19,8 @@ from ..events import Event, Notice, RunEnded
 from ..mcp_client.server import Approve
 from ..session.context_window import Memory, window_of
 from ..session.session import Session, open_session
-from ..store.store import Store, StoreError, open_conversation
+from ..store.recorder import open_conversation
+from ..store.store import Store, StoreError
 from .display import Display
 from .input import Interrupted, Lines, Reader, Terminal
 from .mentions import with_files

@@ -152,7 +152,7 @@ class Quiet(_Written):
         match event:
             case RunStarted(parent=None):
                 self.top.add(event.run)
-            case Appended() if event.run in self.top and event.messages[-1].role != "tool":
+            case Appended(cause=None) if event.run in self.top and _is_answer(event.messages[-1]):
                 self.write(visible(event.messages[-1].text))
             case RunEnded():
                 self.top.discard(event.run)
@@ -204,8 +204,10 @@ class Markdown(_Written):
                 self._item(event.run, _result(event.result, event.seconds, self.settings.show_delegations))
             case Appended():
                 text = "".join(m.text for m in event.messages if m.role == "assistant")
-                if event.messages[-1].role != "tool" or event.run in self._said:
-                    self._said.pop(event.run, None)
+                said = self._said.pop(event.run, "")
+                if event.cause is not None:
+                    self._speak(event.run, said)
+                elif event.messages[-1].role != "tool":
                     self._speak(event.run, text)
                 if event.recorded:
                     self._recorded.add(event.run)
@@ -295,3 +297,7 @@ def _result(result: ToolResult, seconds: float | None, delegations: bool) -> str
 def _code(text: str) -> str:
     """Inside backticks, where a backtick would end it."""
     return one_line(text, 300).replace("`", "ˋ")
+
+
+def _is_answer(message: Message) -> bool:
+    return message.role == "assistant" and not message.tool_calls

@@ -173,7 +173,7 @@ class Screen:
     def _alone(self, run_id: str, run: _Run) -> bool:
         """Whether no run but this one and those it works for is under way."""
         above = {run_id}
-        while run.parent is not None and run.parent in self._runs:
+        while run.parent in self._runs and run.parent not in above:
             above.add(run.parent)
             run = self._runs[run.parent]
         return self._runs.keys() == above
@@ -191,6 +191,9 @@ class Screen:
         self._settle(run)
         run.recorded = run.recorded or event.recorded
         text = "".join(message.text for message in event.messages if message.role == "assistant")
+        if event.cause is not None:  # the end of the run says why; what was said stands on the screen
+            run.said = ""
+            return
         if text.strip() and text.strip() != run.said.strip():
             if run.said:  # a retry began anew, or a fallback answered
                 self.lines.line(run.speaker, "(what stands is:)", "dim")

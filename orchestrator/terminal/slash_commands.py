@@ -13,7 +13,8 @@ from ..errors import ConfigError
 from ..events import Event, Switched
 from ..patterns import consult, delegate
 from ..session.session import Session
-from ..store.store import Recorder, Store, StoreError
+from ..store.recorder import Recorder
+from ..store.store import Store, StoreError
 from ..store.transcript import moment, write
 from .display import Display
 from .receipt_view import usage_text

@@ -10,8 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agent import Agent, Reply, run
-from orchestrator.errors import OrchestratorError, OutOfRounds, OutOfTime, Overloaded, ProviderError
-from orchestrator.events import Appended, Event, Notice, RunEnded, RunStarted, Streamed, ToolProgress
+from orchestrator.errors import (
+    ContextTooLong,
+    OrchestratorError,
+    OutOfRounds,
+    OutOfTime,
+    Overloaded,
+    ProviderError,
+)
+from orchestrator.events import (
+    Appended,
+    Event,
+    Notice,
+    RunEnded,
+    RunStarted,
+    Streamed,
+    ToolFinished,
+    ToolProgress,
+)
 from orchestrator.patterns import Failed, consult, delegate
 from orchestrator.providers.scripted import Scripted
 from orchestrator.tools import Merged, NoTools, Progress, no_progress
@@ -128,7 +144,9 @@ async def test_endless_tool_calls_stop_at_max_rounds() -> None:
         await run(
             LEAD, "loop", provider=Scripted(*[assistant(call("echo"))] * 3), tools=Box(), emit=seen.append
         )
-    assert len([e for e in seen if isinstance(e, Appended)]) == 3
+    history = [m for e in seen if isinstance(e, Appended) for m in e.messages]
+    assert [m.role for m in history] == ["user", *["assistant", "tool"] * 3, "assistant"]
+    assert "3 rounds" in history[-1].text
 
 
 class Hanging:
@@ -152,7 +170,7 @@ async def test_a_run_that_takes_too_long_ends_cleanly_and_closes_its_stream() ->
     assert isinstance(seen[-1], RunEnded) and "0.01 s" in (seen[-1].error or "")
 
 
-async def test_a_cancelled_run_says_so_and_adds_nothing_to_the_history() -> None:
+async def test_a_cancelled_run_says_so_and_keeps_the_question_and_what_was_said() -> None:
     seen: list[Event] = []
 
     def stop_at_the_first_word(event: Event) -> None:
@@ -163,8 +181,42 @@ async def test_a_cancelled_run_says_so_and_adds_nothing_to_the_history() -> None
     with anyio.fail_after(10), anyio.CancelScope() as scope:
         await run(LEAD, "hi", provider=Hanging(), emit=stop_at_the_first_word)
     assert scope.cancelled_caught
-    assert not any(isinstance(event, Appended) for event in seen)
+    (closed,) = [event for event in seen if isinstance(event, Appended)]
+    assert [m.text for m in closed.messages] == ["hi", "one\n\n[interrupted: stopped by the person]"]
+    assert closed.cause == "stopped by the person"
     assert isinstance(seen[-1], RunEnded) and seen[-1].error == "cancelled"
+
+
+async def test_a_run_stopped_among_its_tools_keeps_the_finished_results_and_closes_the_open_calls() -> None:
+    seen: list[Event] = []
+
+    class Half(Box):
+        async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
+            if call.id == "c2":
+                await anyio.sleep_forever()
+            return result(call, "done")
+
+    def stop_after_the_first(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, ToolFinished):
+            scope.cancel()
+
+    calls = assistant(call("echo"), ToolCall(id="c2", name="echo", arguments={}))
+    with anyio.fail_after(10), anyio.CancelScope() as scope:
+        await run(LEAD, "go", provider=Scripted(calls), tools=Half(), emit=stop_after_the_first)
+    history = [m for e in seen if isinstance(e, Appended) for m in e.messages]
+    assert [m.role for m in history] == ["user", "assistant", "tool", "assistant"]
+    assert [(p.text, p.is_error) for p in history[2].parts if isinstance(p, ToolResult)] == [
+        ("done", False),
+        ("stopped by the person", True),
+    ]
+
+
+async def test_a_question_that_fits_no_model_joins_nothing() -> None:
+    seen: list[Event] = []
+    with pytest.raises(ContextTooLong):
+        await run(LEAD, "x", provider=Scripted(ContextTooLong("scripted", "too long")), emit=seen.append)
+    assert not any(isinstance(event, Appended) for event in seen)
 
 
 async def test_a_stream_without_a_completion_is_an_error() -> None:

@@ -97,13 +97,19 @@ def test_a_named_agent_remembers_after_a_restart_and_reset_forgets_only_it(room:
     assert room.agent().history == ()
 
 
-def test_a_failure_leaves_the_conversation_as_it_was(room: Room) -> None:
+def test_a_failure_is_part_of_the_conversation_and_the_next_question_goes_on(room: Room) -> None:
     agent = room.agent("one", ProviderError("fake", "down"), "three")
     agent.chat("1")
     with pytest.raises(ProviderError, match="down"):
         agent.chat("2")
     assert agent.chat("3") == "three"
-    assert [m.text for m in room.script.requests[-1].messages] == ["1", "one", "3"]
+    assert [m.text for m in room.script.requests[-1].messages] == [
+        "1",
+        "one",
+        "2",
+        "[interrupted: fake: down]",
+        "3",
+    ]
 
 
 def test_the_model_can_be_switched_in_mid_conversation(room: Room) -> None:
@@ -183,7 +189,7 @@ def test_a_forced_tool_call_that_takes_too_long_is_out_of_time(room: Room, tmp_p
     agent.add_provider("fake", Silent(name="fake"))
     with pytest.raises(OutOfTime, match=r"no answer within 0\.05 s"):
         agent.tool_call("read")
-    assert agent.history == ()
+    assert agent.history[0].text == "read" and "0.05 s" in agent.history[-1].text
 
 
 def test_a_tool_call_without_tools_says_so(room: Room) -> None:
@@ -271,7 +277,7 @@ def test_an_interrupt_cancels_the_turn_and_the_next_goes_on(room: Room) -> None:
         agent.chat("hang")
     assert [e.error for e in events if e.kind == "run_ended"] == [None, "cancelled"]
     agent.use_model("fake:m")
-    assert agent.chat("more") == "again" and len(agent.history) == 4
+    assert agent.chat("more") == "again" and len(agent.history) == 6
 
 
 def test_calling_it_from_its_own_callback_is_refused_instead_of_hanging(room: Room) -> None:

@@ -22,7 +22,8 @@ from orchestrator.agent import Agent, run
 from orchestrator.errors import ProviderError
 from orchestrator.events import Appended, Event, RunStarted
 from orchestrator.providers.scripted import Scripted
-from orchestrator.store.store import Recorder, Store, StoreError
+from orchestrator.store.recorder import Recorder
+from orchestrator.store.store import Store, StoreError
 from orchestrator.store.transcript import as_jsonl, as_markdown
 from orchestrator.tools import NoTools, no_progress
 from orchestrator.types import (
@@ -108,14 +109,21 @@ async def test_a_conversation_is_there_again_after_a_restart_with_tool_inputs_an
 
 
 @pytest.mark.anyio
-async def test_a_failed_turn_leaves_nothing_and_the_next_goes_on(store: Store) -> None:
+async def test_a_failed_turn_keeps_its_question_and_its_cause_and_the_next_goes_on(store: Store) -> None:
     recorder = Recorder(store)
     await talk(recorder, "one", "eins")
     with pytest.raises(ProviderError):
         await talk(recorder, "two", ProviderError("scripted", "down"))
     await talk(recorder, "three", "drei")
     assert recorder.session is not None
-    assert [m.text for m in store.history(recorder.session)] == ["one", "eins", "three", "drei"]
+    assert [m.text for m in store.history(recorder.session)] == [
+        "one",
+        "eins",
+        "two",
+        "[interrupted: scripted: down]",
+        "three",
+        "drei",
+    ]
     assert store.history(recorder.session) == recorder.history
 
 
@@ -324,7 +332,7 @@ def test_a_damaged_or_newer_store_is_named_and_left_as_it_is(tmp_path: Path) -> 
     damaged = tmp_path / "damaged.sqlite"
     damaged.write_bytes(b"not a database at all" * 100)
     before = damaged.read_bytes()
-    with pytest.raises(StoreError, match=r"damaged\.sqlite cannot be read .* move it away"):
+    with pytest.raises(StoreError, match=r"damaged\.sqlite is damaged .* sessions repair"):
         Store(damaged)
     assert damaged.read_bytes() == before
     newer = tmp_path / "newer.sqlite"

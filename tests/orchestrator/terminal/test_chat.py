@@ -77,13 +77,20 @@ async def test_a_conversation_is_kept_and_resumed_with_its_model(tmp_path: Path)
         await typed(tmp_path, resume="zz")
 
 
-async def test_a_failed_turn_is_said_once_and_the_next_goes_on_without_it(tmp_path: Path) -> None:
+async def test_a_failed_turn_is_said_once_and_the_next_goes_on_with_its_question(tmp_path: Path) -> None:
     failing = {"error": {"kind": "Refused", "message": "too busy"}}
     model = script(tmp_path, "one", failing, "three")
     code, lines = await typed(tmp_path, "1", "2", "3", model=model)
     assert code == 1 and said(lines) == ["one", "✗ stopped: scripted: too busy", "three"]
     assert sum("too busy" in line for line in lines) == 1
-    assert [m.text for m in last_history()] == ["1", "one", "3", "three"]
+    assert [m.text for m in last_history()] == [
+        "1",
+        "one",
+        "2",
+        "[interrupted: scripted: too busy]",
+        "3",
+        "three",
+    ]
 
 
 async def test_the_model_is_switched_and_a_wrong_one_explained(tmp_path: Path) -> None:

@@ -153,8 +153,10 @@ def test_ctrl_c_stops_the_turn_and_the_history_stays_valid(place: Place) -> None
     term.expect("│ three")
     term.expect(PROMPT)
     term.press("/show\r")
-    shown = term.expect("4 messages")
-    assert "you │ second" not in shown and "you │ third" in shown
+    shown = term.expect("6 messages")
+    assert (
+        "you │ second" in shown and "[interrupted: stopped by the person]" in shown and "you │ third" in shown
+    )
     term.expect(PROMPT)
     term.press(CTRL_D)
     assert term.leave() == 0

@@ -597,6 +597,12 @@ EVENTS = st.one_of(
 )
 
 
+def test_runs_that_ask_for_each_other_in_a_circle_are_drawn_all_the_same() -> None:
+    circle = [started("a", parent="b"), started("b", parent="a"), started("c", parent="c")]
+    shown = drawn(*circle, *(said("hi\n", run) for run in "abc"))
+    assert shown.count("hi") == 3
+
+
 @given(
     events=st.lists(EVENTS, max_size=25),
     width=st.none() | st.just(50),

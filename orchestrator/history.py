@@ -1,0 +1,36 @@
+"""A history that goes to a model is whole: every question has an answer and every call its result, or the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .types import Message, ToolResult, assistant, result
+
+STOPPED = "stopped by the person"
+KILLED = "the program ended before the answer was complete"
+MAX_CAUSE_CHARS = 300
+
+
+def closing(
+    messages: Sequence[Message],
+    *,
+    cause: str,
+    said: str = "",
+    results: Mapping[str, ToolResult] | None = None,
+    origin: str = "",
+) -> tuple[Message, ...]:
+    """What follows `messages`, the record of a run that was broken off, so that the conversation can go on.
+
+    Calls without a result get the one in `results`, by the call's id, or `cause` as an error. One last message holds
+    `said`, what had been streamed of the answer, and tells that it was interrupted and why.
+    """
+    known = results or {}
+    calls = messages[-1].tool_calls if messages else ()
+    added: list[Message] = []
+    if calls:
+        answers = [known.get(call.id) or result(call, cause, is_error=True) for call in calls]
+        added.append(Message(role="tool", parts=tuple(answers)))
+    why = f"[interrupted: {cause[:MAX_CAUSE_CHARS]}]"
+    partial = said.rstrip()
+    added.append(assistant(f"{partial}\n\n{why}" if partial else why, origin=origin))
+    return tuple(added)

@@ -1,0 +1,59 @@
+"""Messages and events as JSON and back, and the words of a message that are searched."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ..events import Event
+from ..types import Message, Text, Thinking, ToolCall, ToolResult
+
+MAX_SEARCHED_CHARS = 100_000  # of one message; the message itself is kept whole
+
+
+def message_json(message: Message) -> str:
+    """ASCII, so that a lone surrogate in what a model wrote survives too."""
+    return json.dumps(_messages().dump_python(message, mode="json", warnings="none"))
+
+
+def message_of(value: Any) -> Message:
+    return _messages().validate_python(value)
+
+
+@cache
+def _messages() -> TypeAdapter[Message]:
+    return TypeAdapter(Message)
+
+
+def searched(message: Message) -> str:
+    said: list[str] = []
+    for part in message.parts:
+        match part:
+            case Text() | Thinking():
+                said.append(part.text)
+            case ToolCall():
+                said.append(
+                    f"{part.name} {json.dumps(dict(part.arguments), ensure_ascii=False, default=str)}"
+                )
+            case ToolResult():
+                said.append(part.text)
+            case _:
+                pass
+    return "\n".join(said)[:MAX_SEARCHED_CHARS].encode("utf-8", "replace").decode()
+
+
+def event_json(event: Event) -> str:
+    """As `message_json`."""
+    return json.dumps(_events().dump_python(event, mode="json", warnings="none"))
+
+
+def event_of(value: Any) -> Event:
+    return _events().validate_python(value)
+
+
+@cache
+def _events() -> TypeAdapter[Event]:
+    return TypeAdapter(Event)

@@ -1,0 +1,228 @@
+"""The journal's file: its tables, opening it beside other processes, and what its errors mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from servers.state.sqlite import NewerFormat, connect, statements, transaction
+
+from ..errors import OrchestratorError
+
+VERSION = 2
+BUSY_S = 10.0  # how long to wait for another process that is writing
+
+_SCHEMA = """
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    name TEXT UNIQUE,              -- of the agent that remembers by itself; NULL for a conversation
+    created_at REAL NOT NULL,      -- seconds since 1970
+    title TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    parent TEXT,                   -- the session this one was forked from
+    updated_at REAL NOT NULL,
+    model TEXT NOT NULL DEFAULT '',    -- that answered last
+    messages INTEGER NOT NULL DEFAULT 0    -- of the conversation, without workers and advisers
+);
+CREATE INDEX sessions_by_time ON sessions (updated_at);
+CREATE TABLE events (              -- the journal: what happened, in order; nothing is changed here
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    session TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
+    run TEXT,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,            -- of Event; the messages of an `appended` stand in its round
+    body TEXT NOT NULL             -- JSON of the Event
+);
+CREATE INDEX events_of_run ON events (session, run, id);
+CREATE TABLE drafts (              -- pieces of answers that are not whole yet; the message takes their place
+    id INTEGER PRIMARY KEY,
+    session TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
+    run TEXT NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE INDEX drafts_of_run ON drafts (session, run, id);
+CREATE TABLE rounds (
+    id INTEGER PRIMARY KEY,
+    session TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
+    run TEXT NOT NULL,
+    main INTEGER NOT NULL,         -- 1: part of the conversation; 0: a worker's or adviser's
+    agent TEXT NOT NULL,
+    model TEXT NOT NULL,
+    at REAL NOT NULL,
+    usage TEXT NOT NULL,           -- JSON of Usage
+    recorded INTEGER NOT NULL,     -- 1: the seconds in usage were not measured
+    begun INTEGER NOT NULL         -- the run's first event: what orders runs
+);
+CREATE INDEX rounds_of_session ON rounds (session, begun, id);
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY,
+    round INTEGER NOT NULL REFERENCES rounds ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    body TEXT NOT NULL,            -- JSON of Message, whole
+    text TEXT NOT NULL             -- what is searched: words, tool inputs and outputs
+);
+CREATE INDEX messages_of_round ON messages (round, id);
+CREATE VIRTUAL TABLE found USING fts5 (text, content='messages', content_rowid='id', prefix='1 2 3');
+CREATE TRIGGER messages_added AFTER INSERT ON messages BEGIN
+    INSERT INTO found (rowid, text) VALUES (new.id, new.text);
+END;
+CREATE TRIGGER messages_gone AFTER DELETE ON messages BEGIN
+    INSERT INTO found (found, rowid, text) VALUES ('delete', old.id, old.text);
+END;
+"""
+
+_FROM_1 = """
+ALTER TABLE sessions ADD COLUMN updated_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN model TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rounds ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+UPDATE rounds SET begun = (SELECT min(r.id) FROM rounds AS r WHERE r.session = rounds.session AND r.run = rounds.run);
+UPDATE sessions SET
+    updated_at = coalesce((SELECT max(at) FROM rounds WHERE session = sessions.id), created_at),
+    model = coalesce((SELECT model FROM rounds WHERE session = sessions.id AND main ORDER BY id DESC LIMIT 1), ''),
+    messages = (SELECT count(*) FROM rounds JOIN messages ON round = rounds.id WHERE session = sessions.id AND main);
+DROP INDEX rounds_of_session;
+DROP TRIGGER messages_added;
+DROP TRIGGER messages_gone;
+DROP TABLE found;
+"""
+"""What a file of format 1 needs before the statements of today make the rest."""
+_MADE = re.compile(r"CREATE (?:VIRTUAL )?(?:TABLE|INDEX|TRIGGER) (\w+)")
+
+
+class StoreError(OrchestratorError):
+    """The store cannot be used, or does not hold what was asked for."""
+
+
+class Unwritable(StoreError):
+    """Nothing can be written now, and what is there is sound: the file is busy, its disk full or read-only."""
+
+
+class Damaged(StoreError):
+    """The file cannot be read."""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A connection to the database, made when there is none; only for reading where nothing can be written.
+
+    Raises StoreError; never overwrites what it cannot read.
+    """
+    try:
+        with explained(path):
+            try:
+                database = connect(path, statements(_SCHEMA), version=VERSION, busy_s=BUSY_S)
+                _upgrade(database)
+            except (OSError, sqlite3.OperationalError) as exc:
+                if not path.exists() or not _is_read_only(exc):
+                    raise
+                return _readable(path)
+            return database
+    except NewerFormat as exc:
+        raise StoreError(
+            f"{path} was written by another Understudy (format {exc.found}, this one reads {VERSION});"
+            " update Understudy, or set UNDERSTUDY_HOME to another folder"
+        ) from exc
+    except OSError as exc:
+        raise Unwritable(f"the conversations in {path} cannot be opened: {exc.strerror or exc}") from exc
+
+
+@contextmanager
+def explained(path: Path) -> Generator[None]:
+    """SQLite's errors as ours, each with its true cause."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise _meaning(path, exc) from exc
+
+
+def _meaning(path: Path, exc: sqlite3.Error) -> StoreError:
+    match (getattr(exc, "sqlite_errorcode", None) or 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            who = _writer(path)
+            return Unwritable(f"{path} is busy: {who or 'another process'} has been writing to it")
+        case sqlite3.SQLITE_FULL:
+            return Unwritable(f"the disk of {path} is full")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return Unwritable(f"{path} cannot be written: it is read-only here")
+        case sqlite3.SQLITE_CANTOPEN:
+            return Unwritable(f"{path} cannot be opened; look at the rights of its folder")
+        case sqlite3.SQLITE_IOERR:
+            return Unwritable(f"the disk of {path} failed: {exc}")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return Damaged(
+                f"{path} is damaged ({exc}); 'understudy sessions repair' saves what can be read and begins anew"
+            )
+        case _:
+            return StoreError(f"{path} cannot be used: {exc}")
+
+
+def _is_read_only(exc: Exception) -> bool:
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(exc, OSError) or code in (
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+    )
+
+
+def _readable(path: Path) -> sqlite3.Connection:
+    """A connection that only reads. Where not even the log's index can be made, the file is taken as it stands."""
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        database = sqlite3.connect(
+            f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+        try:
+            database.execute("PRAGMA query_only = ON")
+            found = int(database.execute("PRAGMA user_version").fetchone()[0])
+            database.execute("SELECT count(*) FROM (SELECT 1 FROM sessions LIMIT 1)")
+        except sqlite3.OperationalError:
+            database.close()
+            continue
+        if found == VERSION:
+            return database
+        database.close()
+        raise StoreError(
+            f"{path} has format {found} and cannot be brought to {VERSION}: it is read-only here"
+        )
+    raise Unwritable(f"{path} cannot be opened; look at the rights of the file and its folder")
+
+
+def _upgrade(database: sqlite3.Connection) -> None:
+    if _format(database) == VERSION:
+        return
+    with transaction(database):
+        if _format(database) != 1:
+            return  # another process was first
+        for statement in statements(_FROM_1):
+            database.execute(statement)
+        there = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+        for statement in statements(_SCHEMA):
+            made = _MADE.search(statement)
+            if made and made[1] not in there:
+                database.execute(statement)
+        database.execute("INSERT INTO found (found) VALUES ('rebuild')")
+        last = database.execute("SELECT coalesce(max(id), 0) FROM rounds").fetchone()[0]
+        database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (last,))
+        database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _format(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _writer(path: Path) -> str | None:
+    """Who holds the write lock, where the system tells: SQLite's WAL locks byte 120 of the index beside the file."""
+    with suppress(OSError, ValueError, IndexError):
+        inode = os.stat(f"{path}-shm").st_ino
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            _, kind, _, way, pid, place, start, *_ = line.split()
+            if (kind, way, start) == ("POSIX", "WRITE", "120") and place.endswith(f":{inode}"):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+                words = json.dumps(" ".join(command.split("\0"))[:60].strip())
+                return f"process {pid} ({words[1:-1]})"
+    return None

@@ -1,0 +1,246 @@
+"""Nothing that happened is lost: killed processes, busy, full and read-only disks, damaged files, older formats."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from orchestrator.agent import Agent, run
+from orchestrator.events import Event, Notice
+from orchestrator.providers.scripted import Scripted
+from orchestrator.store.recorder import Recorder, open_conversation
+from orchestrator.store.store import Damaged, Store, StoreError, Unwritable
+from orchestrator.types import Message, ToolCall, ToolResult, assistant
+
+TURN = """
+import os, signal, sys
+import anyio
+from orchestrator.agent import Agent, run
+from orchestrator.events import tee
+from orchestrator.providers.scripted import Scripted
+from orchestrator.store.recorder import open_conversation
+from orchestrator.store.store import Store
+from orchestrator.types import ToolCall, ToolSpec, assistant, result
+
+class Box:
+    specs = (ToolSpec(name="echo", description="", parameters={"type": "object"}),)
+    async def call(self, call, progress=None):
+        return result(call, f"{call.id} is done")
+
+calls = [ToolCall(id=f"c{n}", name="echo", arguments={"n": n}) for n in range(3)]
+script = Scripted(assistant("I look.", calls[0], calls[1]), assistant(calls[2]), "It is three words long.")
+count = 0
+def deadly(event):
+    global count
+    print(event.kind, flush=True)
+    count += 1
+    if count == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+recorder = open_conversation(Store(), folder="/x")
+agent = Agent(name="lead", model="scripted:s")
+anyio.run(lambda: run(agent, "how long?", provider=script, tools=Box(), emit=tee(recorder, deadly)))
+print("whole")
+"""
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    opened = Store()
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def disk_at(folder: Path, size: str) -> Generator[Path]:
+    """A small disk of its own."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.getuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("only root can make a small disk, where the machine lets it")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+@contextmanager
+def read_only(folder: Path, file: Path) -> Generator[Path]:
+    """A copy of `file` where nothing can be written."""
+    if os.getuid():
+        folder.mkdir()
+        path = Path(shutil.copy(file, folder))
+        path.chmod(0o400)
+        folder.chmod(0o500)
+        yield path
+        folder.chmod(0o700)
+        return
+    with disk_at(folder, "4m"):
+        path = Path(shutil.copy(file, folder))
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        yield path
+
+
+def whole(history: list[Message]) -> None:
+    """Every call has its result right behind it, and an answer stands at the end."""
+    for message, following in zip(history, [*history[1:], None], strict=True):
+        if asked := [call.id for call in message.tool_calls]:
+            assert following is not None
+            assert [p.call_id for p in following.parts if isinstance(p, ToolResult)] == asked
+    assert history[-1].role == "assistant" and not history[-1].tool_calls
+
+
+def ask(agent: Agent, prompt: str, **parts: Any) -> None:
+    anyio.run(lambda: run(agent, prompt, **parts))
+
+
+def talk(recorder: Recorder, prompt: str, *lines: str | Message) -> None:
+    agent = Agent(name="lead", model="scripted:s")
+    ask(agent, prompt, provider=Scripted(*lines), history=tuple(recorder.history), emit=recorder)
+
+
+def test_a_process_killed_at_any_event_has_kept_all_that_had_happened(own_state: Path) -> None:
+    said = list[str]()
+    for place in range(1, 60):
+        shutil.rmtree(own_state / "understudy", ignore_errors=True)
+        done = subprocess.run(
+            [sys.executable, "-c", TURN, str(place)], capture_output=True, text=True, check=False, timeout=120
+        )
+        if done.returncode == 0:
+            assert done.stdout.endswith("whole\n")
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        said = done.stdout.split()
+        store = Store()
+        kept = store.find("last")
+        history = store.history(kept.id)
+        whole(history)
+        assert history[0].text == "how long?"
+        everything = json.dumps([str(message) for message in history])
+        for number in range(said.count("tool_finished")):
+            assert f"c{number} is done" in everything
+        if said.count("appended") < 5:
+            assert "the program ended" in everything
+        assert store.search("long")
+        store.close()
+    else:
+        pytest.fail("the turn never came to its end")
+    assert len(said) > 12
+
+
+def test_the_next_question_after_a_kill_goes_on_from_what_was_there(own_state: Path) -> None:
+    subprocess.run([sys.executable, "-c", TURN, "8"], capture_output=True, check=False, timeout=120)
+    recorder = open_conversation(Store(), which="last")
+    script = Scripted("three")
+    agent = Agent(name="lead", model="scripted:s")
+    ask(agent, "shorter please", provider=script, history=tuple(recorder.history), emit=recorder)
+    assert script.requests[0].messages[0].text == "how long?"
+    assert recorder.store is not None and recorder.session is not None
+    again = recorder.store.history(recorder.session)
+    assert again == recorder.history and again[-2].text == "shorter please"
+    recorder.close()
+
+
+def test_a_partial_answer_is_there_after_a_kill(store: Store) -> None:
+    from orchestrator.events import RunStarted, Streamed
+
+    recorder = open_conversation(store)
+    recorder(RunStarted(run="r", parent=None, agent="lead", model="o:m", prompt="tell me"))
+    for piece in ("Once ", "upon ", "a time"):
+        recorder(Streamed(run="r", text=piece, thinking=False))
+    history = Store().history(str(recorder.session))
+    assert history[0].text == "tell me" and history[1].text.startswith("Once upon a time\n")
+
+
+def test_what_happens_while_another_process_holds_the_file_is_written_afterwards(store: Store) -> None:
+    told: list[Event] = []
+    recorder = Recorder(store, emit=told.append)
+    talk(recorder, "before", "one")
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    talk(recorder, "meanwhile", "two")
+    other.execute("COMMIT")
+    other.close()
+    talk(recorder, "after", "three")
+    assert recorder.session is not None
+    assert [m.text for m in store.history(recorder.session)] == [m.text for m in recorder.history]
+    busy, written = [event.text for event in told if isinstance(event, Notice)]
+    assert f"process {os.getpid()}" in busy and "held in memory" in busy and "written now" in written
+    assert "move it away" not in busy
+
+
+def test_a_full_disk_is_called_full_and_what_was_said_is_there_once_it_has_room(tmp_path: Path) -> None:
+    with disk_at(tmp_path / "disk", "1m") as disk:
+        store = Store(disk / "c.sqlite")
+        told: list[Event] = []
+        recorder = Recorder(store, emit=told.append)
+        talk(recorder, "before", "one")
+        ballast = disk / "ballast"
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        talk(recorder, "x" * 50_000, "two")
+        (notice,) = [event.text for event in told if isinstance(event, Notice)]
+        assert notice.startswith(f"the disk of {store.path} is full")
+        ballast.unlink()
+        talk(recorder, "after", "three")
+        assert recorder.session is not None
+        assert [m.text for m in store.history(recorder.session)] == [m.text for m in recorder.history]
+        store.close()
+
+
+def test_a_file_that_cannot_be_written_is_still_read(store: Store, tmp_path: Path) -> None:
+    talk(open_conversation(store), "what was said", "this")
+    store.close()
+    with read_only(tmp_path / "disk", store.path) as path:
+        reader = Store(path)
+        assert reader.read_only and reader.sessions()[0].title == "what was said"
+        assert [m.text for m in reader.history(reader.find("last").id)] == ["what was said", "this"]
+        told: list[Event] = []
+        recorder = open_conversation(reader, which="last", emit=told.append)
+        talk(recorder, "and now", "fine")
+        assert len(recorder.history) == 4
+        (notice,) = [event.text for event in told if isinstance(event, Notice)]
+        assert "read-only" in notice and "move" not in notice
+        reader.close()
+
+
+def test_only_a_damaged_file_is_called_damaged(store: Store, tmp_path: Path) -> None:
+    store.close()
+    bad = tmp_path / "bad.sqlite"
+    bad.write_bytes(b"not a database at all, and long enough to be looked at" * 40)
+    with pytest.raises(Damaged, match="sessions repair"):
+        Store(bad)
+    assert bad.read_bytes().startswith(b"not a database")
+    newer = sqlite3.connect(tmp_path / "newer.sqlite")
+    newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(StoreError, match="another Understudy") as caught:
+        Store(tmp_path / "newer.sqlite")
+    assert not isinstance(caught.value, Damaged | Unwritable)
+
+
+def test_the_journal_shows_the_same_again(store: Store) -> None:
+    seen: list[Event] = []
+    recorder = Recorder(store)
+
+    def both(event: Event) -> None:
+        recorder(event)
+        seen.append(event)
+
+    agent = Agent(name="lead", model="scripted:s")
+    script = Scripted(assistant("I try.", ToolCall(id="1", name="nope", arguments={"a": "\udc80"})), "no")
+    ask(agent, "go", provider=script, emit=both)
+    assert recorder.session is not None
+    assert store.events(recorder.session) == [event for event in seen if event.kind != "streamed"]
