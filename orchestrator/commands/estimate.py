@@ -49,7 +49,19 @@ async def _run(options: argparse.Namespace) -> int:
 
 
 def _shown(record: dict[str, Any]) -> str:
-    head = ["model", "seconds", "90 % interval", "at the cap", "tokens in", "out", "runs", "odds"]
+    head = [
+        "model",
+        "seconds",
+        "90 % interval",
+        "reads",
+        "writes",
+        "at the cap",
+        "max output",
+        "tokens in",
+        "out",
+        "runs",
+        "odds",
+    ]
     deadline = any(one.get("in_time") is not None for one in record["models"])
     rows = [[*head, *(["in time"] if deadline else []), ""]]
     for one in record["models"]:
@@ -61,7 +73,8 @@ def _shown(record: dict[str, Any]) -> str:
                 one.get("why_not") or ("best" if one["model"] == record.get("best") else ""),
             ]
         )
-    said = [local.table(rows)] if record["models"] else ["there is no model here that writes text\n"]
+    said = [f"{visible(record['verdict'])}\n"]
+    said += [local.table(rows)] if record["models"] else []
     said += [f"advice: {advice['say']}\n" for advice in record.get("advice", [])]
     return "".join(said) + (f"{record['note']}\n" if record.get("note") else "")
 
@@ -74,7 +87,10 @@ def _row(one: dict[str, Any]) -> list[str]:
         visible(one["model"]),
         local.number(forecast.get("total_s"), " s"),
         interval if forecast else "not yet measured",
+        local.number(one.get("reads_s"), " s"),
+        local.number(one.get("writes_s"), " s"),
         local.number(forecast.get("cap_s"), " s"),
+        local.number(one.get("max_output")),
         local.number(one.get("tokens_in")),
         "-" if out is None else f"{local.number(out)}, 90 %: {local.number(one.get('tokens_out_p90'))}",
         local.number(forecast.get("runs")),

@@ -120,6 +120,8 @@ class Service:
         if await job.ended(within_s, tell):
             return self._ended(job)
         reason = f'{job.progress}; delegation(id="{job.id}", action="wait") goes on waiting'
+        if wait_s > MAX_WAIT_S:
+            reason += f"; wait_s is at most {MAX_WAIT_S:.0f}, as hosts give up on a call after 60 s"
         return reply(Receipt(outcome="running", delegation=job.id, model=job.progress.model, reason=reason))
 
     def _ended(self, job: Job[Receipt]) -> CallToolResult:

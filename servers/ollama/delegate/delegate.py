@@ -65,7 +65,7 @@ class Delegator:
             content += len(ran.answer.text)
         without, spent = int(content / CHARS_PER_TOKEN), spent_tokens(order, receipt)
         await self.runner.complete(ran, tokens_without=without, tokens_spent=spent)
-        return receipt.model_copy(update={"tokens_saved": without - spent})
+        return receipt.model_copy(update={"tokens_saved": without - spent if content else 0})
 
     async def _rungs(self, climb: _Climb) -> list[Model]:
         """The models to try in turn, each known to be here."""

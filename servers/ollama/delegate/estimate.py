@@ -13,6 +13,7 @@ from ...workspace.roots import Workspace
 from ..engines.protocol import EngineError, Model, Runtime
 from ..forecast.forecaster import Forecaster
 from ..forecast.model_choice import Chooser, Option
+from ..forecast.plans import largest_output
 from ..ledger.ledger import LedgerError
 from ..ledger.receipt import Advised, Forecasted, Number
 from ..ledger.runs import Totals, filed
@@ -25,6 +26,11 @@ class Expected(BaseModel):
 
     model: str
     forecast: Forecasted | None
+    reads_s: Number = None
+    writes_s: Number = None
+    """Of a typical run: its prompt and its answer."""
+    max_output: int | None = None
+    """The largest that fits the context, and the deadline where there is one."""
     tokens_in: int | None
     tokens_out_p50: int | None
     tokens_out_p90: int | None
@@ -35,6 +41,8 @@ class Expected(BaseModel):
 
 
 class Estimate(BaseModel):
+    verdict: str
+    """In one line: fits, does not fit, do it yourself, or not yet measured."""
     kind: str
     best: str | None
     models: list[Expected]
@@ -56,14 +64,7 @@ class Estimator:
         """Forecasts for one model, or the ranked table of all. ToolError as delegate."""
         prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
         ranked = self.chooser.ranked(await self.options(prepared, order.model))
-        able = [option for option in ranked if option.why_not is None]
-        return Estimate(
-            kind=order.kind,
-            best=able[0].model.name if able else None,
-            models=[_expected(option) for option in ranked],
-            advice=await anyio.to_thread.run_sync(_advice, ranked),
-            note=self.runtime.note,
-        )
+        return await anyio.to_thread.run_sync(_estimate, order.kind, ranked, self.runtime.note)
 
     async def pick(self, prepared: Prepared) -> tuple[Model, str]:
         """The model `auto` means for a task, and why in one line. ToolError when none can do it."""
@@ -103,6 +104,42 @@ class Estimator:
         )
 
 
+def _estimate(kind: str, ranked: Sequence[Option], note: str | None) -> Estimate:
+    able = [option for option in ranked if option.why_not is None]
+    models = [_expected(option) for option in ranked]
+    advice = _advice(ranked)
+    best = models[ranked.index(able[0])] if able else None
+    return Estimate(
+        verdict=_verdict(ranked, best, advice),
+        kind=kind,
+        best=best.model if best else None,
+        models=models,
+        advice=advice,
+        note=note,
+    )
+
+
+def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[Advised]) -> str:
+    """What the caller should do, in one line."""
+    if best is None:
+        told = next((a.say for a in advice if a.action == "meet_deadline"), None)
+        reasons = told or "; ".join(f"{o.model.name}: {o.why_not}" for o in ranked[:3])
+        return f"does not fit: {reasons or 'there is no model here that writes text'}"
+    if best.forecast is None:
+        return f"not yet measured: run it, or `understudy calibrate {best.model}`"
+    yourself = next((a for a in advice if a.action == "do_it_yourself"), None)
+    if yourself is not None:
+        return yourself.say
+    f = best.forecast
+    parts = [
+        f"fits: {best.model}, about {f.total_s:.3g} s ({f.low_s:.3g} to {f.high_s:.3g})",
+        f"reads {best.reads_s:.2g} s, writes {best.writes_s:.2g} s",
+        f"odds {best.odds_passing:.0%}" + ("" if best.judged else " (none judged yet)"),
+        f"max_output at most {best.max_output:,}" if best.max_output is not None else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
 def _odds(totals: Totals | None) -> float | None:
     """The share of gates passed; None when none judged this kind of task."""
     judged = totals.gate_passed + totals.gate_failed if totals else 0
@@ -132,6 +169,9 @@ def _expected(option: Option) -> Expected:
     return Expected(
         model=option.model.name,
         forecast=forecasted(forecast) if forecast else None,
+        reads_s=forecast.prefill_s if forecast else None,
+        writes_s=forecast.decode_s if forecast else None,
+        max_output=largest_output(option.plan.task, option.plan.worker) if option.plan else None,
         tokens_in=forecast.tokens_in if forecast else None,
         tokens_out_p50=forecast.tokens_out_p50 if forecast else None,
         tokens_out_p90=forecast.tokens_out_p90 if forecast else None,

@@ -116,12 +116,13 @@ class Mapper:
 
     async def _settled(self, work: _Work, chunks: Sequence[Chunk], receipt: Mapped) -> Mapped:
         """The receipt with what it saves its caller, which goes to the ledger with the map's last run."""
+        found = receipt.done > receipt.empty
         whole = sum(len(chunk.text.text) for chunk in chunks) * receipt.done // max(len(chunks), 1)
-        without = int((whole + len(receipt.answer or "")) / CHARS_PER_TOKEN)
+        without = int((whole + len(receipt.answer or "")) / CHARS_PER_TOKEN) if found else 0
         spent = spent_tokens(work.asked.order, receipt)
         if work.total.last is not None:
             await self.delegator.runner.complete(work.total.last, tokens_without=without, tokens_spent=spent)
-        return receipt.model_copy(update={"tokens_saved": without - spent})
+        return receipt.model_copy(update={"tokens_saved": without - spent if found else 0})
 
     def _texts(self, asked: MapOrder) -> tuple[list[Document], list[str]]:
         """The files with text in them, and a line for each that was left out."""

@@ -34,6 +34,8 @@ OWN_TOKENS_PER_S = 60.0
 """A cloud model's writing speed, when the caller does not say its own."""
 HANDING_OVER_TOKENS = 350
 """What a delegation costs the caller in tokens, call and receipt."""
+LEAST_ODDS = 0.3
+"""Of passing the gate, below which no model is advised."""
 _SHORT_KINDS = ("extract", "classify", "review", "answer")
 _PARTS = (2, 3, 4, 6, 8)
 
@@ -236,7 +238,11 @@ def _elsewhere(task: Task, worker: Worker, others: Sequence[Worker], now: Foreca
         worse = (worker.odds or 0.5) - (0.5 if other.odds is None else other.odds)
         then = (
             other.forecast(task)
-            if other.model != worker.model and worse < 0.15 and other.holds(task)
+            if other.model != worker.model
+            and worse < 0.15
+            and (other.odds is None or other.odds >= LEAST_ODDS)
+            and other.speed.runs
+            and other.holds(task)
             else None
         )
         if then is not None and (best is None or then.total_s < best[1].total_s):
@@ -258,8 +264,8 @@ def _yourself(task: Task, now: Forecast, own_tokens_per_s: float) -> Iterable[Ad
     if task.tokens_in + now.tokens_out_p50 < HANDING_OVER_TOKENS and own_s < now.total_s:
         yield Advice(
             action="do_it_yourself",
-            say=f"do it yourself: about {own_s:.2g} s, and handing it over costs about "
-            f"{HANDING_OVER_TOKENS} of your tokens",
+            say=f"do it yourself: about {own_s:.2g} s instead of {now.total_s:.2g} s, and handing it over costs "
+            f"about {HANDING_OVER_TOKENS} of your tokens",
             saves_s=now.total_s - own_s,
             then_s=None,
         )

@@ -18,6 +18,8 @@ SURE = 0.9
 HOPELESS = 0.1
 """With lower odds of ending in time a run is not started, and the best plan refused; above, it is offered with its odds."""
 _HALVINGS = 7
+_MOST_OUTPUT = 131_072
+"""Tokens: no model here writes more in one answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,28 @@ class Plan:
         how = ", ".join(self.changes) or "as asked"
         took = f"{self.forecast.total_s:.3g} s, at most {self.forecast.high_s:.3g} s"
         return f"{self.model}, {how}: {took} ({self.odds:.0%} in time)"
+
+
+def largest_output(task: Task, worker: Worker) -> int | None:
+    """The largest cap that the context holds and, with a deadline, after which the run still ends in time.
+
+    0 when none does; None where neither the context nor a deadline sets a bound.
+    """
+    most = None if worker.room is None else max(worker.room - task.tokens_in, 0)
+    if task.deadline_s is None:
+        return most
+    if worker.forecast(replace(task, cap=1)) is None:
+        return most
+
+    def in_time(cap: int) -> bool:
+        forecast = worker.forecast(replace(task, cap=cap))
+        return forecast is not None and (forecast.cap_s or forecast.high_s) <= (task.deadline_s or 0.0)
+
+    low, high = 0, _MOST_OUTPUT if most is None else min(most, _MOST_OUTPUT)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if in_time(middle) else (low, middle - 1)
+    return low
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from statistics import median
 
 import anyio
 from pydantic import BaseModel
@@ -277,8 +278,8 @@ def _error(run: Run, forecast_s: float | None) -> float | None:
 def _model_seen(model: Model, ledger: Ledger | None = None, provenance: Provenance = "measured") -> ModelSeen:
     filed_as = filed(model.name, provenance)
     runs = ledger.runs(model=filed_as, last=20) if ledger else []
-    rates = sorted(r for run in runs if (r := run.profile.decode_tokens_per_s) is not None)
-    middle = rates[len(rates) // 2] if rates else None
+    reads = [r for run in runs if (r := run.profile.prefill_tokens_per_s) is not None]
+    writes = [r for run in runs if (r := run.profile.decode_tokens_per_s) is not None]
     return ModelSeen(
         name=model.name,
         size_gb=model.size_bytes / 1e9 if model.size_bytes else None,
@@ -288,9 +289,19 @@ def _model_seen(model: Model, ledger: Ledger | None = None, provenance: Provenan
         capabilities=sorted(model.capabilities) if model.capabilities is not None else None,
         loaded=model.loaded,
         gpu_share=model.gpu_share,
-        speed="not yet measured"
-        if middle is None
-        else f"writes {float(f'{middle:.3g}'):,g} tokens/s (median of {len(rates)} runs)",
+        speed=_speed(reads, writes),
         odds=[Odds.of(t) for t in ledger.summary(model=filed_as) if t.kind != CALIBRATION] if ledger else [],
         leaves_machine=model.remote,
     )
+
+
+def _speed(reads: Sequence[float], writes: Sequence[float]) -> str:
+    """Both speeds in words; runs that wrote one token, or read from the cache, tell only one."""
+    parts = [
+        f"{verb} {float(f'{median(rates):.3g}'):,g}"
+        for verb, rates in (("reads", reads), ("writes", writes))
+        if rates
+    ]
+    if not parts:
+        return "not yet measured"
+    return f"{' and '.join(parts)} tokens/s (median of {max(len(reads), len(writes))} runs)"

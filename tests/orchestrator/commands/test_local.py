@@ -108,7 +108,11 @@ def test_from_the_first_list_to_a_forecast_on_a_simulated_server(folder: Path) -
     big = next(m for m in estimated["models"] if m["model"] == "big:latest")
     assert small["forecast"]["runs"] == 4 and small["forecast"]["low_s"] < small["forecast"]["total_s"]
     assert big["forecast"]["total_s"] > small["forecast"]["total_s"]  # borrowed: it never ran
+    assert small["reads_s"] > 0 < small["writes_s"] and small["max_output"] > 1000
+    assert estimated["verdict"].startswith(("fits: small:latest, about ", "do it yourself: about "))
+    assert tables["estimate"].startswith("does not fit: 1 s cannot be met here")
     assert receipt["outcome"] == "answered" and receipt["forecast"]["error"] is not None
+    assert abs(receipt["forecast"]["error_given_length"]) < 0.3
     assert [run["kind"] for run in profile["runs"]] == ["summary", *["calibration"] * 4]
     assert profile["forecasts"]["runs"] == 4 and profile["laws"][0]["reads"] == pytest.approx(300, rel=0.2)
     assert (
@@ -146,7 +150,7 @@ def test_a_real_engine_is_calibrated_and_forecast(folder: Path) -> None:
     )  # as asked, although it makes a token of each letter
     assert all(not probe["simulated"] for probe in calibrated["probes"])
     assert estimated["forecast"]["runs"] == 4 and estimated["tokens_in"] == receipt["profile"]["tokens_in"]
-    assert "I am the demonstration model" in receipt["answer"] and model["speed"].startswith("writes ")
+    assert "I am the demonstration model" in receipt["answer"] and model["speed"].startswith("reads ")
     shown = understudy(folder, "calibrate", "demo", *here)
     assert shown.returncode == 0 and "tokens/s" in shown.stdout and "its timings are real" in shown.stdout
     assert "none yet" not in shown.stdout  # the law was there

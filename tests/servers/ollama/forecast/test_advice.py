@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.coach import world_of
 from benchmarks.worlds import key_of, run_of, shape_of
 from servers.ollama.forecast.advice import Advice, Recommendation, recommend
-from servers.ollama.forecast.plans import Plan, Refusal, Task, Worker, plan_for
+from servers.ollama.forecast.plans import Plan, Refusal, Task, Worker, largest_output, plan_for
 from servers.ollama.forecast.speed_model import SpeedModel
 from servers.ollama.forecast.token_estimates import Lengths, lengths_of
 from servers.ollama.ledger.ledger import Ledger
@@ -271,3 +271,29 @@ async def test_a_caller_that_follows_the_plan_meets_its_deadline_by_the_third_ca
         advised_hits += any(call.hit for call in found["advised"][:3])
     assert advised_hits >= len(worlds) - 1
     assert naive <= 0.7 * len(worlds)
+
+
+def test_the_largest_output_is_what_the_context_holds_and_the_deadline_allows() -> None:
+    assert largest_output(Task(tokens_in=1000), worker()) is None
+    assert largest_output(Task(tokens_in=1000), worker(room=4096)) == 3096
+    within = Task(tokens_in=1000, deadline_s=truth(1000, 200))
+    fits = largest_output(within, worker(room=4096))
+    assert fits is not None and 100 < fits <= 200
+    forecast = worker().forecast(replace(within, cap=fits))
+    assert forecast is not None and forecast.cap_s is not None and within.deadline_s is not None
+    assert forecast.cap_s <= within.deadline_s
+    assert largest_output(replace(within, deadline_s=0.01), worker(room=4096)) == 0
+
+
+def test_no_model_is_advised_that_never_ran_or_hardly_ever_passes() -> None:
+    quick = SimulatedModel(name="quick", read_s=MODEL.read_s / 10, write_s=MODEL.write_s / 10)
+    task = Task(tokens_in=1000, cap=110)
+    weak = replace(worker(learned(quick)), model="quick", odds=0.06)
+    borrowed = SpeedModel(key_of(quick))
+    borrowed.reading.lend(-8.0, spread=0.5)
+    borrowed.writing.lend(-6.0, spread=0.5)
+    for other in (weak, replace(weak, odds=None, speed=borrowed)):
+        told = recommend(task, worker(odds=0.1), others=[other])
+        assert "other_model" not in [advice.action for advice in told.advice]
+    told = recommend(task, worker(odds=0.1), others=[replace(weak, odds=0.9)])
+    assert "other_model" in [advice.action for advice in told.advice]
