@@ -132,7 +132,8 @@ def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[A
         return yourself.say
     f = best.forecast
     parts = [
-        f"fits: {best.model}, about {f.total_s:.3g} s ({f.low_s:.3g} to {f.high_s:.3g})",
+        f"fits: {best.model}, about {f.total_s:.3g} s ({f.low_s:.3g} to {f.high_s:.3g})"
+        + ("" if f.runs else ", though it never ran here"),
         f"reads {best.reads_s:.2g} s, writes {best.writes_s:.2g} s",
         f"odds {best.odds_passing:.0%}" + ("" if best.judged else " (none judged yet)"),
         f"max_output at most {best.max_output:,}" if best.max_output is not None else "",

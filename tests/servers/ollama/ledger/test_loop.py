@@ -115,7 +115,8 @@ def test_what_the_caller_saved_is_counted_once_for_each_call_not_for_each_run(tr
     outcomes = [receipt.structured["outcome"] for receipt in receipts]
     assert outcomes == ["answered", "accepted", "escalate", "accepted"]
     assert saved[0] > 500 and saved[1] > 500 and saved[2] == 0  # nothing was saved,
-    assert 0 < sum(saved) - seen["tokens_saved"] < 900  # and the totals hold what a call that came to nothing cost
+    lost = sum(saved) - seen["tokens_saved"]
+    assert 0 < lost < 900  # and the totals hold what the call that came to nothing cost
     spent = (
         len(json.dumps({"task": "x", "files": ["a.txt"], "context": "", "write": None}))
         + len(receipts[0].text)
