@@ -110,7 +110,7 @@ def test_from_the_first_list_to_a_forecast_on_a_simulated_server(folder: Path) -
     assert big["forecast"]["total_s"] > small["forecast"]["total_s"]  # borrowed: it never ran
     assert small["reads_s"] > 0 < small["writes_s"] and small["max_output"] > 1000
     assert estimated["verdict"].startswith(("fits: ", "do it yourself: about "))
-    assert tables["estimate"].startswith("does not fit: 1 s cannot be met here")
+    assert tables["estimate"].startswith("does not fit: ")
     assert receipt["outcome"] == "answered" and receipt["forecast"]["error"] is not None
     assert abs(receipt["forecast"]["error_given_length"]) < 0.3
     assert [run["kind"] for run in profile["runs"]] == ["summary", *["calibration"] * 4]
