@@ -144,6 +144,7 @@ class _Record:
         default_factory=dict[str, ToolResult]
     )  # of the round, as they come
     spent: Usage = field(default_factory=Usage)
+    nudged: bool = False  # it was told once that what it wrote called nothing
     answer: str = ""  # since the last tool call; a paused answer goes on in the next round
 
     def append(self, run_id: str, *messages: Message, done: Completion | None = None) -> Appended:
@@ -175,6 +176,8 @@ async def _rounds(
         )
         done = await _complete(provider, request, record, run_id, emit)
         emit(record.append(run_id, done.message, done=done))
+        for doubt in done.doubts:
+            emit(Notice(text=f"{agent.name}: {doubt}; nothing was called", level="warning"))
         if calls := done.message.tool_calls:
             results = await _call_all(tools, calls, record, run_id, emit)
             emit(record.append(run_id, Message(role="tool", parts=results)))
@@ -182,6 +185,9 @@ async def _rounds(
             record.answer = "\n".join(one.text for one in results) if agent.tools_answer else ""
         else:
             record.answer += done.message.text
+            if done.nudge and not record.nudged and step < agent.max_rounds:
+                record.nudged, record.pending, record.answer = True, [user(done.nudge)], ""
+                continue
         if agent.tools_answer or (not calls and done.stop != "pause"):
             return done.stop
     raise OutOfRounds(

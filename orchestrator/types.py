@@ -170,6 +170,8 @@ class Completion:
     usage: Usage
     stop: Stop = "end"
     recorded: bool = False  # its durations were recorded or made up, not measured: scripted models
+    doubts: tuple[str, ...] = ()  # sentences about what looked like a call and is none
+    nudge: str = ""  # what to tell the model about it, once
     raw: JsonObject = field(
         default_factory=dict[str, Any]
     )  # the vendor's final object where it holds more than we keep

@@ -41,7 +41,14 @@ class Anthropic:
         self._clients = PerLoop(self._client, lambda client: client.close())
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        return spoken(self.name, self.base_url, self._speak(request), self._translate)
+        return spoken(
+            self.name,
+            self.base_url,
+            self._speak(request),
+            self._translate,
+            request=request,
+            native=self.hosted,
+        )
 
     async def models(self) -> tuple[ModelInfo, ...]:
         try:

@@ -61,7 +61,9 @@ class Bedrock:
         return self.base_url or f"Bedrock in {self.region or 'the configured region'}"
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        return spoken(self.name, self.where, self._speak(request), self._translate)
+        return spoken(
+            self.name, self.where, self._speak(request), self._translate, request=request, native=False
+        )
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """Foundation models and inference profiles; AWS lists neither context nor output limits."""

@@ -17,6 +17,7 @@ from ..errors import BadRequest, OrchestratorError, ProviderError
 from ..types import Completion, Delta, Request
 from . import sdk_warnings
 from .error_mapping import off_protocol, unreachable
+from .reader import understood
 
 CONNECT_S = 10.0
 SILENCE_S = 600.0
@@ -74,13 +75,22 @@ def timeouts(silence_s: float | None) -> httpx2.Timeout:
 
 
 async def spoken(
-    provider: str, where: str, items: AsyncGenerator[Delta | Completion], translate: Translate
+    provider: str,
+    where: str,
+    items: AsyncGenerator[Delta | Completion],
+    translate: Translate,
+    *,
+    request: Request,
+    native: bool,
 ) -> AsyncGenerator[Delta | Completion]:
-    """`items` with every exception of SDK, network and answer turned into a ProviderError."""
+    """`items` with the answer read with care and every exception turned into a ProviderError.
+
+    `native`: this service's models make their calls by its own way and never print them.
+    """
     try:
         async with aclosing(items):
             async for item in items:
-                yield item
+                yield understood(request, item, native=native) if isinstance(item, Completion) else item
     except Exception as exc:
         if (known := told(provider, where, exc, translate)) is exc:
             raise

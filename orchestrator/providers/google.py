@@ -58,7 +58,14 @@ class Google:
         self._responses: dict[str, httpx2.Response] = {}  # by stream
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        return spoken(self.name, self.base_url, self._speak(request), self._translate)
+        return spoken(
+            self.name,
+            self.base_url,
+            self._speak(request),
+            self._translate,
+            request=request,
+            native=self._given_url is None,
+        )
 
     async def models(self) -> tuple[ModelInfo, ...]:
         try:

@@ -31,7 +31,6 @@ from .ollama_ledger import Calls
 from .ollama_wire import body_of, read, usage_of
 from .portable_history import portable
 from .sanitize import count, sane
-from .text_tool_calls import rescued
 
 ANSWER_TOKENS = 4096
 """Room for the answer where the request sets no cap; Ollama's own default is ten contexts."""
@@ -71,7 +70,9 @@ class Ollama:
         self._trained: dict[str, int | None] = {}  # context length by model
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        return spoken(self.name, self.base_url, self._speak(request), _translate)
+        return spoken(
+            self.name, self.base_url, self._speak(request), _translate, request=request, native=False
+        )
 
     async def models(self) -> tuple[ModelInfo, ...]:
         try:
@@ -124,13 +125,11 @@ class Ollama:
                 _demand_whole_prompt(self.name, request, usage, num_ctx)
             final = heard.final
             spent += usage
-            message = rescued(parts.message(), parts.names)
+            message = parts.message()
             stop = parts.stop(final.get("done_reason"), STOPS)
             if last or stop != "length" or not _only_thought(message) or request.max_tokens is not None:
                 break  # what the person capped stays capped
             wanted = room * 4  # a thinking model spent its whole budget before the first word
-        if message.tool_calls and stop == "end":
-            stop = "tool"
         yield Completion(message=message, usage=spent, stop=stop, raw=sane(final))
 
     async def _size(self, request: Request, wanted: int | None) -> tuple[int, int]:

@@ -46,7 +46,14 @@ class OpenAI:
         self._clients = PerLoop(self._client, lambda client: client.close())
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        return spoken(self.name, self.base_url, self._speak(request), self._translate)
+        return spoken(
+            self.name,
+            self.base_url,
+            self._speak(request),
+            self._translate,
+            request=request,
+            native=self.hosted,
+        )
 
     async def models(self) -> tuple[ModelInfo, ...]:
         try:
@@ -79,7 +86,7 @@ class OpenAI:
         else:
             body = openai_chat.body_of(sent, hosted=self.hosted)
             async with await client.chat.completions.create(**body, timeout=timeout) as chunks:
-                async for item in openai_chat.read(parts, chunks, rescue=not self.hosted):
+                async for item in openai_chat.read(parts, chunks):
                     yield item
 
     def _info(self, model: Any) -> ModelInfo:

@@ -13,7 +13,6 @@ from ..types import Completion, Delta, Image, Message, Part, Request, Stop, Text
 from .assembler import Assembly
 from .sanitize import count, sane
 from .schemas import strict
-from .text_tool_calls import rescued
 
 STOPS: dict[str, Stop] = {
     "stop": "end",
@@ -48,8 +47,7 @@ def body_of(request: Request, *, hosted: bool) -> dict[str, Any]:
     return sent | {"stream": True, "stream_options": {"include_usage": True}}
 
 
-async def read(parts: Assembly, chunks: Any, *, rescue: bool) -> AsyncGenerator[Delta | Completion]:
-    """`rescue`: look for tool calls that a small model printed as text."""
+async def read(parts: Assembly, chunks: Any) -> AsyncGenerator[Delta | Completion]:
     usage, reason, timings = Usage(), None, None
     async for chunk in chunks:
         if chunk.usage:
@@ -66,14 +64,10 @@ async def read(parts: Assembly, chunks: Any, *, rescue: bool) -> AsyncGenerator[
             reason = choice.finish_reason or reason
     if not reason:
         parts.cut()
-    message = parts.message()
-    if rescue:
-        message = rescued(message, parts.names)
-    stop = parts.stop("tool_calls" if message.tool_calls and reason == "stop" else reason, STOPS)
     yield Completion(
-        message=message,
+        message=parts.message(),
         usage=_timed(usage, timings),
-        stop=stop,
+        stop=parts.stop(reason, STOPS),
         raw={"timings": sane(timings)} if timings else {},
     )
 

@@ -98,7 +98,9 @@ class InText(Around):
                 yield delta
             spent += done.usage
             if last or done.stop != "end" or not tools or not stray(done.message.text, tools):
-                message = read(done.message, tools) if tools else done.message
+                message = done.message
+                if tools:
+                    message = read(message, tools, stop=done.stop, given=request.messages)
                 stop = "tool" if message.tool_calls else done.stop
                 yield replace(done, message=message, usage=spent, stop=stop)
                 return

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from ...types import Delta, Message, Part, Text, Thinking, ToolCall, ToolSpec
+from ...types import Delta, Message, Part, Stop, Text, Thinking, ToolCall, ToolSpec
 from ..assembler import new_call_id
+from ..reader import MAX_CALLS
+from ..reader import read as read_text
 from ..sanitize import sane
-from ..text_tool_calls import MAX_CALLS, rescued
 
 _LABEL = re.compile(
     r"^[ \t>#*_`-]{0,20}(?P<label>thought|action[ _]?input|action|final[ _]?answer|observation)[ \t*_`]{0,20}[:：][ \t*`]*",
@@ -28,16 +29,24 @@ THOUGHT = {"written": "thought"}
 _Label = Literal["", "thought", "action", "actioninput", "finalanswer", "observation"]
 
 
-def read(message: Message, tools: Sequence[ToolSpec]) -> Message:
+def read(
+    message: Message, tools: Sequence[ToolSpec], *, stop: Stop = "end", given: Sequence[Message] = ()
+) -> Message:
     """`message` with its thoughts, then its calls where it acts, else its answer.
 
     What it claims to have observed, and everything after, is left out: nothing had been done yet.
     """
     said = _segments(message.text)
-    calls = _calls(said, tools)
+    calls = [] if stop in ("length", "context", "refusal") else _calls(said, tools)
     thoughts = "\n".join(text for label, text in said if label == "thought" and text)
     if not calls and not thoughts and not any(label for label, _ in said):
-        return rescued(message, {tool.name: tool.name for tool in tools})
+        plain = read_text(message.text, tools, stop=stop, given=given)
+        if not plain.calls and plain.text == message.text:
+            return message
+        others = [part for part in message.parts if not isinstance(part, Text)]
+        thoughts_in_text = [Thinking(text=thought) for thought in plain.thoughts]
+        said_plainly = [Text(text=plain.text)] if plain.text else []
+        return replace(message, parts=(*others, *thoughts_in_text, *said_plainly, *plain.calls))
     spoken = [text for label, text in said if text and label == ""]
     answers = [] if calls else [text for label, text in said if text and label == "finalanswer"]
     if not calls and not answers and not spoken:

@@ -25,8 +25,8 @@ from orchestrator.errors import (
 )
 from orchestrator.providers import close, complete
 from orchestrator.providers.error_mapping import failure, retry_after
-from orchestrator.providers.text_tool_calls import rescued
-from orchestrator.types import Completion, Message, Text, assistant
+from orchestrator.providers.reader import understood
+from orchestrator.types import Completion, Message, Request, Usage, assistant, user
 from tests.wire import as_anthropic, as_bedrock, as_chat, as_google, as_ollama, as_responses
 from tests.wire.stub import Stub
 from tests.wire.turns import TURNS, Dialect
@@ -171,6 +171,14 @@ MARKS = [
     "</function>",
     "<|python_tag|>",
 ]
+
+
+def heard(text: str) -> Message:
+    """What a model that is not known to make native calls says by `text`."""
+    request = Request(model="m", messages=(user("?"),), tools=(PING,))
+    return understood(request, Completion(message=assistant(text), usage=Usage()), native=False).message
+
+
 PRINTED = st.lists(
     st.sampled_from(
         [
@@ -188,7 +196,7 @@ PRINTED = st.lists(
 
 @given(PRINTED)
 def test_only_tools_that_were_offered_are_rescued(text: str) -> None:
-    made = rescued(assistant(text), {"ping": PING.name})
+    made = heard(text)
     assert all(call.name == "ping" for call in made.tool_calls)
     if not made.tool_calls:
         assert made == assistant(text)
@@ -210,7 +218,7 @@ RESCUED: dict[str, str] = {
 
 @pytest.mark.parametrize("form", RESCUED)
 def test_calls_are_rescued_from_the_forms_models_print(form: str) -> None:
-    made = rescued(Message(role="assistant", parts=(Text(text=RESCUED[form]),)), {"ping": "ping"})
+    made = heard(RESCUED[form])
     (call,) = made.tool_calls
     assert (call.name, call.arguments) == ("ping", {"n": 1}) and "{" not in made.text
 
@@ -225,4 +233,4 @@ def test_calls_are_rescued_from_the_forms_models_print(form: str) -> None:
     ],
 )
 def test_text_that_merely_speaks_of_calls_stays(text: str) -> None:
-    assert rescued(assistant(text), {"ping": "ping"}) == assistant(text)
+    assert heard(text) == assistant(text)
