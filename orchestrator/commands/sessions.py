@@ -1,4 +1,4 @@
-"""List, read, search, export, fork and delete kept conversations."""
+"""List, read, search, export, fork, delete and repair kept conversations."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ examples:
   understudy sessions export last --to talk.md     or talk.jsonl, with everything
   understudy sessions fork last --rounds 3         begin again after the third round
   understudy sessions delete 4f2a
+  understudy sessions repair                       save what can be read of a damaged file, and begin anew
   understudy chat --resume last
 """
 
@@ -34,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "action",
         nargs="?",
         default="list",
-        choices=["list", "show", "search", "export", "fork", "delete"],
+        choices=["list", "show", "search", "export", "fork", "delete", "repair"],
     )
     parser.add_argument("which", nargs="*", metavar="ID", help="which conversation; for search, the words")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N lines (default: 20)")
@@ -50,6 +51,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from ..store.store import Store
 
+    if options.action == "repair":
+        return _repair(options)
     store = Store()
     try:
         return _ACTIONS[options.action](store, options)
@@ -127,6 +130,26 @@ def _delete(store: Store, options: argparse.Namespace) -> int:
         common.print_json({"deleted": [kept.id for kept in gone]})
     else:
         sys.stdout.write("".join(f"{kept.id} is deleted: {json.dumps(kept.title)}\n" for kept in gone))
+    return 0
+
+
+def _repair(options: argparse.Namespace) -> int:
+    from ..store.repair import repair
+    from ..store.store import Damaged, Store
+
+    path = Store.place()
+    try:
+        Store(path).close()
+    except Damaged:
+        saved = repair(path)
+    else:
+        raise ConfigError(f"{path} is sound; there is nothing to repair")
+    if options.json:
+        common.print_json({"sessions": saved.sessions, "messages": saved.messages, "old": str(saved.old)})
+    else:
+        sys.stdout.write(
+            f"{saved.sessions} conversations with {saved.messages} messages are saved; the damaged file is {saved.old}\n"
+        )
     return 0
 
 

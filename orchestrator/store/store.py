@@ -77,13 +77,18 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         """Raises StoreError with one sentence when the file cannot be used."""
-        try:
-            self.path = path or home() / "conversations.sqlite"
-        except OSError as exc:
-            raise Unwritable(f"the folder for conversations cannot be made: {exc}") from exc
+        self.path = path or self.place()
         self._database = open_database(self.path)
         weakref.finalize(self, self._database.close)  # a store that is forgotten leaves no file open
         self._lock = threading.RLock()
+
+    @staticmethod
+    def place() -> Path:
+        """Where this user's conversations lie. Raises StoreError when the folder cannot be made."""
+        try:
+            return home() / "conversations.sqlite"
+        except OSError as exc:
+            raise Unwritable(f"the folder for conversations cannot be made: {exc}") from exc
 
     def close(self) -> None:
         with self._lock:

@@ -244,3 +244,51 @@ def test_the_journal_shows_the_same_again(store: Store) -> None:
     ask(agent, "go", provider=script, emit=both)
     assert recorder.session is not None
     assert store.events(recorder.session) == [event for event in seen if event.kind != "streamed"]
+
+
+def damaged(path: Path) -> None:
+    """Overwrite pages in the middle of the file, where rows lie."""
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    data = bytearray(path.read_bytes())
+    for page in range(len(data) // 4096 // 2, len(data) // 4096, 7):
+        data[page * 4096 : page * 4096 + 2048] = b"\xff" * 2048
+    path.write_bytes(data)
+
+
+def test_what_can_be_read_of_a_damaged_file_is_saved_and_the_file_kept(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from orchestrator.cli import main
+
+    for number in range(40):
+        talk(open_conversation(store), f"question {number} " + "x" * 3000, f"answer {number}")
+    path = store.path
+    store.close()
+    assert main(["sessions", "repair"]) != 0 and "sound" in capsys.readouterr().err
+    path.write_bytes(b"\xff" * 4096 + path.read_bytes()[4096:])
+    assert main(["sessions", "repair", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert Path(said["old"]).exists()
+    again = Store(path)
+    talk(open_conversation(again), "after", "all")
+    assert again.sessions(1)[0].title == "after"
+    again.close()
+
+
+def test_rows_beside_damaged_pages_are_saved(store: Store) -> None:
+    from orchestrator.store.repair import repair
+
+    for number in range(60):
+        talk(open_conversation(store), f"question {number} " + "x" * 3000, f"answer {number}")
+    path = store.path
+    store.close()
+    damaged(path)
+    saved = repair(path)
+    assert saved.old.exists() and 5 < saved.messages <= 120
+    again = Store(path)
+    for kept in again.sessions():
+        for message in again.history(kept.id):
+            assert message.text
+    again.close()
