@@ -215,7 +215,7 @@ def test_commands_models_and_files_are_completed(place: Place) -> None:
     term.expect("│ read")
 
 
-def test_a_kill_loses_at_most_the_turn_under_way(place: Place) -> None:
+def test_a_kill_loses_nothing_that_was_said(place: Place) -> None:
     slow(place)
     model = place.script("kept", {"text": "lost " * 1000, "usage": {"total_s": 100.0}})
     term = place.chat("--config", "config.yaml", "--model", model)
@@ -232,8 +232,9 @@ def test_a_kill_loses_at_most_the_turn_under_way(place: Place) -> None:
     again.expect("│ on we go")
     again.expect(PROMPT)
     again.press("/show\r")
-    shown = again.expect("4 messages")
-    assert "you │ remember me" in shown and "not this" not in shown
+    shown = again.expect("6 messages")
+    assert "you │ remember me" in shown and "you │ not this" in shown and "lost lost" in shown
+    assert "the program ended" in shown
 
 
 def test_leaving_ends_the_servers_and_gives_the_terminal_back(place: Place) -> None:

@@ -102,6 +102,9 @@ def swapping(root: Path) -> Iterator[None]:
     stop = threading.Event()
     (root / "real-folder").mkdir()
     (root / "real-folder/secret").write_bytes(b"inside")
+    (root / "racing-folder").symlink_to(
+        "real-folder"
+    )  # or a change made before the first flip makes a folder of it
 
     def swap() -> None:
         n = 0
