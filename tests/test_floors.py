@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import zipfile
@@ -146,6 +147,20 @@ def test_the_display_knows_events_and_types_only() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_map_names_every_room_and_no_other() -> None:
+    text = (ROOT / "AGENTS.md").read_text(encoding="utf-8").partition("```")[2].partition("```")[0]
+    for package, floors in FLOORS.items():
+        part = text.partition(f"{package}/ ")[2].partition("\norchestrator/")[0].partition("\ntests/")[0]
+        names = set(re.findall(r"[a-z_]+", part))
+        missing = {room for rooms in floors for room in rooms if not {*room.split(".")} <= names}
+        assert not missing, f"AGENTS.md does not name {missing} of {package}"
+    for line in text.splitlines():
+        if match := re.match(r"  ((?:[a-z_]+/? )+) ", line):
+            for name in match[1].split():
+                here = [ROOT / package / name.rstrip("/") for package in FLOORS]
+                assert any(p.exists() or p.with_suffix(".py").exists() for p in here), f"there is no {name}"
+
+
 def test_importing_the_library_imports_no_sdk() -> None:
     heavy = [
         "mcp",
@@ -172,5 +187,6 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> No
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"orchestrator", "servers"}
     assert "orchestrator/cli.py" in names and "servers/files/server.py" in names
+    assert {"orchestrator/py.typed", "servers/py.typed"} <= set(names)
     on_disk = {str(p.relative_to(ROOT)) for folder in tops for p in modules(folder)}
     assert on_disk <= set(names)
