@@ -195,7 +195,7 @@ def _env_file(path: Path, approve: Approve | None, notices: list[str]) -> dict[s
 def _servers(
     folder: Path, own: Path, variables: Mapping[str, str], approve: Approve | None, notices: list[str]
 ) -> Layer:
-    """The folder's mcp.json, else the user's own, else our four servers on the folder."""
+    """The folder's mcp.json, else the user's own, else our four servers on the folder. An empty file means none."""
     for path in (folder / "mcp.json", own / "mcp.json"):
         if (data := read_bytes(path)) is None:
             continue
@@ -206,6 +206,9 @@ def _servers(
                 layer.drop(place)
         notices += passed
         if layer.values.get("servers"):
+            return layer
+        if not asked:  # the file names none that can be used, which is a choice
+            layer.values.setdefault("servers", {})
             return layer
     built_in = Layer()
     for name, command in BUILT_IN.items():

@@ -203,3 +203,11 @@ def test_a_wrong_mcp_json_is_named_with_what_would_work(tmp_path: Path, text: st
     with pytest.raises(ConfigError) as caught:
         load_config(cwd=tmp_path, env={})
     assert says in str(caught.value) and str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"mcpServers": {}}', '{"servers": {}}', '{"mcpServers": {"a": {"url": "http://x/mcp"}}}']
+)
+def test_a_file_without_servers_means_none_and_starts_none_of_ours(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mcp.json").write_text(text, encoding="utf-8")
+    assert load_config(cwd=tmp_path, env={}).servers == {}
