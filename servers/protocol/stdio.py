@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ import mcp_types as types
 from mcp.shared.message import SessionMessage
 
 MAX_MESSAGE_BYTES = 16 << 20
+MAX_DEPTH = 150  # the parser gives up somewhat beyond
 
 log = logging.getLogger(__name__)
 
@@ -156,11 +158,15 @@ def _rejection(line: bytes) -> bytes:
     """What is wrong with a line that is no message, under its own id where it has one."""
     try:
         found = json.loads(line)
-    except (ValueError, RecursionError):
+    except ValueError:
         return _error(None, -32700, "this line is not a JSON-RPC message")
+    except RecursionError:
+        return _error(_id_in(line), -32600, _TOO_DEEP)
     number = found.get("id") if isinstance(found, dict) else None
     if isinstance(number, bool) or not isinstance(number, int | str):
         number = None
+    if _depth(found) > MAX_DEPTH:
+        return _error(number, -32600, _TOO_DEEP)
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -170,9 +176,41 @@ def _rejection(line: bytes) -> bytes:
     return _error(number, -32600, why)
 
 
+def _depth(found: object) -> int:
+    """How deep lists and objects are nested, counted no further than one more than is allowed."""
+    level, depth = [found], 0
+    while depth <= MAX_DEPTH:
+        level = [
+            inner
+            for one in level
+            if isinstance(one, list | dict)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            break
+        depth += 1
+    return depth
+
+
+def _id_in(line: bytes) -> types.RequestId | None:
+    """The id of a request too deep to parse: that of its outermost object, wherever in it it stands."""
+    depth = 0
+    for token in _TOKEN.finditer(line):
+        if token["id"] is not None and depth == 1:
+            found = json.loads(token["id"])
+            return found if isinstance(found, int | str) else None
+        first = token[0][:1]
+        depth += (first in (b"[", b"{")) - (first in (b"]", b"}"))
+    return None
+
+
 def _error(number: types.RequestId | None, code: int, why: str) -> bytes:
     said = {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": why}}
     return json.dumps(said).encode() + b"\n"
 
 
+_TOKEN = re.compile(
+    rb'"id"\s*:\s*(?P<id>-?\d{1,18}(?![\d.eE])|"(?:[^"\\\\]|\\\\.){0,200}")|"(?:[^"\\\\]|\\\\.)*+"|[\[\]{}]'
+)
+_TOO_DEEP = f"the message is nested too deep; at most {MAX_DEPTH} lists and objects may stand in one another"
 _TOO_LONG = _error(None, -32700, "a message may have at most 16 MiB")

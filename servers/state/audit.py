@@ -5,13 +5,15 @@ Lies in the state folder, outside every workspace. Several processes may write o
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
+import stat
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..output import masked, one_line
 from .home import home
@@ -32,6 +34,8 @@ def record(name: str, **facts: Any) -> None:
     try:
         path = home() / "audit" / f"{name}.jsonl"
         path.parent.mkdir(mode=0o700, exist_ok=True)
+        if path.parent.is_symlink():
+            raise OSError(f"{path.parent} is a link, which could lead anywhere")
         _append(path, {key: _short(value) for key, value in facts.items() if value is not None})
     except OSError as exc:
         log.error("the audit could not be written: %s", exc)
@@ -56,37 +60,46 @@ def first_break(path: Path) -> int | None:
 
 
 def _append(path: Path, facts: dict[str, Any]) -> None:
-    with open(path.with_suffix(".lock"), "a", encoding="utf-8") as lock:
+    with open(_plain_file(path.with_suffix(".lock")), "a", encoding="utf-8") as lock:
         _hold(lock.fileno())
-        previous = _last_hash(path)
+        with open(_plain_file(path), "r+b") as file:
+            previous = _last_hash(file)
         if path.exists() and path.stat().st_size > MAX_BYTES:
             _set_aside(path)
         entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts, "prev": previous}
         line = json.dumps({**entry, "hash": _hash(entry)}, ensure_ascii=False) + "\n"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            os.write(fd, line.encode("utf-8", "backslashreplace"))
-        finally:
-            os.close(fd)
+        with open(_plain_file(path), "ab", buffering=0) as file:
+            file.write(line.encode("utf-8", "backslashreplace"))
+
+
+def _plain_file(path: Path) -> int:
+    """A descriptor of the file, made when it is not there. OSError when it is a link, or another name's file too."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        fd = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o600)
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise OSError(f"{path} is a link, which could lead anywhere") from None
+        raise
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode) or info.st_nlink > 1:
+        os.close(fd)
+        raise OSError(f"{path} is no file of its own, or has a second name")
+    return fd
 
 
 def _hash(entry: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(entry, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _last_hash(path: Path) -> str:
+def _last_hash(file: BinaryIO) -> str:
     """The hash of the last whole line; a torn one, from a crash, is followed as it is."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - 65536, 0))
-            tail = file.read()
-    except FileNotFoundError:
-        return _FIRST
+    file.seek(max(file.seek(0, os.SEEK_END) - 65536, 0))
+    tail = file.read()
     if not tail:
         return _FIRST
     if not tail.endswith(b"\n"):
-        with open(path, "ab") as file:
-            file.write(b"\n")
+        file.write(b"\n")
     try:
         return str(json.loads(tail.rstrip(b"\n").rpartition(b"\n")[2])["hash"])
     except (ValueError, KeyError, TypeError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 import platformdirs
@@ -12,11 +14,20 @@ def home() -> Path:
     """The state folder, created with mode 0700 on first use.
 
     UNDERSTUDY_HOME overrides the platform's user data folder.
-    Raises OSError when it cannot be created.
+    Raises OSError when it cannot be created, and when others may write to it or it is another user's: what
+    lies in it decides what is trusted and undone.
     """
     named = os.environ.get("UNDERSTUDY_HOME")
     folder = (
         Path(named).expanduser() if named else Path(platformdirs.user_data_dir("understudy", appauthor=False))
     )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    info = os.stat(folder)
+    if hasattr(os, "geteuid") and info.st_uid not in (os.geteuid(), 0) and os.geteuid():
+        raise PermissionError(errno.EPERM, f"{folder} belongs to another user")
+    if info.st_mode & stat.S_IWOTH:
+        mode = stat.S_IMODE(info.st_mode)
+        raise PermissionError(
+            errno.EPERM, f"every user may write to {folder} (mode {mode:o}); `chmod 700` it"
+        )
     return folder.resolve()

@@ -12,7 +12,7 @@ import errno
 import os
 import sys
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,14 +39,20 @@ class Spot:
 class Beneath:
     """An open folder and what can be reached in it. OSErrors come through; EXDEV means: leads outside."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, spellings: Sequence[str] = ()) -> None:
         self.path = path
+        self.spellings = sorted({str(path), *spellings}, key=len, reverse=True)
         self.fd = os.open(path, _QUIET | getattr(os, "O_DIRECTORY", 0))
         weakref.finalize(self, os.close, self.fd)
 
     def open(self, path: str, flags: int = os.O_RDONLY) -> tuple[int, str]:
         """A descriptor and the real root-relative path, links resolved. Never blocks on a FIFO or a device."""
-        fd = _openat2(self.fd, path or ".", flags | (_CLOEXEC if flags & _PATH else _QUIET))
+        try:
+            fd = _openat2(self.fd, path or ".", flags | (_CLOEXEC if flags & _PATH else _QUIET))
+        except OSError as exc:
+            if exc.errno != errno.EXDEV:
+                raise
+            fd = None  # perhaps an absolute link that leads back inside, which the walk finds out
         if fd is not None:
             real = self._name_of(fd)
             if real is not None:
@@ -62,7 +68,7 @@ class Beneath:
         """
         folders = [os.dup(self.fd)]
         try:
-            yield _walk(folders, path, follow)
+            yield _walk(folders, path, follow, self.spellings)
         finally:
             for fd in folders:
                 os.close(fd)
@@ -108,7 +114,7 @@ def enter(spot: Spot, made: list[str]) -> int:
     return fd
 
 
-def _walk(folders: list[int], path: str, follow: bool) -> Spot:
+def _walk(folders: list[int], path: str, follow: bool, roots: Sequence[str]) -> Spot:
     """Walk `path` from folders[0]; `folders` ends as the stack of open folders, the caller's to close."""
     todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
     names: list[str] = []
@@ -124,8 +130,11 @@ def _walk(folders: list[int], path: str, follow: bool) -> Spot:
         target = _target(folders[-1], part) if todo or follow else None
         if target is not None:
             links += 1
-            if target.startswith("/"):
-                raise _outside()
+            if target.startswith("/"):  # from the root again where it names a place in it, by its text alone
+                target = _inside(target, roots)
+                while names:
+                    names.pop()
+                    os.close(folders.pop())
             if links > MAX_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             todo += [step for step in reversed(target.split("/")) if step not in ("", ".")]
@@ -143,6 +152,14 @@ def _walk(folders: list[int], path: str, follow: bool) -> Spot:
         names.append(part)
     name = names[-1] if names else ""
     return Spot(folder=folders[-2] if names else folders[-1], missing=(), name=name, real="/".join(names))
+
+
+def _inside(target: str, roots: Sequence[str]) -> str:
+    """What follows the root's own name in an absolute path. OSError (EXDEV) when it begins otherwise."""
+    for root in roots:
+        if target == root or target.startswith(root.rstrip("/") + "/"):
+            return target[len(root) :]
+    raise _outside()
 
 
 def _target(folder: int, name: str) -> str | None:

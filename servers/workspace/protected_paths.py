@@ -34,9 +34,6 @@ _MAYBE_SECRET = re.compile(
     + "|".join([*map(translate, SECRET), *(re.escape(name) + "/" for name in SECRET_FOLDERS)])
     + ")"
 )
-_RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
-    f"{d}{n}" for d in ("com", "lpt") for n in "123456789¹²³"
-}
 
 
 def secret(real: str) -> str | None:
@@ -75,35 +72,6 @@ def allowed(real: str, allow: Sequence[str]) -> bool:
         fnmatchcase(folded, glob.casefold()) or fnmatchcase("/" + folded, "*/" + glob.casefold())
         for glob in allow
     )
-
-
-def windows_refusal(path: str) -> str | None:
-    """Why Windows would take this path for something other than a file below the root, or None.
-
-    Source: "Naming Files, Paths, and Namespaces", Microsoft Learn.
-    """
-    flat = path.replace("/", "\\")
-    if flat.startswith("\\\\"):
-        return "network and device paths (\\\\...) are refused"
-    drive, colon, rest = flat.partition(":")
-    if colon and not (len(drive) == 1 and drive.isalpha() and rest.startswith("\\")):
-        return "a colon names a drive's own folder or a file's stream"
-    if flat.startswith("\\"):
-        return "a path without its drive letter depends on the current drive"
-    for name in (rest if colon else flat).split("\\"):
-        if ":" in name:
-            return "a colon names a file's stream"
-        if name in ("", ".", ".."):
-            continue
-        if name[-1] in " .":
-            return f"Windows drops the last character of {name!r}"
-        if name.split(".")[0].rstrip(" ").casefold() in _RESERVED:
-            return f"{name!r} is a device"
-        if any(c in '<>"|?*' or ord(c) < 32 for c in name):
-            return f"{name!r} has a character Windows does not allow"
-        if "~" in name and name.rpartition("~")[2].split(".")[0].isdigit() and len(name.split(".")[0]) <= 8:
-            return f"{name!r} may be a short (8.3) name of something else"
-    return None
 
 
 def _plain(name: str) -> str:

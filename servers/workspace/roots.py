@@ -11,7 +11,6 @@ import difflib
 import errno
 import os
 import stat
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
@@ -23,8 +22,9 @@ from . import transaction as changing
 from . import tree_changes
 from . import undo as reverting
 from .file_io import is_foreign, read_all, rev_of, stat_rev
+from .foreign_paths import meant_by
 from .openat import Beneath
-from .protected_paths import LITTER, allowed, asks, protected, secret, windows_refusal
+from .protected_paths import LITTER, allowed, asks, protected, secret
 from .transaction import Change, Changed, Confirmed, Operation, nobody
 from .undo_store import Record, UndoStore
 
@@ -38,10 +38,9 @@ class Root(Beneath):
     """One folder a server may touch."""
 
     def __init__(self, path: Path, given: str, name: str) -> None:
-        super().__init__(path)
+        super().__init__(path, [os.path.abspath(given)])
         self.name = name
         self.owner = os.fstat(self.fd).st_uid
-        self.spellings = sorted({str(path), os.path.abspath(given)}, key=len, reverse=True)
 
 
 class Workspace:
@@ -67,7 +66,7 @@ class Workspace:
             self._state = home()
         except OSError as exc:
             raise ValueError(
-                f"the state folder cannot be made: {explain(exc)}; UNDERSTUDY_HOME can name another"
+                f"the state folder cannot be used: {explain(exc)}; UNDERSTUDY_HOME can name another"
             ) from exc
         self.store = UndoStore(self._state / "undo")
         if not read_only:
@@ -97,8 +96,6 @@ class Workspace:
             os.fsencode(path)
         except UnicodeEncodeError:
             raise ToolError(f"{path!r} cannot be a path: it holds a lone surrogate") from None
-        if sys.platform == "win32" and (why := windows_refusal(path)):
-            raise ToolError(f"{path!r}: {why}")
         root, rel = self._rooted(path)
         if not os.fstat(root.fd).st_nlink:
             raise ToolError(
@@ -254,6 +251,12 @@ class Workspace:
         return ToolError(f"{path}: {explain(exc)}")
 
     def _rooted(self, path: str) -> tuple[Root, str]:
+        if (
+            (meant := meant_by(path))
+            and not any(_is_there(root, path) for root in self._roots)
+            and (meant.certain or self.exists(meant.parts[0]))
+        ):
+            raise ToolError(f"{path!r} {meant.why}{self._which_is(meant.parts)}")
         if os.path.isabs(path):
             return self._absolute(path)
         if len(self._roots) == 1:
@@ -264,6 +267,20 @@ class Workspace:
                 return root, rest
         names = ", ".join(root.name for root in self._roots)
         raise ToolError(f"{path!r} names no root; begin a path with one of: {names}")
+
+    def _which_is(self, parts: Sequence[str]) -> str:
+        """The place in a root that the end of a foreign path fits, as advice; failing that, how paths are written."""
+        for root in self._roots:
+            for skipped in range(len(parts)):
+                rest = "/".join(parts[skipped:])
+                if _is_there(root, rest) or (
+                    skipped < len(parts) - 1 and _is_there(root, rest.rpartition("/")[0])
+                ):
+                    return f"; probably meant: {self.display(root, rest)!r}"
+            if root.name in parts:
+                rest = "/".join(parts[parts.index(root.name) + 1 :])
+                return f"; probably meant: {self.display(root, rest)!r}"
+        return "; paths here are relative to the root, their names separated by slashes"
 
     def _absolute(self, path: str) -> tuple[Root, str]:
         fits = [
@@ -323,6 +340,14 @@ def _opened(given: Sequence[str]) -> tuple[Root, ...]:
         except OSError as exc:
             raise ValueError(f"root {one!r}: {explain(exc)}") from exc
     return tuple(roots)
+
+
+def _is_there(root: Root, path: str) -> bool:
+    try:
+        os.close(root.open(path, getattr(os, "O_PATH", os.O_RDONLY))[0])
+    except OSError:
+        return False
+    return True
 
 
 def _folders_above(real: str) -> list[str]:

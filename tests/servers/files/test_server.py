@@ -54,7 +54,7 @@ def test_a_root_that_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_state_folder_that_cannot_be_made_is_said_in_one_sentence(root: Path) -> None:
-    with pytest.raises(EOFError, match=r"the state folder cannot be made: Not a directory") as caught:
+    with pytest.raises(EOFError, match=r"the state folder cannot be used: Not a directory") as caught:
         start("files", str(root), env={"UNDERSTUDY_HOME": str(root / "README.md/state")})
     assert "Traceback" not in str(caught.value)
 
@@ -181,3 +181,32 @@ def test_closing_stdin_ends_a_search_under_way(root: Path) -> None:
     server.close()
     while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
         assert time.monotonic() < end, "the search went on"
+
+
+def test_a_state_folder_that_everybody_may_write_to_is_refused_with_what_to_do(
+    root: Path, own_state: Path
+) -> None:
+    state = own_state / "understudy"
+    state.mkdir()
+    state.chmod(0o777)
+    with pytest.raises(EOFError, match=r"every user may write to .*`chmod 700` it; UNDERSTUDY_HOME can name"):
+        start("files", str(root))
+
+
+@pytest.mark.parametrize("how", ["symlink", "hardlink", "folder", "lock"])
+def test_the_audit_is_never_written_through_a_link(root: Path, own_state: Path, how: str) -> None:
+    victim = own_state / "victim"
+    victim.write_text("mine\n", encoding="utf-8")
+    audit = own_state / "understudy/audit"
+    audit.parent.mkdir()
+    if how == "folder":
+        (own_state / "elsewhere").mkdir()
+        audit.symlink_to(own_state / "elsewhere")
+    else:
+        audit.mkdir()
+        place = audit / ("files.lock" if how == "lock" else "files.jsonl")
+        place.hardlink_to(victim) if how == "hardlink" else place.symlink_to(victim)
+    with start("files", str(root)) as server:
+        assert not server.call("write_file", path="new", content="x").is_error
+    assert victim.read_text(encoding="utf-8") == "mine\n"
+    assert not (own_state / "elsewhere").exists() or not any((own_state / "elsewhere").iterdir())

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from servers.output import ToolError
 from servers.workspace import openat
-from servers.workspace.protected_paths import windows_refusal
 from servers.workspace.roots import Change, Workspace
 
 SECRET = b"outside and secret"
@@ -250,29 +249,71 @@ def test_roots_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "refused"),
+    ("path", "meant"),
     [
-        ("src\\main.py", False),
-        ("C:\\work\\a.txt", False),
-        ("a.b.c", False),
-        ("\\\\server\\share\\x", True),
-        ("\\\\?\\C:\\x", True),
-        ("//server/share", True),
-        ("C:x", True),
-        ("\\x", True),
-        ("x:stream", True),
-        ("C:\\a\\x:stream", True),
-        ("NUL", True),
-        ("dir/con.txt", True),
-        ("COM1", True),
-        ("lpt\u00b9.log", True),
-        ("name.", True),
-        ("name ", True),
-        ("PROGRA~1", True),
-        ("a<b", True),
-        ("notes~", False),
-        ("..\\up", False),  # beneath-only opening is what refuses it
+        ("C:\\work\\allowed\\dir\\new.txt", "dir/new.txt"),
+        ("c:/Users/me/dir/file", "dir/file"),
+        ("D:\\file", "file"),
+        ("\\\\server\\share\\dir\\file", "dir/file"),
+        ("\\\\?\\C:\\allowed\\x", "x"),
+        ("\\\\wsl$\\Ubuntu\\home\\me\\allowed\\a\\b.py", "a/b.py"),
+        ("dir\\new.txt", "dir/new.txt"),
+        ("file:///home/me/dir/new%20name.txt", "dir/new name.txt"),
+        ("~/allowed/notes.txt", "notes.txt"),
+        ("$HOME/dir/x", "dir/x"),
+        ("%USERPROFILE%\\dir\\x", "dir/x"),
     ],
 )
-def test_windows_names_that_mean_something_else_are_refused(path: str, refused: bool) -> None:
-    assert (windows_refusal(path) is not None) is refused
+def test_a_path_of_another_system_is_refused_with_the_one_that_was_meant(
+    root: Path, path: str, meant: str
+) -> None:
+    workspace = Workspace([root])
+    before = sorted(root.rglob("*"))
+    for attempt in (
+        lambda: workspace.apply([Change(path=path, data=b"x")], tool="t"),
+        lambda: workspace.read(path),
+    ):
+        with pytest.raises(ToolError) as caught:
+            attempt()
+        assert str(caught.value).endswith(f"probably meant: {meant!r}")
+    assert sorted(root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "path", ["C:\\x", "odd\\name", "~", "~draft.txt", "a:b", "notes~", "price $5", "50%", "file:x"]
+)
+def test_a_name_that_only_looks_foreign_is_used_where_it_is_there_or_means_nothing_else(
+    root: Path, path: str
+) -> None:
+    workspace = Workspace([root])
+    if path == "C:\\x":
+        (root / path).write_bytes(b"old")
+    workspace.apply([Change(path=path, data=b"new")], tool="t")
+    assert (root / path).read_bytes() == b"new"
+
+
+def test_an_absolute_link_that_leads_back_inside_is_followed_and_none_that_leaves(
+    root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "alias").symlink_to(root)
+    links = {
+        "to-file": f"{root}/dir/file",
+        "to-dir": f"{root}/dir",
+        "to-root": str(root),
+        "by-alias": f"{tmp_path}/alias/dir",
+        "climbs": f"{root}/../secret",
+        "sibling": f"{root}_sensitive/secret",
+        "dir/deep/back": f"{root}/file",
+    }
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    workspace = Workspace([tmp_path / "alias"])
+    for path in ("to-file", "to-dir/file", "to-root/dir/file", "by-alias/file", "dir/deep/back"):
+        assert workspace.read(path) == b"inside"
+    workspace.apply([Change(path="to-dir/made/new", data=b"x")], tool="t")
+    assert (root / "dir/made/new").read_bytes() == b"x"
+    for path in ("climbs", "sibling"):
+        with pytest.raises(ToolError, match="leads outside"):
+            workspace.read(path)
+        with pytest.raises(ToolError, match="leads outside"):
+            workspace.apply([Change(path=path, data=b"x")], tool="t")
