@@ -9,12 +9,15 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from .call_arguments import object_in, value_in
 
 Written = tuple[str, Any]
 """The name as written, and the arguments: an object, or text that should hold one."""
+
+MAX_BEGUN = 64  # beginnings of one kind that are looked at: an answer has fewer calls
 
 _NAME_KEYS = ("name", "tool_name", "tool", "function_name", "recipient_name", "action", "function")
 _ARGUMENT_KEYS = (
@@ -34,6 +37,8 @@ class Mark:
     """One way to mark calls: what it looks like, and what is in it."""
 
     family: str
+    begins: re.Pattern[str]
+    """What a call begins with: short, so that text full of beginnings is searched in linear time."""
     pattern: re.Pattern[str]
     read: Callable[[re.Match[str]], list[Written]]
 
@@ -132,34 +137,43 @@ def _python_call(node: ast.expr) -> Written | None:
     return (name.removesuffix(".call"), given) if re.fullmatch(r"[\w.]+", name) else None
 
 
-def _mark(family: str, pattern: str, read: Callable[[re.Match[str]], list[Written]] = _json) -> Mark:
-    return Mark(family, re.compile(pattern, re.DOTALL), read)
+def _mark(
+    family: str, begins: str, rest: str, read: Callable[[re.Match[str]], list[Written]] = _json
+) -> Mark:
+    return Mark(family, re.compile(begins), re.compile(begins + rest, re.DOTALL), read)
 
 
 _EQUALS = r"<parameter=(?P<key>[^>\n]+)>(?P<value>.*?)(?:</parameter>|(?=<parameter=)|\Z)"
-_ATTRIBUTE = r"<(?:｜DSML｜)?parameter\s+name=[\"'](?P<key>[^\"'\n]+)[\"'][^>]*>(?P<value>.*?)</(?:｜DSML｜)?parameter>"
-_KEYS = r"<arg_key>(?P<key>.*?)</arg_key>\s*<arg_value>(?P<value>.*?)</arg_value>"
+_ATTRIBUTE = (
+    r"<(?:｜DSML｜)?parameter\s+name=[\"'](?P<key>[^\"'\n]+)[\"'][^>]*>(?P<value>.*?)"
+    r"(?:</(?:｜DSML｜)?parameter>|(?=<(?:｜DSML｜)?parameter\s)|\Z)"
+)
+_KEYS = r"<arg_key>(?P<key>[^<]*)</arg_key>\s*<arg_value>(?P<value>.*?)(?:</arg_value>|(?=<arg_key>)|\Z)"
+_TO = r"(?:<\|start\|>assistant)?\s{0,9}(?:<\|channel\|>\s{0,9}\w{1,20}\s{0,9})?to="
+_NAME = r"(?P<name>[\w./:-]{1,200})"
+_OBJECT = r"(?P<json>\{.*?\})\s*"
+_VALUE = r"\s*(?P<json>[\[{].*?[\]}])\s*"
 
 MARKS = (
-    _mark("qwen3-coder", r"<function=(?P<name>[^>\n]+)>(?P<body>\s*<parameter=.*?)(?:</function>|\Z)", _parameters(_EQUALS)),
-    _mark("llama", r"<function=(?P<name>[^>\n{]+)>\s*(?P<json>\{.*?\})\s*(?:</function>|\Z)", _named),
-    _mark("no parameters", r"<function=(?P<name>[^>\n]+)>(?P<body>\s*)</function>", _parameters(_EQUALS)),
-    _mark("hermes", r"<tool_call>\s*(?P<json>[{\[].*?)\s*(?:</tool_call>|(?=<tool_call>)|\Z)"),
-    _mark("glm", r"<tool_call>\s*(?P<name>[\w./:-]+)\s*(?P<body>(?:<arg_key>.*?)?)\s*</tool_call>", _parameters(_KEYS)),
-    _mark("mistral", r"\[TOOL_CALLS\]\s*(?P<name>[\w./:-]+?)\s*(?:\[CALL_ID\]\w+)?\s*(?:\[ARGS\])?\s*(?P<json>\{.*?\})\s*(?=\[TOOL_CALLS\]|</s>|\Z)", _named),
-    _mark("mistral list", r"\[TOOL_CALLS\]\s*(?P<json>\[.*\]|\{.*\})"),
-    _mark("python tag", r"<\|python_tag\|>\s*(?P<json>\{.*\}|\[.*\])"),
-    _mark("python tag call", r"<\|python_tag\|>\s*(?P<code>[\w.]+\(.*?\))\s*(?:<\|eom_id\|>|<\|eot_id\|>|\Z)", _pythonic),
-    _mark("harmony", r"(?:<\|start\|>assistant)?\s*(?:<\|channel\|>\s*\w+\s*)?to=(?P<name>[\w./:-]+)\s*(?:<\|channel\|>\s*\w+\s*)?(?:<\|constrain\|>\s*\w*\s*|\s+json\s*)?<\|message\|>\s*(?P<json>\{.*?\})\s*(?:<\|call\|>|<\|end\|>|\Z)", _named),
-    _mark("deepseek", r"<｜tool▁call▁begin｜>\s*(?:function\s*<｜tool▁sep｜>)?(?P<name>[\w./:-]+)\s*(?:<｜tool▁sep｜>)?\s*(?:```json)?\s*(?P<json>\{.*?\})\s*(?:```)?\s*(?:<｜tool▁call▁end｜>|\Z)", _named),
-    _mark("kimi", r"<\|tool_call_begin\|>\s*(?P<name>[\w./:-]+)\s*<\|tool_call_argument_begin\|>\s*(?P<json>\{.*?\})\s*(?:<\|tool_call_end\|>|\Z)", _named),
-    _mark("invoke", r"<(?:｜DSML｜)?invoke\s+name=[\"'](?P<name>[^\"'\n]+)[\"'][^>]*>(?P<body>.*?)</(?:｜DSML｜)?invoke>", _parameters(_ATTRIBUTE)),
-    _mark("phi", r"<\|tool_call\|>\s*(?P<json>[\[{].*?[\]}])\s*(?:<\|/tool_call\|>|<\|end\|>|\Z)"),
-    _mark("granite", r"<\|tool_call\|>\s*(?P<json>[\[{].*[\]}])"),
-    _mark("functools", r"\bfunctools\s*(?P<json>\[.*\])"),
-    _mark("lists in tags", r"<(?P<tag>tool_calls|TOOLCALL|toolcall|tool_code|function_call)>\s*(?P<json>[\[{].*?[\]}])\s*(?:</(?P=tag)>|\Z)"),
-    _mark("command", r"<\|START_ACTION\|>\s*(?P<json>[\[{].*?[\]}])\s*(?:<\|END_ACTION\|>|\Z)"),
-    _mark("lfm", r"<\|tool_call_start\|>\s*(?P<code>\[.*?\])\s*(?:<\|tool_call_end\|>|\Z)", _pythonic),
+    _mark("qwen3-coder", r"<function=(?P<name>[^>\n]{1,200})>", r"(?P<body>\s*<parameter=.*?)(?:</function>|\Z)", _parameters(_EQUALS)),
+    _mark("llama", r"<function=(?P<name>[^>\n{]{1,200})>", rf"\s*{_OBJECT}(?:</function>|\Z)", _named),
+    _mark("no parameters", r"<function=(?P<name>[^>\n]{1,200})>", r"(?P<body>\s*)</function>", _parameters(_EQUALS)),
+    _mark("hermes", r"<tool_call>", r"\s*(?P<json>[{\[].*?)(?:</tool_call>|(?=<tool_call>)|\Z)"),
+    _mark("glm", r"<tool_call>", rf"\s*{_NAME}\s*(?P<body>(?:<arg_key>.*?)?)</tool_call>", _parameters(_KEYS)),
+    _mark("mistral", r"\[TOOL_CALLS\]", rf"\s*(?P<name>[\w./:-]{{1,200}}?)\s*(?:\[CALL_ID\]\w+)?\s*(?:\[ARGS\])?\s*{_OBJECT}(?=\[TOOL_CALLS\]|</s>|\Z)", _named),
+    _mark("mistral list", r"\[TOOL_CALLS\]", r"\s*(?P<json>\[.*\]|\{.*\})"),
+    _mark("python tag", r"<\|python_tag\|>", r"\s*(?P<json>\{.*\}|\[.*\])"),
+    _mark("python tag call", r"<\|python_tag\|>", r"\s*(?P<code>[\w.]{1,200}\(.*?\))\s*(?:<\|eom_id\|>|<\|eot_id\|>|\Z)", _pythonic),
+    _mark("harmony", _TO, rf"{_NAME}\s*(?:<\|channel\|>\s*\w+\s*)?(?:<\|constrain\|>\s*\w*\s*|\s+json\s*)?<\|message\|>\s*{_OBJECT}(?:<\|call\|>|<\|end\|>|\Z)", _named),
+    _mark("deepseek", r"<｜tool▁call▁begin｜>", rf"\s*(?:function\s*<｜tool▁sep｜>)?{_NAME}\s*(?:<｜tool▁sep｜>)?\s*(?:```json)?\s*{_OBJECT}(?:```)?\s*(?:<｜tool▁call▁end｜>|\Z)", _named),
+    _mark("kimi", r"<\|tool_call_begin\|>", rf"\s*{_NAME}\s*<\|tool_call_argument_begin\|>\s*{_OBJECT}(?:<\|tool_call_end\|>|\Z)", _named),
+    _mark("invoke", r"<(?:｜DSML｜)?invoke\s", r"+name=[\"'](?P<name>[^\"'\n]{1,200})[\"'][^>]*>(?P<body>.*?)</(?:｜DSML｜)?invoke>", _parameters(_ATTRIBUTE)),
+    _mark("phi", r"<\|tool_call\|>", rf"{_VALUE}(?:<\|/tool_call\|>|<\|end\|>|\Z)"),
+    _mark("granite", r"<\|tool_call\|>", r"\s*(?P<json>[\[{].*[\]}])"),
+    _mark("functools", r"\bfunctools\b", r"\s*(?P<json>\[.*\])"),
+    _mark("lists in tags", r"<(?P<tag>tool_calls|TOOLCALL|toolcall|tool_code|function_call)>", rf"{_VALUE}(?:</(?P=tag)>|\Z)"),
+    _mark("command", r"<\|START_ACTION\|>", rf"{_VALUE}(?:<\|END_ACTION\|>|\Z)"),
+    _mark("lfm", r"<\|tool_call_start\|>", r"\s*(?P<code>\[.*?\])\s*(?:<\|tool_call_end\|>|\Z)", _pythonic),
 )  # fmt: skip
 
 LEFTOVERS = re.compile(
@@ -175,8 +189,9 @@ def marked(text: str) -> Iterable[tuple[re.Match[str], list[Written]]]:
     taken: list[tuple[int, int]] = []
     found: list[tuple[re.Match[str], list[Written]]] = []
     for mark in MARKS:
-        for match in mark.pattern.finditer(text):
-            if any(match.start() < end and start < match.end() for start, end in taken):
+        for begun in islice(mark.begins.finditer(text), MAX_BEGUN):
+            match = mark.pattern.match(text, begun.start())
+            if match is None or any(match.start() < end and start < match.end() for start, end in taken):
                 continue
             calls = mark.read(match)
             if calls and all(object_in(given) is not None for _, given in calls):

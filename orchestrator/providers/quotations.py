@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..types import Message, Text, ToolResult
 
@@ -25,7 +25,7 @@ _FENCE = re.compile(
 _INLINE = re.compile(r"(?<!`)(?P<ticks>`{1,2})(?!`)[^\n]+?(?<!`)(?P=ticks)(?!`)")
 _BLOCK = re.compile(r"^[ \t]{0,3}>.*$", re.MULTILINE)
 _INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?:(?: {4}|\t)[^\n]*(?:\n|\Z))+")
-_TOLD = re.compile(r"“[^”]*”|«[^»]*»|\"\"\".*?\"\"\"", re.DOTALL)
+_PAIRS = (("“", "”"), ("«", "»"), ('"""', '"""'))
 
 
 def thoughts(text: str) -> list[Span]:
@@ -43,7 +43,16 @@ def fences(text: str) -> list[Span]:
 
 def quotations(text: str) -> list[Span]:
     """Where it quotes without a fence: inline code, block quotes, indented code, quotation marks."""
-    return [match.span() for kind in (_INLINE, _BLOCK, _INDENTED, _TOLD) for match in kind.finditer(text)]
+    spans = [match.span() for kind in (_INLINE, _BLOCK, _INDENTED) for match in kind.finditer(text)]
+    return [*spans, *(span for opening, closing in _PAIRS for span in _between(text, opening, closing))]
+
+
+def _between(text: str, opening: str, closing: str) -> Iterator[Span]:
+    """By searching forward once: an expression would look for the end anew from each beginning without one."""
+    start = text.find(opening)
+    while start >= 0 and (end := text.find(closing, start + len(opening))) >= 0:
+        yield start, end + len(closing)
+        start = text.find(opening, end + len(closing))
 
 
 def without(text: str, spans: Iterable[Span]) -> str:

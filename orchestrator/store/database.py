@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from servers.state.sqlite import NewerFormat, connect, statements, transaction
+from servers.state.sqlite import NewerFormat, connect, statements
 
 from ..errors import OrchestratorError
 
@@ -91,7 +91,8 @@ DROP TRIGGER messages_added;
 DROP TRIGGER messages_gone;
 DROP TABLE found;
 """
-"""What a file of format 1 needs before the statements of today make the rest."""
+"""What a file of format 1 needs before the statements of today make what it lacks."""
+_IN_1 = ("sessions", "rounds", "messages", "messages_of_round")
 _MADE = re.compile(r"CREATE (?:VIRTUAL )?(?:TABLE|INDEX|TRIGGER) (\w+)")
 
 
@@ -115,8 +116,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         with explained(path):
             try:
-                database = connect(path, statements(_SCHEMA), version=VERSION, busy_s=BUSY_S)
-                _upgrade(database)
+                database = connect(path, statements(_SCHEMA), version=VERSION, steps=[_to_2()], busy_s=BUSY_S)
             except (OSError, sqlite3.OperationalError) as exc:
                 if not path.exists() or not _is_read_only(exc):
                     raise
@@ -192,27 +192,15 @@ def _readable(path: Path) -> sqlite3.Connection:
     raise Unwritable(f"{path} cannot be opened; look at the rights of the file and its folder")
 
 
-def _upgrade(database: sqlite3.Connection) -> None:
-    if _format(database) == VERSION:
-        return
-    with transaction(database):
-        if _format(database) != 1:
-            return  # another process was first
-        for statement in statements(_FROM_1):
-            database.execute(statement)
-        there = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
-        for statement in statements(_SCHEMA):
-            made = _MADE.search(statement)
-            if made and made[1] not in there:
-                database.execute(statement)
-        database.execute("INSERT INTO found (found) VALUES ('rebuild')")
-        last = database.execute("SELECT coalesce(max(id), 0) FROM rounds").fetchone()[0]
-        database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (last,))
-        database.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _format(database: sqlite3.Connection) -> int:
-    return int(database.execute("PRAGMA user_version").fetchone()[0])
+def _to_2() -> list[str]:
+    """What brings a file of format 1 to format 2; its messages keep their numbers, its events begin behind its rounds."""
+    lacking = [s for s in statements(_SCHEMA) if (made := _MADE.search(s)) and made[1] not in _IN_1]
+    return [
+        *statements(_FROM_1),
+        *lacking,
+        "INSERT INTO found (found) VALUES ('rebuild')",
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'events', coalesce(max(id), 0) FROM rounds",
+    ]
 
 
 def _writer(path: Path) -> str | None:

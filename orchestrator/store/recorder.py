@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
@@ -25,6 +26,7 @@ from .store import Kept, Store, StoreError, Unwritable, is_main
 MAX_WAITING = 20_000  # events that wait for a disk that cannot be written
 PATIENCE_S = 0.25  # how long an event waits for another process; the turn waits with it
 LAST_PATIENCE_S = 5.0  # the same, when the conversation closes
+RETRY_S = 1.0  # between two tries within a run while nothing can be written: each holds up the turn
 
 Write = Callable[[], None]
 
@@ -54,15 +56,19 @@ class Recorder:
         self._waiting: deque[Write] = deque()
         self._lost = 0
         self._told = False
+        self._next_try = 0.0
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted | RunEnded):
+            self._next_try = 0.0  # between turns there is time to try
         match event:
             case RunStarted():
                 self._runs[event.run] = event
                 self._begin(event)
                 self._write(lambda store, session: store.start_run(session, event))
             case Streamed():
-                if not event.thinking and event.run in self._runs:
+                # While writes wait, pieces are not worth their room: the whole message will come behind them.
+                if not event.thinking and event.run in self._runs and not self._waiting:
                     self._write(lambda store, session: store.draft(session, event.run, event.text))
             case Appended():
                 if (started := self._runs.get(event.run)) is not None:
@@ -104,7 +110,8 @@ class Recorder:
         if len(self._waiting) > MAX_WAITING:
             self._waiting.popleft()
             self._lost += 1
-        self._flush(store, PATIENCE_S)
+        if time.monotonic() >= self._next_try:
+            self._flush(store, PATIENCE_S)
 
     def _flush(self, store: Store, patience_s: float) -> None:
         try:
@@ -113,6 +120,7 @@ class Recorder:
                     self._waiting[0]()
                 self._waiting.popleft()
         except Unwritable as exc:
+            self._next_try = time.monotonic() + RETRY_S
             if not self._told:
                 self._told = True
                 self._say(f"{exc}; what happens is held in memory until it can be written")
@@ -122,6 +130,7 @@ class Recorder:
             self._waiting.clear()
             self._say(f"from here on nothing of this conversation is kept: {exc}")
             return
+        self._next_try = 0.0
         if self._told:
             self._told = False
             self._say("what was held back is written now", level="info")

@@ -34,8 +34,10 @@ def connect(
     `tables`: the statements that make format `version`; at version 0 they run at each opening and must bear it.
     `steps`: the statements that bring a file from format 1 to 2, from 2 to 3, and so on to `version`.
     `busy_s`: how long to wait for other processes. NORMAL: a killed process loses nothing, a power cut the last
-    writes. Raises OSError, sqlite3.Error, NewerFormat.
+    writes. Raises OSError, sqlite3.Error, NewerFormat; ValueError when a step is missing.
     """
+    if version and len(steps) != version - 1:
+        raise ValueError(f"format {version} wants {version - 1} steps from its first, found {len(steps)}")
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:

@@ -99,6 +99,10 @@ FORMS: dict[str, str] = {
 }  # fmt: skip
 
 
+BEGINNINGS = ["<tool_call>{", "<tool_call>x<arg_key>", "[TOOL_CALLS]a{", "to=a<|message|>{", "<|tool_call|>[", "“", "`a ",
+    '<invoke name="x">', "<function=a><parameter=b>", "<tool_calls>[{", "<｜tool▁call▁begin｜>a{", "<think>", "```\n"]  # fmt: skip
+
+
 def heard(
     text: str | Message,
     *,
@@ -195,14 +199,39 @@ def test_native_calls_of_an_answer_that_was_cut_off_are_not_made() -> None:
     )
 
 
-def test_native_arguments_are_repaired_where_the_meaning_is_certain() -> None:
-    raw = "{'path': 'a.txt', 'content': 'x\ny', 'count': '3',}"
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "{'path': 'a.txt', 'content': 'x', 'count': '3'}",
+        '{"path": "a.txt", "content": "x", "count": 3,}',
+        '"{\\"path\\": \\"a.txt\\", \\"content\\": \\"x\\", \\"count\\": 3}"',
+        '```json\n{"path": "a.txt", "content": "x", "count": 3}\n```',
+    ],
+)
+def test_native_arguments_are_repaired_where_the_meaning_is_certain(raw: str) -> None:
     call = ToolCall(id="c1", name="functions.files__write_file", arguments={}, raw=raw)
     (made,) = heard(assistant(call, origin="box:m"), native=True).message.tool_calls
-    assert made.name == "files__write_file" and made.raw in (None, raw)
+    assert (made.name, made.raw) == ("files__write_file", None)
+    assert made.arguments == {"path": "a.txt", "content": "x", "count": 3}
+
+
+@pytest.mark.parametrize("raw", ['{"path": "a', "[1]", "hello", "{'a': open('x')}"])
+def test_native_arguments_that_are_none_stay_as_they_were_written(raw: str) -> None:
+    call = ToolCall(id="c1", name="files__write_file", arguments={}, raw=raw)
+    (made,) = heard(assistant(call, origin="box:m"), native=True).message.tool_calls
+    assert (made.arguments, made.raw) == ({}, raw)
+
+
+def test_only_what_the_schema_wants_as_a_number_becomes_one() -> None:
     call = ToolCall(id="c1", name="files__write_file", arguments={"path": "12", "count": "12"})
     (made,) = heard(assistant(call, origin="box:m"), native=True).message.tool_calls
     assert made.arguments == {"path": "12", "count": 12}
+
+
+@pytest.mark.parametrize("begins", [*BEGINNINGS])
+def test_a_text_full_of_beginnings_is_read_through_and_holds_no_call(begins: str) -> None:
+    """A search that begins anew at each of them would take minutes."""
+    assert not heard(begins * (300_000 // len(begins))).message.tool_calls
 
 
 @pytest.mark.parametrize("wire", WIRES)

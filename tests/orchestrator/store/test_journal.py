@@ -18,11 +18,12 @@ import anyio
 import pytest
 
 from orchestrator.agent import Agent, run
-from orchestrator.events import Event, Notice
+from orchestrator.events import Appended, Event, Notice, RunEnded, RunStarted, Streamed
 from orchestrator.providers.scripted import Scripted
+from orchestrator.store.codec import message_json
 from orchestrator.store.recorder import Recorder, open_conversation
 from orchestrator.store.store import Damaged, Store, StoreError, Unwritable
-from orchestrator.types import Message, ToolCall, ToolResult, assistant
+from orchestrator.types import Message, ToolCall, ToolResult, Usage, assistant, user
 
 TURN = """
 import os, signal, sys
@@ -153,14 +154,78 @@ def test_the_next_question_after_a_kill_goes_on_from_what_was_there(own_state: P
 
 
 def test_a_partial_answer_is_there_after_a_kill(store: Store) -> None:
-    from orchestrator.events import RunStarted, Streamed
-
     recorder = open_conversation(store)
     recorder(RunStarted(run="r", parent=None, agent="lead", model="o:m", prompt="tell me"))
     for piece in ("Once ", "upon ", "a time"):
         recorder(Streamed(run="r", text=piece, thinking=False))
     history = Store().history(str(recorder.session))
     assert history[0].text == "tell me" and history[1].text.startswith("Once upon a time\n")
+
+
+def test_a_held_file_is_tried_again_now_and_then_and_not_for_every_piece(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = list[float]()
+    recorder = open_conversation(store)
+    recorder(RunStarted(run="r", parent=None, agent="lead", model="o:m", prompt="tell me"))
+    patient = store.patient
+    monkeypatch.setattr(store, "patient", lambda seconds: (tries.append(seconds), patient(seconds))[1])
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(500):
+        recorder(Streamed(run="r", text="word ", thinking=False))
+    other.execute("COMMIT")
+    other.close()
+    assert len(tries) == 1
+    recorder(Appended(run="r", messages=(user("tell me"), assistant("word " * 500)), usage=Usage()))
+    recorder(RunEnded(run="r", usage=Usage(), seconds=1.0))
+    assert store.history(str(recorder.session)) == recorder.history
+
+
+FORMAT_1 = """
+CREATE TABLE sessions (id TEXT PRIMARY KEY, name TEXT UNIQUE, created_at REAL NOT NULL, title TEXT NOT NULL,
+    folder TEXT NOT NULL, parent TEXT);
+CREATE TABLE rounds (id INTEGER PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
+    run TEXT NOT NULL, main INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL,
+    usage TEXT NOT NULL, recorded INTEGER NOT NULL);
+CREATE INDEX rounds_of_session ON rounds (session, id);
+CREATE TABLE messages (id INTEGER PRIMARY KEY, round INTEGER NOT NULL REFERENCES rounds ON DELETE CASCADE,
+    role TEXT NOT NULL, body TEXT NOT NULL, text TEXT NOT NULL);
+CREATE INDEX messages_of_round ON messages (round, id);
+CREATE VIRTUAL TABLE found USING fts5 (text, content='messages', content_rowid='id');
+CREATE TRIGGER messages_added AFTER INSERT ON messages BEGIN
+    INSERT INTO found (rowid, text) VALUES (new.id, new.text); END;
+CREATE TRIGGER messages_gone AFTER DELETE ON messages BEGIN
+    INSERT INTO found (found, rowid, text) VALUES ('delete', old.id, old.text); END;
+PRAGMA user_version = 1;
+"""
+
+
+def test_conversations_of_the_first_format_are_all_there_and_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    old = sqlite3.connect(path)
+    old.executescript(FORMAT_1)
+    old.execute("INSERT INTO sessions VALUES ('s1', NULL, 5, 'birds', '/x', NULL)")
+    said = [(1, "a", 1, "kiwi?"), (2, "w", 0, "aside"), (3, "b", 1, "ostrich?"), (4, "a", 1, "late")]
+    for number, run_id, main, text in said:
+        row = (number, "s1", run_id, main, "lead", "o:m", 10.0 + number, '{"cost_usd": 0.5}', 0)
+        old.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        for message in (user(text), assistant(f"of {text}")):
+            row = (number, message.role, message_json(message), message.text)
+            old.execute("INSERT INTO messages (round, role, body, text) VALUES (?, ?, ?, ?)", row)
+    old.commit()
+    old.close()
+    store = Store(path)
+    (kept,) = store.sessions()
+    assert (kept.messages, kept.model, kept.updated_at) == (6, "o:m", 14.0)
+    recorder = open_conversation(store, which="s1")
+    talk(recorder, "new", "answer")
+    texts = [m.text for m in store.history("s1")]
+    assert texts == ["kiwi?", "of kiwi?", "late", "of late", "ostrich?", "of ostrich?", "new", "answer"]
+    assert store.usage("s1")["o:m"].cost_usd == 2.0 and store.search("ostr") and store.search("answer")
+    store.delete("s1")
+    assert store.search("ostrich") == []
+    store.close()
 
 
 def test_what_happens_while_another_process_holds_the_file_is_written_afterwards(store: Store) -> None:
