@@ -140,6 +140,7 @@ class _Record:
     pending: list[Message]  # the question, until its answer comes
     added: list[Message] = field(default_factory=list[Message])
     said: str = ""  # streamed of an answer that is not whole yet
+    thought: str = ""  # the same of its thinking
     results: dict[str, ToolResult] = field(
         default_factory=dict[str, ToolResult]
     )  # of the round, as they come
@@ -151,7 +152,7 @@ class _Record:
         """These messages behind those that waited; the event that tells it."""
         whole = (*self.pending, *messages)
         self.added += whole
-        self.pending, self.said = [], ""
+        self.pending, self.said, self.thought = [], "", ""
         usage = done.usage if done else Usage()
         self.spent += usage
         return Appended(run=run_id, messages=whole, usage=usage, recorded=done.recorded if done else False)
@@ -159,7 +160,14 @@ class _Record:
     def closed(self, run_id: str, cause: str, origin: str) -> Appended:
         """What closes the run that `cause` has broken off."""
         so_far = (*self.added, *self.pending)
-        end = closing(so_far, cause=cause, said=self.said, results=self.results, origin=origin)
+        end = closing(
+            so_far,
+            cause=cause,
+            said=self.said,
+            thought=self.thought,
+            results=self.results,
+            origin=origin,
+        )
         return replace(self.append(run_id, *end), cause=cause)
 
 
@@ -220,7 +228,10 @@ async def _complete(
         async for item in items:
             if isinstance(item, Completion):
                 return item
-            record.said += "" if item.thinking else item.text
+            if item.thinking:
+                record.thought += item.text
+            else:
+                record.said += item.text
             emit(Streamed(run=run_id, text=item.text, thinking=item.thinking))
     raise ProviderError(provider.name, "the stream ended without a completion")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .types import Message, ToolResult, assistant, result
+from .types import Message, Thinking, ToolResult, assistant, result
 
 STOPPED = "stopped by the person"
 KILLED = "the program ended before the answer was complete"
@@ -16,13 +16,14 @@ def closing(
     *,
     cause: str,
     said: str = "",
+    thought: str = "",
     results: Mapping[str, ToolResult] | None = None,
     origin: str = "",
 ) -> tuple[Message, ...]:
     """What follows `messages`, the record of a run that was broken off, so that the conversation can go on.
 
     Calls without a result get the one in `results`, by the call's id, or `cause` as an error. One last message holds
-    `said`, what had been streamed of the answer, and tells that it was interrupted and why.
+    `thought` and `said`, what had been streamed of the answer, and tells that it was interrupted and why.
     """
     known = results or {}
     calls = messages[-1].tool_calls if messages else ()
@@ -32,5 +33,6 @@ def closing(
         added.append(Message(role="tool", parts=tuple(answers)))
     why = f"[interrupted: {cause[:MAX_CAUSE_CHARS]}]"
     partial = said.rstrip()
-    added.append(assistant(f"{partial}\n\n{why}" if partial else why, origin=origin))
+    thinking = (Thinking(text=thought),) if thought.strip() else ()
+    added.append(assistant(*thinking, f"{partial}\n\n{why}" if partial else why, origin=origin))
     return tuple(added)

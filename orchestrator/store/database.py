@@ -43,6 +43,7 @@ CREATE TABLE drafts (              -- pieces of answers that are not whole yet; 
     id INTEGER PRIMARY KEY,
     session TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
     run TEXT NOT NULL,
+    thinking INTEGER NOT NULL,
     text TEXT NOT NULL
 );
 CREATE INDEX drafts_of_run ON drafts (session, run, id);

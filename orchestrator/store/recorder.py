@@ -68,8 +68,8 @@ class Recorder:
                 self._write(lambda store, session: store.start_run(session, event))
             case Streamed():
                 # While writes wait, pieces are not worth their room: the whole message will come behind them.
-                if not event.thinking and event.run in self._runs and not self._waiting:
-                    self._write(lambda store, session: store.draft(session, event.run, event.text))
+                if event.run in self._runs and not self._waiting:
+                    self._write(lambda store, session: store.draft(session, event))
             case Appended():
                 if (started := self._runs.get(event.run)) is not None:
                     self.spent[started.model] = self.spent.get(started.model, Usage()) + event.usage

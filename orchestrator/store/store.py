@@ -21,7 +21,7 @@ from typing import Any
 from servers.state.home import home
 from servers.state.sqlite import transaction
 
-from ..events import Appended, Event, RunEnded, RunStarted
+from ..events import Appended, Event, RunEnded, RunStarted, Streamed
 from ..history import KILLED, closing
 from ..sanitize import one_line
 from ..types import Message, ToolResult, Usage, user
@@ -156,10 +156,11 @@ class Store:
             ).rowcount
             _count(database, session, -alone, time.time())
 
-    def draft(self, session: str, run: str, text: str) -> None:
+    def draft(self, session: str, event: Streamed) -> None:
         """Keep a piece of an answer that is not whole yet."""
         with self._writing() as database, _of(session):
-            database.execute("INSERT INTO drafts (session, run, text) VALUES (?, ?, ?)", (session, run, text))
+            row = (session, event.run, event.thinking, event.text)
+            database.execute("INSERT INTO drafts (session, run, thinking, text) VALUES (?, ?, ?, ?)", row)
 
     def append(self, session: str, started: RunStarted, event: Appended) -> None:
         """Keep messages that are whole. Raises StoreError when the session was deleted meanwhile."""
@@ -376,12 +377,13 @@ class Store:
         """What makes a run whole that nobody ended."""
         begin = () if said else (event.question or user(event.prompt),)
         draft = self._read(
-            "SELECT text FROM drafts WHERE session = ? AND run = ? ORDER BY id", session, event.run
+            "SELECT thinking, text FROM drafts WHERE session = ? AND run = ? ORDER BY id", session, event.run
         )
         end = closing(
             (*said, *begin),
             cause=KILLED,
-            said="".join(row[0] for row in draft),
+            said="".join(text for thinking, text in draft if not thinking),
+            thought="".join(text for thinking, text in draft if thinking),
             results=self._results(session, event.run),
             origin=event.model,
         )

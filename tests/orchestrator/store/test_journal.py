@@ -23,7 +23,7 @@ from orchestrator.providers.scripted import Scripted
 from orchestrator.store.codec import message_json
 from orchestrator.store.recorder import Recorder, open_conversation
 from orchestrator.store.store import Damaged, Store, StoreError, Unwritable
-from orchestrator.types import Message, ToolCall, ToolResult, Usage, assistant, user
+from orchestrator.types import Message, Thinking, ToolCall, ToolResult, Usage, assistant, user
 
 TURN = """
 import os, signal, sys
@@ -156,9 +156,11 @@ def test_the_next_question_after_a_kill_goes_on_from_what_was_there(own_state: P
 def test_a_partial_answer_is_there_after_a_kill(store: Store) -> None:
     recorder = open_conversation(store)
     recorder(RunStarted(run="r", parent=None, agent="lead", model="o:m", prompt="tell me"))
+    recorder(Streamed(run="r", text="A story, then.", thinking=True))
     for piece in ("Once ", "upon ", "a time"):
         recorder(Streamed(run="r", text=piece, thinking=False))
     history = Store().history(str(recorder.session))
+    assert history[1].parts[0] == Thinking(text="A story, then.")
     assert history[0].text == "tell me" and history[1].text.startswith("Once upon a time\n")
 
 
