@@ -69,6 +69,7 @@ TURNS: dict[str, Turn] = {
     "badargs": Turn((Call("call_1", "ping", {}, written='{"a": NaN'),), "tool"),
     "twins": Turn((Call("same", "ping", {"n": 1}), Call("same", "ping", {"n": 2})), "tool"),
     "printed": Turn((Said('<tool_call>\n{"name": "ping", "arguments": {"n": 3}}\n</tool_call>'),)),
+    "cutcall": Turn((Said("I begin."), Call("call_1", "ping", {}, written="")), "length"),
     "length": Turn(stop="length"),
     "refusal": Turn((Said("No."),), "refusal"),
     "context": Turn(stop="context"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ from orchestrator.types import (
     user,
 )
 from tests.wire.stub import Stub
-from tests.wire.wires import WIRES, opened
+from tests.wire.wires import PING, WIRES, opened
 
 WRITE = ToolSpec(
     name="files__write_file",
@@ -236,10 +238,26 @@ def test_a_text_full_of_beginnings_is_read_through_and_holds_no_call(begins: str
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.anyio
-async def test_every_wire_reads_with_care(stub: Stub, wire: str) -> None:
-    request = Request(model=f"{wire}:stub-text", messages=(user("Hi"),), tools=(WRITE,))
+async def test_on_every_wire_a_call_cut_off_before_its_arguments_runs_nothing(stub: Stub, wire: str) -> None:
+    request = Request(model=f"{wire}:stub-cutcall", messages=(user("Hi"),), tools=(PING,))
     done = await complete(opened(stub, wire), request)
-    assert done.message.text and not done.doubts
+    assert done.stop == "length" and done.message.text == "I begin."
+    assert not done.message.tool_calls and "ping" in done.doubts[0]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.anyio
+async def test_on_every_wire_printed_text_calls_nothing_once_the_model_has_called_natively(
+    stub: Stub, wire: str
+) -> None:
+    model = f"{wire}:stub-printed"
+    first = Request(model=model, messages=(user("Hi"),), tools=(PING,))
+    (made,) = (await complete(opened(stub, wire), first)).message.tool_calls
+    assert (made.name, made.arguments) == ("ping", {"n": 3})
+    call = ToolCall(id="call_1", name="ping", arguments={})
+    turn = (assistant(call, origin=model), Message(role="tool", parts=(result(call, "the notes"),)))
+    done = await complete(opened(stub, wire), replace(first, messages=(user("Hi"), *turn)))
+    assert not done.message.tool_calls and "ping" in done.message.text and done.doubts
 
 
 @pytest.mark.anyio
