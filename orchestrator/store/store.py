@@ -88,7 +88,7 @@ class Store:
         try:
             return home() / "conversations.sqlite"
         except OSError as exc:
-            raise Unwritable(f"the folder for conversations cannot be made: {exc}") from exc
+            raise Unwritable(f"the folder for conversations cannot be used: {exc.strerror or exc}") from exc
 
     def close(self) -> None:
         with self._lock:
