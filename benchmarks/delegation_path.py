@@ -54,7 +54,7 @@ async def delegate_twice(url: str, folder: Path, trace: Trace) -> None:
     from servers.ollama.engines.open import open_runtime
     from servers.ollama.service import Service
     from servers.shell.policy.rules import BUILT_IN
-    from servers.workspace.roots import Workspace
+    from servers.workspace import Workspace
 
     service = Service.open(Workspace([str(folder)]), open_runtime(url), BUILT_IN)
     order = Order(task="Say what this file does.", model="sim:latest", files=("a.py",))

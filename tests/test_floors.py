@@ -47,12 +47,6 @@ FLOORS = {
 }
 """Rooms by floor, the lowest first. A room is a folder, or a module that stands alone at the top."""
 
-OPEN = {
-    ("ollama.engines", "ollama.forecast"),
-    ("ollama.ledger", "ollama.engines"),
-}
-"""Imports that still run up, and will not for long."""
-
 LIBRARY = {"servers.state", "servers.protocol", "servers.ollama"}
 """What the orchestrator uses of the servers, as a library."""
 SINK_KNOWS = {"types", "errors", "events", "config", "sanitize", "terminal"}
@@ -109,7 +103,7 @@ def test_rooms_import_only_from_floors_below() -> None:
                 there = room_of(name)
                 if there[0] != package or there == here:
                     continue
-                if floor_of(*there) >= floor_of(*here) and (here[1], there[1]) not in OPEN:
+                if floor_of(*there) >= floor_of(*here):
                     wrong.append(f"{file.relative_to(ROOT)}:{line}: {here[1]} imports {there[1]}")
     assert not wrong, "\n".join(wrong)
 

@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field
 from ..output import ToolError
 from ..protocol.server import can_ask
 from ..state import audit
-from ..workspace.roots import Workspace
-from ..workspace.transaction import Confirmed, nobody
+from ..workspace import Confirmed, Workspace, nobody
 from . import patching
 
 DECLINED = "nothing was changed: the user declined"

@@ -14,8 +14,7 @@ from pydantic import BaseModel
 from ..output import ToolError, bounded, fenced, masked, one_line, visible
 from ..source.encoding import Text, decode
 from ..source.syntax_check import note
-from ..workspace.roots import Change, Operation, Workspace, rev_of
-from ..workspace.transaction import Confirmed, nobody
+from ..workspace import Change, Confirmed, Operation, Workspace, nobody, rev_of
 
 MAX_DIFF_BYTES = 12_000
 MAX_DIFFED_LINES = 20_000  # beyond it a diff would take seconds

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 
+from ..workspace import Root, Workspace
 from ..workspace.globs import is_simple, matcher
-from ..workspace.roots import Root, Workspace
 from ..workspace.walk import Clock, walk
 from . import ripgrep
 

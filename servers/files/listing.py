@@ -11,8 +11,8 @@ from itertools import groupby, islice
 from typing import Literal
 
 from ..output import MAX_RESULT_BYTES, ToolError, fenced, one_line, readable
+from ..workspace import Root, Workspace
 from ..workspace.globs import below, expanded
-from ..workspace.roots import Root, Workspace
 from ..workspace.walk import Clock, Entry, is_ignored, open_plain, walk
 from .finding import find
 from .rows import fitting

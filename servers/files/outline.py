@@ -12,8 +12,8 @@ from ..source import parser_process
 from ..source.encoding import decode
 from ..source.grammars import SUFFIXES, suffix_of
 from ..source.symbols import MAX_SIGNATURE, Symbol
+from ..workspace import Workspace, read_all
 from ..workspace.protected_paths import allowed, secret
-from ..workspace.roots import Workspace, read_all
 from ..workspace.walk import Clock, walk
 from .listing import counted
 from .rows import fitting

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from ..output import ToolError, fenced, masked, one_line, visible
 from ..source.encoding import Text, decode
 from ..source.syntax_check import note
-from ..workspace.roots import Change, Operation, Workspace, rev_of
-from ..workspace.transaction import Confirmed
+from ..workspace import Change, Confirmed, Operation, Workspace, rev_of
 from .editing import change_counts, nearest, refuse_masks
 
 _HUNK = re.compile(r"^@@(?: -(\d{1,9})(?:,(\d{1,9}))? \+\d+(?:,\d+)? @@)?")

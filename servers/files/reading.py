@@ -16,7 +16,7 @@ from mcp.server.mcpserver import Image
 
 from ..output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ..source.encoding import SNIFF_BYTES, decode, in_private_key, is_binary
-from ..workspace.roots import Workspace, read_all, rev_of, stat_rev
+from ..workspace import Workspace, read_all, rev_of, stat_rev
 from .rows import fitting
 
 WHOLE_BYTES = 8 << 20  # up to here a file is read whole, its lines counted and its content hashed

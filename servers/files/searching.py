@@ -13,9 +13,9 @@ from typing import Literal
 
 from ..output import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
 from ..source.encoding import SNIFF_BYTES, decode, in_private_key, is_binary
+from ..workspace import Root, Workspace
 from ..workspace.globs import below, matcher
 from ..workspace.protected_paths import allowed, secret
-from ..workspace.roots import Root, Workspace
 from .finding import MAX_FOUND, tree_order
 from .listing import alternatives, counted, position
 from .ripgrep import Hit, Query, search

@@ -15,7 +15,7 @@ from ..output import ToolError, one_line
 from ..protocol import lifecycle
 from ..protocol.server import ToolServer
 from ..source.parser_process import stop as stop_parsing
-from ..workspace.roots import Changed, Workspace
+from ..workspace import Changed, Workspace
 from . import consent, editing, listing, patching, reading, ripgrep, searching
 from . import outline as outlines
 from .consent import Yes

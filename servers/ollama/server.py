@@ -15,7 +15,7 @@ from pydantic import WithJsonSchema
 from ..protocol.lifecycle import configure_logging, parser, serve
 from ..protocol.server import ToolServer
 from ..shell.policy.rules import BUILT_IN, Policy, load
-from ..workspace.roots import Workspace
+from ..workspace import Workspace
 from .delegate.map import MapOrder
 from .delegate.request import Order
 from .engines.open import FORMS, open_runtime

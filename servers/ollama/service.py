@@ -12,7 +12,7 @@ from mcp_types import CallToolResult
 
 from ..output import ToolError
 from ..shell.policy.rules import Policy
-from ..workspace.roots import Workspace
+from ..workspace import Workspace
 from .delegate.delegate import Delegator
 from .delegate.estimate import Estimator
 from .delegate.jobs import Job, Jobs, Progress

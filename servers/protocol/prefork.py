@@ -33,7 +33,7 @@ def main(fd: int) -> None:
     gc.disable()  # no collection during the import, and none that would touch pages shared with children
     import_quickly("servers.protocol.lifecycle")
     importlib.import_module("servers.protocol.server")
-    importlib.import_module("servers.workspace.roots")
+    importlib.import_module("servers.workspace")
     _exercise()
     gc.freeze()
     alive: set[int] = set()

@@ -17,7 +17,7 @@ from pydantic import Field
 from ..output import ToolError, masked, one_line
 from ..protocol.lifecycle import configure_logging, parser, serve
 from ..protocol.server import ToolServer, reply
-from ..workspace.roots import Workspace
+from ..workspace import Workspace
 from .consent import Answer, Desk, cleared, confirm, confirm_tests, desk_of, key_of, test_rule
 from .jobs.jobs import Job, as_text
 from .jobs.shell import MAX_TIMEOUT_S, Shell, ending, open_shell, told

@@ -1,9 +1,4 @@
-"""The folders a server may touch: reading beneath them, and the one path by which anything in them changes.
-
-A change holds the locks of its files, checks what it expects, keeps the old bytes and its intention in
-the undo store, writes temporary files beside their targets and renames them by descriptor: all files or
-none, also when the process is killed halfway.
-"""
+"""The folders a server may touch: finding a place in them, naming it, permitting it, and reading beneath them."""
 
 from __future__ import annotations
 
@@ -11,27 +6,31 @@ import difflib
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from ..output import ToolError, explain, one_line, readable
+from ..output import ToolError, explain, one_line
 from ..state.home import home
-from . import transaction as changing
-from . import tree_changes
-from . import undo as reverting
-from .file_io import is_foreign, read_all, rev_of, stat_rev
+from .file_io import is_foreign, read_all
 from .foreign_paths import meant_by
 from .openat import Beneath
 from .protected_paths import LITTER, allowed, asks, protected, secret
-from .transaction import Change, Changed, Confirmed, Operation, nobody
-from .undo_store import Record, UndoStore
+
+Confirmed = Callable[[str], bool]
+"""Whether the user has said yes to changing the place shown so."""
 
 MAX_READ_BYTES = 64 << 20
 MAX_PATH_CHARS = 4096
 _NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted,
 _COMPARED = 80  # and their characters: comparing takes the square of them
+
+
+def nobody(shown: str) -> bool:
+    """Nobody was asked."""
+    del shown
+    return False
 
 
 class Root(Beneath):
@@ -43,7 +42,7 @@ class Root(Beneath):
         self.owner = os.fstat(self.fd).st_uid
 
 
-class Workspace:
+class Roots:
     """The folders a server may touch, opened beneath-only. Everything here raises ToolError for the model.
 
     `allow` holds the user's own globs of secret, protected or confirmed places that may be touched;
@@ -53,7 +52,7 @@ class Workspace:
     def __init__(
         self, roots: Sequence[str | os.PathLike[str]], *, read_only: bool = False, allow: Sequence[str] = ()
     ) -> None:
-        """Open the roots and clean up after a killed change. ValueError when a root is no folder, or without state."""
+        """Open the roots. ValueError when a root is no folder, or without state."""
         if os.open not in os.supports_dir_fd:
             raise ValueError(
                 "this system cannot open files beneath a folder by descriptor; on Windows use WSL"
@@ -63,14 +62,11 @@ class Workspace:
         self._roots = _opened([os.fspath(root) for root in roots])
         self.roots = tuple(root.path for root in self._roots)
         try:
-            self._state = home()
+            self.state = home()
         except OSError as exc:
             raise ValueError(
                 f"the state folder cannot be used: {explain(exc)}; UNDERSTUDY_HOME can name another"
             ) from exc
-        self.store = UndoStore(self._state / "undo")
-        if not read_only:
-            reverting.recover(self)
 
     def shown(self, path: str) -> str:
         """`path` relative to its root; with several roots, behind the root's name."""
@@ -155,41 +151,6 @@ class Workspace:
         except (ToolError, OSError):
             return False
         return True
-
-    def apply(self, changes: Sequence[Change], *, tool: str, confirmed: Confirmed = nobody) -> Operation:
-        """Make these changes, all or none: old bytes into the undo store, new bytes by rename."""
-        return changing.apply(self, changes, tool, confirmed)
-
-    def rehearse(self, changes: Sequence[Change], *, confirmed: Confirmed = nobody) -> None:
-        """Check and compute these changes as `apply` would, changing nothing."""
-        changing.rehearse(self, changes, confirmed)
-
-    def move(
-        self, src: str, dst: str, *, overwrite: bool = False, confirmed: Confirmed = nobody
-    ) -> Operation:
-        """Move a file or a whole folder. With `overwrite` a file may take a file's place."""
-        return tree_changes.move(self, src, dst, overwrite=overwrite, confirmed=confirmed)
-
-    def copy(
-        self, src: str, dst: str, *, overwrite: bool = False, confirmed: Confirmed = nobody
-    ) -> Operation:
-        """Copy a file or a whole folder. With `overwrite` a file may take a file's place."""
-        return tree_changes.copy(self, src, dst, overwrite=overwrite, confirmed=confirmed)
-
-    def delete(self, path: str, *, recursive: bool = True, confirmed: Confirmed = nobody) -> Operation:
-        """Move a file or, with `recursive`, a whole folder into the undo store."""
-        return tree_changes.delete(self, path, recursive=recursive, confirmed=confirmed)
-
-    def undo(self, op: str) -> Operation:
-        """Put back what `op` replaced. ToolError when its files have changed since."""
-        return reverting.undo(self, op)
-
-    def recent(self, limit: int) -> list[Record]:
-        """The last changes in these roots, newest first."""
-        mine = {str(root.path) for root in self._roots}
-        with readable(OSError):
-            records = self.store.recent(1000)
-        return [record for record in records if all(step.root in mine for step in record.steps)][:limit]
 
     def may_read(self, root: Root, real: str, info: os.stat_result) -> None:
         """Raise ToolError unless a place's content may be shown."""
@@ -297,7 +258,7 @@ class Workspace:
 
     def _not_state(self, root: Root, real: str, *, nor_around: bool = False) -> None:
         place = root.path / real
-        if place.is_relative_to(self._state) or (nor_around and self._state.is_relative_to(place)):
+        if place.is_relative_to(self.state) or (nor_around and self.state.is_relative_to(place)):
             raise ToolError(f"{self.display(root, real)} is Understudy's own state")
 
     def _near(self, path: str) -> list[str]:
@@ -379,16 +340,3 @@ def _kind(mode: int) -> str:
         stat.S_IFBLK: "a device",
     }
     return kinds.get(stat.S_IFMT(mode), "a special file")
-
-
-__all__ = [
-    "MAX_READ_BYTES",
-    "Change",
-    "Changed",
-    "Operation",
-    "Root",
-    "Workspace",
-    "read_all",
-    "rev_of",
-    "stat_rev",
-]

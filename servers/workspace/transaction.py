@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..output import ToolError, explain
 from ..state import audit
@@ -19,11 +18,9 @@ from .file_io import content, is_foreign, put_bytes, rev_of, stat_rev, sync_fold
 from .locks import held
 from .openat import Beneath, Spot, enter
 from .protected_paths import LITTER
+from .roots import Confirmed, Root, Roots, nobody
 from .trees import rename_new
-from .undo_store import Record, Step, name_of
-
-if TYPE_CHECKING:
-    from .roots import Root, Workspace
+from .undo_store import Record, Step, UndoStore, name_of
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +32,6 @@ MAX_PATH_BYTES = 4000  # what other programs can still open by name
 
 Content = bytes | None
 Place = tuple["Root", Spot]
-Confirmed = Callable[[str], bool]
-"""Whether the user has said yes to changing the place shown so."""
-
-
-def nobody(shown: str) -> bool:
-    """Nobody was asked."""
-    del shown
-    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,24 +72,24 @@ class _Target:
 
 
 def apply(
-    workspace: Workspace, changes: Sequence[Change], tool: str, confirmed: Confirmed = nobody
+    roots: Roots, store: UndoStore, changes: Sequence[Change], tool: str, confirmed: Confirmed = nobody
 ) -> Operation:
     """Make these changes, all or none. See Workspace.apply."""
     if not changes:
         raise ToolError("nothing to change")
-    with _found(workspace, changes, confirmed) as targets:
-        return _commit(workspace, targets, tool)
+    with _found(roots, changes, confirmed) as targets:
+        return _commit(roots, store, targets, tool)
 
 
-def rehearse(workspace: Workspace, changes: Sequence[Change], confirmed: Confirmed = nobody) -> None:
+def rehearse(roots: Roots, changes: Sequence[Change], confirmed: Confirmed = nobody) -> None:
     """Check and compute these changes, changing nothing."""
-    with _found(workspace, changes, confirmed):
+    with _found(roots, changes, confirmed):
         pass
 
 
 @contextmanager
 def locked(
-    workspace: Workspace,
+    roots: Roots,
     paths: Sequence[tuple[str, bool]],
     *,
     confirmed: Confirmed = nobody,
@@ -113,10 +102,10 @@ def locked(
     """
     while True:
         with ExitStack() as stack:
-            names = _names(workspace, [place_of(workspace, stack, *one) for one in paths], confirmed)
+            names = _names(roots, [place_of(roots, stack, *one) for one in paths], confirmed)
         try:
             with held(None if everything else names), ExitStack() as stack:
-                places = [place_of(workspace, stack, *one) for one in paths]
+                places = [place_of(roots, stack, *one) for one in paths]
                 if [absolute(*place) for place in places] == names:
                     yield places
                     return
@@ -124,20 +113,20 @@ def locked(
             raise ToolError(f"{paths[0][0]} is busy: {exc}; nothing was changed, try again") from exc
 
 
-def begin(workspace: Workspace, record: Record, contents: Sequence[bytes] = ()) -> None:
+def begin(roots: Roots, store: UndoStore, record: Record, contents: Sequence[bytes] = ()) -> None:
     """Note what is about to happen. ToolError when it cannot be noted: then nothing may happen."""
     try:
-        workspace.store.begin(record, contents)
+        store.begin(record, contents)
     except OSError as exc:
         raise ToolError(
             f"the old state could not be kept for undo: {explain(exc)}; nothing was changed"
         ) from exc
 
 
-def finish(workspace: Workspace, record: Record) -> None:
+def finish(roots: Roots, store: UndoStore, record: Record) -> None:
     """Note that it has happened, in the journal and in the audit."""
     try:
-        workspace.store.finish(record.id)
+        store.finish(record.id)
     except OSError as exc:  # the next start finds it done and notes it then
         log.error("a finished change could not be noted: %s", explain(exc))
     names = [step.path if step.to_root is None else f"{step.path} -> {step.to}" for step in record.steps]
@@ -148,15 +137,15 @@ def new_op() -> str:
     return secrets.token_hex(4)
 
 
-def place_of(workspace: Workspace, stack: ExitStack, path: str, follow: bool) -> Place:
+def place_of(roots: Roots, stack: ExitStack, path: str, follow: bool) -> Place:
     """Where a path lives; open until the stack closes."""
-    root, rel = workspace.locate(path)
+    root, rel = roots.locate(path)
     if path.endswith("/"):
         raise ToolError(f"{path!r} ends with a slash; name the file, or the folder without it")
     try:
         return root, stack.enter_context(root.find(rel, follow=follow))
     except OSError as exc:
-        raise workspace.refusal(path, exc) from exc
+        raise roots.refusal(path, exc) from exc
 
 
 def absolute(root: Root, spot: Spot) -> str:
@@ -177,46 +166,44 @@ def remove_empty(root: Beneath, paths: Sequence[str]) -> None:
             os.rmdir(spot.name, dir_fd=spot.folder)
 
 
-def _names(workspace: Workspace, places: Sequence[Place], confirmed: Confirmed) -> list[str]:
+def _names(roots: Roots, places: Sequence[Place], confirmed: Confirmed) -> list[str]:
     names: list[str] = []
     for root, spot in places:
         if len(spot.missing) > MAX_NEW_FOLDERS or len(os.fsencode(absolute(root, spot))) > MAX_PATH_BYTES:
             raise ToolError(
-                f"{workspace.display(root, spot.real)[:80]}... is too long or too deep a path: at most "
+                f"{roots.display(root, spot.real)[:80]}... is too long or too deep a path: at most "
                 f"{MAX_PATH_BYTES:,} bytes and {MAX_NEW_FOLDERS} new folders"
             )
-        workspace.may_change(root, spot.real, confirmed=confirmed)
+        roots.may_change(root, spot.real, confirmed=confirmed)
         name = absolute(root, spot)
         if name in names:
-            raise ToolError(f"{workspace.display(root, spot.real)} appears twice in one change")
+            raise ToolError(f"{roots.display(root, spot.real)} appears twice in one change")
         names.append(name)
     return names
 
 
 @contextmanager
-def _found(workspace: Workspace, changes: Sequence[Change], confirmed: Confirmed) -> Generator[list[_Target]]:
+def _found(roots: Roots, changes: Sequence[Change], confirmed: Confirmed) -> Generator[list[_Target]]:
     paths = [(change.path, change.data is not None) for change in changes]
-    with locked(workspace, paths, confirmed=confirmed) as places:
-        yield [_read(workspace, *place, change) for place, change in zip(places, changes, strict=True)]
+    with locked(roots, paths, confirmed=confirmed) as places:
+        yield [_read(roots, *place, change) for place, change in zip(places, changes, strict=True)]
 
 
-def _commit(workspace: Workspace, targets: Sequence[_Target], tool: str) -> Operation:
+def _commit(roots: Roots, store: UndoStore, targets: Sequence[_Target], tool: str) -> Operation:
     op = new_op()
     steps = tuple(_step(target, f"{LITTER}{op}-{i}") for i, target in enumerate(targets))
     made = dict.fromkeys(one for target in targets for one in folders_to_make(target.root, target.spot))
     record = Record(id=op, at=time.time(), tool=tool, state="begun", steps=steps, made=tuple(made))
-    begin(workspace, record, [target.old for target in targets if target.old is not None])
+    begin(roots, store, record, [target.old for target in targets if target.old is not None])
     try:
         with ExitStack() as stack:
-            _carry_out(workspace, stack, targets, record)
+            _carry_out(roots, store, stack, targets, record)
     except OSError as exc:
         what = targets[0].spot.real if len(targets) == 1 else f"one of {len(targets)} files"
         raise ToolError(f"{what} could not be changed: {explain(exc)}; nothing was changed") from exc
-    finish(workspace, record)
+    finish(roots, store, record)
     files = tuple(
-        Changed(
-            path=workspace.display(target.root, target.spot.real), old_rev=step.old_rev, new_rev=step.new_rev
-        )
+        Changed(path=roots.display(target.root, target.spot.real), old_rev=step.old_rev, new_rev=step.new_rev)
         for target, step in zip(targets, steps, strict=True)
     )
     return Operation(id=op, files=files)
@@ -235,7 +222,9 @@ def _step(target: _Target, temp: str) -> Step:
     )
 
 
-def _carry_out(workspace: Workspace, stack: ExitStack, targets: Sequence[_Target], record: Record) -> None:
+def _carry_out(
+    roots: Roots, store: UndoStore, stack: ExitStack, targets: Sequence[_Target], record: Record
+) -> None:
     """Write every temporary file, then rename them all; on failure take everything back."""
     made: dict[Beneath, list[str]] = {}
     folders: list[int] = []
@@ -261,13 +250,13 @@ def _carry_out(workspace: Workspace, stack: ExitStack, targets: Sequence[_Target
         for root, paths in made.items():
             remove_empty(root, paths)
         with suppress(OSError):
-            workspace.store.drop(record.id)
+            store.drop(record.id)
         raise
 
 
-def _read(workspace: Workspace, root: Root, spot: Spot, change: Change) -> _Target:
+def _read(roots: Roots, root: Root, spot: Spot, change: Change) -> _Target:
     """The target as it is now, its expectation checked, its new content computed."""
-    shown = workspace.display(root, spot.real)
+    shown = roots.display(root, spot.real)
     info = _info(shown, root, spot)
     old = None if info is None else content(spot.folder, spot.name, MAX_CHANGE_BYTES)
     if change.expect_rev == "" and old is not None:
@@ -282,7 +271,7 @@ def _read(workspace: Workspace, root: Root, spot: Spot, change: Change) -> _Targ
             )
     new = change.data(old) if callable(change.data) else change.data
     if new is None and old is None:
-        raise workspace.refusal(change.path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        raise roots.refusal(change.path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     if new is not None and len(new) > MAX_CHANGE_BYTES:
         raise ToolError(f"{shown} would have {len(new):,} bytes; at most {MAX_CHANGE_BYTES:,} are written")
     return _Target(root=root, spot=spot, old=old, new=new, info=info, mode=change.mode)

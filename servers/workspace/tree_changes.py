@@ -8,16 +8,15 @@ import stat
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from ..output import ToolError, explain, one_line
 from .file_io import content, is_foreign, rev_of, sync_folder
 from .openat import Spot, enter
 from .protected_paths import LITTER, allowed, protected
+from .roots import Confirmed, Root, Roots, nobody
 from .transaction import (
     Change,
     Changed,
-    Confirmed,
     Operation,
     Place,
     apply,
@@ -26,21 +25,18 @@ from .transaction import (
     folders_to_make,
     locked,
     new_op,
-    nobody,
     place_of,
     remove_empty,
 )
 from .trees import Measure, copy_tree, exists, fingerprint, measure, remove_tree, rename_new
-from .undo_store import MAX_STORE_BYTES, Record, Step, name_of
-
-if TYPE_CHECKING:
-    from .roots import Root, Workspace
+from .undo_store import MAX_STORE_BYTES, Record, Step, UndoStore, name_of
 
 MAX_KEPT_BYTES = 64 << 20  # of a file that a move overwrites
 
 
 def move(
-    workspace: Workspace,
+    roots: Roots,
+    store: UndoStore,
     src: str,
     dst: str,
     *,
@@ -49,10 +45,10 @@ def move(
     confirmed: Confirmed = nobody,
 ) -> Operation:
     """Move one name, a folder with all that is in it. With `overwrite` a file may take a file's place."""
-    with _two(workspace, src, dst, confirmed) as ((root, spot), (to_root, to)):
-        info = _info(workspace, src, spot)
-        _tree_allowed(workspace, root, spot, spot.real)
-        old = _taken(workspace, dst, to, info, overwrite)
+    with _two(roots, src, dst, confirmed) as ((root, spot), (to_root, to)):
+        info = _info(roots, src, spot)
+        _tree_allowed(roots, root, spot, spot.real)
+        old = _taken(roots, dst, to, info, overwrite)
         if stat.S_ISDIR(info.st_mode) and root is to_root and f"{to.real}/".startswith(f"{spot.real}/"):
             raise ToolError(f"{dst} lies inside {src}; a folder cannot be moved into itself")
         op = new_op()
@@ -67,13 +63,14 @@ def move(
             old_rev=None if old is None else rev_of(old),
             mode=None if old is None else stat.S_IMODE(os.stat(to.name, dir_fd=to.folder).st_mode),
         )
-        with _journalled(workspace, step, to_root, to, tool, op, [] if old is None else [old]) as folder:
-            _move_across(workspace, spot, folder, to.name, step, over=old is not None)
-    return _done(workspace, op, (root, spot), (to_root, to))
+        with _journalled(roots, store, step, to_root, to, tool, op, [] if old is None else [old]) as folder:
+            _move_across(roots, store, spot, folder, to.name, step, over=old is not None)
+    return _done(roots, op, (root, spot), (to_root, to))
 
 
 def copy(
-    workspace: Workspace,
+    roots: Roots,
+    store: UndoStore,
     src: str,
     dst: str,
     *,
@@ -82,17 +79,17 @@ def copy(
     confirmed: Confirmed = nobody,
 ) -> Operation:
     """Copy one name, a folder with all that is in it. With `overwrite` a file's content replaces a file's."""
-    if overwrite and workspace.exists(dst):
-        return apply(workspace, [Change(path=dst, data=workspace.read(src, MAX_KEPT_BYTES))], tool, confirmed)
+    if overwrite and roots.exists(dst):
+        return apply(roots, store, [Change(path=dst, data=roots.read(src, MAX_KEPT_BYTES))], tool, confirmed)
     with (
-        locked(workspace, [(dst, False)], confirmed=confirmed, everything=True) as ((to_root, to),),
+        locked(roots, [(dst, False)], confirmed=confirmed, everything=True) as ((to_root, to),),
         ExitStack() as stack,
     ):
-        root, spot = place_of(workspace, stack, src, follow=False)
-        info = _info(workspace, src, spot)
-        workspace.may_read(root, spot.real, info)
-        _tree_allowed(workspace, root, spot, to.real)
-        _taken(workspace, dst, to, info, overwrite=False)
+        root, spot = place_of(roots, stack, src, follow=False)
+        info = _info(roots, src, spot)
+        roots.may_read(root, spot.real, info)
+        _tree_allowed(roots, root, spot, to.real)
+        _taken(roots, dst, to, info, overwrite=False)
         if stat.S_ISDIR(info.st_mode) and root is to_root and f"{to.real}/".startswith(f"{spot.real}/"):
             raise ToolError(f"{dst} lies inside {src}; a folder cannot be copied into itself")
         op = new_op()
@@ -103,14 +100,15 @@ def copy(
             temp=f"{LITTER}{op}",
             new_rev=fingerprint(spot.folder, spot.name),
         )
-        with _journalled(workspace, step, to_root, to, tool, op) as folder:
+        with _journalled(roots, store, step, to_root, to, tool, op) as folder:
             copy_tree(spot.folder, spot.name, folder, step.temp or "")
             rename_new(folder, step.temp or "", folder, to.name)
-    return _done(workspace, op, None, (to_root, to))
+    return _done(roots, op, None, (to_root, to))
 
 
 def delete(
-    workspace: Workspace,
+    roots: Roots,
+    store: UndoStore,
     path: str,
     *,
     recursive: bool = True,
@@ -122,9 +120,9 @@ def delete(
 
     `expect`: its fingerprint; ToolError when it has another.
     """
-    with locked(workspace, [(path, False)], confirmed=confirmed, everything=True) as ((root, spot),):
-        _info(workspace, path, spot)
-        tree = _tree_allowed(workspace, root, spot, spot.real)
+    with locked(roots, [(path, False)], confirmed=confirmed, everything=True) as ((root, spot),):
+        _info(roots, path, spot)
+        tree = _tree_allowed(roots, root, spot, spot.real)
         if tree.entries > 1 and not recursive:
             raise ToolError(
                 f"{path} is a folder with {tree.entries - 1:,} entries; recursive=true deletes them too"
@@ -140,31 +138,31 @@ def delete(
         op = new_op()
         step = Step(kind="trash", root=str(root.path), path=spot.real, to=op, temp=f"{LITTER}{op}")
         record = Record(id=op, at=time.time(), tool=tool, state="begun", steps=(step,), trash_bytes=size)
-        begin(workspace, record)
+        begin(roots, store, record)
         try:
-            with workspace.store.trash() as trash:
-                _into_trash(workspace, spot, trash, step, op)
+            with store.trash() as trash:
+                _into_trash(roots, store, spot, trash, step, op)
         except OSError as exc:
             with suppress(OSError):
                 rename_new(spot.folder, step.temp or "", spot.folder, spot.name)
             with suppress(OSError):
-                workspace.store.drop(op)
+                store.drop(op)
             raise ToolError(f"{path} could not be deleted: {explain(exc)}; nothing was changed") from exc
-        finish(workspace, record)
-    return _done(workspace, op, (root, spot), None)
+        finish(roots, store, record)
+    return _done(roots, op, (root, spot), None)
 
 
-def restore(workspace: Workspace, step: Step, tool: str) -> Operation:
+def restore(roots: Roots, store: UndoStore, step: Step, tool: str) -> Operation:
     """Bring a deleted name back from the trash to where it was."""
     path = os.path.join(step.root, step.path)
     with (
-        locked(workspace, [(path, False)], everything=True) as ((root, spot),),
-        workspace.store.trash() as trash,
+        locked(roots, [(path, False)], everything=True) as ((root, spot),),
+        store.trash() as trash,
     ):
         if not exists(trash, step.to or ""):
             raise ToolError("what was deleted is no longer in the undo store")
         if not spot.missing and exists(spot.folder, spot.name):
-            raise ToolError(f"{workspace.display(root, spot.real)} is there again; move it away first")
+            raise ToolError(f"{roots.display(root, spot.real)} is there again; move it away first")
         op = new_op()
         made = Step(
             kind="made",
@@ -173,7 +171,7 @@ def restore(workspace: Workspace, step: Step, tool: str) -> Operation:
             temp=f"{LITTER}{op}",
             new_rev=fingerprint(trash, step.to or ""),
         )
-        with _journalled(workspace, made, root, spot, tool, op) as folder:
+        with _journalled(roots, store, made, root, spot, tool, op) as folder:
             try:
                 rename_new(trash, step.to or "", folder, spot.name)
             except OSError as exc:
@@ -182,23 +180,30 @@ def restore(workspace: Workspace, step: Step, tool: str) -> Operation:
                 copy_tree(trash, step.to or "", folder, made.temp or "")
                 rename_new(folder, made.temp or "", folder, spot.name)
                 remove_tree(trash, step.to or "")
-    return _done(workspace, op, None, (root, spot))
+    return _done(roots, op, None, (root, spot))
 
 
 @contextmanager
-def _two(workspace: Workspace, src: str, dst: str, confirmed: Confirmed) -> Generator[Sequence[Place]]:
-    with locked(workspace, [(src, False), (dst, False)], confirmed=confirmed, everything=True) as places:
+def _two(roots: Roots, src: str, dst: str, confirmed: Confirmed) -> Generator[Sequence[Place]]:
+    with locked(roots, [(src, False), (dst, False)], confirmed=confirmed, everything=True) as places:
         yield places
 
 
 @contextmanager
 def _journalled(
-    workspace: Workspace, step: Step, root: Root, to: Spot, tool: str, op: str, contents: Sequence[bytes] = ()
+    roots: Roots,
+    store: UndoStore,
+    step: Step,
+    root: Root,
+    to: Spot,
+    tool: str,
+    op: str,
+    contents: Sequence[bytes] = (),
 ) -> Generator[int]:
     """The folder where something shall appear; whatever fails inside is taken back and told."""
     made_before = tuple(folders_to_make(root, to))
     record = Record(id=op, at=time.time(), tool=tool, state="begun", steps=(step,), made=made_before)
-    begin(workspace, record, contents)
+    begin(roots, store, record, contents)
     made: list[str] = []
     folder = -1
     try:
@@ -210,16 +215,18 @@ def _journalled(
                 remove_tree(folder, step.temp or "")
         remove_empty(root, made)
         with suppress(OSError):
-            workspace.store.drop(op)
+            store.drop(op)
         reason = "something is there already" if isinstance(exc, FileExistsError) else explain(exc)
-        raise ToolError(f"{workspace.display(root, to.real)}: {reason}; nothing was changed") from exc
+        raise ToolError(f"{roots.display(root, to.real)}: {reason}; nothing was changed") from exc
     finally:
         if folder >= 0:
             os.close(folder)
-    finish(workspace, record)
+    finish(roots, store, record)
 
 
-def _move_across(workspace: Workspace, spot: Spot, folder: int, name: str, step: Step, *, over: bool) -> None:
+def _move_across(
+    roots: Roots, store: UndoStore, spot: Spot, folder: int, name: str, step: Step, *, over: bool
+) -> None:
     """Rename, or between file systems copy and then remove."""
     temp = step.temp or ""
     try:
@@ -235,13 +242,13 @@ def _move_across(workspace: Workspace, spot: Spot, folder: int, name: str, step:
             os.rename(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
         else:
             rename_new(folder, temp, folder, name)
-        workspace.store.finish(temp.removeprefix(LITTER), "copied")
+        store.finish(temp.removeprefix(LITTER), "copied")
         with suppress(OSError):  # the move has happened; what is left of the source is only litter
             remove_tree(spot.folder, spot.name)
     sync_folder(spot.folder)
 
 
-def _into_trash(workspace: Workspace, spot: Spot, trash: int, step: Step, op: str) -> None:
+def _into_trash(roots: Roots, store: UndoStore, spot: Spot, trash: int, step: Step, op: str) -> None:
     temp, to = step.temp or "", step.to or ""
     try:
         os.rename(spot.name, to, src_dir_fd=spot.folder, dst_dir_fd=trash)
@@ -255,38 +262,38 @@ def _into_trash(workspace: Workspace, spot: Spot, trash: int, step: Step, op: st
             with suppress(OSError):
                 remove_tree(trash, to)
             raise
-        workspace.store.finish(op, "copied")
+        store.finish(op, "copied")
         remove_tree(spot.folder, temp)
     sync_folder(spot.folder)
 
 
-def _info(workspace: Workspace, path: str, spot: Spot) -> os.stat_result:
+def _info(roots: Roots, path: str, spot: Spot) -> os.stat_result:
     try:
         if spot.missing:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return os.stat(spot.name, dir_fd=spot.folder, follow_symlinks=False)
     except OSError as exc:
-        raise workspace.refusal(path, exc) from exc
+        raise roots.refusal(path, exc) from exc
 
 
-def _tree_allowed(workspace: Workspace, root: Root, spot: Spot, real: str) -> Measure:
+def _tree_allowed(roots: Roots, root: Root, spot: Spot, real: str) -> Measure:
     """What the tree holds. ToolError when something in it may not be changed at `real`, or it is too large."""
 
     def see(path: str, info: os.stat_result) -> None:
-        shown = one_line(workspace.display(root, path))
+        shown = one_line(roots.display(root, path))
         if is_foreign(info, root.owner):
             raise ToolError(f"{shown} is a hard link to another user's file")
         place = real + path[len(spot.real) :]
-        if (rule := protected(place)) and not allowed(place, workspace.allow):
+        if (rule := protected(place)) and not allowed(place, roots.allow):
             raise ToolError(f"{shown} is protected ({rule}); nothing was changed")
 
     try:
         return measure(spot.folder, spot.name, see, spot.real.rpartition("/")[0])
     except OSError as exc:
-        raise ToolError(f"{workspace.display(root, spot.real)}: {explain(exc)}; nothing was changed") from exc
+        raise ToolError(f"{roots.display(root, spot.real)}: {explain(exc)}; nothing was changed") from exc
 
 
-def _taken(workspace: Workspace, dst: str, to: Spot, info: os.stat_result, overwrite: bool) -> bytes | None:
+def _taken(roots: Roots, dst: str, to: Spot, info: os.stat_result, overwrite: bool) -> bytes | None:
     """The content of the file that will be overwritten; None when the name is free. ToolError otherwise."""
     if to.missing or not exists(to.folder, to.name):
         return None
@@ -300,10 +307,10 @@ def _taken(workspace: Workspace, dst: str, to: Spot, info: os.stat_result, overw
     return content(to.folder, to.name, MAX_KEPT_BYTES)
 
 
-def _done(workspace: Workspace, op: str, gone: Place | None, made: Place | None) -> Operation:
+def _done(roots: Roots, op: str, gone: Place | None, made: Place | None) -> Operation:
     files: list[Changed] = []
     if gone:
-        files.append(Changed(path=workspace.display(gone[0], gone[1].real), old_rev=None, new_rev=None))
+        files.append(Changed(path=roots.display(gone[0], gone[1].real), old_rev=None, new_rev=None))
     if made:
-        files.append(Changed(path=workspace.display(made[0], made[1].real), old_rev=None, new_rev=None))
+        files.append(Changed(path=roots.display(made[0], made[1].real), old_rev=None, new_rev=None))
     return Operation(id=op, files=tuple(files))

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ...output import ToolError, readable
+from ...workspace import Workspace
 from ...workspace.globs import expanded
-from ...workspace.roots import Workspace
 from ...workspace.walk import walk
 from ..gates.documents import Document, read_text
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from ...output import ToolError, bounded, fenced, masked, visible
-from ...workspace.roots import Workspace
+from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model, Runtime
 from ..forecast.advice import Recommendation
 from ..forecast.token_estimates import CHARS_PER_TOKEN

@@ -9,7 +9,7 @@ import anyio
 from pydantic import BaseModel
 
 from ...output import ToolError
-from ...workspace.roots import Workspace
+from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model, Runtime
 from ..forecast.forecaster import Forecaster
 from ..forecast.model_choice import Chooser, Option

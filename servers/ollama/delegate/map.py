@@ -13,7 +13,7 @@ import anyio
 
 from ...output import ToolError, bounded, fenced, masked, visible
 from ...source.encoding import Text as Decoded
-from ...workspace.roots import Workspace
+from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model
 from ..forecast.forecaster import RunPlan
 from ..forecast.token_estimates import CHARS_PER_TOKEN

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from ...output import ToolError
-from ...workspace.roots import Workspace
-from ...workspace.transaction import Change
+from ...workspace import Change, Workspace
 from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
 from ..gates.documents import Document, read_text, read_texts
 from ..gates.gates import Gates, changed_lines

@@ -23,7 +23,6 @@ from typing import IO, cast
 
 import anyio
 
-from ..forecast.context_size import TIERS
 from .gguf import BadGguf, read_header
 from .llamacpp import LlamaCpp
 from .protocol import Answer, EngineError, Model, Query, Said
@@ -31,6 +30,8 @@ from .protocol import Answer, EngineError, Model, Query, Said
 START_S = 120.0
 DYING_S = 1.0
 """How long a process that broke a connection may take to be gone."""
+COUNTING_CTX = 4096
+"""The context of a process that was started to count tokens; a longer prompt's run starts another."""
 _CODE = "from servers.ollama.engines.embedded_child import main; main()"
 
 
@@ -90,14 +91,14 @@ class Embedded:
 
     async def count(self, query: Query) -> int | None:
         async with self._lock:
-            child = self._running or await self._started(TIERS[0])
+            child = self._running or await self._started(COUNTING_CTX)
         try:
             return await child.api.count(query)
         except EngineError:
             if not await child.ended(DYING_S):
                 raise
         async with self._lock:  # it died, or made room for one with a larger context
-            child = self._running or await self._started(TIERS[0])
+            child = self._running or await self._started(COUNTING_CTX)
         return await child.api.count(query)
 
     async def chat(self, query: Query, said: Said) -> Answer:

@@ -6,7 +6,6 @@ which plays answers from a file.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from ..ledger.keys import is_loopback
 from ..ledger.profile import Profile
 
 DEFAULT_URL = "http://127.0.0.1:11434"
@@ -174,16 +174,6 @@ def endpoint(given: str | None, *, allow_remote: bool = False) -> str:
         port = {"http": 80, "https": 443}[parts.scheme] if "://" in text else 11434
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}:{port}{parts.path.rstrip('/')}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")

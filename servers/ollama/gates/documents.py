@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...output import ToolError
 from ...source.encoding import Text as Decoded
 from ...source.encoding import decode
-from ...workspace.roots import Workspace, rev_of
+from ...workspace import Workspace, rev_of
 from ..forecast.prompt_cache import common
 
 MAX_FILE_BYTES = 4 << 20

@@ -17,7 +17,7 @@ import anyio
 
 from ...output import ToolError
 from ...shell.policy.rules import BUILT_IN, Policy
-from ...workspace.roots import Root, Workspace
+from ...workspace import Root, Workspace
 
 if TYPE_CHECKING:
     from .command_gates import Checks

@@ -9,7 +9,7 @@ import anyio
 
 from ...output import ToolError, bounded, fenced, masked, one_line, visible
 from ...state import audit
-from ...workspace.roots import Change, Workspace
+from ...workspace import Change, Workspace
 from ..jobs.shell import Shell
 from .tools import ask_tool, files_of, may_run, our_program, project_program, text_of, writable
 

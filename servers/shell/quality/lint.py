@@ -11,7 +11,7 @@ import anyio
 from ...output import masked, one_line
 from ...source import syntax_check
 from ...state import audit
-from ...workspace.roots import Change, Workspace
+from ...workspace import Change, Workspace
 from ..jobs.shell import Shell
 from .results import MAX_RECORD_BYTES, Finding, LintReport
 from .tools import ask_tool, files_of, may_run, our_program, project_program, relative, text_of, writable

@@ -16,8 +16,8 @@ import anyio
 
 from ...output import ToolError, one_line
 from ...state.home import home
+from ...workspace import Workspace
 from ...workspace.protected_paths import asks, protected, secret
-from ...workspace.roots import Workspace
 from ..jobs.shell import Shell, recorded
 
 MAX_FILES = 2000

@@ -17,8 +17,7 @@ from servers.files import listing, patching, reading, searching
 from servers.files.editing import Edit, edit, write
 from servers.output import ToolError
 from servers.source.encoding import Text, decode
-from servers.workspace.roots import Change, Workspace
-from servers.workspace.transaction import nobody
+from servers.workspace import Change, Workspace, nobody
 
 lawful = settings(
     max_examples=100,

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from servers.files.outline import outline
-from servers.workspace.roots import Workspace
+from servers.workspace import Workspace
 from tests.stdio import Stdio, start
 
 

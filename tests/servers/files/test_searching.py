@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from servers.files import listing, ripgrep
 from servers.files.searching import search_text
 from servers.output import ToolError
-from servers.workspace import walk
-from servers.workspace.roots import Workspace
+from servers.workspace import Workspace, walk
 from tests.stdio import Stdio, start
 
 needs_ripgrep = pytest.mark.skipif(shutil.which("rg") is None, reason="ripgrep is not installed")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from servers.output import ToolError
-from servers.workspace.roots import Change, Workspace
+from servers.workspace import Change, Workspace
 from servers.workspace.undo_store import UndoStore
 from tests.stdio import Stdio, start
 

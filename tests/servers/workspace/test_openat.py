@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from servers.output import ToolError
-from servers.workspace import openat
-from servers.workspace.roots import Change, Workspace
+from servers.workspace import Change, Workspace, openat
 
 SECRET = b"outside and secret"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from servers.output import ToolError
-from servers.workspace.roots import Change, Workspace, rev_of
+from servers.workspace import Change, Workspace, rev_of
 
 
 def test_a_change_of_several_files_is_undone_as_one(tmp_path: Path) -> None:
