@@ -27,6 +27,7 @@ COMMANDS = {
     "call": "call one tool, as a model would",
     "simulate": "run a simulated Ollama, to try everything on without a model",
     "init": "set up Claude Desktop, Claude Code, Cursor or VS Code",
+    "audit": "check that the record of what servers decided and did is whole",
     "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
 }
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.trust import BUILT_IN
+from servers.protocol.registry import SERVER_COMMANDS
+
 from ..errors import ConfigError
 
 EXAMPLES = """\
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if not root.is_dir():
         raise ConfigError(f"--root: {root} is not a folder")
     host, path = HOSTS[options.host], _file(options.host, root)
-    entries = {name: _entry(command, root, host) for name, command in BUILT_IN.items()}
+    entries = {name: _entry(command, root, host) for name, command in SERVER_COMMANDS.items()}
     if not options.write:
         sys.stdout.write(json.dumps({host.key: entries}, indent=2) + "\n")
         sys.stderr.write(f"This belongs into {path}; --write puts it there. {host.after}\n")

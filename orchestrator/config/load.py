@@ -17,6 +17,8 @@ import platformdirs
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from servers.protocol.registry import SERVER_COMMANDS
+
 from ..errors import ConfigError
 from ..providers.names import COMPATIBLE
 from .files import Layer, Place, read_bytes, read_env_file, read_scalar, read_servers, read_yaml, short
@@ -29,7 +31,7 @@ from .models import (
     ProviderSettings,
     ServerSettings,
 )
-from .trust import BUDGET, BUILT_IN, Approve, allowed, loopback, needs_trust
+from .trust import BUDGET, Approve, allowed, loopback, needs_trust
 
 __all__ = ["AgentSettings", "Config", "DisplaySettings", "ProviderSettings", "ServerSettings", "load_config"]
 
@@ -211,7 +213,7 @@ def _servers(
             layer.values.setdefault("servers", {})
             return layer
     built_in = Layer()
-    for name, command in BUILT_IN.items():
+    for name, command in SERVER_COMMANDS.items():
         built_in.put(("servers", name), {"command": command, "args": [str(folder)]}, "the built-in servers")
     return built_in
 
@@ -291,7 +293,9 @@ def _placed(config: Config, folder: Path) -> dict[str, ServerSettings]:
         name: server.model_copy(
             update={
                 "cwd": str(folder / Path(server.cwd).expanduser()),
-                "env": ({**told, **server.env} if server.command == BUILT_IN["ollama"] else server.env),
+                "env": (
+                    {**told, **server.env} if server.command == SERVER_COMMANDS["ollama"] else server.env
+                ),
             }
         )
         for name, server in config.servers.items()

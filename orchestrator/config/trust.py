@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from servers.protocol.registry import SERVER_COMMANDS
 from servers.state.home import home
 
 from .files import Layer, Place, short
 
-BUILT_IN = {name: f"understudy-{name}" for name in ("files", "shell", "git", "ollama")}
 HARMLESS = {
     "kind",
     "base_url",
@@ -100,7 +100,7 @@ def _as_built_in(entry: Mapping[str, Any], folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return (
-        entry.get("command") in BUILT_IN.values()
+        entry.get("command") in SERVER_COMMANDS.values()
         and not entry.get("env")
         and not any(arg.startswith("-") for arg in args)
         and all(root.is_relative_to(folder) for root in (base, *roots))

@@ -19,6 +19,8 @@ from typing import Any
 
 import anyio
 
+from servers.protocol.registry import SERVER_COMMANDS
+
 from ..agent import Agent, Reply
 from ..config.load import Config, ServerSettings
 from ..errors import ConfigError, RunError
@@ -279,8 +281,8 @@ def _config(folder: Path, worker: Worker) -> Config:
     root = str(folder / "till")
     extra = {"shell": ["--policy", str(policy)], "ollama": ["--host", worker.host, "--policy", str(policy)]}
     servers = {
-        name: ServerSettings(command=f"understudy-{name}", args=(root, *extra.get(name, ())), cwd=root)
-        for name in ("files", "shell", "git", "ollama")
+        name: ServerSettings(command=command, args=(root, *extra.get(name, ())), cwd=root)
+        for name, command in SERVER_COMMANDS.items()
     }
     return Config(servers=servers, folder=root)
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from servers.protocol.quick import import_quickly
+from servers.protocol.prefork import import_quickly
+from servers.protocol.registry import SERVER_COMMANDS
 
 from ..events import Emit, Notice, ignore
 from ..tools import Progress, no_progress
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 HEAD_START_S = 1.0
 CONNECT_S = 30.0  # longest time from start to tool list
-OURS = {"understudy-files", "understudy-shell", "understudy-git", "understudy-ollama"}
 PASSED = [
     "HOME",
     "LANG",
@@ -200,7 +200,7 @@ class Hosted:
     @asynccontextmanager
     async def _transport(self, errlog: int, mcp_tools: Any) -> AsyncGenerator[TransportStreams]:
         launch = self.launch
-        if launch.command in OURS and self.warm is not None:
+        if launch.command in SERVER_COMMANDS.values() and self.warm is not None:
             warm = self.warm
             server = launch.command.removeprefix("understudy-")
             pid, source, sink = await warm.start(server, launch.args, self.env, self.cwd, errlog)
@@ -215,7 +215,7 @@ class Hosted:
 
 def _installed(command: str) -> str:
     """Our own console scripts from our own environment, whatever PATH says."""
-    if command in OURS:
+    if command in SERVER_COMMANDS.values():
         beside = os.path.join(os.path.dirname(sys.executable), command)
         return beside if os.path.exists(beside) else command
     return command

@@ -11,12 +11,14 @@ from typing import Any
 
 import anyio
 
+from servers.protocol.registry import SERVER_COMMANDS
+
 from ..agent import Agent, Reply, run
 from ..config.load import Config
 from ..errors import ConfigError, OrchestratorError, RunError
 from ..events import Emit, Notice, ignore
 from ..mcp_client.prefork import Warm
-from ..mcp_client.server import OURS, Approve, Hosted, Launch
+from ..mcp_client.server import Approve, Hosted, Launch
 from ..providers import ModelInfo, Provider, sdk_warnings, split
 from ..providers.wrap.budgeted import Budget
 from ..tools import NO_TOOLS, Merged, Progress, Toolbox, no_progress
@@ -167,7 +169,9 @@ async def open_session(
     warm = None if sys.platform == "win32" else Warm()
     async with AsyncExitStack() as stack:
         launches = {name: Launch(**server.launch()) for name, server in config.servers.items()}
-        if warm is not None and any(launch.command in OURS for launch in launches.values()):
+        if warm is not None and any(
+            launch.command in SERVER_COMMANDS.values() for launch in launches.values()
+        ):
             warm.open()
             stack.push_async_callback(warm.close)
         hosted = [

@@ -20,9 +20,10 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from .quick import import_quickly
+from pydantic import BaseModel
 
-SERVERS = ("files", "shell", "git", "ollama")
+from .registry import SERVERS
+
 LAST_WORDS_S = 2.0  # after the socket closes: how long servers may take to end by themselves
 _MAX_ORDER_BYTES = 1 << 20
 
@@ -47,6 +48,23 @@ def main(fd: int) -> None:
         _reap(alive)
     for pid in alive:
         os.kill(pid, signal.SIGKILL)
+
+
+def import_quickly(module: str) -> None:
+    """Import a module that imports `mcp`, before anything else has.
+
+    Its hundreds of wire models are then built when first used, most of them never, and no collection
+    runs over what an import keeps anyway.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    BaseModel.model_config["defer_build"] = True
+    try:
+        importlib.import_module(module)
+    finally:
+        BaseModel.model_config.pop("defer_build", None)
+        if collecting:
+            gc.enable()
 
 
 def _exercise() -> None:

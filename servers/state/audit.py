@@ -41,6 +41,12 @@ def record(name: str, **facts: Any) -> None:
         log.error("the audit could not be written: %s", exc)
 
 
+def files() -> list[Path]:
+    """Every audit file there is, those set aside included, by name. OSError when they cannot be listed."""
+    folder = home() / "audit"
+    return sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+
+
 def first_break(path: Path) -> int | None:
     """The number, from 1, of the first line that does not follow from the one before it; None when all do.
 

@@ -15,18 +15,16 @@ from itertools import islice
 from pathlib import Path
 
 from ...state.home import home
-from ...workspace.protected_paths import SECRET_FOLDERS
+from ...workspace import protected_paths
 
 CACHE_DAYS = 30
 
-PROTECTED = (
-    ".git/config", ".git/config.worktree", ".git/commondir", ".git/hooks", ".git/info", ".gitmodules", ".mcp.json", ".claude", ".codex",
-    ".cursor", ".vscode", ".idea", ".envrc", ".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv",
-)  # fmt: skip
-"""Places at the workspace's top that make somebody else run code later."""
+_GIT_PLACES = (".git/config", ".git/config.worktree", ".git/commondir", ".git/hooks", ".git/info")
+PROTECTED = (*_GIT_PLACES, *(name for name in protected_paths.PROTECTED if name not in (".git", "git~1")))
+"""Places at the workspace's top that make somebody else run code later. Of `.git`, git itself must write the rest."""
 
 SECRET_PLACES = (
-    *SECRET_FOLDERS, ".netrc", ".git-credentials", ".kube", ".docker", ".config/gh", ".config/gcloud", ".npmrc", ".pypirc",
+    *protected_paths.SECRET_FOLDERS, ".netrc", ".git-credentials", ".kube", ".docker", ".config/gh", ".config/gcloud", ".npmrc", ".pypirc",
 )  # fmt: skip
 """Places in a home, hidden also where the home is the workspace."""
 
