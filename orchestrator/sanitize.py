@@ -7,12 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
-    "\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-"""C0 and C1 controls but newline and tab; bidi, invisible and tag characters; surrogates. The joiners
-U+200C and U+200D stay: emoji and several scripts are written with them."""
+from servers.characters import CONTROLS, INVISIBLE
+
+_UNSEEN = re.compile(f"[{CONTROLS}{INVISIBLE}]")
+"""The joiners U+200C and U+200D stay: emoji and several scripts are written with them."""
 
 
 def visible(text: str) -> str:

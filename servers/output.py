@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import secrets
-import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from mcp.server.mcpserver.exceptions import ToolError
+
+from .characters import CONTROLS, INVISIBLE, JOINERS
 
 MAX_RESULT_BYTES = 40_000
 """Default cap of one tool result, in UTF-8 bytes."""
@@ -87,14 +88,7 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _unseen() -> re.Pattern[str]:
-    """C0 and C1 controls but newline and tab, lone surrogates, bidi controls, zero-width and tag characters."""
-    ranges = ["\x00-\x08", "\x0b-\x1f", "\x7f-\x9f", "\ud800-\udfff", "\U000e0000-\U000e007f"]
-    format_marks = [chr(c) for c in range(0x10000) if unicodedata.category(chr(c)) == "Cf"]
-    return re.compile("[" + "".join(ranges) + re.escape("".join(format_marks)) + "\u2028\u2029]")
-
-
-_UNSEEN = _unseen()
+_UNSEEN = re.compile(f"[{CONTROLS}{INVISIBLE}{JOINERS}]")
 
 _SECRETS = [  # each in linear time: whatever is repeated before something that may be missing is bounded
     re.compile(pattern)

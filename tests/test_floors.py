@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
     "servers": [
+        {"characters"},
         {"output"},
         {"state"},
         {"protocol", "source"},
@@ -47,7 +48,7 @@ FLOORS = {
 }
 """Rooms by floor, the lowest first. A room is a folder, or a module that stands alone at the top."""
 
-LIBRARY = {"servers.state", "servers.protocol", "servers.ollama"}
+LIBRARY = {"servers.characters", "servers.state", "servers.protocol", "servers.ollama"}
 """What the orchestrator uses of the servers, as a library."""
 SINK_KNOWS = {"types", "errors", "events", "config", "sanitize", "terminal"}
 

@@ -11,12 +11,14 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from ..characters import alike, difference
 from ..output import ToolError, bounded, fenced, masked, one_line, visible
 from ..source.encoding import Text, decode
 from ..source.syntax_check import note
 from ..workspace import Change, Confirmed, Operation, Workspace, nobody, rev_of
 
 MAX_DIFF_BYTES = 12_000
+MAX_ALIKE_CHARS = 2_000_000  # of a text in which look-alikes are sought
 MAX_DIFFED_LINES = 20_000  # beyond it a diff would take seconds
 
 
@@ -49,6 +51,8 @@ def write(
 
     def compute(old: bytes | None) -> bytes:
         if old is None:
+            if if_exists == "fail":
+                workspace.refuse_twin(path, "if_exists=overwrite makes it all the same")
             return Text(body=content).encode()
         if if_exists == "fail":
             raise ToolError(
@@ -236,6 +240,8 @@ def _miscount(text: Text, old: str, found: Sequence[int], count: int, path: str)
         return f"{path}: old begins with a line number; those are not in the file, leave them out"
     if _MASK.search(old):
         return f"{path}: old has the stand-in of a masked secret; choose text around it"
+    if said := look_alike(text.body, old):
+        return f"{path}: old does not occur exactly; {said}"
     near = nearest(text.lines, old.removesuffix("\n").split("\n"))
     if near is None:
         return f"{path}: old does not occur, nor anything like it; read the file again"
@@ -246,6 +252,22 @@ def _miscount(text: Text, old: str, found: Sequence[int], count: int, path: str)
     same = [line.split() for line in there] == [line.split() for line in wanted]
     why = "it differs in white space alone" if same else f"{share:.0%} alike"
     return f"{path}: old does not occur exactly. The nearest is here, {why}:\n" + fenced(masked(shown), path)
+
+
+def look_alike(body: str, wanted: str) -> str | None:
+    """Where the text that looks like `wanted` stands, and the first character that makes it another; None: nowhere."""
+    if len(body) > MAX_ALIKE_CHARS or not (places := alike(body, wanted)):
+        return None
+    start, end = places[0]
+    line = body.count("\n", 0, start)
+    column = start - (body.rfind("\n", 0, start) + 1)
+    found = body[body.rfind("\n", 0, start) + 1 : end]
+    said = difference(body[start - column : start] + wanted, found)
+    if not said.startswith("line "):
+        said = f"line 1, {said}"
+    said = _LINE.sub(lambda m: f"line {int(m[1]) + line}", said)
+    others = f", as do {len(places) - 1} more places" if len(places) > 1 else ""
+    return f"what stands in line {line + 1} looks the same{others}, but has at {said}"
 
 
 def nearest(lines: Sequence[str], wanted: Sequence[str]) -> tuple[int, float] | None:
@@ -335,6 +357,7 @@ def _diff(before: Text, after: Text) -> tuple[str, str]:
 
 
 _MASK = re.compile(r"\[\d+ characters masked\]")
+_LINE = re.compile(r"^line (\d+)")
 _NUMBERED = re.compile(r"\d+\t")
 _CONTEXT = 2
 _COMPARED = 120  # characters of a line

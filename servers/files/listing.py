@@ -82,7 +82,7 @@ def list_folder(
             else _flat(workspace, root, start, wanted, skip, check)
         )
     lines = fitting(page, max_bytes - _FRAME_BYTES)
-    head = f"{one_line(shown)} · {said}"
+    head = f"{one_line(shown)} · {said}{workspace.twin_note(path, root, start)}"
     if not lines:
         return head + (" · nothing more" if skip else " · nothing to show")
     more = f"\nmore: cursor={skip + len(lines)}" if skip + len(lines) < total else ""

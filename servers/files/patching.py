@@ -10,7 +10,7 @@ from ..output import ToolError, fenced, masked, one_line, visible
 from ..source.encoding import Text, decode
 from ..source.syntax_check import note
 from ..workspace import Change, Confirmed, Operation, Workspace, rev_of
-from .editing import change_counts, nearest, refuse_masks
+from .editing import change_counts, look_alike, nearest, refuse_masks
 
 _HUNK = re.compile(r"^@@(?: -(\d{1,9})(?:,(\d{1,9}))? \+\d+(?:,\d+)? @@)?")
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
@@ -62,12 +62,16 @@ def apply_patch(workspace: Workspace, patch: str, dry_run: bool, confirmed: Conf
     """Apply the patch and report each file."""
     results: list[_Result] = []
     changes: list[Change] = []
-    for one in parse(patch):
+    files = parse(patch)
+    for one in files:
         changes += _changes(workspace, one, results)
+    fresh = [(one.new, one.old or "") for one in files if one.new and one.new != one.old]
+    twins = [f"\nnote: {twin}" for new, old in fresh if (twin := workspace.twin(new, but=old))]
     if dry_run:
         workspace.rehearse(changes, confirmed=confirmed)
-        return _report(results, None)
-    return _report(results, workspace.apply(changes, tool="apply_patch", confirmed=confirmed))
+        return _report(results, None) + "".join(twins)
+    done = workspace.apply(changes, tool="apply_patch", confirmed=confirmed)
+    return _report(results, done) + "".join(twins)
 
 
 def parse(patch: str) -> list[FilePatch]:
@@ -156,6 +160,8 @@ def _place(body: str, old: str, line: int | None, floor: int, what: str) -> int:
         raise ToolError(
             f"{what} fits in {len(found)} places (lines {lines}); add context or a right line number"
         )
+    if said := look_alike(body, old.removesuffix("\n")):
+        raise ToolError(f"{what}: its old lines are not in the file; {said}. Nothing was changed")
     lines = body.split("\n")
     near = nearest(lines, old.removesuffix("\n").split("\n"))
     if near is None:

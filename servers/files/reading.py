@@ -68,7 +68,8 @@ def read(
             return _image(fd, shown, kind, info.st_size)
         if mode == "hex" or (mode == "auto" and is_binary(head)):
             return _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
-        return render(shown, window(fd, shown, info, offset, limit, max_bytes), max_bytes)
+        part = window(fd, shown, info, offset, limit, max_bytes)
+        return render(shown, part, max_bytes, workspace.twin_note(path, root, real))
     finally:
         os.close(fd)
 
@@ -126,16 +127,16 @@ def forget() -> None:
         _indexes.clear()
 
 
-def render(shown: str, part: Window, max_bytes: int) -> str:
+def render(shown: str, part: Window, max_bytes: int, note: str = "") -> str:
     """Header, numbered lines between fences, and the call that shows what follows."""
     if not part.lines:
-        return f"{one_line(shown)} · empty · rev={part.rev}"
+        return f"{one_line(shown)} · empty · rev={part.rev}{note}"
     numbered = (f"{number}\t{visible(_cut(line))}" for number, line in enumerate(part.lines, part.first))
     body = fitting(numbered, max_bytes - _FRAME_BYTES - len(one_line(shown)) * 2)
     last = part.first + len(body) - 1
     total = "" if part.total is None else f"/{part.total}"
     span = f"{part.first}{'-' if part.first > 0 else '..'}{last}"
-    head = f"{one_line(shown)} · L{span}{total} · {part.label} · rev={part.rev}"
+    head = f"{one_line(shown)} · L{span}{total} · {part.label} · rev={part.rev}{note}"
     more = last != -1 if part.total is None else last < part.total
     tail = f"\nmore: offset={last + 1}" if more else ""
     return f"{head}\n{fenced(chr(10).join(body), shown)}{tail}"

@@ -219,6 +219,8 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
         confirmed = consent.agreed(ctx, [dst] if copy else [src, dst], yes)
         if confirmed is None:
             return consent.DECLINED
+        if not overwrite:
+            workspace.refuse_twin(dst, "overwrite=true makes it all the same", but="" if copy else src)
         op = workspace.copy if copy else workspace.move
         done = op(src, dst, overwrite=overwrite, confirmed=confirmed)
         names = " -> ".join(one_line(file.path) for file in done.files)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase, translate
 
+from ..characters import INVISIBLE, JOINERS
+
 LITTER = ".understudy-"
 """How the temporary names this package leaves in a folder for a moment begin."""
 
@@ -75,10 +77,8 @@ def allowed(real: str, allow: Sequence[str]) -> bool:
 
 
 def _plain(name: str) -> str:
-    """`name` as file systems compare it that ignore zero-width characters (HFS+), streams, trailing dots and spaces (NTFS)."""
-    return "".join(c for c in name.partition(":")[0] if c not in _IGNORED).rstrip(" .")
+    """`name` as file systems compare it that ignore invisible characters (HFS+), streams, trailing dots and spaces (NTFS)."""
+    return _IGNORED.sub("", name.partition(":")[0]).rstrip(" .")
 
 
-_IGNORED = frozenset(
-    "\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u206a\u206b\u206c\u206d\u206e\u206f\ufeff"
-)
+_IGNORED = re.compile(f"[{INVISIBLE}{JOINERS}]")

@@ -11,7 +11,8 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from ..output import ToolError, explain, one_line
+from ..characters import difference, folded
+from ..output import ToolError, explain, one_line, readable
 from ..state.home import home
 from .file_io import is_foreign, read_all
 from .foreign_paths import meant_by
@@ -23,6 +24,7 @@ Confirmed = Callable[[str], bool]
 
 MAX_READ_BYTES = 64 << 20
 MAX_PATH_CHARS = 4096
+_FOLDED = 50_000  # names of a folder among which look-alikes are sought
 _NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted,
 _COMPARED = 80  # and their characters: comparing takes the square of them
 
@@ -107,12 +109,19 @@ class Roots:
         return self.open_real(path)[0]
 
     def open_real(self, path: str) -> tuple[int, Root, str]:
-        """As `open`, with the root and the real root-relative path, links resolved."""
+        """As `open`, with the root and the real root-relative path, links resolved.
+
+        A name that is not there stands for the one that looks the same; `twin_note` says so.
+        """
         root, rel = self.locate(path)
         try:
             fd, real = root.open(rel)
         except OSError as exc:
-            raise self.refusal(path, exc) from exc
+            twin = twin_of(root, rel) if exc.errno == errno.ENOENT else None
+            if twin is None or not _is_there(root, twin):
+                raise self.refusal(path, exc) from exc
+            with readable(OSError):
+                fd, real = root.open(twin)
         try:
             info = os.fstat(fd)
             if stat.S_ISREG(info.st_mode):
@@ -151,6 +160,34 @@ class Roots:
         except (ToolError, OSError):
             return False
         return True
+
+    def twin(self, path: str, *, but: str = "", there: bool = False) -> str | None:
+        """The place that looks the same as a path that is not there, and where they differ; None: no such.
+
+        `but` is a place that does not count, because it is about to go. `there`: a folder on the way is not enough.
+        """
+        with suppress(ToolError, OSError):
+            root, rel = self.locate(path)
+            if not _is_there(root, rel) and (twin := twin_of(root, rel)):
+                shown = self.display(root, twin)
+                if (not but or shown != self.shown(but)) and (not there or _is_there(root, twin)):
+                    return f"{shown!a} looks the same, but has at {difference(os.path.normpath(rel), twin)}"
+        return None
+
+    def refuse_twin(self, path: str, way: str, *, but: str = "") -> None:
+        """Raise ToolError before a second name is made that a reader cannot tell from the first."""
+        if twin := self.twin(path, but=but):
+            raise ToolError(
+                f"{path!r} would be a second name of its kind: {twin}. Nothing was changed; {way}"
+            )
+
+    def twin_note(self, path: str, root: Root, real: str) -> str:
+        """What to say when `path` was read as another name that looks the same; "" when it was not."""
+        with suppress(ToolError):
+            asked = os.path.normpath(self.locate(path)[1])
+            if asked != real and folded(asked) == folded(real):
+                return f" · not quite the name asked for: it is {self.display(root, real)!a}, with at {difference(asked, real)}"
+        return ""
 
     def may_read(self, root: Root, real: str, info: os.stat_result) -> None:
         """Raise ToolError unless a place's content may be shown."""
@@ -206,6 +243,8 @@ class Roots:
         if exc.errno == errno.ENOTDIR:
             return ToolError(f"{path!r} goes through something that is no folder")
         if exc.errno == errno.ENOENT:
+            if twin := self.twin(path, there=True):
+                return ToolError(f"there is no {path!r}; {twin}")
             near = self._near(path)
             hint = f"; near it: {', '.join(near)}" if near else ""
             return ToolError(f"there is no {path!r}{hint}")
@@ -309,6 +348,33 @@ def _is_there(root: Root, path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def twin_of(root: Root, path: str) -> str | None:
+    """The path with each name that is not there replaced by the one beside it that looks the same; None: none is."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    replaced = False
+    for i, name in enumerate(parts):
+        above = "/".join(parts[:i])
+        if not _is_there(root, f"{above}/{name}" if above else name):
+            twins = _names_like(root, above, name)
+            if len(twins) != 1:
+                break
+            parts[i], replaced = twins[0], True
+    return "/".join(parts) if replaced else None
+
+
+def _names_like(root: Root, folder: str, name: str) -> list[str]:
+    goal = folded(name)
+    try:
+        fd, _ = root.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return []
+    try:
+        with os.scandir(fd) as entries:
+            return [entry.name for entry in islice(entries, _FOLDED) if folded(entry.name) == goal]
+    finally:
+        os.close(fd)
 
 
 def _folders_above(real: str) -> list[str]:
