@@ -28,7 +28,7 @@ from . import tool_cache
 from .prefork import Warm
 
 if TYPE_CHECKING:
-    from mcp.client._transport import TransportStreams
+    from servers.protocol.sdk_private import TransportStreams
 
     from .toolbox import McpTools
 

@@ -12,8 +12,9 @@ from typing import Any, TextIO
 import anyio
 import mcp_types as types
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
-from mcp.client._transport import TransportStreams
 from mcp.shared.message import SessionMessage
+
+from servers.protocol.sdk_private import TransportStreams
 
 from ..tools import Progress, no_progress
 from ..types import Image, Text, ToolCall, ToolResult, ToolSpec, result

@@ -19,8 +19,8 @@ from typing import NoReturn
 
 import anyio
 from mcp.server import MCPServer
-from mcp.server._otel import OpenTelemetryMiddleware
 
+from .sdk_private import lowlevel_of, without_telemetry
 from .stdio import open_wire
 
 ANSWER_S = 0.5  # after stdin closes: how long answers under way may still take
@@ -110,8 +110,8 @@ class _Stop:
 async def _serve(server: MCPServer, stop: _Stop) -> None:
     if sys.platform == "win32":
         return await server.run_stdio_async()
-    lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]  # no public way to another transport
-    lowlevel.middleware[:] = [m for m in lowlevel.middleware if not isinstance(m, OpenTelemetryMiddleware)]
+    lowlevel = lowlevel_of(server)
+    without_telemetry(server)
     read, write = await open_wire(ANSWER_S, lambda: stop.after(ANSWER_S + CLEANUP_S / 2), stop.now)
     gc.freeze()  # what is loaded by now stays: collections need not look at it again
     await lowlevel.run(read, write, lowlevel.create_initialization_options())

@@ -15,6 +15,7 @@ from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from pydantic import BaseModel, ValidationError
 
 from ..output import bounded, visible
+from .sdk_private import tools_of
 
 MAX_ERROR_BYTES = 12_000
 
@@ -46,9 +47,10 @@ class ToolServer(MCPServer):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> Any:
-        tool = self._tool_manager.get_tool(name)
+        tools = tools_of(self)
+        tool = tools.get(name)
         if tool is None:
-            known = ", ".join(t.name for t in self._tool_manager.list_tools())
+            known = ", ".join(tools)
             raise ToolError(bounded(f"no tool {name!r} here; there are {known}", MAX_ERROR_BYTES))
         properties: Mapping[str, Any] = tool.parameters.get("properties", {})
         if unknown := [key for key in arguments if key not in properties]:
