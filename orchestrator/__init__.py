@@ -6,11 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agent import Agent, Reply, run
+    from .agent import Agent, run
     from .coding_agent import CodingAgent, NoAnswer
     from .config.load import Config, load_config
     from .errors import ConfigError, OrchestratorError, ProviderError, RunError
     from .patterns import Failed, consult, delegate
+    from .reply import MadeCall, Reply
     from .session.session import Session, open_session
     from .store.store import Store
     from .terminal.display import Display
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigError",
     "Display",
     "Failed",
+    "MadeCall",
     "NoAnswer",
     "OrchestratorError",
     "ProviderError",
@@ -37,12 +39,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "agent": ("Agent", "Reply", "run"),
+    "agent": ("Agent", "run"),
     "coding_agent": ("CodingAgent", "NoAnswer"),
     "config.load": ("Config", "load_config"),
     "terminal.display": ("Display",),
     "errors": ("ConfigError", "OrchestratorError", "ProviderError", "RunError"),
     "patterns": ("Failed", "consult", "delegate"),
+    "reply": ("MadeCall", "Reply"),
     "session.session": ("Session", "open_session"),
     "store.store": ("Store",),
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from .errors import ContextTooLong, OutOfRounds, OutOfTime, ProviderError
+from .errors import ContextTooLong, OrchestratorError, OutOfRounds, OutOfTime, ProviderError, reason
 from .events import (
     Appended,
     Emit,
@@ -28,7 +28,8 @@ from .events import (
 )
 from .history import STOPPED, closing
 from .providers import Provider
-from .tools import NO_TOOLS, Toolbox
+from .reply import Reply
+from .tools import NO_TOOLS, Progress, Toolbox
 from .types import Completion, Message, Request, Stop, ToolCall, ToolResult, Usage, result, user
 
 
@@ -46,16 +47,6 @@ class Agent:
     tools: tuple[str, ...] | None = None  # the servers whose tools it may use; None: all, (): none
     tools_answer: bool = False  # the first tools' results end the run and are its answer
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    agent: str
-    text: str
-    messages: tuple[Message, ...]  # what this run added: the prompt, every round, the answer
-    usage: Usage
-    seconds: float = 0.0
-    stop: Stop = "end"  # why the answer ended: "length", "context" and "refusal" leave it unfinished
 
 
 _UNFINISHED: dict[Stop, str] = {
@@ -86,7 +77,7 @@ async def run(
     nothing.
 
     Raises ProviderError when the model cannot answer, OutOfRounds after `agent.max_rounds` calls,
-    OutOfTime after `agent.timeout_s`.
+    OutOfTime after `agent.timeout_s`; the exception's `reply` says what was done until then.
     """
     question = prompt if isinstance(prompt, Message) else user(prompt)
     run_id, started = secrets.token_hex(4), monotonic()
@@ -112,20 +103,18 @@ async def run(
             if why := _unfinished(stop, record.answer):
                 emit(Notice(text=f"the answer of {agent.name} {why}", level="warning"))
             error = cause = None
-            return Reply(
-                agent=agent.name,
-                text=record.answer,
-                stop=stop,
-                messages=tuple(record.added),
-                usage=record.spent,
-                seconds=monotonic() - started,
-            )
+            return record.reply(agent.name, monotonic() - started, stop=stop)
         raise OutOfTime(
             f"{agent.name}: no answer within {agent.timeout_s:g} s; {len(record.added)} messages are kept"
         )
     except Exception as exc:
-        error = str(exc)
-        cause = None if isinstance(exc, ContextTooLong) and not record.added else error
+        error = str(exc) or reason(exc)
+        said = record.answer + record.said
+        if not (isinstance(exc, ContextTooLong) and not record.added):
+            emit(record.closed(run_id, error, agent.model))
+        cause = None
+        if isinstance(exc, OrchestratorError):
+            exc.reply = replace(record.reply(agent.name, monotonic() - started, error=error), text=said)
         raise
     finally:
         _current_run.reset(token)
@@ -145,6 +134,8 @@ class _Record:
         default_factory=dict[str, ToolResult]
     )  # of the round, as they come
     spent: Usage = field(default_factory=Usage)
+    answered: int = 0  # model calls
+    recorded: bool = False
     nudged: bool = False  # it was told once that what it wrote called nothing
     answer: str = ""  # since the last tool call; a paused answer goes on in the next round
 
@@ -155,7 +146,24 @@ class _Record:
         self.pending, self.said, self.thought = [], "", ""
         usage = done.usage if done else Usage()
         self.spent += usage
-        return Appended(run=run_id, messages=whole, usage=usage, recorded=done.recorded if done else False)
+        self.answered += done is not None
+        recorded = done.recorded if done else False
+        self.recorded |= recorded
+        return Appended(run=run_id, messages=whole, usage=usage, recorded=recorded)
+
+    def reply(self, agent: str, seconds: float, *, stop: Stop = "end", error: str | None = None) -> Reply:
+        return Reply(
+            agent=agent,
+            text=self.answer,
+            stop=stop,
+            messages=tuple(self.added),
+            usage=self.spent,
+            seconds=seconds,
+            output=self.answer if error is None else None,
+            iterations=self.answered,
+            recorded=self.recorded,
+            error=error,
+        )
 
     def closed(self, run_id: str, cause: str, origin: str) -> Appended:
         """What closes the run that `cause` has broken off."""
@@ -221,18 +229,30 @@ def _system(agent: Agent, step: int) -> str:
     return text
 
 
+async def _called(tools: Toolbox, call: ToolCall, progress: Progress) -> ToolResult:
+    try:
+        return await tools.call(call, progress)
+    except Exception as exc:  # noqa: BLE001  (a fault of one tool is its result; the others and the run go on)
+        return result(call, f"{call.name} failed: {reason(exc)}", is_error=True)
+
+
 async def _complete(
     provider: Provider, request: Request, record: _Record, run_id: str, emit: Emit
 ) -> Completion:
-    async with aclosing(provider.stream(request)) as items:
-        async for item in items:
-            if isinstance(item, Completion):
-                return item
-            if item.thinking:
-                record.thought += item.text
-            else:
-                record.said += item.text
-            emit(Streamed(run=run_id, text=item.text, thinking=item.thinking))
+    try:
+        async with aclosing(provider.stream(request)) as items:
+            async for item in items:
+                if isinstance(item, Completion):
+                    return item
+                if item.thinking:
+                    record.thought += item.text
+                else:
+                    record.said += item.text
+                emit(Streamed(run=run_id, text=item.text, thinking=item.thinking))
+    except OrchestratorError:
+        raise
+    except Exception as exc:
+        raise ProviderError(provider.name, f"failed by a fault of its own: {reason(exc)}") from exc
     raise ProviderError(provider.name, "the stream ended without a completion")
 
 
@@ -253,7 +273,7 @@ async def _call_all(
                 call, f"the arguments of {call.name} were not a JSON object: {call.raw[:200]}", is_error=True
             )
         else:
-            answer = await tools.call(call, progress)
+            answer = await _called(tools, call, progress)
         results[place] = record.results[call.id] = answer
         emit(ToolFinished(run=run_id, result=answer, seconds=monotonic() - started))
 

@@ -17,13 +17,14 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
-from .agent import Agent, Reply
+from .agent import Agent
 from .config.load import Config, load_config
 from .errors import ConfigError, OrchestratorError
 from .events import Emit, Event, Notice, Switched, ignore, tee
 from .mcp_client.server import Approve
 from .patterns import consult, delegate
 from .providers import Provider
+from .reply import Reply
 from .session.background_loop import Background
 from .session.context_window import Memory, window_of
 from .session.session import Session, open_session
@@ -124,7 +125,7 @@ class CodingAgent:
         return self.reply(prompt).text
 
     def reply(self, prompt: str) -> Reply:
-        """As `chat`, with messages, usage and seconds."""
+        """As `chat`, with messages, tool calls, usage and seconds; an error raised has the same as its `reply`."""
 
         async def work() -> Reply:
             session = self._open
@@ -135,6 +136,15 @@ class CodingAgent:
 
         with self._taking_turn():
             return self._call(work)
+
+    def try_reply(self, prompt: str) -> Reply:
+        """As `reply`, but a failure is a Reply too: `success` is False and `error` says why."""
+        try:
+            return self.reply(prompt)
+        except OrchestratorError as exc:
+            if isinstance(exc.reply, Reply):
+                return exc.reply
+            return Reply(agent=self.name or "lead", text="", messages=(), usage=Usage(), error=str(exc))
 
     def tool_call(self, prompt: str) -> str:
         """What the tools say that the model calls for `prompt`, which it must; no history is sent, the record is kept."""

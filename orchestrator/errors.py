@@ -22,8 +22,11 @@ OrchestratorError
 
 from __future__ import annotations
 
+from typing import Any
 
-class OrchestratorError(Exception): ...
+
+class OrchestratorError(Exception):
+    reply: Any = None  # the Reply of the run that this ended: what was said and done until then
 
 
 class ConfigError(OrchestratorError): ...
@@ -98,3 +101,11 @@ class OutOfTime(RunError): ...
 
 
 class OutOfBudget(RunError): ...
+
+
+def reason(exc: BaseException) -> str:
+    """One line for an exception that is not of this tree: its type, and what it says; of a group, its first."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    said = " ".join(str(exc).split())
+    return f"{type(exc).__name__}: {said}" if said else type(exc).__name__

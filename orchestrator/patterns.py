@@ -12,8 +12,9 @@ from typing import Protocol
 
 import anyio
 
-from .agent import Agent, Reply
+from .agent import Agent
 from .errors import OrchestratorError
+from .reply import Reply
 from .types import Message
 
 

@@ -33,7 +33,7 @@ FLOORS = {
     ],
     "orchestrator": [
         {"types", "errors", "sanitize"},
-        {"events", "tools", "history"},
+        {"events", "tools", "history", "reply"},
         {"providers"},
         {"providers.wrap", "mcp_client"},
         {"agent"},

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import ConfigError
-from ..events import Appended, Emit, Event, Notice, tee
+from ..events import Emit, Event, Notice, tee
 from . import options as common
 
 if TYPE_CHECKING:
-    from ..agent import Reply
     from ..config.load import Config
+    from ..reply import Reply
     from ..store.recorder import Recorder
 
 EXAMPLES = """\
@@ -130,30 +130,17 @@ def _sink(options: argparse.Namespace, config: Config, seen: list[Event]) -> Emi
 def _report(model: str, reply: Reply, seen: list[Event]) -> dict[str, Any]:
     from dataclasses import asdict
 
-    results = {event.result.call_id: event.result for event in seen if event.kind == "tool_finished"}
-    calls = [call for message in reply.messages for call in message.tool_calls]
     return {
         "ok": True,
         "model": model,
         "answered_by": reply.messages[-1].origin,
         "text": reply.text,
         "stop": reply.stop,
-        "rounds": sum(
-            isinstance(event, Appended) and any(m.role == "assistant" for m in event.messages)
-            for event in seen
-        ),
+        "rounds": reply.iterations,
         "seconds": round(reply.seconds, 3),
-        "recorded": any(isinstance(event, Appended) and event.recorded for event in seen),
+        "recorded": reply.recorded,
         "usage": {key: value for key, value in asdict(reply.usage).items() if value is not None},
         "cost_usd": reply.usage.cost_usd,
         "notices": [event.text for event in seen if isinstance(event, Notice)],
-        "tool_calls": [
-            {
-                "name": call.name,
-                "arguments": dict(call.arguments),
-                "is_error": results[call.id].is_error if call.id in results else None,
-                "result": results[call.id].text if call.id in results else None,
-            }
-            for call in calls
-        ],
+        "tool_calls": [asdict(call) for call in reply.tool_calls],
     }

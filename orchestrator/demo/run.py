@@ -21,11 +21,12 @@ import anyio
 
 from servers.protocol.registry import SERVER_COMMANDS
 
-from ..agent import Agent, Reply
+from ..agent import Agent
 from ..config.load import Config, ServerSettings
 from ..errors import ConfigError, RunError
 from ..events import Emit, Notice
 from ..providers.scripted import Scripted
+from ..reply import Reply
 from ..session.session import Session, open_session
 from ..types import Message, Request, ToolCall, ToolResult, assistant
 from . import project as demo_project

@@ -13,10 +13,11 @@ from typing import Protocol
 
 from servers.ollama.forecast.token_estimates import CHARS_PER_TOKEN
 
-from ..agent import Agent, Reply
+from ..agent import Agent
 from ..errors import ContextTooLong, OrchestratorError
 from ..events import Emit, Notice, ignore
 from ..patterns import Ask
+from ..reply import Reply
 from ..types import Image, Message, Part, Text, Thinking, ToolCall, ToolResult, user
 from .session import Session
 

@@ -13,7 +13,7 @@ import anyio
 
 from servers.protocol.registry import SERVER_COMMANDS
 
-from ..agent import Agent, Reply, run
+from ..agent import Agent, run
 from ..config.load import Config
 from ..errors import ConfigError, OrchestratorError, RunError
 from ..events import Emit, Notice, ignore
@@ -21,6 +21,7 @@ from ..mcp_client.prefork import Warm
 from ..mcp_client.server import Approve, Hosted, Launch
 from ..providers import ModelInfo, Provider, sdk_warnings, split
 from ..providers.wrap.budgeted import Budget
+from ..reply import Reply
 from ..tools import NO_TOOLS, Merged, Progress, Toolbox, no_progress
 from ..types import Message, ToolCall, ToolResult
 from .provider_registry import Wired

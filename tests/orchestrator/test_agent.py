@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.agent import Agent, Reply, run
+from orchestrator.agent import Agent, run
 from orchestrator.errors import (
     ContextTooLong,
     OrchestratorError,
@@ -30,6 +30,7 @@ from orchestrator.events import (
 )
 from orchestrator.patterns import Failed, consult, delegate
 from orchestrator.providers.scripted import Scripted
+from orchestrator.reply import Reply
 from orchestrator.tools import Merged, NoTools, Progress, no_progress
 from orchestrator.types import (
     Completion,

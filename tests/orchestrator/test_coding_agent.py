@@ -112,6 +112,16 @@ def test_a_failure_is_part_of_the_conversation_and_the_next_question_goes_on(roo
     ]
 
 
+def test_try_reply_returns_a_failure_instead_of_raising_it(room: Room) -> None:
+    agent = room.agent("one", ProviderError("fake", "down"))
+    assert agent.try_reply("1").success
+    failed = agent.try_reply("2")
+    assert (failed.success, failed.error, failed.iterations) == (False, "fake: down", 0)
+    assert failed.messages == agent.history[-2:]
+    agent.add_provider("fake", Scripted("back", name="fake"))
+    assert agent.try_reply("3").text == "back"
+
+
 def test_the_model_can_be_switched_in_mid_conversation(room: Room) -> None:
     agent = room.agent("from m")
     agent.chat("hello")

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.agent import Agent, Reply
+from orchestrator.agent import Agent
 from orchestrator.coding_agent import CodingAgent
 from orchestrator.config.load import load_config
 from orchestrator.config.models import DisplaySettings
 from orchestrator.errors import ContextTooLong, ProviderError
 from orchestrator.events import Event
 from orchestrator.providers.scripted import Scripted
+from orchestrator.reply import Reply
 from orchestrator.session.context_window import Memory, Window, latest, tokens_of, transcript_of, within
 from orchestrator.terminal.display import Display
 from orchestrator.types import Image, Message, Thinking, ToolCall, Usage, assistant, result, user
