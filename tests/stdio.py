@@ -21,7 +21,7 @@ from typing import Any, Self
 import anyio
 from mcp import Client
 
-from orchestrator.mcp_client.toolbox import pipe_transport
+from orchestrator.mcp_client.transport import pipe_transport
 
 WAIT_S = 30.0
 

@@ -22,7 +22,7 @@ MAX_KEYS = 10_000
 Place = tuple[str, ...]
 """Where a value stands in the configuration: ("display", "format")."""
 
-SERVER_KEYS = ("command", "args", "env", "cwd", "disabled")
+SERVER_KEYS = ("command", "args", "env", "cwd", "disabled", "call_timeout_s")
 _HOSTS_OWN = {
     "type",
     "alwaysAllow",

@@ -122,10 +122,13 @@ class ServerSettings(_Settings):
     env: dict[str, str] = {}
     cwd: str = "."
     disabled: bool = False
+    call_timeout_s: Seconds | None = (
+        120.0  # longest silence in a call; None: no limit. Not of our own servers
+    )
 
     def launch(self) -> dict[str, Any]:
-        """How to start it: command, args, env, cwd."""
-        return {"command": self.command, "args": self.args, "env": self.env, "cwd": self.cwd}
+        """How to start it: everything but whether."""
+        return self.model_dump(exclude={"disabled"})
 
 
 class Config(_Settings):

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,11 @@ from servers.protocol.prefork import import_quickly
 from servers.protocol.registry import SERVER_COMMANDS
 
 from ..events import Emit, Notice, ignore
+from ..sanitize import one_line
 from ..tools import Progress, no_progress
 from ..types import ToolCall, ToolResult, ToolSpec, result
 from . import tool_cache
+from .log import ServerLog, take_over_sdk_log
 from .prefork import Warm
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from .toolbox import McpTools
 
 HEAD_START_S = 1.0
+MAX_WORD_CHARS = 2_000
 CONNECT_S = 30.0  # longest time from start to tool list
 PASSED = [
     "HOME",
@@ -74,6 +77,7 @@ class Launch:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict[str, str])  # on top of PASSED
     cwd: str = "."
+    call_timeout_s: float | None = 120.0  # longest silence in a call; None: no limit, as for our own servers
 
 
 class Hosted:
@@ -97,6 +101,9 @@ class Hosted:
             anyio.Event()
         )  # the tool list is there, from the cache or from the server, or will not come
         self.words: deque[str] = deque(maxlen=20)  # what the server last wrote to stderr
+        self.log = ServerLog(name)
+        self._mode = "auto"  # how to begin to talk; "legacy": without the newer protocol's first question
+        self._strayed = False  # the person was told of what it prints
         self._tools: McpTools | None = None
         self._failed: str | None = None  # why it is not running; a call then asks for a new start
         self._settled = anyio.Event()  # connected or failed
@@ -120,7 +127,7 @@ class Hosted:
             return await self._tools.call(call, progress)
         except ServerGone:
             self._tools, self._failed = None, "it ended"
-            said = f"; it last said: {self.words[-1]}" if self.words else ""
+            said = f"; it last said: {one_line(self.words[-1])}" if self.words else ""
             text = f"the {self.name} server ended during {call.name}{said}; the next call starts it again"
             return result(call, text, is_error=True)
 
@@ -142,15 +149,21 @@ class Hosted:
         """
         with anyio.move_on_after(HEAD_START_S):
             await self._asked.wait()
+        told = ""
         while True:
             self._wanted = anyio.Event()
             try:
                 await self._connected()
             except Exception as exc:  # noqa: BLE001  (whatever went wrong, the other servers go on)
-                self._tools, self._failed = None, _reason(exc, self.words)
-                self.emit(
-                    Notice(text=f"the {self.name} server did not start: {self._failed}", level="warning")
-                )
+                if self._tools is None and self._mode == "auto" and _closed(exc):
+                    self._mode = "legacy"  # some servers end at the newer protocol's first question
+                    continue
+                started, why = self._tools is not None, _reason(exc, self.launch, self.words)
+                self._tools, self._failed = None, why
+                said = f"the {self.name} server {'ended' if started else 'did not start'}: {why}"
+                if said != told:
+                    told = said
+                    self.emit(Notice(text=said, level="warning"))
                 self._settled.set()
                 self.known.set()
                 await self._wanted.wait()
@@ -161,14 +174,22 @@ class Hosted:
         mcp_tools: Any = importlib.import_module("orchestrator.mcp_client.toolbox")
         from mcp import Client
 
-        errlog = _drained(self.words)
+        take_over_sdk_log()
+        ours = self.launch.command in SERVER_COMMANDS.values()
+        errlog = _drained(self.words, self.log)
         with errlog, anyio.CancelScope(deadline=anyio.current_time() + CONNECT_S) as scope:
             # The scope has to enclose the whole client; its deadline is lifted once connected.
-            async with Client(
-                self._transport(errlog.fileno(), mcp_tools), **self._client_options()
-            ) as client:
-                tools: McpTools = await mcp_tools.McpTools.connect(self.name, client)
+            streams = self._transport(errlog.fileno())
+            async with Client(streams, mode=self._mode, **self._client_options()) as client:
+                silence_s = None if ours else self.launch.call_timeout_s
+                tools: McpTools = await mcp_tools.McpTools.connect(
+                    self.name, client, checked=not ours, silence_s=silence_s
+                )
                 scope.deadline = float("inf")
+                if tools.faults:
+                    self.emit(
+                        Notice(text=f"the {self.name} server: {_left_out(tools.faults)}", level="warning")
+                    )
                 if tools.specs != self.specs:
                     self.specs = tools.specs
                     tool_cache.save(self.key, tools.specs)
@@ -190,7 +211,10 @@ class Hosted:
             from .toolbox import answer_of, choices_of
 
             asked = choices_of(params)
-            choice = await approve(f"{self.name}: {params.message}", asked[1]) if asked else None
+            if asked is None:
+                return ElicitResult(action="decline")
+            with self._tools.patient() if self._tools else nullcontext():
+                choice = await approve(f"{self.name}: {params.message}", asked[1])
             if choice is None:
                 return ElicitResult(action="decline")
             return ElicitResult(action="accept", content=answer_of(params, choice))
@@ -198,19 +222,35 @@ class Hosted:
         return {"elicitation_callback": elicit}
 
     @asynccontextmanager
-    async def _transport(self, errlog: int, mcp_tools: Any) -> AsyncGenerator[TransportStreams]:
-        launch = self.launch
+    async def _transport(self, errlog: int) -> AsyncGenerator[TransportStreams]:
+        from .lines import Lines
+        from .transport import pipe_transport, spawned
+
+        launch, lines = self.launch, Lines(self._stray)
         if launch.command in SERVER_COMMANDS.values() and self.warm is not None:
             warm = self.warm
             server = launch.command.removeprefix("understudy-")
             pid, source, sink = await warm.start(server, launch.args, self.env, self.cwd, errlog)
-            async with mcp_tools.pipe_transport(source, sink, kill=lambda: warm.kill(pid)) as streams:
+            async with pipe_transport(source, sink, kill=lambda: warm.kill(pid), lines=lines) as streams:
                 yield streams
         else:
             command = _installed(launch.command)
             with os.fdopen(os.dup(errlog), "w", encoding="utf-8") as log:
-                async with mcp_tools.spawned(command, launch.args, self.env, self.cwd, log) as streams:
+                async with spawned(command, launch.args, self.env, self.cwd, log, lines=lines) as streams:
                     yield streams
+
+    def _stray(self, text: str) -> None:
+        self.log.write("stdout", text)
+        if not self._strayed:
+            self._strayed = True
+            said = f"the {self.name} server prints what is no message of MCP; it is kept in {self.log.path}"
+            self.emit(Notice(text=said, level="info"))
+
+
+def _left_out(faults: Sequence[str]) -> str:
+    """One sentence about the tools that cannot be used."""
+    more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+    return f"left out of its tools: {'; '.join(faults[:5])}{more}"
 
 
 def _installed(command: str) -> str:
@@ -221,16 +261,35 @@ def _installed(command: str) -> str:
     return command
 
 
-def _reason(exc: BaseException, words: deque[str]) -> str:
+def _first(exc: BaseException) -> BaseException:
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
-    if isinstance(exc, FileNotFoundError):
+    return exc
+
+
+def _closed(exc: BaseException) -> bool:
+    """Whether the server ended while it was being connected."""
+    from .lines import CONNECTION_CLOSED
+
+    error = getattr(_first(exc), "error", None)
+    return getattr(error, "code", None) == CONNECTION_CLOSED
+
+
+def _reason(exc: BaseException, launch: Launch, words: deque[str]) -> str:
+    exc = _first(exc)
+    if isinstance(exc, FileNotFoundError) and exc.filename:
+        if os.path.isabs(exc.filename) and exc.filename == launch.cwd:
+            return f"its folder {exc.filename} does not exist"
         return f"there is no program {exc.filename!r} on PATH"
-    said = f"; it said: {words[-1]}" if words else ""
-    return f"{str(exc) or type(exc).__name__}{said}"
+    if isinstance(exc, OSError) and exc.strerror:
+        return f"{launch.command!r} cannot be started: {exc.strerror}"
+    said = f"; it said: {one_line(words[-1])}" if words else ""
+    if _closed(exc):
+        return f"it ended before it had listed its tools{said}"
+    return f"{one_line(str(exc), 300) or type(exc).__name__}{said}"
 
 
-def _drained(words: deque[str]) -> Any:
+def _drained(words: deque[str], log: ServerLog) -> Any:
     """The writing end of a pipe whose lines a thread keeps in `words`: an undrained pipe stalls the server."""
     source, sink = os.pipe()
 
@@ -238,7 +297,8 @@ def _drained(words: deque[str]) -> Any:
         with open(source, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 if line.strip():
-                    words.append(line.rstrip())
+                    words.append(line.rstrip()[:MAX_WORD_CHARS])
+                    log.write("stderr", line)
 
     threading.Thread(target=drain, daemon=True).start()
     return os.fdopen(sink, "w", encoding="utf-8")

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, TextIO
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import anyio
-import mcp_types as types
-from mcp import Client, MCPError, StdioServerParameters, stdio_client
-from mcp.shared.message import SessionMessage
+from mcp import Client, MCPError
 
-from servers.protocol.sdk_private import TransportStreams
-
+from ..sanitize import one_line
 from ..tools import Progress, no_progress
-from ..types import Image, Text, ToolCall, ToolResult, ToolSpec, result
+from ..types import ToolCall, ToolResult, ToolSpec, result
+from .lines import CONNECTION_CLOSED, sealed
+from .listing import ListedTool, read_tools
+from .names import portable_names
+from .results import read_result
 
-END_S = 2.0  # after its stdin closes: how long a server may take to end
-_CONNECTION_CLOSED = -32000
+MAX_PAGES = 100
 
 
 class ServerGone(Exception):
@@ -30,166 +28,109 @@ class ServerGone(Exception):
 class McpTools:
     """One connected MCP server as a toolbox, its tools named `server__tool`."""
 
-    def __init__(self, server: str, client: Client, listed: Sequence[types.Tool]) -> None:
-        self.client = client
-        self.names = {portable(f"{server}__{tool.name}"): tool.name for tool in listed}
-        self.specs = tuple(_spec(name, tool) for name, tool in zip(self.names, listed, strict=True))
+    def __init__(
+        self, server: str, client: Client, listed: Iterable[ListedTool], *, silence_s: float | None = None
+    ) -> None:
+        self.server, self.client, self.silence_s = server, client, silence_s
+        by_name = {tool.name: tool for tool in listed}
+        self.tools = {wire: by_name[own] for wire, own in portable_names(server, by_name).items()}
+        self.specs = tuple(_spec(name, tool) for name, tool in self.tools.items())
+        self.faults: tuple[str, ...] = ()  # a sentence about each tool that was left out
+        self._open: set[anyio.CancelScope] = set()  # of the calls that wait for an answer
 
     @classmethod
-    async def connect(cls, server: str, client: Client) -> McpTools:
-        """List every tool, page by page."""
-        page = await client.list_tools()
-        listed = list(page.tools)
-        while page.next_cursor:
-            page = await client.list_tools(cursor=page.next_cursor)
-            listed += page.tools
-        return cls(server, client, listed)
+    async def connect(
+        cls, server: str, client: Client, *, checked: bool = True, silence_s: float | None = None
+    ) -> McpTools:
+        """List every tool, page by page. `checked` False: of a server whose schemas are known to be right."""
+        sent: list[Any] = []
+        cursors: set[str | None] = set()
+        cursor: str | None = None
+        while cursor not in cursors and len(cursors) < MAX_PAGES:
+            cursors.add(cursor)
+            page = await client.list_tools(cursor=cursor)
+            sent += [sealed(None, tool.meta) for tool in page.tools]
+            cursor = page.next_cursor
+        listed, faults = read_tools(sent, checked=checked)
+        tools = cls(server, client, listed, silence_s=silence_s)
+        tools.faults = tuple(faults)
+        return tools
 
     async def call(self, call: ToolCall, watch: Progress = no_progress) -> ToolResult:
         """Raises ServerGone when the connection ended; every other failure is the result."""
-
-        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
-            watch(progress, total, message or "")
-
-        name = self.names.get(call.name)
-        if name is None:
-            return result(call, f"no tool {call.name!r}; there are: {', '.join(self.names)}", is_error=True)
+        tool = self.tools.get(call.name) or self._own(call.name)
+        if tool is None:
+            return result(call, f"no tool {call.name!r}; there are: {', '.join(self.tools)}", is_error=True)
         try:
-            answer = await self.client.call_tool(name, dict(call.arguments), progress_callback=on_progress)
+            arguments = json.loads(json.dumps(dict(call.arguments), ensure_ascii=False).encode())
+        except (TypeError, ValueError, RecursionError) as exc:
+            return result(
+                call, f"the arguments cannot be written as JSON: {one_line(str(exc))}", is_error=True
+            )
+        try:
+            return await self._answered(call, tool, arguments, watch)
         except MCPError as exc:
-            if exc.error.code == _CONNECTION_CLOSED:
+            if exc.error.code == CONNECTION_CLOSED:
                 raise ServerGone(exc.error.message) from exc
             return result(call, exc.error.message, is_error=True)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as exc:
             raise ServerGone("the connection is closed") from exc
-        return ToolResult(
-            call_id=call.id, name=call.name, content=_content(answer), is_error=bool(answer.is_error)
-        )
-
-
-def portable(name: str) -> str:
-    """A tool name every vendor accepts: letters, digits, _ and -, at most 64, a letter or _ first."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name)[:64]
-    return safe if safe[0].isalpha() or safe[0] == "_" else f"_{safe[:63]}"
-
-
-def _spec(name: str, tool: types.Tool) -> ToolSpec:
-    hints = tool.annotations
-    return ToolSpec(
-        name=name,
-        description=tool.description or "",
-        parameters=tool.input_schema,
-        read_only=hints.read_only_hint if hints else None,
-        destructive=hints.destructive_hint if hints else None,
-    )
-
-
-def _content(answer: types.CallToolResult) -> tuple[Text | Image, ...]:
-    parts = tuple(_part(block) for block in answer.content)
-    if not parts and answer.structured_content is not None:
-        parts = (Text(text=json.dumps(answer.structured_content, ensure_ascii=False)),)
-    return parts or (Text(text="(no output)"),)
-
-
-def _part(block: types.ContentBlock) -> Text | Image:
-    match block:
-        case types.TextContent():
-            return Text(text=block.text)
-        case types.ImageContent():
-            return Image(data=block.data, mime=block.mime_type)
-        case types.AudioContent():
-            return Text(text=f"[audio, {block.mime_type}, {len(block.data)} base64 characters]")
-        case types.ResourceLink():
-            return Text(text=f"[resource {block.uri}]")
-        case types.EmbeddedResource():
-            held = block.resource
-            return Text(
-                text=held.text
-                if isinstance(held, types.TextResourceContents)
-                else f"[binary resource {held.uri}]"
+        except Exception as exc:  # noqa: BLE001  (whatever a foreign answer does to the SDK costs this call alone)
+            why = one_line(f"{type(exc).__name__}: {exc}", 300)
+            return result(
+                call, f"the answer of the {self.server} server cannot be read: {why}", is_error=True
             )
 
-
-@asynccontextmanager
-async def spawned(
-    command: str, args: Sequence[str], env: Mapping[str, str], cwd: str | None, errlog: TextIO
-) -> AsyncGenerator[TransportStreams]:
-    """A server started as a process by the SDK: stdin EOF, 2 s, TERM, 2 s, KILL at the end."""
-    parameters = StdioServerParameters(command=command, args=list(args), env=dict(env), cwd=cwd)
-    async with stdio_client(parameters, errlog=errlog) as streams:
-        yield streams
-
-
-async def _nothing() -> None: ...
-
-
-@asynccontextmanager
-async def pipe_transport(
-    source: int, sink: int, *, kill: Callable[[], Awaitable[object]] = _nothing
-) -> AsyncGenerator[TransportStreams]:
-    """A server reached over two descriptors, which are closed at the end; `kill` is called if it does not end then.
-
-    On the event loop itself, POSIX only: the SDK's client transport starts the process too, and a
-    server forked from the warm process is already running.
-    """
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=1 << 28)
-    incoming, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(source, "rb", 0)
-    )
-    transport, protocol = await loop.connect_write_pipe(
-        asyncio.streams.FlowControlMixin, os.fdopen(sink, "wb", 0)
-    )
-    writer = asyncio.StreamWriter(transport, protocol, None, loop)
-    inbound, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    write, outbound = anyio.create_memory_object_stream[SessionMessage](0)
-    ended = anyio.Event()
-
-    async def receive() -> None:
-        async with inbound:
-            try:
-                while line := await reader.readline():
-                    await inbound.send(_message(line))
-            except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-                while await reader.read(1 << 16):  # we are leaving: let the server finish writing
-                    pass
-            finally:
-                ended.set()
-
-    async def send() -> None:
+    @contextmanager
+    def patient(self) -> Generator[None]:
+        """While the person is asked something, no call is given up."""
+        for scope in self._open:
+            scope.deadline = float("inf")
         try:
-            async with outbound:
-                async for item in outbound:
-                    writer.write(
-                        item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-                    )
-                    await writer.drain()
-        except (ConnectionError, OSError):
-            await inbound.aclose()  # the session must see the end, not wait for answers
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(receive)
-        group.start_soon(send)
-        try:
-            yield read, write
+            yield
         finally:
-            with anyio.CancelScope(shield=True):
-                read.close()
-                write.close()
-                writer.close()
-                with anyio.move_on_after(END_S):
-                    await ended.wait()
-                if not ended.is_set():
-                    await kill()
-                incoming.close()
-            group.cancel_scope.cancel()
+            for scope in self._open:
+                scope.deadline = self._deadline()
+
+    async def _answered(
+        self, call: ToolCall, tool: ListedTool, arguments: dict[str, Any], watch: Progress
+    ) -> ToolResult:
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+            scope.deadline = self._deadline()
+            watch(progress, total, message or "")
+
+        with anyio.CancelScope(deadline=self._deadline()) as scope:
+            self._open.add(scope)
+            try:
+                answer = await self.client.call_tool(tool.name, arguments, progress_callback=on_progress)
+            finally:
+                self._open.discard(scope)
+            content, failed = read_result(sealed(None, answer.meta), tool.output_schema)
+            return ToolResult(call_id=call.id, name=call.name, content=content, is_error=failed)
+        return result(
+            call,
+            f"the {self.server} server did not answer for {self.silence_s:g} s and was told to stop; "
+            "call_timeout_s of the server in mcp.json allows more",
+            is_error=True,
+        )
+
+    def _deadline(self) -> float:
+        return float("inf") if self.silence_s is None else anyio.current_time() + self.silence_s
+
+    def _own(self, name: str) -> ListedTool | None:
+        """The tool whose own name follows the server's: what a person copies from the server's manual."""
+        own = name.removeprefix(f"{self.server}__")
+        return next((tool for tool in self.tools.values() if tool.name == own), None)
 
 
-def _message(line: bytes) -> SessionMessage | Exception:
-    try:
-        return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
-    except ValueError as exc:
-        return exc
+def _spec(name: str, tool: ListedTool) -> ToolSpec:
+    return ToolSpec(
+        name=name,
+        description=tool.description,
+        parameters=tool.parameters,
+        read_only=tool.read_only,
+        destructive=tool.destructive,
+    )
 
 
 def choices_of(question: Any) -> tuple[str, tuple[str, ...]] | None:
