@@ -9,8 +9,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import threading
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -26,7 +24,7 @@ from ..sanitize import one_line
 from ..tools import Progress, no_progress
 from ..types import ToolCall, ToolResult, ToolSpec, result
 from . import tool_cache
-from .log import ServerLog, take_over_sdk_log
+from .log import ServerLog, Stderr, take_over_sdk_log
 from .prefork import Warm
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from .toolbox import McpTools
 
 HEAD_START_S = 1.0
-MAX_WORD_CHARS = 2_000
 CONNECT_S = 30.0  # longest time from start to tool list
 PASSED = [
     "HOME",
@@ -100,8 +97,8 @@ class Hosted:
         self.known = (
             anyio.Event()
         )  # the tool list is there, from the cache or from the server, or will not come
-        self.words: deque[str] = deque(maxlen=20)  # what the server last wrote to stderr
         self.log = ServerLog(name)
+        self._stderr: Stderr | None = None  # of this life, or the last
         self._mode = "auto"  # how to begin to talk; "legacy": without the newer protocol's first question
         self._strayed = False  # the person was told of what it prints
         self._tools: McpTools | None = None
@@ -127,7 +124,7 @@ class Hosted:
             return await self._tools.call(call, progress)
         except ServerGone:
             self._tools, self._failed = None, "it ended"
-            said = f"; it last said: {one_line(self.words[-1])}" if self.words else ""
+            said = f"; it last said: {words}" if (words := await self._last_words()) else ""
             text = f"the {self.name} server ended during {call.name}{said}; the next call starts it again"
             return result(call, text, is_error=True)
 
@@ -158,7 +155,7 @@ class Hosted:
                 if self._tools is None and self._mode == "auto" and _closed(exc):
                     self._mode = "legacy"  # some servers end at the newer protocol's first question
                     continue
-                started, why = self._tools is not None, _reason(exc, self.launch, self.words)
+                started, why = self._tools is not None, _reason(exc, self.launch, await self._last_words())
                 self._tools, self._failed = None, why
                 said = f"the {self.name} server {'ended' if started else 'did not start'}: {why}"
                 if said != told:
@@ -176,10 +173,12 @@ class Hosted:
 
         take_over_sdk_log()
         ours = self.launch.command in SERVER_COMMANDS.values()
-        errlog = _drained(self.words, self.log)
-        with errlog, anyio.CancelScope(deadline=anyio.current_time() + CONNECT_S) as scope:
+        with (
+            Stderr(self.log) as self._stderr,
+            anyio.CancelScope(deadline=anyio.current_time() + CONNECT_S) as scope,
+        ):
             # The scope has to enclose the whole client; its deadline is lifted once connected.
-            streams = self._transport(errlog.fileno())
+            streams = self._transport(self._stderr.fileno())
             async with Client(streams, mode=self._mode, **self._client_options()) as client:
                 silence_s = None if ours else self.launch.call_timeout_s
                 tools: McpTools = await mcp_tools.McpTools.connect(
@@ -239,6 +238,13 @@ class Hosted:
                 async with spawned(command, launch.args, self.env, self.cwd, log, lines=lines) as streams:
                     yield streams
 
+    async def _last_words(self) -> str:
+        """The last line the server wrote to stderr."""
+        if self._stderr is None:
+            return ""
+        await self._stderr.read_up_to_now()
+        return one_line(self._stderr.lines[-1]) if self._stderr.lines else ""
+
     def _stray(self, text: str) -> None:
         self.log.write("stdout", text)
         if not self._strayed:
@@ -275,7 +281,7 @@ def _closed(exc: BaseException) -> bool:
     return getattr(error, "code", None) == CONNECTION_CLOSED
 
 
-def _reason(exc: BaseException, launch: Launch, words: deque[str]) -> str:
+def _reason(exc: BaseException, launch: Launch, words: str) -> str:
     exc = _first(exc)
     if isinstance(exc, FileNotFoundError) and exc.filename:
         if os.path.isabs(exc.filename) and exc.filename == launch.cwd:
@@ -283,22 +289,7 @@ def _reason(exc: BaseException, launch: Launch, words: deque[str]) -> str:
         return f"there is no program {exc.filename!r} on PATH"
     if isinstance(exc, OSError) and exc.strerror:
         return f"{launch.command!r} cannot be started: {exc.strerror}"
-    said = f"; it said: {one_line(words[-1])}" if words else ""
+    said = f"; it said: {words}" if words else ""
     if _closed(exc):
         return f"it ended before it had listed its tools{said}"
     return f"{one_line(str(exc), 300) or type(exc).__name__}{said}"
-
-
-def _drained(words: deque[str], log: ServerLog) -> Any:
-    """The writing end of a pipe whose lines a thread keeps in `words`: an undrained pipe stalls the server."""
-    source, sink = os.pipe()
-
-    def drain() -> None:
-        with open(source, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.strip():
-                    words.append(line.rstrip()[:MAX_WORD_CHARS])
-                    log.write("stderr", line)
-
-    threading.Thread(target=drain, daemon=True).start()
-    return os.fdopen(sink, "w", encoding="utf-8")
