@@ -15,6 +15,7 @@ from ..workspace import Root, Workspace
 from ..workspace.globs import below, expanded
 from ..workspace.walk import Clock, Entry, is_ignored, open_plain, walk
 from .finding import find
+from .left_out import names_ignored, nothing_found
 from .rows import fitting
 
 MAX_COUNTED = 10_000  # files counted in one ignored folder
@@ -43,7 +44,7 @@ class Tally:
 class Listing:
     """What of a folder is wanted."""
 
-    depth: int = 1
+    depth: int | None = None  # None: 1, or any with a glob
     glob: str | None = None
     sort: Literal["name", "mtime", "size"] = "name"
     hidden: bool = False
@@ -61,28 +62,42 @@ def list_folder(
     max_bytes: int = MAX_RESULT_BYTES,
 ) -> str:
     """The listing as the model sees it."""
-    if wanted.limit < 1 or wanted.depth < 1:
+    if wanted.limit < 1 or (wanted.depth or 1) < 1:
         raise ToolError(f"limit and depth are at least 1; found {wanted.limit} and {wanted.depth}")
     skip = position(wanted.cursor)
-    if path in (".", "./") and len(workspace.roots) > 1:
+    is_all = path in (".", "./") and len(workspace.roots) > 1
+    if is_all and wanted.glob is None:
         names = [f"{root.name}/" for root in workspace.all_roots()]
         return f". · {len(names)} roots\n{fenced(chr(10).join(map(one_line, names)), '.')}"
-    fd, root, start = workspace.open_real(path)
-    is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
-    os.close(fd)
-    shown = workspace.display(root, start)
-    if not is_folder:
-        raise ToolError(f"{shown} is a file; read_file shows it")
+    places, shown, note = [(root, "") for root in workspace.all_roots()], ".", ""
+    if not is_all:
+        root, start = _folder(workspace, path)
+        places, shown, note = (
+            [(root, start)],
+            workspace.display(root, start),
+            workspace.twin_note(path, root, start),
+        )
+    globs = alternatives(wanted.glob) if wanted.glob else []
     with readable(OSError):
-        if is_ignored(root.fd, start):
+        if any(is_ignored(root.fd, start) or names_ignored(root, start, globs) for root, start in places):
             wanted = replace(wanted, ignored=True)  # whoever names an ignored folder wants to see into it
         said, page, total = (
-            _tree(root, start, wanted, skip, check)
-            if wanted.glob is None and wanted.sort == "name"
-            else _flat(workspace, root, start, wanted, skip, check)
+            _tree(*places[0], wanted, skip, check)
+            if not globs and wanted.sort == "name"
+            else _flat(workspace, places, globs, wanted, skip, check)
         )
+        if not total and (globs or wanted.sort != "name"):
+            said = nothing_found(
+                workspace,
+                places,
+                globs,
+                ignored=wanted.ignored,
+                hidden=wanted.hidden or bool(globs),
+                depth=_depth(wanted),
+                check=check,
+            )
     lines = fitting(page, max_bytes - _FRAME_BYTES)
-    head = f"{one_line(shown)} · {said}{workspace.twin_note(path, root, start)}"
+    head = f"{one_line(shown)} · {said}{note}"
     if not lines:
         return head + (" · nothing more" if skip else " · nothing to show")
     more = f"\nmore: cursor={skip + len(lines)}" if skip + len(lines) < total else ""
@@ -92,12 +107,20 @@ def list_folder(
 def matching(
     workspace: Workspace, glob: str, limit: int, check: Callable[[], None]
 ) -> tuple[list[str], bool]:
-    """Files of all roots whose path matches, ignored ones left out; and whether there are more."""
+    """Files of all roots whose path matches, ignored ones left out unless named; and whether there are more.
+
+    ToolError when there are none, with what was left out.
+    """
+    globs = alternatives(glob)
+    places = [(root, "") for root in workspace.all_roots()]
     found: list[str] = []
     with readable(TimeoutError):
-        for root in workspace.all_roots():
-            paths = find(workspace, root, "", globs=alternatives(glob), check=check)
+        for root, start in places:
+            inside = names_ignored(root, start, globs)
+            paths = find(workspace, root, start, globs=globs, ignored=inside, check=check)
             found += [workspace.display(root, os.fsdecode(path)) for path in paths[: limit + 1]]
+    if not found:
+        raise ToolError(nothing_found(workspace, places, globs, ignored=False, check=check))
     return found[:limit], len(found) > limit
 
 
@@ -139,7 +162,7 @@ def _tree(
     total = 0
     try:
         for entry in walk(
-            root.fd, start, depth=wanted.depth, into_ignored=wanted.ignored, into_hidden=wanted.hidden
+            root.fd, start, depth=wanted.depth or 1, into_ignored=wanted.ignored, into_hidden=wanted.hidden
         ):
             clock.tick()
             if not wanted.hidden and entry.name.startswith("."):
@@ -164,52 +187,71 @@ def _tree(
     return tally.said(), page, total
 
 
+def _folder(workspace: Workspace, path: str) -> tuple[Root, str]:
+    fd, root, start = workspace.open_real(path)
+    is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+    os.close(fd)
+    if not is_folder:
+        raise ToolError(f"{workspace.display(root, start)} is a file; read_file shows it")
+    return root, start
+
+
+def _depth(wanted: Listing) -> int | None:
+    """How deep a flat list goes: a glob means any depth, as it does for searching."""
+    return wanted.depth or (None if wanted.glob else 1)
+
+
 def _flat(
-    workspace: Workspace, root: Root, start: str, wanted: Listing, skip: int, check: Callable[[], None]
+    workspace: Workspace,
+    places: Sequence[tuple[Root, str]],
+    globs: Sequence[str],
+    wanted: Listing,
+    skip: int,
+    check: Callable[[], None],
 ) -> tuple[str, list[str], int]:
-    """As `_tree`, of files alone, by glob or in another order."""
-    glob = wanted.glob
-    paths = find(
-        workspace,
-        root,
-        start,
-        globs=[below(one, start) for one in alternatives(glob)] if glob else [],
-        depth=None if glob and ("**" in glob or "/" in glob) else wanted.depth,
-        hidden=wanted.hidden,
-        ignored=wanted.ignored,
-        check=check,
-    )
-    return (
-        counted(len(paths), "file"),
-        _files(root, start, paths, wanted.sort, skip, wanted.limit),
-        len(paths),
-    )
+    """As `_tree`, of files alone, by glob or in another order. A glob finds hidden files, as it does for searching."""
+    found: list[tuple[Root, str, bytes]] = []
+    for root, start in places:
+        paths = find(
+            workspace,
+            root,
+            start,
+            globs=[below(one, start) for one in globs],
+            depth=_depth(wanted),
+            hidden=wanted.hidden or bool(globs),
+            ignored=wanted.ignored,
+            check=check,
+        )
+        named = f"{root.name}/" if len(places) > 1 else ""
+        inside = len(start) + 1 if start else 0
+        found += [(root, named + os.fsdecode(path[inside:]), path) for path in paths]
+    shown = range(skip, skip + wanted.limit)
+    return counted(len(found), "file"), _files(found, wanted.sort, shown), len(found)
 
 
-def _files(root: Root, start: str, paths: Sequence[bytes], sort: str, skip: int, limit: int) -> list[str]:
+def _files(found: Sequence[tuple[Root, str, bytes]], sort: str, shown: range) -> list[str]:
     """Rows of a flat list; all files are looked at only where their age or size decides."""
-    inside = len(start) + 1 if start else 0
     if sort == "name":
-        return [_sized(path[inside:], info) for path, info in _stats(root, paths[skip : skip + limit])]
-    infos = [(path, info) for path, info in _stats(root, paths) if info]
+        return [_sized(name, info) for name, info in _stats(found[shown.start : shown.stop])]
+    infos = [(name, info) for name, info in _stats(found) if info]
     infos.sort(key=lambda pair: -(pair[1].st_mtime_ns if sort == "mtime" else pair[1].st_size))
-    return [_sized(path[inside:], info) for path, info in infos[skip : skip + limit]]
+    return [_sized(name, info) for name, info in infos[shown.start : shown.stop]]
 
 
-def _stats(root: Root, paths: Sequence[bytes]) -> Generator[tuple[str, os.stat_result | None]]:
-    """Each path with its stat, None when it is not there any more; no link is followed, each folder opened once."""
-    for folder, group in groupby(map(os.fsdecode, paths), key=lambda path: path.rpartition("/")[0]):
+def _stats(found: Sequence[tuple[Root, str, bytes]]) -> Generator[tuple[str, os.stat_result | None]]:
+    """Each name with its stat, None when it is not there any more; no link is followed, each folder opened once."""
+    for (root, folder), group in groupby(found, key=lambda one: (one[0], os.path.dirname(one[2]))):
         try:
-            fd = open_plain(root.fd, folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+            fd = open_plain(root.fd, os.fsdecode(folder), os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         except OSError:
-            yield from ((path, None) for path in group)
+            yield from ((name, None) for _, name, _ in group)
             continue
         try:
-            for path in group:
+            for _, name, path in group:
                 info: os.stat_result | None = None
                 with suppress(OSError):
-                    info = os.stat(path.rpartition("/")[2], dir_fd=fd, follow_symlinks=False)
-                yield path, info
+                    info = os.stat(os.path.basename(path), dir_fd=fd, follow_symlinks=False)
+                yield name, info
         finally:
             os.close(fd)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,9 @@ from ..source.encoding import SNIFF_BYTES, decode, in_private_key, is_binary
 from ..workspace import Root, Workspace
 from ..workspace.globs import below, matcher
 from ..workspace.protected_paths import allowed, secret
+from ..workspace.walk import is_ignored
 from .finding import MAX_FOUND, tree_order
+from .left_out import is_binary_file, names_ignored, nothing_found
 from .listing import alternatives, counted, position
 from .ripgrep import Hit, Query, search
 from .rows import fitting
@@ -29,6 +32,8 @@ MAX_PATTERN = 4000
 _AROUND_BYTES = 16_384  # read before and after a hit for its line and context
 _FRAME_BYTES = 500
 MAX_UTF16_BYTES = 8 << 20
+
+_REGEX = re.compile(r"[\^$*+?{}\[\]\\|()]")
 
 Shows = Literal["lines", "files", "count"]
 
@@ -53,6 +58,7 @@ def search_text(
     fixed: bool = False,
     ignore_case: bool = False,
     multiline: bool = False,
+    ignored: bool = False,
     context: int = 0,
     limit: int = 100,
     cursor: str | None = None,
@@ -72,8 +78,10 @@ def search_text(
     if skip > MAX_SKIPPED:
         raise ToolError(f"hits are shown up to the {MAX_SKIPPED:,}th; narrow path, glob or pattern")
     found: list[Found] = []
-    for root, start, is_file in _places(workspace, path):
-        globs = [below(one, start) for one in alternatives(glob)] if glob else []
+    given = alternatives(glob) if glob else []
+    places = _places(workspace, path)
+    for root, start, is_file in places:
+        globs = [below(one, start) for one in given]
         query = Query(
             root=root.fd,
             start=start,
@@ -84,9 +92,12 @@ def search_text(
             fixed=fixed,
             ignore_case=ignore_case,
             multiline=multiline,
+            ignored=ignored or names_ignored(root, start, globs),
         )
         found.append(_collect(workspace, root, query, skip + limit, check))
     pairs = [(one.root, hit) for one in found for hit in one.hits]
+    if not pairs:
+        return _nothing(workspace, path, pattern, places, given, fixed=fixed, ignored=ignored, check=check)
     page = pairs[skip : skip + limit]
     if mode == "lines":
         body, kept = _lines(workspace, page, context, max_bytes)
@@ -94,6 +105,34 @@ def search_text(
         rows = [(_row(workspace, root, hit, mode), i) for i, (root, hit) in enumerate(page, 1)]
         body, kept = _fitting(rows, len(page), max_bytes)
     return _said(path, mode, pairs, found, body, skip, kept)
+
+
+def _nothing(
+    workspace: Workspace,
+    path: str,
+    pattern: str,
+    places: Sequence[tuple[Root, str, bool]],
+    globs: Sequence[str],
+    *,
+    fixed: bool,
+    ignored: bool,
+    check: Callable[[], None],
+) -> str:
+    """What an empty result says: where it did not look, and what else the pattern might have meant."""
+    literal = "" if fixed or not _REGEX.search(pattern) else "; fixed=true takes the pattern as plain text"
+    (root, start, is_file), *_ = places
+    if is_file:
+        said = (
+            "the file is binary and was looked at up to its first NUL" if is_binary_file(root, start) else ""
+        )
+    else:
+        folders = [(root, start) for root, start, _ in places]
+        inside = ignored or any(is_ignored(root.fd, start) for root, start in folders)
+        said = nothing_found(workspace, folders, globs, ignored=inside, content=True, check=check)
+    notes = "".join(
+        workspace.twin_note(path, root, start) for root, start, _ in places[:1] if len(places) == 1
+    )
+    return f"no match in {one_line(path)}{f': {said}' if said else ''}{literal}{notes}"
 
 
 def _places(workspace: Workspace, path: str) -> list[tuple[Root, str, bool]]:
@@ -245,8 +284,6 @@ def _said(
         "count": f"files, {counted(sum(hit.line for _, hit in pairs), 'matching line')}",
     }[mode]
     note = f" · {late}" if late else ""
-    if not pairs:
-        return f"no match in {one_line(path)}"
     if skip >= len(pairs):
         return f"{total} {what}; nothing after cursor={skip}"
     head = f"{skip + 1}-{skip + kept} of {total} {what}{note}"

@@ -20,12 +20,9 @@ from . import consent, editing, listing, patching, reading, ripgrep, searching
 from . import outline as outlines
 from .consent import Yes
 
-READS = ToolAnnotations(
-    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-)
-CHANGES = ToolAnnotations(
-    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
-)
+READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
+# What is left out has the protocol's default: no change is idempotent, and what reads destroys nothing.
 MAX_MANY = 200  # files in one read_many
 
 INSTRUCTIONS = """\
@@ -104,7 +101,7 @@ def _add_reading(server: ToolServer, workspace: Workspace) -> None:
             else (paths or [], False)
         )
         if not found:
-            raise ToolError(f"no file matches {glob!r}" if glob else "paths is empty")
+            raise ToolError("paths is empty")
         text = reading.read_many(workspace, found[:MAX_MANY], limit_each)
         return text + (
             f"\nleft out: files after the first {MAX_MANY}" if more or len(found) > MAX_MANY else ""
@@ -118,7 +115,7 @@ def _add_reading(server: ToolServer, workspace: Workspace) -> None:
     @server.tool(annotations=READS, structured_output=False)
     def list_files(
         path: str = ".",
-        depth: int = 1,
+        depth: int | None = None,
         glob: str | None = None,
         sort: Literal["name", "mtime", "size"] = "name",
         hidden: bool = False,
@@ -141,6 +138,7 @@ def _add_reading(server: ToolServer, workspace: Workspace) -> None:
         fixed: bool = False,
         ignore_case: bool = False,
         multiline: bool = False,
+        ignored: bool = False,
         context: int = 0,
         limit: int = 100,
         cursor: str | None = None,
@@ -155,6 +153,7 @@ def _add_reading(server: ToolServer, workspace: Workspace) -> None:
             fixed=fixed,
             ignore_case=ignore_case,
             multiline=multiline,
+            ignored=ignored,
             context=context,
             limit=limit,
             cursor=cursor,

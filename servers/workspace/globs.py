@@ -56,6 +56,19 @@ def matcher(globs: Sequence[str]) -> Callable[[str], bool]:
     return lambda path: spec.match_file(path) and not no.match_file(path)
 
 
+def literal_start(glob: str) -> str:
+    """The names a glob from the root begins with before its first wildcard; "" when it may match at any depth."""
+    plain = glob.lstrip("/")
+    if glob.startswith("!") or "/" not in glob.rstrip("/"):
+        return ""
+    names: list[str] = []
+    for name in plain.split("/"):
+        if not name or _SPECIAL.search(name):
+            break
+        names.append(name)
+    return "/".join(names)
+
+
 def below(glob: str, folder: str) -> str:
     """A glob that is meant from `folder`, as seen from the root."""
     bang, plain = ("!", glob[1:]) if glob.startswith("!") else ("", glob)

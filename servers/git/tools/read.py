@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from ...output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ..safe import parsing
 from ..safe.in_progress import state_of
-from ..safe.quoting import all_inside, plain_rev
+from ..safe.quoting import all_inside, names, plain_rev
 from ..safe.repository import Repository
 from ..safe.status import COUNTS_STASHES, porcelain
+from .left_out import elsewhere, refuse_unknown
 from .records import LIST_BYTES, Commit, Counts, Log, Status, files
 
 PATCH = ("--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
@@ -20,6 +21,7 @@ PATCH = ("--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=di
 MAX_PATCH_BYTES = 32_000
 MAX_READ_BYTES = 4 << 20  # of a patch; the totals in front of it are complete long before
 MAX_COMMITS = 200
+_TWO_DOTS = re.compile(r"\.{2,3}")
 _FULL_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _CURSOR = re.compile(r"([0-9a-f]{40,64}(?:\.{2,3}[0-9a-f]{40,64})?)\+(\d{1,9})")
 _COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t")
@@ -71,12 +73,21 @@ def diff(repo: Repository, scope: str, paths: Sequence[str], *, stat_only: bool,
     where = all_inside(repo.top, paths)
     if len(where) == 2:  # a git that takes the git dir for none would compare two files, links followed
         where.append(where[1])
-    out = repo.git.attempt(*args, *_scope(repo, scope), "--", *where, max_bytes=MAX_READ_BYTES)
+    between = _scope(repo, scope)
+    out = repo.git.attempt(*args, *between, "--", *where, max_bytes=MAX_READ_BYTES)
     if out.code not in (0, None):
         raise ToolError(repo.git.said(out, args))
-    return told(
-        out.out, f"diff {one_line(scope)}", cut=out.cut, note=repo.ignored(), again="git_diff(paths=[...])"
+    title = f"diff {one_line(scope)}"
+    missing = refuse_unknown(
+        repo,
+        where,
+        [part for part in _TWO_DOTS.split(between[-1]) if part] if between and scope != "staged" else [],
     )
+    if not out.out.strip():
+        parts = (f"{title} · no changes{elsewhere(repo, scope, where)}", missing, repo.ignored())
+        return "\n".join(part for part in parts if part)
+    note = "\n".join(part for part in (missing, repo.ignored()) if part)
+    return told(out.out, title, cut=out.cut, note=note, again="git_diff(paths=[...])")
 
 
 def _scope(repo: Repository, scope: str) -> list[str]:
@@ -159,7 +170,22 @@ def log(
         start = parts[1][:64].partition(b"\0")[0].decode() if len(parts) > 1 else verified(repo, rev)
     if done.code not in (0, None):
         raise ToolError(repo.git.said(done, args))
-    return _history(start, skip, limit, parts, cut=done.cut, note=repo.ignored())
+    found = _history(start, skip, limit, parts, cut=done.cut, note=repo.ignored())
+    where = all_inside(repo.top, paths)
+    if not found.commits and not skip:
+        refuse_unknown(repo, where, [])
+        filters = {"author": author, "since": since, "grep": grep, "paths": names(where)}
+        given = ", ".join(name for name, value in filters.items() if value)
+        without = (
+            repo.git.attempt("rev-list", "--count", "--end-of-options", start, "--")
+            .out.decode("ascii", "replace")
+            .strip()
+        )
+        if given:
+            found.notes.append(f"no commit fits {given}; without it {one_line(rev)} has {without or 'some'}")
+        elif ".." in rev:
+            found.notes.append(f"{one_line(rev)} holds no commit: nothing is on its right side alone")
+    return found
 
 
 def _start(repo: Repository, rev: str, cursor: str | None) -> tuple[str, int]:

@@ -1,0 +1,92 @@
+"""Why an answer is empty: what was looked at, what was not, and the call that would."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from ..source.encoding import SNIFF_BYTES, is_binary
+from ..workspace import Root, Workspace
+from ..workspace.globs import below, literal_start
+from ..workspace.protected_paths import allowed, secret
+from ..workspace.walk import is_ignored, open_plain
+from .finding import find
+
+MAX_SNIFFED = 2000  # files whose beginning is read to tell binary ones
+
+
+def nothing_found(
+    workspace: Workspace,
+    places: Sequence[tuple[Root, str]],
+    globs: Sequence[str],
+    *,
+    ignored: bool,
+    hidden: bool = True,
+    depth: int | None = None,
+    content: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> str:
+    """`looked at 12 files; not at 3 ignored ones (ignored=true)`. With `content` also those that cannot be searched.
+
+    `globs` as they were given. Asked only when there is nothing to show, so it may list the files twice.
+    """
+    looked = everything = binary = secrets = unhidden = 0
+    more = ""
+    try:
+        for root, start in places:
+            names = [below(glob, start) for glob in globs]
+            inside = ignored or names_ignored(root, start, names)
+            seen = find(
+                workspace, root, start, globs=names, depth=depth, hidden=hidden, ignored=inside, check=check
+            )
+            looked += len(seen)
+            everything += len(
+                find(workspace, root, start, globs=names, depth=depth, ignored=True, check=check)
+            )
+            unhidden += (
+                len(seen)
+                if hidden
+                else len(find(workspace, root, start, globs=names, depth=depth, ignored=inside, check=check))
+            )
+            if content:
+                secrets += sum(map(_kept_secret(workspace), map(os.fsdecode, seen)))
+                binary += sum(is_binary_file(root, os.fsdecode(path)) for path in islice(seen, MAX_SNIFFED))
+                more = f" among the first {MAX_SNIFFED:,}" if len(seen) > MAX_SNIFFED else ""
+    except TimeoutError as exc:
+        return str(exc)
+    hidden_ones, ignored_ones = unhidden - looked, everything - unhidden
+    which = f" that match {', '.join(globs)}" if globs else ""
+    said = (
+        f"looked at {looked:,} file{'s' * (looked != 1)}{which}" if looked else f"there are no files{which}"
+    )
+    parts = [
+        f"{hidden_ones:,} hidden (hidden=true shows them)" if hidden_ones else "",
+        f"{ignored_ones:,} ignored by .gitignore (ignored=true looks there too)" if ignored_ones else "",
+        f"{binary:,} binary{more} (looked at up to their first NUL)" if binary else "",
+        f"{secrets:,} that may hold secrets" if secrets else "",
+    ]
+    rest = ", ".join(part for part in parts if part)
+    return f"{said}; not at {rest}" if rest and looked else f"{said} but {rest}" if rest else said
+
+
+def names_ignored(root: Root, start: str, globs: Sequence[str]) -> bool:
+    """Whether a glob names an ignored place outright, by what stands before its first wildcard."""
+    named = [first for glob in globs if (first := literal_start(glob)) and first != start]
+    return any(is_ignored(root.fd, first) for first in named)
+
+
+def is_binary_file(root: Root, path: str) -> bool:
+    try:
+        fd = open_plain(root.fd, path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode) and is_binary(os.pread(fd, SNIFF_BYTES, 0))
+    finally:
+        os.close(fd)
+
+
+def _kept_secret(workspace: Workspace) -> Callable[[str], bool]:
+    return lambda path: secret(path) is not None and not allowed(path, workspace.allow)
