@@ -259,6 +259,8 @@ def look_alike(body: str, wanted: str) -> str | None:
     if len(body) > MAX_ALIKE_CHARS or not (places := alike(body, wanted)):
         return None
     start, end = places[0]
+    if body[start:end] == wanted:
+        return None
     line = body.count("\n", 0, start)
     column = start - (body.rfind("\n", 0, start) + 1)
     found = body[body.rfind("\n", 0, start) + 1 : end]

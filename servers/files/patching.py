@@ -160,7 +160,7 @@ def _place(body: str, old: str, line: int | None, floor: int, what: str) -> int:
         raise ToolError(
             f"{what} fits in {len(found)} places (lines {lines}); add context or a right line number"
         )
-    if said := look_alike(body, old.removesuffix("\n")):
+    if said := look_alike(body, old):
         raise ToolError(f"{what}: its old lines are not in the file; {said}. Nothing was changed")
     lines = body.split("\n")
     near = nearest(lines, old.removesuffix("\n").split("\n"))
