@@ -26,6 +26,7 @@ COMMANDS = {
     "tools": "list the tools of the configured servers",
     "call": "call one tool, as a model would",
     "simulate": "run a simulated Ollama, to try everything on without a model",
+    "gateway": "serve local models, groups and aliases to clients that can set only a base URL",
     "init": "set up Claude Desktop, Claude Code, Cursor or VS Code",
     "audit": "check that the record of what servers decided and did is whole",
     "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
