@@ -13,6 +13,8 @@ from typing import Any
 import anyio
 from httpx2 import HTTPError
 
+from servers.ollama.engines.ollama import full_name
+from servers.ollama.engines.shared_queue import SharedQueue
 from servers.ollama.forecast.prompt_cache import Prompts
 from servers.ollama.ledger.keys import engine_of, host_of, is_simulated, key_of
 from servers.ollama.ledger.ledger import Ledger, LedgerError, Run
@@ -115,6 +117,7 @@ class Calls:
         """`ask` gets a path of the server; it may raise ProviderError."""
         self.url = url
         self._ask = ask
+        self._queue = SharedQueue(url)
         self._running: list[Heard] = []
         self._prompts = Prompts()
         self._ledger: Ledger | None = None
@@ -122,14 +125,20 @@ class Calls:
 
     @asynccontextmanager
     async def heard(self, request: Request, body: Mapping[str, Any]) -> AsyncGenerator[Heard]:
-        """A call under way, however it ends; of calls at the same time none tells how fast the model is."""
+        """A call under way, however it ends; of calls at the same time none tells how fast the model is.
+
+        It is announced to other processes that use the engine, but does not wait for them: a person does.
+        """
         prompt, model = json.dumps([body.get("tools"), body["messages"]]), request.model_name
         heard = Heard(body=body, model=model, cached=self._prompts.share(model, prompt))
         for other in self._running:
             other.overlapped = heard.overlapped = True
         self._running.append(heard)
         try:
-            yield heard
+            with self._queue.ticket(full_name(model), 0.0) as ticket:
+                if ticket is not None:
+                    ticket.started(0.0)
+                yield heard
         except BaseException as exc:
             heard.failed(exc)
             raise

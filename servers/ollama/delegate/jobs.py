@@ -30,6 +30,8 @@ class Progress:
     """starting, waiting, reading, thinking, writing, checking, done."""
     model: str | None = None
     ahead: int = 0
+    holder: str | None = None
+    """Another process that has the engine while we wait."""
     tokens: int = 0
     cap: int | None = None
     began: float = field(default_factory=time.monotonic)
@@ -70,7 +72,8 @@ class Progress:
 
     def __str__(self) -> str:
         if self.phase == "waiting":
-            return f"waiting for {self.model}, {self.ahead} ahead"
+            held = f" ({self.holder} has it)" if self.holder else ""
+            return f"waiting for {self.model}, {self.ahead} ahead{held}"
         parts = [self.phase if self.model is None else f"{self.model} {self.phase}"]
         if self.steps is not None:
             parts.append(f"chunk {self.step} of {self.steps}")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 
@@ -13,7 +16,7 @@ from ..engines.protocol import Answer, Model, Query, Runtime
 from ..forecast.advice import Recommendation
 from ..forecast.context_size import Size, Sizing, TooLong, fewest_tokens
 from ..forecast.forecast import Forecast
-from ..forecast.forecaster import Forecaster, RunPlan
+from ..forecast.forecaster import Forecaster, Planned, RunPlan
 from ..forecast.plans import HOPELESS, Task
 from ..ledger.ledger import LedgerError
 from ..ledger.profile import Profile
@@ -22,7 +25,7 @@ from ..ledger.runs import Key, Run, filed
 from ..reports.advice_outcomes import recorded
 from .cpu_load import Load
 from .jobs import Progress
-from .queue import Slots
+from .queue import Slots, Turn
 from .request import Order, Prepared
 
 DEFAULT_TIMEOUT_S = 900.0
@@ -148,24 +151,29 @@ class Runner:
         forecaster = self.forecaster
         size = await self.size(prepared, model, query)
         query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict)
-        task, wait_s = _task(prepared.order, size, left_s), forecaster.wait_s(model.name)
+        task = _task(prepared.order, size, left_s)
         busy_cores = await self.load.now()
-        plan = await forecaster.plan(task, model, size.num_ctx, query, wait_s=wait_s, busy_cores=busy_cores)
+        plan = await forecaster.plan(task, model, size.num_ctx, query, busy_cores=busy_cores)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
-        if plan and forecast and left_s is not None and forecast.odds(left_s) < HOPELESS:
-            await _refuse(plan, forecast, left_s)
         whole_s = await anyio.to_thread.run_sync(plan.whole_prompt_s) if plan else None
-        query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(left_s, forecast))
         progress.model = model.name
-        planned_s = forecast.total_s - forecast.wait_s if forecast else None
-        with forecaster.planned(model.name, planned_s) as queued:
-            async with self.slots.taken(model.name, lambda ahead: _wait(progress, ahead)) as turn:
-                queued.began = time.monotonic()
+        with forecaster.planned(model.name, forecast.total_s if forecast else None) as queued:
+            if plan and (wait_s := forecaster.wait_s(model.name, queued)):
+                plan = plan.waiting(wait_s)
+                forecast = await anyio.to_thread.run_sync(plan.forecast)
+            await _refuse_hopeless(plan, forecast, left_s)
+            query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(left_s, forecast))
+            async with self._turn(model.name, progress, queued, left_s) as turn:
                 if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
                     model = await self.runtime.model(model.name)
                     busy_cores = await self.load.now()
                     plan = await forecaster.plan(task, model, size.num_ctx, query, busy_cores=busy_cores)
                     forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
+                    if left_s is not None:
+                        left_s = max(left_s - turn.waited_s, 0.0)
+                        await _refuse_hopeless(plan, forecast, left_s)
+                        query = replace(query, timeout_s=_time_given(left_s, forecast))
+                queued.started()
                 progress.run(model.name, query.num_predict, queued.seconds or None)
                 before = await self.load.seen()
                 answer = await self._asked(prepared, model, size, query, progress)
@@ -188,6 +196,22 @@ class Runner:
             forecast=forecast,
             given_s=given_s,
         )
+
+    @asynccontextmanager
+    async def _turn(
+        self, model: str, progress: Progress, queued: Planned, left_s: float | None
+    ) -> AsyncGenerator[Turn]:
+        """The model's slot. Raises RunRejected when the deadline passes first."""
+        async with AsyncExitStack() as stack:
+            slot = self.slots.taken(model, partial(_wait, progress), queued.ticket, within_s=left_s)
+            try:
+                turn = await stack.enter_async_context(slot)
+            except TimeoutError as exc:
+                held = f"; {progress.holder} has it" if progress.holder else ""
+                raise RunRejected(
+                    f"the {left_s:.3g} s that were left went by waiting for {model}{held}"
+                ) from exc
+            yield turn
 
     async def _asked(
         self, prepared: Prepared, model: Model, size: Size, query: Query, progress: Progress
@@ -334,8 +358,10 @@ def _task(order: Order, size: Size, left_s: float | None) -> Task:
     )
 
 
-async def _refuse(plan: RunPlan, forecast: Forecast, left_s: float) -> None:
-    """Raise RunRejected with the numbers, and with the nearest plan that would do."""
+async def _refuse_hopeless(plan: RunPlan | None, forecast: Forecast | None, left_s: float | None) -> None:
+    """Raise RunRejected when the time that is left will not do, with the numbers and the nearest plan that would."""
+    if plan is None or forecast is None or left_s is None or forecast.odds(left_s) >= HOPELESS:
+        return
     recommendation = await anyio.to_thread.run_sync(plan.recommend)
     if recommendation.refusal is not None:
         raise RunRejected(recommendation.refusal.say, recommendation)
@@ -354,8 +380,8 @@ def _time_given(deadline_s: float | None, forecast: Forecast | None) -> float:
     return max(DEFAULT_TIMEOUT_S, 4 * (forecast.cap_s or forecast.high_s)) if forecast else DEFAULT_TIMEOUT_S
 
 
-def _wait(progress: Progress, ahead: int) -> None:
-    progress.phase, progress.ahead = "waiting", ahead
+def _wait(progress: Progress, ahead: int, holder: str | None) -> None:
+    progress.phase, progress.ahead, progress.holder = "waiting", ahead, holder
 
 
 def _checked(answer: Answer, query: Query, size: Size) -> Answer:

@@ -42,6 +42,7 @@ class Embedded:
         self.path = path
         self.name = f"embedded engine with {path.name}"
         self.host = platform.node()
+        self.url: str | None = None
         self.note = note
         self.timed, self.simulated = True, False
         if importlib.util.find_spec("xllamacpp") is None:

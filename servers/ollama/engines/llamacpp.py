@@ -28,6 +28,7 @@ class LlamaCpp:
         self._ask = self._connection.ask
         self.name = self._connection.name
         self.host = host_of(url)
+        self.url: str | None = url
         self.note: str | None = None
         self.timed, self.simulated = True, False
 

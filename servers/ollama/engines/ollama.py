@@ -30,6 +30,7 @@ class Ollama:
         self._ask = self._connection.ask
         self.name = self._connection.name
         self.host = host_of(url)
+        self.url: str | None = url
         self.note: str | None = None
         self.timed, self.simulated = True, False
         self.allow_remote = allow_remote

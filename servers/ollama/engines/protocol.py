@@ -92,6 +92,8 @@ class Runtime(Protocol):
     """Kind and place, as shown: "Ollama at http://127.0.0.1:11434"."""
     host: str
     """Whose clock the speeds belong to: a machine."""
+    url: str | None
+    """Where other processes reach the same engine; None when it is this process's own."""
     note: str | None
     """What every reader must know: that it recites, or is simulated. None for real inference."""
     simulated: bool

@@ -63,6 +63,7 @@ class Recited:
     def __init__(self, path: str) -> None:
         self.name = f"recitation {Path(path).name}"
         self.host = platform.node() or "here"
+        self.url: str | None = None
         self.timed, self.simulated = False, False
         self.note: str | None = "scripted: the answers are recited and their durations recorded"
         self.script = read_recitation(path)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
 
 from ..engines.protocol import Model, Query, Runtime
+from ..engines.shared_queue import SharedQueue, Ticket
 from ..ledger.keys import key_of
 from ..ledger.ledger import Ledger, LedgerError
 from ..ledger.profile import Profile
@@ -32,7 +33,15 @@ class Planned:
     """A run that waits or runs: what it was forecast to take."""
 
     seconds: float
+    ticket: Ticket | None = None
+    """Its place among the runs of other processes; None on an engine of our own."""
     began: float | None = None
+
+    def started(self) -> None:
+        """It has its turn."""
+        self.began = time.monotonic()
+        if self.ticket is not None:
+            self.ticket.started(self.seconds)
 
     @property
     def left_s(self) -> float:
@@ -51,6 +60,10 @@ class RunPlan:
     def forecast(self) -> Forecast | None:
         """Blocking; None while nothing is known of this machine."""
         return self.worker.forecast(self.task)
+
+    def waiting(self, wait_s: float) -> RunPlan:
+        """The same behind earlier work that will take so long."""
+        return replace(self, worker=replace(self.worker, wait_s=wait_s))
 
     def recommend(self, others: Sequence[Worker] = ()) -> Recommendation:
         """Blocking: forecast, advice, and the plan that meets the deadline or the refusal."""
@@ -85,6 +98,7 @@ class Forecaster:
     _speed_models: SpeedModels | None = None
     _planned: dict[str, list[Planned]] = field(default_factory=dict[str, list[Planned]])
     _prompts: Prompts = field(default_factory=Prompts)
+    _queue: SharedQueue | None = None
 
     async def ledger(self) -> Ledger:
         """The ledger, opened on first use. Raises LedgerError."""
@@ -177,20 +191,39 @@ class Forecaster:
         )
         return RunPlan(worker=worker, task=task)
 
-    def wait_s(self, model: str) -> float:
-        """How long our own earlier work on this model will still take."""
-        return sum(plan.left_s for plan in self._planned.get(model, ()))
+    @property
+    def queue(self) -> SharedQueue | None:
+        """Where this engine's runs queue with those of other processes; None on an engine of our own."""
+        if self._queue is None and self.runtime.url is not None:
+            self._queue = SharedQueue(self.runtime.url)
+        return self._queue
+
+    def wait_s(self, model: str, before: Planned | None = None) -> float:
+        """How long earlier work on this model will still take: ours, and that of other processes on its engine.
+
+        `before`: a run that waits itself; what came after it does not count.
+        """
+        if before is not None and before.ticket is not None:
+            return sum(one.left_s for one in before.ticket.ahead())
+        ours = self._planned.get(model, [])
+        if before is not None:
+            ours = ours[: ours.index(before)]
+        announced = {plan.ticket.entry.name for plan in ours if plan.ticket}
+        others = self.queue.entries(model) if self.queue and before is None else []
+        return sum(plan.left_s for plan in ours) + sum(
+            one.left_s for one in others if one.name not in announced
+        )
 
     @contextmanager
     def planned(self, model: str, seconds: float | None) -> Generator[Planned]:
         """A run others will have to wait for, from its queueing to its end."""
-        plan = Planned(seconds=seconds or 0.0)
-        plans = self._planned.setdefault(model, [])
-        plans.append(plan)
-        try:
+        with ExitStack() as stack:
+            ticket = stack.enter_context(self.queue.ticket(model, seconds or 0.0)) if self.queue else None
+            plan = Planned(seconds=seconds or 0.0, ticket=ticket)
+            plans = self._planned.setdefault(model, [])
+            plans.append(plan)
+            stack.callback(plans.remove, plan)
             yield plan
-        finally:
-            plans.remove(plan)
 
     def sent(self, model: Model, query: Query) -> None:
         """The engine has read this prompt: its cache may serve the next one."""

@@ -44,6 +44,8 @@ class World:
     """For the next requests that reach the engine, one each, the first first."""
     requests: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     """Bodies of the last chat and generate requests."""
+    most_at_once: int = 0
+    """The most requests for one model that were here at the same time, those that waited for its slot included."""
 
     def __post_init__(self) -> None:
         if not self.version.endswith("-simulated"):

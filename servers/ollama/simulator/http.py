@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -68,6 +69,8 @@ class _Server:
         self.slots = {name: anyio.Semaphore(parallel) for name in world.machine.models}
         self.running: dict[str, float] = {}
         """When, on the virtual clock, the run that holds a model's slot began."""
+        self.here = Counter[str]()
+        """Requests for each model that run or wait."""
 
     async def connected(self, stream: anyio.abc.SocketStream) -> None:
         wire = _Wire(stream)
@@ -121,7 +124,7 @@ class _Server:
         order = check(world, body, generate=generate)
         name = order.model.name
         arrived, arrived_real = self.running.get(name, world.machine.clock), time.monotonic()
-        async with wire.watched() as gone, self.slots[name]:
+        async with wire.watched() as gone, self._counted(name), self.slots[name]:
             if order.load_only:
                 took, last = loaded_only(world, order)
                 await anyio.sleep(took * self.scale)
@@ -140,6 +143,15 @@ class _Server:
                 self.running.pop(name, None)
         if gone.cancelled_caught:
             raise anyio.EndOfStream
+
+    @asynccontextmanager
+    async def _counted(self, name: str) -> AsyncGenerator[None]:
+        self.here[name] += 1
+        self.world.most_at_once = max(self.world.most_at_once, self.here[name])
+        try:
+            yield
+        finally:
+            self.here[name] -= 1
 
     async def _tell(self, wire: _Wire, order: Order, played: Played, final: Mapping[str, Any]) -> None:
         """The answer at its time, line by line unless asked otherwise; a planned fault ends it half way."""
