@@ -9,10 +9,10 @@ import anyio
 
 from ..config.load import Config, ProviderSettings
 from ..config.models import GROUP
-from ..errors import ConfigError
+from ..errors import ConfigError, OrchestratorError
 from ..events import Emit
 from ..providers import ModelInfo, Provider, close, models_of, open_provider, split
-from ..providers.catalog import Price, price_of
+from ..providers.catalog import Price, context_tokens, price_of
 from ..providers.wrap import Around
 from ..providers.wrap.balanced import Balanced
 from ..providers.wrap.budgeted import Budget
@@ -36,6 +36,7 @@ class Wired:
         self._single: dict[str, Provider] = {}  # one call in, at most one call out
         self._whole: dict[str, Provider] = {}
         self._replaced: list[Provider] = []  # what may still be in use, until the end
+        self._windows: dict[str, int | None] = {}  # by model, as far as they were asked for
         self._opening = anyio.Lock()
 
     def add(self, name: str, provider: Provider) -> None:
@@ -63,6 +64,33 @@ class Wired:
         if self._settings(name).steps:
             return (ModelInfo(provider=name, name=GROUP),)
         return await models_of(await self.provider(name))
+
+    async def window(self, model: str) -> int | None:
+        """Tokens the context of "provider:model" holds, the smallest of a group's; None when nobody knows."""
+        if model not in self._windows:
+            name, own = split(model)
+            settings = self._settings(name)
+            if settings.steps:
+                known = [
+                    await self.window(self.config.resolve(step, self.names())) for step in settings.steps
+                ]
+                self._windows[model] = min((tokens for tokens in known if tokens), default=None)
+            elif isinstance(given := settings.options.get("num_ctx"), int):
+                self._windows[model] = given
+            else:
+                self._windows[model] = await self._said_window(name, own)
+        return self._windows[model]
+
+    async def _said_window(self, name: str, own: str) -> int | None:
+        try:
+            listed = await self.listed(name)
+        except OrchestratorError:
+            listed = ()
+        for info in listed:
+            if info.name in (own, f"{own}:latest") and info.context_tokens:
+                return info.context_tokens
+        vendor = self._vendor(name) or name
+        return await anyio.to_thread.run_sync(context_tokens, f"{vendor}:{own}")
 
     def price(self, model: str) -> Price | None:
         """Of a "provider:model"; None when it is not known. Reads the data on first use: call it in a thread."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import anyio
@@ -24,6 +25,7 @@ from ..providers.wrap.budgeted import Budget
 from ..reply import Reply
 from ..tools import NO_TOOLS, Merged, Progress, Toolbox, no_progress
 from ..types import Message, ToolCall, ToolResult
+from .long_results import Bounded
 from .provider_registry import Wired
 
 MAX_DEPTH = 3  # how deep a model may ask a model that asks a model
@@ -79,6 +81,8 @@ class Session:
             )
         provider = await self.provider(split(agent.model)[0])
         tools = await self.toolbox(agent.tools)
+        if not agent.tools_answer and tools is not NO_TOOLS:
+            tools = Bounded(tools, partial(self.wired.window, agent.model), history)
         token = _depth.set(depth + 1)
         try:
             return await run(agent, prompt, provider=provider, tools=tools, history=history, emit=self.emit)
