@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
@@ -24,6 +23,7 @@ from .events import (
     ToolFinished,
     ToolProgress,
     ToolStarted,
+    current_run,
     ignore,
 )
 from .history import STOPPED, closing
@@ -47,6 +47,9 @@ class Agent:
     tools: tuple[str, ...] | None = None  # the servers whose tools it may use; None: all, (): none
     tools_answer: bool = False  # the first tools' results end the run and are its answer
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # on what it spends, for `understudy cost`
 
 
 _UNFINISHED: dict[Stop, str] = {
@@ -54,11 +57,6 @@ _UNFINISHED: dict[Stop, str] = {
     "context": "was cut where the model's context was full; begin anew or shorten the history",
     "refusal": "was ended by the model's own safety rules",
 }
-
-
-_current_run: ContextVar[str | None] = ContextVar(
-    "current_run", default=None
-)  # only to draw the tree of runs
 
 
 async def run(
@@ -81,19 +79,19 @@ async def run(
     """
     question = prompt if isinstance(prompt, Message) else user(prompt)
     run_id, started = secrets.token_hex(4), monotonic()
-    parent = _current_run.get()
-    emit(
-        RunStarted(
-            run=run_id,
-            parent=parent,
-            agent=agent.name,
-            model=agent.model,
-            prompt=question.text,
-            role=agent.role,
-            question=question,
-        )
+    parent = current_run.get()
+    begun = RunStarted(
+        run=run_id,
+        parent=parent.run if parent else None,
+        agent=agent.name,
+        model=agent.model,
+        prompt=question.text,
+        role=agent.role,
+        question=question,
+        labels={**(parent.labels if parent else {}), **agent.labels},
     )
-    token = _current_run.set(run_id)
+    emit(begun)
+    token = current_run.set(begun)
     record = _Record(history=tuple(history), pending=[question])
     error: str | None = "cancelled"
     cause: str | None = STOPPED if agent.role == "lead" else "stopped"
@@ -117,7 +115,7 @@ async def run(
             exc.reply = replace(record.reply(agent.name, monotonic() - started, error=error), text=said)
         raise
     finally:
-        _current_run.reset(token)
+        current_run.reset(token)
         if cause is not None:
             emit(record.closed(run_id, cause, agent.model))
         emit(RunEnded(run=run_id, usage=record.spent, seconds=monotonic() - started, error=error))

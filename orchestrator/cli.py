@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "give a lead one task",
     "chat": "talk with a lead in the terminal",
     "sessions": "list, read, search, export, fork and delete kept conversations",
+    "cost": "show what models cost, by model, agent, label or day",
     "delegate": "hand one task to a local model and get a receipt",
     "estimate": "forecast a delegation without running it",
     "calibrate": "measure how fast a local model is here, with a few short test prompts",

@@ -20,7 +20,7 @@ import anyio
 from .agent import Agent
 from .config.load import Config, load_config
 from .errors import ConfigError, OrchestratorError
-from .events import Emit, Event, Notice, Switched, ignore, tee
+from .events import Called, Emit, Event, Notice, Switched, ignore, tee
 from .mcp_client.server import Approve
 from .patterns import consult, delegate
 from .providers import Provider
@@ -58,7 +58,9 @@ class CodingAgent:
     `reset`: begin by forgetting what this name kept. `chat_kwargs` and `tool_kwargs`: fields of each request
     of `chat` and `tool_call` (max_tokens, temperature, think, ...); others go to the provider as they are.
     `display`: what draws; None: as configured, on standard output. `approve`: given a question of a tool and the choices
-    there are, returns one of them, or None to decline; without it everything is declined.
+    there are, returns one of them, or None to decline; without it everything is declined. `labels`: on what is spent,
+    besides the configuration's, for `understudy cost`. `on_success`: told each model call that was answered, with its
+    tokens and cost; what it raises becomes a warning and breaks nothing. `emit`: told everything that happens.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class CodingAgent:
         config: Config | None = None,
         display: Display | None = None,
         approve: Callable[[str, Sequence[str]], str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+        on_success: Callable[[Called], None] | None = None,
         emit: Emit = ignore,
     ) -> None:
         """Raises ConfigError for what the configuration or the arguments have wrong."""
@@ -84,7 +88,8 @@ class CodingAgent:
             )
         if name is not None and not 0 < len(name.strip()) <= 100:
             raise ConfigError(f"name: wanted 1 to 100 characters, or None, found {len(name)}")
-        self.config = config or load_config()
+        whole = config or load_config()
+        self.config = whole.model_copy(update={"labels": {**whole.labels, **(labels or {})}})
         self.name, self.system_prompt, self.n_latest_messages = name, system_prompt, n_latest_messages
         self.tools = None if tools is None else tuple(tools)
         self.chat_kwargs, self.tool_kwargs = dict(chat_kwargs or {}), dict(tool_kwargs or {})
@@ -94,7 +99,8 @@ class CodingAgent:
         self._store = Store() if name is not None else None
         self._recorder = self._remembered(reset)
         quiet = display is None and self.config.display.quiet
-        self._emit = tee(self._recorder, ignore if quiet else self.display, emit)
+        told = self._telling(on_success) if on_success else ignore
+        self._emit = tee(self._recorder, ignore if quiet else self.display, emit, told)
         self._turn = threading.Lock()  # a conversation has one turn at a time
         self._opening = threading.Lock()
         self._background: Background | None = None
@@ -234,6 +240,16 @@ class CodingAgent:
             self._store.forget(self.name)
         return open_conversation(self._store, name=self.name, folder=self.config.folder, emit=self._say)
 
+    def _telling(self, on_success: Callable[[Called], None]) -> Emit:
+        def told(event: Event) -> None:
+            if isinstance(event, Called) and event.error is None:
+                try:
+                    on_success(event)
+                except Exception as exc:  # noqa: BLE001 - theirs, and may raise anything
+                    self._say(Notice(text=f"on_success failed: {type(exc).__name__}: {exc}", level="warning"))
+
+        return told
+
     def _say(self, event: Event) -> None:
         """To the screen alone: what the recorder itself has to say."""
         self.display(event)
@@ -278,7 +294,14 @@ class CodingAgent:
             wanted = {name: server for name, server in config.servers.items() if name in self.tools}
             config = config.model_copy(update={"servers": wanted})
         try:
-            session = background.enter(open_session(config, self._emit, approve=self._asked()))
+            session = background.enter(
+                open_session(
+                    config,
+                    self._emit,
+                    approve=self._asked(),
+                    conversation=lambda: self._recorder.session,
+                )
+            )
         except BaseException:
             background.close()
             raise

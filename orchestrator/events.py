@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Literal
 
 from .types import Message, ToolCall, ToolResult, Usage
@@ -20,6 +21,7 @@ class RunStarted:
     prompt: str
     role: Role = "lead"
     question: Message | None = None  # the prompt whole, with its pictures; None: `prompt` is all of it
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])  # whose money it spends, and for what
     kind: Literal["run_started"] = "run_started"
 
 
@@ -71,6 +73,19 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """A model was asked once, every try and every fallback by itself, and this is what it took."""
+
+    run: str | None  # that asked; None outside of every run
+    model: str  # "provider:model" that was really asked
+    usage: Usage  # its cost_usd is None where nobody knows it; of a failed call, what it cost all the same
+    seconds: float
+    error: str | None = None  # None: it answered
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    kind: Literal["called"] = "called"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
     run: str
     usage: Usage
@@ -105,11 +120,14 @@ Event = (
     | ToolProgress
     | ToolFinished
     | Appended
+    | Called
     | RunEnded
     | Switched
     | Notice
 )
 Emit = Callable[[Event], None]
+current_run: ContextVar[RunStarted | None] = ContextVar("current_run", default=None)
+"""The run in which something happens: the parent of the next one, and who pays for a call."""
 
 
 def ignore(event: Event) -> None:

@@ -38,6 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
     parser.add_argument("--answers", action="store_true", help="print each model's first answer too")
     common.add_budget(parser)
+    common.add_label(parser)
     common.add_json(parser)
     common.add_config(parser)
 

@@ -27,6 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--format", choices=["rich", "plain", "json", "markdown"], help="how to show what happens"
     )
     common.add_budget(parser)
+    common.add_label(parser)
     common.add_yes(parser)
     common.add_config(parser)
 

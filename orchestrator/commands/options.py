@@ -43,6 +43,27 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget-usd", type=float, metavar="USD", help="spend at most this much on models")
 
 
+def add_label(
+    parser: argparse.ArgumentParser,
+    meaning: str = "a label of what is spent, for 'understudy cost --by label'; may be repeated",
+) -> None:
+    parser.add_argument(
+        "--label",
+        action="append",
+        type=_label,
+        default=[],
+        metavar="KEY=VALUE",
+        help=meaning,
+    )
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise argparse.ArgumentTypeError(f"wanted KEY=VALUE, for example team=red, found {text!r}")
+    return key, value
+
+
 def config_of(options: argparse.Namespace) -> Config:
     """The configuration these options ask for. Raises ConfigError."""
     from ..config.load import load_config
@@ -59,6 +80,7 @@ def config_of(options: argparse.Namespace) -> Config:
         display__format=getattr(options, "format", None),
         display__quiet=getattr(options, "quiet", False) or None,
         **flags,
+        labels=dict(getattr(options, "label", [])) or None,
     )
     for notice in config.notices:
         sys.stderr.write(f"understudy: {notice}\n")

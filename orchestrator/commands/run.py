@@ -23,7 +23,7 @@ examples:
   understudy run --model ollama:qwen3:8b "What does setup.py do?"
   understudy run --model scripted:lead.jsonl --json "Replay a recorded lead."
   git diff | understudy run --model openai:gpt-6 "Review this diff." -
-  understudy run --resume last --budget-usd 0.50 "Now do the same for tests/."
+  understudy run --resume last --budget-usd 0.50 --label project=x "Now do the same for tests/."
 
 config.yaml, in the folder or in ~/.config/understudy, for example:
   default_model: safe
@@ -59,6 +59,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--format", choices=["rich", "plain", "json", "markdown"], help="how to show what happens"
     )
     common.add_budget(parser)
+    common.add_label(parser)
     common.add_yes(parser)
     common.add_json(parser)
     common.add_config(parser)
@@ -88,7 +89,12 @@ async def _run(options: argparse.Namespace, task: str) -> int:
     recorder = _recorder(options, config, show)
     model = recorder.kept and recorder.kept.model
     with closing(recorder):
-        async with open_session(config, tee(recorder, show), approve=common.approve_of(options)) as session:
+        async with open_session(
+            config,
+            tee(recorder, show),
+            approve=common.approve_of(options),
+            conversation=lambda: recorder.session,
+        ) as session:
             lead = session.agent(options.model or model, system=options.system)
             lead = replace(lead, tools=()) if options.no_tools else lead
             memory = Memory(window_of(session), show)

@@ -67,6 +67,8 @@ _SCALARS = (
     "history_tokens",
     "summary_model",
     "budget_usd",
+    "budget_usd_per_day",
+    "budget_usd_per_conversation",
     "budget_allows_unknown",
 )
 _OTHER_WORDS = {

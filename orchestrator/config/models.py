@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from ..providers.catalog import Price
 from ..providers.names import resolve
 from ..providers.wrap.wrapping import Wrapping
 from .files import short
@@ -37,9 +38,17 @@ def _model(text: str) -> str:
     return text.strip()
 
 
+def _label(text: str) -> str:
+    if not re.fullmatch(r"[^=]+=.+", text):
+        raise ValueError(f"wanted a label as key=value, for example team=red, found {short(text)}")
+    return text
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Model = Annotated[str, AfterValidator(_model)]
 Models = Annotated[tuple[Model, ...], Field(min_length=1, max_length=20, strict=False)]
+Label = Annotated[str, AfterValidator(_label)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)]
 
 
@@ -143,10 +152,12 @@ class Config(_Settings):
         default=None, ge=100
     )  # of the conversation in a request; None: no limit
     summary_model: Model | None = None  # summarises what history_tokens leaves out; None: nothing does
-    budget_usd: float | None = Field(
-        default=None, ge=0, allow_inf_nan=False
-    )  # of one session; None: no limit
+    budget_usd: Dollars | None = None  # of one run of the program; None: no limit
     budget_allows_unknown: bool = False  # call models without a known price although there is a budget
+    budget_usd_per_day: Dollars | None = None  # of all sessions of this person together, as the two below
+    budget_usd_per_conversation: Dollars | None = None
+    budget_usd_per_label: dict[Label, Dollars] = {}  # by key=value, over all time
+    labels: dict[str, str] = {}  # on every call that is paid, for `understudy cost --by label`
     aliases: dict[str, Model] = {}
     models: dict[
         str, ModelSettings
@@ -185,6 +196,10 @@ class Config(_Settings):
         return self.model_copy(
             update={"default_model": "chain", "providers": {**self.providers, "chain": chain}}
         )
+
+    def own_prices(self) -> dict[str, Price]:
+        """What the models cost that have a price here."""
+        return {model: Price(**own.price.model_dump()) for model, own in self.models.items() if own.price}
 
     def usable_providers(self) -> list[str]:
         """Providers worth asking for their models: configured, with a key, or local."""

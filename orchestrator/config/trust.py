@@ -32,7 +32,14 @@ HARMLESS = {
     "cache_ttl_s",
 }
 """Of a provider, when its address is on this machine."""
-BUDGET = ("budget_usd", "budget_allows_unknown")
+BUDGET = (
+    "budget_usd",
+    "budget_usd_per_day",
+    "budget_usd_per_conversation",
+    "budget_usd_per_label",
+    "budget_allows_unknown",
+    "labels",
+)
 Approve = Callable[[Path, Sequence[str]], bool]
 """Puts to the person what a file of the workspace asks for; True approves this content of this file."""
 

@@ -15,7 +15,7 @@ from ..providers import ModelInfo, Provider, close, models_of, open_provider, sp
 from ..providers.catalog import Price, context_tokens, price_of
 from ..providers.wrap import Around
 from ..providers.wrap.balanced import Balanced
-from ..providers.wrap.budgeted import Budget
+from ..providers.wrap.budgeted import Budget, Purse
 from ..providers.wrap.compose import guarded, persistent
 from ..providers.wrap.fallback import Fallback, Step
 from ..types import Completion, Delta, Request
@@ -24,13 +24,16 @@ from ..types import Completion, Delta, Request
 class Wired:
     """The providers of one session. They share its budget."""
 
-    def __init__(self, config: Config, emit: Emit) -> None:
+    def __init__(self, config: Config, emit: Emit, purse: Purse | None = None) -> None:
         self.config, self.emit = config, emit
         self.folder = Path(config.folder)
-        priced = {model: own.price for model, own in config.models.items() if own.price}
-        self.prices = {model: Price(**price.model_dump()) for model, price in priced.items()}
+        self.prices = config.own_prices()
         self.budget = Budget(
-            limit_usd=config.budget_usd, prices=self.prices, allow_unknown=config.budget_allows_unknown
+            limit_usd=config.budget_usd,
+            prices=self.prices,
+            allow_unknown=config.budget_allows_unknown,
+            purse=purse,
+            labels=config.labels,
         )
         self._given: dict[str, Provider] = {}  # by the caller, who closes them
         self._single: dict[str, Provider] = {}  # one call in, at most one call out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -17,12 +17,13 @@ from servers.protocol.registry import SERVER_COMMANDS
 from ..agent import Agent, run
 from ..config.load import Config
 from ..errors import ConfigError, OrchestratorError, RunError
-from ..events import Emit, Notice, ignore
+from ..events import Emit, Notice, ignore, tee
 from ..mcp_client.prefork import Warm
 from ..mcp_client.server import Approve, Hosted, Launch
 from ..providers import ModelInfo, Provider, sdk_warnings, split
-from ..providers.wrap.budgeted import Budget
+from ..providers.wrap.budgeted import Budget, Purse
 from ..reply import Reply
+from ..store.spending import Limits, Spending
 from ..tools import NO_TOOLS, Merged, Progress, Toolbox, no_progress
 from ..types import Message, ToolCall, ToolResult
 from .long_results import Bounded
@@ -42,10 +43,12 @@ _depth: ContextVar[int] = ContextVar("depth", default=0)
 class Session:
     """Models and tools, opened once and shared by everything that runs. Made by `open_session`."""
 
-    def __init__(self, config: Config, hosted: Sequence[Hosted], emit: Emit) -> None:
+    def __init__(
+        self, config: Config, hosted: Sequence[Hosted], emit: Emit, purse: Purse | None = None
+    ) -> None:
         self.config, self.emit = config, emit
         self.hosted = {server.name: server for server in hosted}
-        self.wired = Wired(config, emit)
+        self.wired = Wired(config, emit, purse)
 
     def agent(self, model: str | None = None, *, name: str = "lead", system: str | None = None) -> Agent:
         """An agent as configured under `name`, with what is given here in place of what stands there.
@@ -168,9 +171,18 @@ class Session:
 
 @asynccontextmanager
 async def open_session(
-    config: Config, emit: Emit = ignore, *, approve: Approve | None = None
+    config: Config,
+    emit: Emit = ignore,
+    *,
+    approve: Approve | None = None,
+    conversation: Callable[[], str | None] = lambda: None,
 ) -> AsyncGenerator[Session]:
-    """A session whose servers start in the background and end, with everything they started, when it closes."""
+    """A session whose servers start in the background and end, with everything they started, when it closes.
+
+    `conversation`: the id of the kept conversation that models are asked for; what they cost is written down with it.
+    """
+    spending = Spending(_limits(config), conversation=conversation)
+    emit = tee(emit, spending)
     warm = None if sys.platform == "win32" else Warm()
     async with AsyncExitStack() as stack:
         launches = {name: Launch(**server.launch()) for name, server in config.servers.items()}
@@ -182,7 +194,8 @@ async def open_session(
         hosted = [
             Hosted(name, launch, warm=warm, emit=emit, approve=approve) for name, launch in launches.items()
         ]
-        session = Session(config, hosted, emit)
+        stack.callback(spending.close)
+        session = Session(config, hosted, emit, spending)
         stack.enter_context(
             sdk_warnings.heard_by(lambda text: session.emit(Notice(text=text, level="warning")))
         )
@@ -194,3 +207,11 @@ async def open_session(
             yield session
         finally:
             group.cancel_scope.cancel()
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        per_day=config.budget_usd_per_day,
+        per_conversation=config.budget_usd_per_conversation,
+        per_label=config.budget_usd_per_label,
+    )

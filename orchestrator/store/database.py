@@ -6,15 +6,19 @@ import json
 import os
 import re
 import sqlite3
+import threading
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from servers.state.sqlite import NewerFormat, connect, statements
+from servers.state.home import home
+from servers.state.sqlite import NewerFormat, connect, statements, transaction
 
 from ..errors import OrchestratorError
 
-VERSION = 2
+VERSION = 3
 BUSY_S = 10.0  # how long to wait for another process that is writing
 
 _SCHEMA = """
@@ -68,6 +72,31 @@ CREATE TABLE messages (
     text TEXT NOT NULL             -- what is searched: words, tool inputs and outputs
 );
 CREATE INDEX messages_of_round ON messages (round, id);
+CREATE TABLE calls (               -- of models, with what they cost; they outlive the conversation they were made for
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    session TEXT,                  -- NULL: of no kept conversation
+    run TEXT,
+    agent TEXT NOT NULL,
+    role TEXT NOT NULL,
+    model TEXT NOT NULL,           -- that was really asked
+    labels TEXT NOT NULL,          -- JSON object of strings
+    input_tokens INTEGER,          -- NULL: not reported
+    cached_tokens INTEGER,
+    output_tokens INTEGER,
+    cost_usd REAL,                 -- NULL: not known
+    seconds REAL,
+    error TEXT                     -- NULL: it was answered
+);
+CREATE INDEX calls_by_time ON calls (at);
+CREATE INDEX calls_of_session ON calls (session);
+CREATE TABLE set_aside (           -- what calls under way may cost at most, so that processes share a budget
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    session TEXT,
+    labels TEXT NOT NULL,
+    usd REAL NOT NULL
+);
 CREATE VIRTUAL TABLE found USING fts5 (text, content='messages', content_rowid='id', prefix='1 2 3');
 CREATE TRIGGER messages_added AFTER INSERT ON messages BEGIN
     INSERT INTO found (rowid, text) VALUES (new.id, new.text);
@@ -93,7 +122,15 @@ DROP TRIGGER messages_gone;
 DROP TABLE found;
 """
 """What a file of format 1 needs before the statements of today make what it lacks."""
+_FROM_2 = """
+INSERT INTO calls (at, session, run, agent, role, model, labels, input_tokens, cached_tokens, output_tokens, cost_usd)
+SELECT at, session, run, agent, CASE WHEN main THEN 'lead' ELSE 'worker' END, model, '{}',
+    json_extract(usage, '$.input_tokens'), json_extract(usage, '$.cached_tokens'),
+    json_extract(usage, '$.output_tokens'), json_extract(usage, '$.cost_usd')
+FROM rounds WHERE usage != '{}';
+"""
 _IN_1 = ("sessions", "rounds", "messages", "messages_of_round")
+_NEW_IN_3 = ("calls", "calls_by_time", "calls_of_session", "set_aside")
 _MADE = re.compile(r"CREATE (?:VIRTUAL )?(?:TABLE|INDEX|TRIGGER) (\w+)")
 
 
@@ -109,6 +146,48 @@ class Damaged(StoreError):
     """The file cannot be read."""
 
 
+class Database:
+    """The journal's file, for several threads beside other processes. Raises StoreError, as everything here."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or place()
+        self._connection = open_database(self.path)
+        weakref.finalize(self, self._connection.close)  # one that is forgotten leaves no file open
+        self._lock = threading.RLock()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def read(self, query: str, *values: Any) -> list[Any]:
+        with self._lock, explained(self.path):
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """All of it or nothing of it."""
+        with self._lock, explained(self.path), transaction(self._connection):
+            yield self._connection
+
+    @contextmanager
+    def patient(self, seconds: float) -> Generator[None]:
+        """Within it, wait so long for another process that is writing."""
+        with self._lock, explained(self.path):
+            self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+            try:
+                yield
+            finally:
+                self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
+
+
+def place() -> Path:
+    """Where this user's journal lies. Raises StoreError when the folder cannot be made."""
+    try:
+        return home() / "conversations.sqlite"
+    except OSError as exc:
+        raise Unwritable(f"the folder for conversations cannot be used: {exc.strerror or exc}") from exc
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """A connection to the database, made when there is none; only for reading where nothing can be written.
 
@@ -117,7 +196,9 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         with explained(path):
             try:
-                database = connect(path, statements(_SCHEMA), version=VERSION, steps=[_to_2()], busy_s=BUSY_S)
+                database = connect(
+                    path, statements(_SCHEMA), version=VERSION, steps=[_to_2(), _to_3()], busy_s=BUSY_S
+                )
             except (OSError, sqlite3.OperationalError) as exc:
                 if not path.exists() or not _is_read_only(exc):
                     raise
@@ -195,13 +276,22 @@ def _readable(path: Path) -> sqlite3.Connection:
 
 def _to_2() -> list[str]:
     """What brings a file of format 1 to format 2; its messages keep their numbers, its events begin behind its rounds."""
-    lacking = [s for s in statements(_SCHEMA) if (made := _MADE.search(s)) and made[1] not in _IN_1]
     return [
         *statements(_FROM_1),
-        *lacking,
+        *(statement for name, statement in _made().items() if name not in (*_IN_1, *_NEW_IN_3)),
         "INSERT INTO found (found) VALUES ('rebuild')",
         "INSERT INTO sqlite_sequence (name, seq) SELECT 'events', coalesce(max(id), 0) FROM rounds",
     ]
+
+
+def _to_3() -> list[str]:
+    """What brings a file of format 2 to format 3."""
+    return [*(_made()[name] for name in _NEW_IN_3), *statements(_FROM_2)]
+
+
+def _made() -> dict[str, str]:
+    """The statements of the schema by the name of what they make."""
+    return {made[1]: each for each in statements(_SCHEMA) if (made := _MADE.search(each))}
 
 
 def _writer(path: Path) -> str | None:

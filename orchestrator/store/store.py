@@ -9,24 +9,19 @@ import json
 import re
 import secrets
 import sqlite3
-import threading
 import time
-import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from servers.state.home import home
-from servers.state.sqlite import transaction
-
 from ..events import Appended, Event, RunEnded, RunStarted, Streamed
 from ..history import KILLED, closing
 from ..sanitize import one_line
 from ..types import Message, ToolResult, Usage, user
 from .codec import event_json, event_of, message_json, message_of, searched
-from .database import BUSY_S, Damaged, StoreError, Unwritable, explained, open_database
+from .database import Damaged, Database, StoreError, Unwritable, place
 
 __all__ = ["Damaged", "Entry", "Found", "Kept", "Store", "StoreError", "Unwritable"]
 
@@ -77,22 +72,18 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         """Raises StoreError with one sentence when the file cannot be used."""
-        self.path = path or self.place()
-        self._database = open_database(self.path)
-        weakref.finalize(self, self._database.close)  # a store that is forgotten leaves no file open
-        self._lock = threading.RLock()
+        self.database = Database(path)
+        self.path = self.database.path
+        self.patient = self.database.patient
+        self._read, self._writing = self.database.read, self.database.writing
 
     @staticmethod
     def place() -> Path:
         """Where this user's conversations lie. Raises StoreError when the folder cannot be made."""
-        try:
-            return home() / "conversations.sqlite"
-        except OSError as exc:
-            raise Unwritable(f"the folder for conversations cannot be used: {exc.strerror or exc}") from exc
+        return place()
 
     def close(self) -> None:
-        with self._lock:
-            self._database.close()
+        self.database.close()
 
     @property
     def read_only(self) -> bool:
@@ -304,16 +295,6 @@ class Store:
         with self._writing() as database:
             database.execute("DELETE FROM sessions WHERE name = ?", (name,))
 
-    @contextmanager
-    def patient(self, seconds: float) -> Generator[None]:
-        """Within it, wait so long for another process that is writing."""
-        with self._lock, explained(self.path):
-            self._database.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
-            try:
-                yield
-            finally:
-                self._database.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
-
     def _round(
         self,
         database: sqlite3.Connection,
@@ -415,16 +396,6 @@ class Store:
         names = [field.name for field in fields(Kept)]
         rows = self._read(f"SELECT {', '.join(names)} FROM sessions WHERE {where} {rest}", *values)
         return [Kept(**dict(zip(names, row, strict=True))) for row in rows]
-
-    def _read(self, query: str, *values: Any) -> list[Any]:
-        with self._lock, explained(self.path):
-            return self._database.execute(query, values).fetchall()
-
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        """All of it or nothing of it."""
-        with self._lock, explained(self.path), transaction(self._database):
-            yield self._database
 
 
 def is_main(started: RunStarted) -> bool:

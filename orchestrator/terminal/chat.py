@@ -52,7 +52,12 @@ async def chat(
         talk.resume(resume)
     talk.model = model or talk.model or config.default_model
     with closing(talk):
-        async with open_session(config, talk.emit, approve=approve or talk.reader.choose) as session:
+        async with open_session(
+            config,
+            talk.emit,
+            approve=approve or talk.reader.choose,
+            conversation=lambda: talk.recorder.session,
+        ) as session:
             talk.session = session
             async with anyio.create_task_group() as group:
                 if threading.current_thread() is threading.main_thread() and sys.platform != "win32":

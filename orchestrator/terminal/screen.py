@@ -10,6 +10,7 @@ from rich.console import Console
 from ..config.models import DisplaySettings
 from ..events import (
     Appended,
+    Called,
     Event,
     Notice,
     RunEnded,
@@ -70,6 +71,8 @@ class Screen:
             case Switched():
                 if self.settings.show_model_switches:
                     self.switch(event.old, event.new, event.reason)
+            case Called():
+                pass  # the run's own end tells what it took
             case _ if (run := self._runs.get(event.run)) is not None:
                 self._of(run, event)
             case _:

@@ -6,18 +6,19 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast, get_args
 
 from ..config.load import Config
 from ..errors import ConfigError
 from ..events import Event, Switched
 from ..patterns import consult, delegate
 from ..session.session import Session
+from ..store.costs import By, spent, total
 from ..store.recorder import Recorder
 from ..store.store import Store, StoreError
 from ..store.transcript import moment, write
 from .display import Display
-from .receipt_view import usage_text
+from .receipt_view import money, usage_text
 
 
 class Conversation(Protocol):
@@ -116,10 +117,23 @@ async def _tools(talk: Conversation, rest: str) -> None:
 
 
 async def _cost(talk: Conversation, rest: str) -> None:
+    if rest:
+        _bill(talk, rest)
+        return
     if not talk.recorder.spent:
         talk.say("nothing was spent yet")
     for model, usage in talk.recorder.spent.items():
         talk.say(f"{model}: {usage_text(usage, None, recorded=False) or 'nothing reported'}")
+
+
+def _bill(talk: Conversation, by: str) -> None:
+    """Of all conversations together."""
+    if by not in get_args(By):
+        raise ConfigError(f"/cost counts by {', '.join(get_args(By))}, found {by!r}")
+    lines = spent(talk.kept().database, cast(By, by))
+    for line in [*lines, total(lines)] if by != "label" else lines:
+        unknown = f" and {line.unknown_calls} of unknown cost" if line.unknown_calls else ""
+        talk.say(f"{line.key or '(none)'}: {line.calls} calls, {money(line.cost_usd)}{unknown}")
 
 
 async def _sessions(talk: Conversation, rest: str) -> None:
@@ -200,7 +214,12 @@ COMMANDS = {
             arguments=_known_models,
         ),
         Command(usage="/tools [SERVER]", meaning="list the tools", run=_tools),
-        Command(usage="/cost", meaning="tokens, seconds and money so far, by model", run=_cost),
+        Command(
+            usage="/cost [day|label|...]",
+            meaning="what this conversation took; with a word, all of them by model, agent, label, day or session",
+            run=_cost,
+            arguments=lambda talk: get_args(By),
+        ),
         Command(usage="/show", meaning="who said what so far", run=_show),
         Command(
             usage="/sessions [WORDS]", meaning="list conversations, or find words in them", run=_sessions

@@ -55,7 +55,7 @@ def guarded(
     if settings.breaker_failures:
         failures, cooldown_s = settings.breaker_failures, settings.breaker_cooldown_s
         provider = Breaker(provider, failures=failures, cooldown_s=cooldown_s, emit=emit)
-    return Budgeted(provider, budget, vendor=vendor) if budget else provider
+    return Budgeted(provider, budget, vendor=vendor, emit=emit) if budget else provider
 
 
 def persistent(
