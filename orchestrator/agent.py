@@ -29,7 +29,7 @@ from .events import (
 from .history import STOPPED, closing
 from .providers import Provider
 from .reply import Reply
-from .tools import NO_TOOLS, Progress, Toolbox
+from .tools import NO_TOOLS, Progress, ReadOnly, Toolbox
 from .types import Completion, Message, Request, Stop, ToolCall, ToolResult, Usage, result, user
 
 
@@ -45,6 +45,7 @@ class Agent:
     timeout_s: float | None = 300.0  # of one run; None: no limit
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further fields of each Request
     tools: tuple[str, ...] | None = None  # the servers whose tools it may use; None: all, (): none
+    read_only: bool = False  # of its tools, those that say that they change nothing alone
     tools_answer: bool = False  # the first tools' results end the run and are its answer
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     labels: Mapping[str, str] = field(
@@ -97,7 +98,8 @@ async def run(
     cause: str | None = STOPPED if agent.role == "lead" else "stopped"
     try:
         with anyio.move_on_after(agent.timeout_s if agent.timeout_s is not None else float("inf")):
-            stop = await _rounds(agent, record, provider, tools, run_id, emit)
+            offered = ReadOnly(tools) if agent.read_only else tools
+            stop = await _rounds(agent, record, provider, offered, run_id, emit)
             if why := _unfinished(stop, record.answer):
                 emit(Notice(text=f"the answer of {agent.name} {why}", level="warning"))
             error = cause = None

@@ -199,10 +199,10 @@ class CodingAgent:
         async def work() -> dict[str, str]:
             session = self._open
             advisers = [session.agent(model, name="adviser") for model in dict.fromkeys(models)]
-            outcomes = await consult(session.ask, advisers, question)
+            outcome = await consult(session.ask, advisers, question)
             return {
-                model: outcome.text if isinstance(outcome, Reply) else NoAnswer(outcome.error)
-                for model, outcome in zip(dict.fromkeys(models), outcomes, strict=True)
+                model: said.text if said.ok else NoAnswer(said.error)
+                for model, said in zip(dict.fromkeys(models), outcome.responses, strict=True)
             }
 
         return self._call(work)

@@ -17,7 +17,8 @@ OrchestratorError
 └── RunError                 a run stopped before an answer; what was done is in its history
     ├── OutOfRounds
     ├── OutOfTime
-    └── OutOfBudget
+    ├── OutOfBudget
+    └── Paused               a person has to decide first; the run goes on from there when it is resumed
 """
 
 from __future__ import annotations
@@ -101,6 +102,14 @@ class OutOfTime(RunError): ...
 
 
 class OutOfBudget(RunError): ...
+
+
+class Paused(RunError):
+    """Nothing failed: a decision is missing. `key` is its place in the run, `question` what is to be decided."""
+
+    def __init__(self, question: str, *, key: str) -> None:
+        super().__init__(f"waits for a decision: {question}")
+        self.question, self.key = question, key
 
 
 def reason(exc: BaseException) -> str:

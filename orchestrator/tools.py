@@ -54,3 +54,21 @@ class Merged:
                 return await box.call(call, progress)
         known = ", ".join(spec.name for spec in self.specs) or "none"
         return result(call, f"no tool {call.name!r}; there are: {known}", is_error=True)
+
+
+class ReadOnly:
+    """Those tools of a box that say of themselves that they change nothing."""
+
+    def __init__(self, box: Toolbox) -> None:
+        self.box = box
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        return tuple(spec for spec in self.box.specs if spec.read_only)
+
+    async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
+        if any(spec.name == call.name for spec in self.specs):
+            return await self.box.call(call, progress)
+        known = ", ".join(spec.name for spec in self.specs) or "none"
+        why = f"{call.name} is not offered before the work is agreed upon; to look there are: {known}"
+        return result(call, why, is_error=True)

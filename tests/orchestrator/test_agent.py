@@ -28,7 +28,7 @@ from orchestrator.events import (
     ToolFinished,
     ToolProgress,
 )
-from orchestrator.patterns import Failed, consult, delegate
+from orchestrator.patterns import consult, delegate
 from orchestrator.providers.scripted import Scripted
 from orchestrator.reply import Reply
 from orchestrator.tools import Merged, NoTools, Progress, no_progress
@@ -324,12 +324,13 @@ async def test_a_worker_sees_the_task_and_the_chosen_context_alone() -> None:
 
 async def test_one_sick_adviser_does_not_sink_the_others() -> None:
     ask = asker({"a": "yes", "b": ProviderError("b", "down"), "c": "no"})
-    outcomes = await consult(ask, [Agent(name=n, model="m:m") for n in "abc"], "ok?")
-    assert [o.text if isinstance(o, Reply) else o for o in outcomes] == [
-        "yes: ok?",
-        Failed(agent="b", error="b: down"),
-        "no: ok?",
+    outcome = await consult(ask, [Agent(name=n, model="m:m") for n in "abc"], "ok?")
+    assert [(said.agent, said.error or said.text) for said in outcome.responses] == [
+        ("a", "yes: ok?"),
+        ("b", "b: down"),
+        ("c", "no: ok?"),
     ]
+    assert outcome.ok and outcome.reason == "2 of 3 answered"
 
 
 async def test_no_tools_say_so() -> None:

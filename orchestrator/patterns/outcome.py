@@ -1,0 +1,109 @@
+"""What every pattern returns: the result, how it was found, and everything that each member said for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import reduce
+from operator import add
+from typing import Any
+
+from ..types import Usage
+
+SHORT_CHARS = 1_500  # of each answer in the short form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What one member said when it was asked once, or why it said nothing."""
+
+    agent: str
+    model: str
+    step: str  # what it was asked for: "answer", "draft", "review 1", the id of a task, the name of a stage
+    text: str = ""
+    error: str | None = None  # why there is no text
+    usage: Usage = field(default_factory=Usage)  # of a failed one too, as far as it is known
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    pattern: str
+    question: str
+    text: str = ""  # the result; "" when there is none
+    error: str | None = None  # why there is none
+    reason: str = ""  # how the result was found, in one sentence
+    responses: tuple[Response, ...] = ()  # in the order they were asked for, failures among them
+    agreement: float | None = None  # 0..1, the share of valid answers that say the same; None: not a panel
+    seconds: float = 0.0
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])  # what only this pattern has to say
+    warnings: tuple[str, ...] = ()
+    run: str = ""  # under which the whole of it is kept; "" when it is not
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+    @property
+    def answers(self) -> tuple[Response, ...]:
+        return tuple(response for response in self.responses if response.ok)
+
+    @property
+    def failures(self) -> tuple[Response, ...]:
+        return tuple(response for response in self.responses if not response.ok)
+
+    @property
+    def usage(self) -> Usage:
+        """Of all members; what nobody reported stays None."""
+        return reduce(add, (response.usage for response in self.responses), Usage())
+
+    @property
+    def cost_usd(self) -> float | None:
+        """None unless the price of every answer is known."""
+        costs = [response.usage.cost_usd for response in self.responses if response.ok]
+        return None if not costs or any(cost is None for cost in costs) else self.usage.cost_usd
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(response.model for response in self.responses))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as one JSON object; unknown figures are null."""
+        found = asdict(self)
+        for response in found["responses"]:
+            response["ok"] = response["error"] is None
+            response["usage"] = {k: v for k, v in response["usage"].items() if v is not None}
+        usage = {key: value for key, value in asdict(self.usage).items() if value is not None}
+        return {
+            "ok": self.ok,
+            **found,
+            "usage": usage,
+            "cost_usd": self.cost_usd,
+            "models": list(self.models),
+        }
+
+    def short(self, chars: int = SHORT_CHARS) -> str:
+        """The outcome as a conversation keeps it: the result, what was said for it, cut, and where the whole is."""
+        lines = [f"[{self.pattern} of {', '.join(self.models) or 'nobody'}] {self.reason}".rstrip()]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        if self.error:
+            lines.append(f"no result: {self.error}")
+        if self.text:
+            lines.append(f"\n{_cut(self.text, 4 * chars)}")
+        each = min(chars, 8 * chars // max(len(self.responses), 1))
+        for said in self.responses:
+            if not said.ok:
+                lines.append(f"\n{said.model} ({said.step}) failed: {said.error}")
+            elif said.text not in self.text:
+                lines.append(f"\n{said.model} ({said.step}): {_cut(said.text, each)}")
+        return "\n".join([*lines, *([f"\n[kept whole as {self.run}]"] if self.run else [])])
+
+
+def _cut(text: str, chars: int) -> str:
+    if len(text) <= chars:
+        return text
+    return f"{text[:chars].rstrip()} [... {len(text) - chars:,} more characters]"

@@ -1,0 +1,121 @@
+"""Stages one behind the other: the output of one is the input of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from time import monotonic
+
+from ..agent import Agent
+from ..errors import reason
+from .ask import Ask, attempt
+from .outcome import Outcome, Response
+
+Outputs = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    name: str
+    agent: Agent
+    prompt: str = "{input}"  # {input}: what the stage before gave; {question}: the first input; {NAME}: a stage's output
+    when: Callable[[str, Outputs], bool] | None = None  # given input and outputs so far; False: passed over
+    transform_input: Callable[[str], str] | None = None
+    validate_output: Callable[[str], object] | None = None  # False, or a raised error, fails the stage
+    tries: int = 1  # how often it may be asked until its output is valid
+
+
+async def pipeline(ask: Ask, stages: Sequence[Stage], question: str) -> Outcome:
+    """The output of the last stage. The first failure ends it: `details` then has failed_stage and partial_outputs.
+
+    Tokens of each stage stand in `details`, in all in `usage`. A stage whose `when` is False is passed over: its input
+    goes to the next.
+    """
+    started, current = monotonic(), question
+    outputs: Outputs = {}
+    said: list[Response] = []
+    passed: list[str] = []
+    failed: tuple[str, str] | None = None
+    for stage in stages:
+        try:
+            if stage.when is not None and not stage.when(current, dict(outputs)):
+                passed.append(stage.name)
+                continue
+            given = stage.transform_input(current) if stage.transform_input else current
+        except Exception as exc:  # noqa: BLE001  (the caller's function; what was done is kept)
+            failed = (stage.name, f"its input: {reason(exc)}")
+            break
+        error = await _stage(
+            ask, stage, _filled(stage.prompt, outputs | {"input": given, "question": question}), said
+        )
+        if error is not None:
+            failed = (stage.name, error)
+            break
+        current = outputs[stage.name] = said[-1].text
+    return Outcome(
+        pattern="pipeline",
+        question=question,
+        text=current if failed is None and outputs else "",
+        error=f"stage {failed[0]!r} failed: {failed[1]}"
+        if failed
+        else None
+        if outputs
+        else "no stage was run",
+        reason=f"{len(outputs)} of {len(stages)} stages done"
+        + (f", passed over: {', '.join(passed)}" if passed else ""),
+        responses=tuple(said),
+        seconds=monotonic() - started,
+        details={
+            "failed_stage": failed[0] if failed else None,
+            "partial_outputs": outputs,
+            "passed_over": passed,
+            "tokens": {stage.name: _tokens(stage.name, said) for stage in stages if stage.name not in passed},
+        },
+    )
+
+
+async def _stage(ask: Ask, stage: Stage, prompt: str, said: list[Response]) -> str | None:
+    """What is wrong with the stage's output; None when it is the last of `said`."""
+    error: str | None = "it may not be tried"
+    asked = prompt
+    for _ in range(max(stage.tries, 1)):
+        answer = await attempt(ask, replace(stage.agent, role="worker"), asked, step=stage.name)
+        error = answer.error or _invalid(stage, answer.text)
+        said.append(answer if answer.error else replace(answer, error=error))
+        if error is None:
+            return None
+        asked = f"{prompt}\n\nYour last answer was refused: {error}"
+    return error
+
+
+def _invalid(stage: Stage, text: str) -> str | None:
+    if stage.validate_output is None:
+        return None
+    try:
+        valid = stage.validate_output(text)
+    except Exception as exc:  # noqa: BLE001  (an error is how many validators say no)
+        return f"its output is not valid: {reason(exc)}"
+    return "its output is not valid" if valid is False else None
+
+
+def _filled(template: str, values: Outputs) -> str:
+    """In one pass, so that nothing a model wrote is filled in again."""
+    pieces, rest = list[str](), template
+    while rest:
+        found = sorted((at, name) for name in values if (at := rest.find("{" + name + "}")) >= 0)
+        if not found:
+            break
+        at, name = found[0]
+        pieces += [rest[:at], values[name]]
+        rest = rest[at + len(name) + 2 :]
+    return "".join([*pieces, rest])
+
+
+def _tokens(name: str, said: Sequence[Response]) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for one in said:
+        if one.step == name:
+            for key, value in asdict(one.usage).items():
+                if key.endswith("tokens") and value is not None:
+                    counted[key] = counted.get(key, 0) + value
+    return counted
