@@ -7,6 +7,7 @@ that comes back with the answer (from 2026-07-28). A client that cannot ask gets
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,21 +65,33 @@ def confirm(
 
 
 def confirm_tests(target: str | None, keyword: str | None, ctx: Context[Any, Any]) -> Elicit[Answer] | Answer:
-    """The same for run_tests, which is judged as its runner."""
+    """The same for run_tests, which is judged as its runners."""
     shell = desk_of(ctx).shell
     try:
-        rule = test_rule(shell, target, keyword)
+        rule, decision = judged_tests(shell, target, keyword)
     except ToolError:
         return _NOT_ASKED
-    return _ask(
-        ctx, shell.judge(None, rule), key_of(None, rule, "tests", None), f"the tests, by {as_text(rule)}"
-    )
+    return _ask(ctx, decision, key_of(None, rule, "tests", None), f"the tests, by {as_text(rule)}")
 
 
-def test_rule(shell: Shell, target: str | None, keyword: str | None) -> list[str]:
-    """What the policy is asked about before tests run. Raises ToolError when there are none to run."""
-    want = wanted(shell, target, keyword)
-    return ["pytest"] if want.kind == "python" else list(runner_for(shell, want).rule)
+def judged_tests(
+    shell: Shell, target: str | None, keyword: str | None, changed: Collection[str] = ()
+) -> tuple[list[str], Decision]:
+    """What the policy is asked about before tests run, and what it says: the strictest of what it says to each runner.
+
+    Raises ToolError when there are none to run.
+    """
+    rules: list[list[str]] = []
+    refused: list[ToolError] = []
+    for want in wanted(shell, target, keyword, changed)[0]:
+        try:
+            rules.append(["pytest"] if want.kind == "python" else list(runner_for(shell, want).rule))
+        except ToolError as exc:
+            refused.append(exc)
+    if not rules:
+        raise refused[0]
+    judged = [(rule, shell.judge(None, rule)) for rule in rules]
+    return max(judged, key=lambda one: ("allow", "ask", "deny").index(one[1].effect))
 
 
 def cleared(

@@ -18,14 +18,13 @@ from ..output import ToolError, masked, one_line
 from ..protocol.lifecycle import configure_logging, parser, serve
 from ..protocol.server import ToolServer, reply
 from ..workspace import Workspace
-from .consent import Answer, Desk, cleared, confirm, confirm_tests, desk_of, key_of, test_rule
+from .consent import Answer, Desk, cleared, confirm, confirm_tests, desk_of, judged_tests, key_of
 from .jobs.jobs import Job, as_text
 from .jobs.shell import MAX_TIMEOUT_S, Shell, ending, open_shell, told
 from .policy.rules import BUILT_IN, Policy, load
 from .quality.format import format_code as format_files
 from .quality.lint import lint as lint_files
-from .quality.run_tests import TestRun, start_tests
-from .quality.test_runners import wanted
+from .quality.run_tests import TestRuns, start_all_tests
 
 MAX_WAIT_S = 45.0  # many hosts give up on a call after 60 s
 
@@ -51,7 +50,7 @@ def build(shell: Shell) -> ToolServer:
             tasks.cancel_scope.cancel()
 
     workspace = Workspace([shell.root])
-    tests: dict[str, TestRun] = {}
+    tests: dict[str, TestRuns] = {}
     told_once = f"{INSTRUCTIONS} {shell.sandbox.limits}".strip()
     server = ToolServer("understudy-shell", instructions=told_once, lifespan=desk)
 
@@ -145,19 +144,18 @@ def build(shell: Shell) -> ToolServer:
         timeout_s: Annotated[float, Field(le=MAX_TIMEOUT_S)] = 600,
     ) -> CallToolResult:
         """Run the project's tests. Counts come from the runner's own report; null: it left none. Over 45 s: a job."""
-        rule = test_rule(shell, target, keyword)
-        decision = shell.judge(None, rule)
+        rule, decision = judged_tests(shell, target, keyword)
         clear = cleared(ctx, decision, key_of(None, rule, "tests", None), confirmed, "run_tests")
         if clear.declined:
             raise ToolError(clear.declined)
         if max_failures < 1:
             raise ToolError(f"max_failures is a whole number above 0, found {max_failures}")
-        run = await start_tests(
-            shell, wanted(shell, target, keyword), max_failures=max_failures, timeout_s=timeout_s
-        )
-        tests[run.job.id] = run
-        await _waited(ctx, run.job, MAX_WAIT_S)
-        return reply(await anyio.to_thread.run_sync(run.report))
+        runs = await start_all_tests(shell, target, keyword, max_failures=max_failures, timeout_s=timeout_s)
+        deadline = anyio.current_time() + MAX_WAIT_S
+        for each in runs.jobs:
+            tests[each.id] = runs
+            await _waited(ctx, each, max(deadline - anyio.current_time(), 0))
+        return reply(await anyio.to_thread.run_sync(runs.report))
 
     return server
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 
 from ...output import fenced
-from ...shell.consent import test_rule
+from ...shell.consent import judged_tests
 from ...shell.jobs.shell import Shell, close_gates, open_shell, refusal, run_gate
 from ...shell.policy.rules import Policy
-from ...shell.quality.run_tests import start_tests
-from ...shell.quality.test_runners import wanted
+from ...shell.quality.run_tests import start_all_tests
 
 TIMEOUT_S = 600.0
 _NOTE_CHARS = 1200
@@ -34,20 +34,25 @@ class Checks:
         header = f"exit={ran.exit} · {took} · {ran.sandbox}"
         return ran.exit == 0, header if ran.exit == 0 else f"{header}\n{_told(ran.output, tree)}"
 
-    async def tests(self, tree: Path, target: str | None) -> tuple[bool, str]:
-        """Whether the project's tests pass, by their runner's own report; None: all of them."""
+    async def tests(self, tree: Path, target: str | None, changed: Collection[str] = ()) -> tuple[bool, str]:
+        """Whether the tests pass, by their runners' own reports; None: of all projects that own the changed files."""
         if tree not in self._shells:
             self._shells[tree] = await anyio.to_thread.run_sync(open_shell, tree, self.policy)
         shell = self._shells[tree]
-        decision = shell.judge(None, test_rule(shell, target, None))
+        _, decision = judged_tests(shell, target, None, changed)
         if self.policy.refuses(decision.effect):
             return False, refusal(decision, self.policy)
-        started = await start_tests(shell, wanted(shell, target, None), max_failures=5, timeout_s=TIMEOUT_S)
+        started = await start_all_tests(
+            shell, target, None, max_failures=5, timeout_s=TIMEOUT_S, changed=changed
+        )
         try:
-            await started.job.wait(TIMEOUT_S + 10)
+            with anyio.move_on_after(TIMEOUT_S + 10):
+                for job in started.jobs:
+                    await job.wait(TIMEOUT_S + 10)
         finally:
-            if started.job.running:
-                started.job.send({"kill": 0})
+            for job in started.jobs:
+                if job.running:
+                    job.send({"kill": 0})
         report = await anyio.to_thread.run_sync(started.report)
         header = (
             f"{report.status}: {report.passed or 0} passed, {report.failed or 0} failed, "

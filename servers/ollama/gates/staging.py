@@ -45,7 +45,10 @@ class Staging:
 
     async def tests(self, files: Mapping[str, bytes], target: str) -> tuple[bool, str]:
         """Whether the project's tests pass on such a copy, by their runner's own report."""
-        return await self._on_copy(files, "the tests", lambda tree: self._checks.tests(tree, target or None))
+        changed = list(self._one_root(files)[1])
+        return await self._on_copy(
+            files, "the tests", lambda tree: self._checks.tests(tree, target or None, changed)
+        )
 
     def close(self) -> None:
         """End everything that still runs."""

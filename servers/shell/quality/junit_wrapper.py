@@ -136,7 +136,14 @@ class Recorded(unittest.TextTestResult):
     def note(self, test: Any, tag: str = "", err: Any = None, message: str = "") -> None:
         group, _, name = test.id().rpartition(".")
         took = f"{time.perf_counter() - self.begun:.3f}"
+        of_subtest = getattr(test, "test_case", test)
+        if of_subtest is not test:  # its parameters may hold dots
+            group, _, name = of_subtest.id().rpartition(".")
+            name += test.id()[len(of_subtest.id()) :]
+        file = getattr(sys.modules.get(type(of_subtest).__module__), "__file__", None) or ""
         case = ElementTree.SubElement(suite, "testcase", classname=group, name=name, time=took)
+        if file.startswith(os.getcwd() + os.sep):
+            case.set("file", os.path.relpath(file))
         if tag:
             body = ElementTree.SubElement(case, tag, message=message or f"{err[0].__name__}: {err[1]}")
             body.text = "".join(traceback.format_exception(*err)) if err else ""

@@ -43,9 +43,11 @@ class Failure(BaseModel):
 
 
 class TestReport(BaseModel):
-    """What the runner's own report says; counts are None when there is none."""
+    """What the runners' own reports say; counts are None when there is none."""
 
-    status: Literal["passed", "failed", "no tests", "no report", "timed out", "killed", "running"]
+    status: Literal[
+        "passed", "failed", "incomplete", "no tests", "no report", "timed out", "killed", "running"
+    ]  # incomplete: what ran passed, but not all projects ran
     runner: str
     passed: int | None = None
     failed: int | None = None

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
+from ...output import ToolError
 from ...state.home import home
 from ..jobs.jobs import Job
 from ..jobs.shell import Shell
 from .results import MAX_RECORD_BYTES, Failure, TestReport
 from .test_reports import READERS, Counts
-from .test_runners import ATTESTING, Runner, Wanted, interpreters, runner_for
+from .test_runners import ATTESTING, Runner, Wanted, interpreters, runner_for, wanted
 from .tools import ask_tool, read_private, relative
+
+MAX_RUNS = 6  # at once: jobs have a limit, and more projects than that are named one by one
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,16 +103,115 @@ class TestRun:
         report.not_shown = len(counts.failures) - len(report.failures)
 
     def _placed(self, failure: Failure) -> Failure:
-        """The failure with its file named from the workspace's top."""
-        named = {"id": failure.id.replace(f"{self.shell.root}/", "")}
-        if failure.file is not None:
-            named["file"] = relative(self.shell, str(self.want.folder / failure.file))
-        return failure.model_copy(update=named)
+        """The failure with its file and id as they can be given as the next target: from the workspace's top."""
+        ident = failure.id.replace(f"{self.shell.root}/", "")
+        file = (
+            relative(self.shell, str(self.want.folder / failure.file)) if failure.file is not None else None
+        )
+        top = os.path.relpath(self.want.folder, self.shell.root)
+        path, colons, name = ident.partition("::")
+        if self.runner.name == "node --test" and file:
+            ident = f"{file}::{name if path == 'test' and colons else ident}"
+        elif top != "." and (self.want.kind == "cargo" or (self.want.folder / path).is_file()):
+            ident = f"{top}/{ident}" if self.want.kind != "cargo" else f"{top}::{ident}"
+        return failure.model_copy(update={"id": ident, "file": file})
+
+
+@dataclass(slots=True, kw_only=True)
+class TestRuns:
+    """The runs of all projects that a call asked for; `job` is the one to wait for, or to look at."""
+
+    runs: list[TestRun]
+    not_run: list[str]  # `backend (pytest): why`
+    root: Path
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [run.job for run in self.runs]
+
+    def report(self) -> TestReport:
+        """One record of all: passed when every project ran and passed."""
+        reports = [run.report() for run in self.runs]
+        if len(reports) == 1 and not self.not_run:
+            return reports[0]
+        running = [one for one in reports if one.status == "running"]
+        bad = [one for one in reports if one.status not in ("passed", "running")]
+        passed = [
+            self._named(run) for run, one in zip(self.runs, reports, strict=True) if one.status == "passed"
+        ]
+        notes = [f"passed for {', '.join(passed)}"] if passed else []
+        notes += [
+            f"{self._named(run)}: {one.status}" + (f" ({one.note})" if one.note else "")
+            for run, one in zip(self.runs, reports, strict=True)
+            if one.status != "passed"
+        ]
+        notes += [f"not run: {'; '.join(self.not_run)}"] if self.not_run else []
+        failures = [failure for one in reports for failure in one.failures]
+        first = (running or bad or reports)[0]
+        return TestReport(
+            status=first.status if running or bad else "incomplete" if self.not_run else "passed",
+            runner=" + ".join(dict.fromkeys(one.runner for one in reports)),
+            passed=_sum(one.passed for one in reports),
+            failed=_sum(one.failed for one in reports),
+            errors=_sum(one.errors for one in reports),
+            skipped=_sum(one.skipped for one in reports),
+            duration_s=max((one.duration_s or 0 for one in reports), default=None),
+            exit=next((one.exit for one in reports if one.exit), first.exit),
+            failures=failures,
+            not_shown=sum(one.not_shown for one in reports),
+            sandbox=first.sandbox,
+            job=first.job,
+            note="; ".join(notes),
+        )
+
+    def _named(self, run: TestRun) -> str:
+        return named(self.root, run.want, run.runner.name)
+
+
+def named(root: Path, want: Wanted, runner: str) -> str:
+    """`backend (pytest)`."""
+    return f"{os.path.relpath(want.folder, root)} ({runner})"
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
+async def start_all_tests(
+    shell: Shell,
+    target: str | None,
+    keyword: str | None,
+    *,
+    max_failures: int,
+    timeout_s: float,
+    changed: Collection[str] = (),
+) -> TestRuns:
+    """Start the runner of every project that is asked for, each as a job. ToolError when none can be started."""
+    want, note = await anyio.to_thread.run_sync(wanted, shell, target, keyword, changed)
+    runs: list[TestRun] = []
+    not_run = [note] if note else []
+    refused: list[ToolError] = []
+    for number, one in enumerate(want):
+        if number >= MAX_RUNS:
+            not_run.append(
+                f"{named(shell.root, one, one.kind)}: more than {MAX_RUNS} projects; name it as target"
+            )
+            continue
+        try:
+            runs.append(await start_tests(shell, one, max_failures=max_failures, timeout_s=timeout_s))
+        except ToolError as exc:
+            refused.append(exc)
+            runner = "pytest" if one.kind == "python" else one.kind
+            not_run.append(f"{named(shell.root, one, runner)}: {exc}")
+    if not runs:
+        raise refused[0] if len(refused) == 1 else ToolError("; ".join(not_run))
+    return TestRuns(runs=runs, not_run=not_run, root=shell.root)
 
 
 async def start_tests(shell: Shell, want: Wanted, *, max_failures: int, timeout_s: float) -> TestRun:
     """Start the project's runner as a job."""
-    python = await _with_pytest(shell) if want.kind == "python" else None
+    python = await _with_pytest(shell, want.folder) if want.kind == "python" else None
     runner = runner_for(shell, want, python)
     folder = (
         home() / "shell" / "reports" / secrets.token_hex(16)
@@ -129,10 +233,10 @@ async def start_tests(shell: Shell, want: Wanted, *, max_failures: int, timeout_
     return TestRun(shell=shell, job=job, runner=runner, want=want, folder=folder, max_failures=max_failures)
 
 
-async def _with_pytest(shell: Shell) -> str | None:
+async def _with_pytest(shell: Shell, folder: Path) -> str | None:
     """The first Python here that can import pytest, the project's own before others; None when none can."""
     script = 'for p in "$@"; do "$p" -c "import pytest" 2>/dev/null && printf %s "$p" && exit; done'
     with anyio.move_on_after(30):
-        answer = await ask_tool(shell, ["bash", "-c", script, "bash", *interpreters(shell)])
+        answer = await ask_tool(shell, ["bash", "-c", script, "bash", *interpreters(shell, folder)])
         return answer.out.decode("utf-8", "replace") or None
     return None

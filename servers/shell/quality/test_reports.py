@@ -136,7 +136,8 @@ def jest(data: bytes) -> Counts | None:
                         counts.failed += 1
                         text = "\n".join(case.get("failureMessages") or [])
                         found = re.search(r"\(?([^\s()]+):(\d+):\d+\)?", text)
-                        one = _failure(str(case.get("fullName") or case.get("title")), "failed", None, text)
+                        ident = f"{suite.get('name')}::{case.get('fullName') or case.get('title')}"
+                        one = _failure(ident, "failed", None, text)
                         counts.failures.append(one.model_copy(update=_where(found, suite.get("name"))))
                     case _:
                         counts.skipped += 1
@@ -176,11 +177,20 @@ def _case(case: ElementTree.Element, outcome: ElementTree.Element) -> Failure:
     whole = PurePath(case.get("name", "")).is_absolute()
     file = case.get("name") if whole else file
     kind = "failed" if outcome.tag == "failure" and not whole else "error"
-    ident = "::".join(part for part in (case.get("classname"), case.get("name")) if part)
+    ident = _node_id(case)
     return Failure(
         id=_clean(ident, 300), kind=kind, file=file, line=int(line) if line else None, message=_clean(message, _MESSAGE),
         tail=_clean(text, -_TAIL),
     )  # fmt: skip
+
+
+def _node_id(case: ElementTree.Element) -> str:
+    """`tests/test_a.py::TestA::test_one` where the report names the file, as pytest itself has it; else group::name."""
+    group, name, file = case.get("classname") or "", case.get("name") or "", case.get("file") or ""
+    module = file.removesuffix(".py").replace("/", ".")
+    if file.endswith(".py") and (group == module or group.startswith(f"{module}.")):
+        return "::".join([file, *group[len(module) :].strip(".").split("."), name]).replace("::::", "::")
+    return "::".join(part for part in (group, name) if part)
 
 
 def _printed(case: ElementTree.Element) -> list[str]:

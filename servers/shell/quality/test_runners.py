@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ...output import ToolError, one_line
 from ..jobs.shell import Shell
-from .tools import LITTER, project_program
+from .projects import Kind, Project, go_module, is_cargo_workspace, kind_of, owning, projects, test_script
+from .tools import project_program
 
-_MARKERS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("python", ("pytest.ini", "pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "conftest.py")),
-    ("node", ("package.json",)),
-    ("go", ("go.mod",)),
-    ("cargo", ("Cargo.toml",)),
-)
 ATTESTING = "junit_wrapper.py"
-_MAX_FOLDERS = 2000  # looked through for tests where no file says what project it is
-_BY_ENDING = {".py": "python", ".go": "go", ".rs": "cargo"} | dict.fromkeys(
-    (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".vue"), "node"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is to be tested: a language, the project folder, and the runner's own words for the part of it."""
 
-    kind: str
-    folder: Path  # absolute, inside the workspace
-    target: str  # relative to `folder`, with the runner's suffix such as ::test_one; "" for everything
-    keyword: str
+    project: Project
+    target: str = ""  # relative to the project's folder; "" for everything
+    name: str = ""  # of one test, or of a group of them, as reports have it
+    keyword: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        return self.project.kind
+
+    @property
+    def folder(self) -> Path:
+        return self.project.folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,43 +50,85 @@ class Runner:
     rule: tuple[str, ...] = ()  # what the policy is asked about
 
 
-def wanted(shell: Shell, target: str | None, keyword: str | None) -> Wanted:
-    """Find the project around `target`. Raises ToolError when there is none or the target is not in the workspace."""
+def wanted(
+    shell: Shell, target: str | None, keyword: str | None, changed: Collection[str] = ()
+) -> tuple[list[Wanted], str]:
+    """What is to be tested, project by project, and a note when not everything was looked through.
+
+    Without a target these are all projects of the workspace, or those that own the `changed` files.
+    Raises ToolError when there is none, or the target is not in the workspace.
+    """
     for name, value in (("target", target), ("keyword", keyword)):
         if value is not None and (value.startswith("-") or "\0" in value):
             raise ToolError(
                 f"{name} {one_line(value)!r} begins like an option; name a path, a test or an expression"
             )
-    path, colons, rest = (target or "").partition("::")
-    place = Path(os.path.realpath(shell.root / path))
-    if not place.is_relative_to(shell.root) or not os.path.exists(place):
-        raise ToolError(f"there is no test target {one_line(path)[:200]!r} in the workspace")
-    start = place if place.is_dir() else place.parent
-    by_name = _BY_ENDING.get(place.suffix) if place.is_file() else None
-    kind, folder = _marked(shell.root, start, by_name) or (by_name or "", shell.root)
-    if not kind and _has_python_tests(start):
-        kind = "python"
-    if not kind:
+    found, note = projects(shell.root)
+    if target and (path := target.partition("::")[0]) != ".":
+        place = Path(os.path.realpath(shell.root / path))
+        if (
+            place.is_relative_to(shell.root)
+            and os.path.exists(place)
+            and not _is_rust_name(found, place, target)
+        ):
+            return _at(shell.root, place, target, keyword or "", found), note
+        return [_by_id(found, target, keyword or "")], note
+    if not found:
         raise ToolError(
             "no tests found: there is no pyproject.toml, test_*.py, package.json, go.mod or Cargo.toml; "
             "run_command runs a runner of your own"
         )
-    inside = os.path.relpath(place, folder) if target else ""
-    if kind != "python" and rest and not keyword:  # the others choose by name
-        colons, rest, keyword = "", "", rest
-    return Wanted(
-        kind=kind,
-        folder=folder,
-        target="" if inside == "." else inside + colons + rest,
-        keyword=keyword or "",
-    )
+    return [Wanted(project=one, keyword=keyword or "") for one in owning(found, shell.root, changed)], note
+
+
+def _at(root: Path, place: Path, target: str, keyword: str, found: Sequence[Project]) -> list[Wanted]:
+    """The projects below a folder; else the part of the project around a place."""
+    name = target.partition("::")[2]
+    below = [one for one in found if one.folder.is_relative_to(place)]
+    if place.is_dir() and below and not name:
+        return [Wanted(project=one, keyword=keyword) for one in below]
+    kind = kind_of(place) if place.is_file() else None
+    around = [one for one in found if place.is_relative_to(one.folder) and kind in (None, one.kind)]
+    if not around:
+        if kind is None:
+            raise ToolError(f"no project with tests is around {one_line(target)[:200]!r}")
+        around = [Project(kind=kind, folder=root, marked=False)]
+    project = max(around, key=lambda one: len(one.folder.parts))
+    inside = os.path.relpath(place, project.folder)
+    return [Wanted(project=project, target="" if inside == "." else inside, name=name, keyword=keyword)]
+
+
+def _by_id(found: Sequence[Project], target: str, keyword: str) -> Wanted:
+    """The test of a report's id that begins with no path: go's package and name, Rust's module and name, node's name."""
+    for one in (one for one in found if one.kind == "go"):
+        module = go_module(one.folder)
+        if module and (target == module or target.startswith(f"{module}/")):
+            parts = target[len(module) :].strip("/").split("/")
+            at = next((i for i, part in enumerate(parts) if _GO_TEST.match(part)), len(parts))
+            return Wanted(
+                project=one, target="/".join(parts[:at]), name="/".join(parts[at:]), keyword=keyword
+            )
+    for kind in ("cargo", "node"):
+        for one in (one for one in found if one.kind == kind and one.marked):
+            if kind == "node" or re.fullmatch(r"\w+(::\w+)*", target):
+                return Wanted(project=one, name=target.removeprefix("test::"), keyword=keyword)
+    raise ToolError(f"there is no test target {one_line(target)[:200]!r} in the workspace")
+
+
+def _is_rust_name(found: Sequence[Project], place: Path, target: str) -> bool:
+    """`tests::adds` names a test, although there may be a folder of tests as well."""
+    rust = any(one.kind == "cargo" and place.parent == one.folder for one in found)
+    return rust and place.is_dir() and bool(re.fullmatch(r"\w+(::\w+)+", target))
+
+
+_GO_TEST = re.compile(r"(?:Test|Example|Fuzz|Benchmark)")
 
 
 def runner_for(shell: Shell, want: Wanted, python: str | None = None) -> Runner:
     """The runner of this project. `python` is an interpreter that has pytest, None when none has."""
     match want.kind:
         case "python":
-            return _pytest(want, python) if python else _unittest(shell, want)
+            return _pytest(shell, want, python) if python else _unittest(shell, want)
         case "node":
             return _node(shell, want)
         case "go":
@@ -102,7 +143,8 @@ def _go(want: Wanted) -> Runner:
         package = f"./{os.path.dirname(want.target)}"
     else:
         package = f"./{want.target}/..." if want.target else "./..."
-    chosen = ["-run", want.keyword] if want.keyword else []
+    exact = "/".join(f"^{re.escape(part)}$" for part in want.name.split("/")) if want.name else ""
+    chosen = ["-run", exact or want.keyword] if exact or want.keyword else []
     argv = ["go", "test", "-json", *chosen, package]
     return Runner(name="go test", argv=lambda _: argv, report="go", on_stdout=True, rule=("go", "test"))
 
@@ -110,54 +152,71 @@ def _go(want: Wanted) -> Runner:
 def _cargo(want: Wanted) -> Runner:
     """A file of tests/ is a target of its own; one of src/ is a module, whose path its tests' names begin with."""
     path = PurePath(want.target)
-    where, names = list[str](), [want.keyword] if want.keyword else []
+    where, names = list[str](), [word for word in (want.name or want.keyword,) if word]
     if path.parts[:1] == ("tests",) and len(path.parts) > 1:
         where = ["--test", path.parts[1].removesuffix(".rs")]
     elif path.parts[:1] == ("src",) and path.suffix == ".rs" and not names:
         module = [part for part in path.with_suffix("").parts[1:] if part not in ("lib", "main", "mod")]
         names = ["::".join([*module, ""])] if module else []
-    options = ["--", "-Z", "unstable-options", "--format", "json"]
-    argv = ["cargo", "test", "--no-fail-fast", "--quiet", *where, *names, *options]
+    whole = ["--workspace"] if not where and is_cargo_workspace(want.folder) else []
+    options = ["--", *(["--exact"] if want.name else []), "-Z", "unstable-options", "--format", "json"]
+    argv = ["cargo", "test", "--no-fail-fast", "--quiet", *whole, *where, *names, *options]
     return Runner(
         name="cargo test", argv=lambda _: argv, report="libtest", on_stdout=True, rule=("cargo", "test"),
         env=(("RUSTC_BOOTSTRAP", "1"),),  # libtest's own report is behind this switch on stable
     )  # fmt: skip
 
 
-def interpreters(shell: Shell) -> list[str]:
-    """Pythons that may have the project's pytest: its own, since only those have what it needs; else ours."""
-    places = [shell.root / place / "bin/python" for place in (".venv", "venv", "env")]
-    own = [str(path) for path in places if path.exists()]
+def interpreters(shell: Shell, folder: Path) -> list[str]:
+    """Pythons that may have the project's pytest: its own, those of tox and nox too, since only they have what it needs."""
+    own: list[str] = []
+    for around in dict.fromkeys((folder, shell.root)):
+        places = [around / place / "bin/python" for place in (".venv", "venv", "env")]
+        places += [*sorted(around.glob(".tox/*/bin/python")), *sorted(around.glob(".nox/*/bin/python"))]
+        own += [str(path) for path in places if path.exists()]
     return own or ["python3", "python", sys.executable]
 
 
-def _pytest(want: Wanted, python: str) -> Runner:
+def _pytest(shell: Shell, want: Wanted, python: str) -> Runner:
     chosen = ["-k", want.keyword] if want.keyword else []
-    where = [want.target] if want.target else []
+    where = [want.target + (f"::{want.name}" if want.name else "")] if want.target or want.name else []
     options = ["-v", "--color=no", "-o", "junit_family=xunit1", "-o", "junit_logging=all"]
+    options += [f"--ignore={folder}" for folder in want.project.nested] if not where else []
     return Runner(
         name="pytest",
         argv=lambda folder: [python, f"{folder}/{ATTESTING}", "pytest", *options, *chosen, *where],
         report="junit",
         attested=True,
         rule=("pytest",),
+        env=_path_of(shell, want),
     )
 
 
+def _path_of(shell: Shell, want: Wanted) -> tuple[tuple[str, str], ...]:
+    """Tests in a folder that nothing marks as a project may import from the root or from where they are: both work."""
+    return () if want.project.marked or want.folder == shell.root else (("PYTHONPATH", str(shell.root)),)
+
+
 def _unittest(shell: Shell, want: Wanted) -> Runner:
-    python = interpreters(shell)[0]
+    if want.project.pytest_style:
+        raise ToolError(
+            "these tests are written for pytest, which no Python here has: install pytest in the project's "
+            "environment (python3 -m venv .venv && .venv/bin/pip install pytest)"
+        )
+    python = interpreters(shell, want.folder)[0]
     chosen = ["-k", want.keyword] if want.keyword else []
-    path, _, rest = want.target.partition("::")
-    if path.endswith(".py"):
-        where = [".".join([path[:-3].replace("/", "."), *rest.split("::")]).rstrip(".")]
+    if want.target.endswith(".py"):
+        name = want.name.partition(" ")[0]  # a subtest's parameters follow its test's name
+        where = [".".join([want.target[:-3].replace("/", "."), *name.split("::")]).rstrip(".")]
     else:
-        where = ["discover", "-s", path or _tests_folder(want.folder), "-t", "."]
+        where = ["discover", "-s", want.target or _tests_folder(want.folder), "-t", "."]
     return Runner(
         name="unittest",
         argv=lambda folder: [python, f"{folder}/{ATTESTING}", "unittest", *where, *chosen],
         report="junit",
         attested=True,
         rule=("python3",),
+        env=_path_of(shell, want),
     )
 
 
@@ -168,32 +227,26 @@ def _tests_folder(folder: Path) -> str:
 
 def _node(shell: Shell, want: Wanted) -> Runner:
     where = [want.target] if want.target else []
-    names = ["-t", want.keyword] if want.keyword else []
-    if program := project_program(shell, "vitest"):
+    pattern = f"{re.escape(want.name)}$" if want.name else want.keyword
+    names = ["-t", pattern] if pattern else []
+    if program := project_program(shell, "vitest", want.folder):
         return Runner(
             name="vitest",
-            argv=lambda report: [
-                program,
-                "run",
-                "--reporter=json",
-                f"--outputFile={report}/report",
-                *names,
-                *where,
-            ],
+            argv=lambda r: [program, "run", "--reporter=json", f"--outputFile={r}/report", *names, *where],
             report="jest",
             rule=("vitest",),
         )
-    if program := project_program(shell, "jest"):
+    if program := project_program(shell, "jest", want.folder):
         return Runner(
             name="jest",
-            argv=lambda report: [program, "--ci", "--json", f"--outputFile={report}/report", *names, *where],
+            argv=lambda r: [program, "--ci", "--json", f"--outputFile={r}/report", *names, *where],
             report="jest",
             rule=("jest",),
         )
-    script = _test_script(want.folder)
+    script = test_script(want.folder)
     if script.startswith("node --test") or (not script and where):
-        pattern = [f"--test-name-pattern={want.keyword}"] if want.keyword else []
         reporting = ["--test-reporter=junit"]
+        chosen = [f"--test-name-pattern={pattern}"] if pattern else []
         return Runner(
             name="node --test",
             argv=lambda r: [
@@ -201,7 +254,7 @@ def _node(shell: Shell, want: Wanted) -> Runner:
                 "--test",
                 *reporting,
                 f"--test-reporter-destination={r}/report",
-                *pattern,
+                *chosen,
                 *where,
             ],
             report="junit",
@@ -212,34 +265,3 @@ def _node(shell: Shell, want: Wanted) -> Runner:
             "package.json has no test script, and neither vitest nor jest is installed in node_modules"
         )
     return Runner(name="npm test", argv=lambda _: ["npm", "test"], report=None, rule=("npm", "test"))
-
-
-def _test_script(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / "package.json").read_text(encoding="utf-8"))["scripts"]["test"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def _marked(root: Path, start: Path, kind: str | None) -> tuple[str, Path] | None:
-    """The nearest folder from `start` up to the root that says what project it is."""
-    for folder in (start, *start.parents):
-        if not folder.is_relative_to(root):
-            return None
-        for name, markers in _MARKERS:
-            if kind in (None, name) and any((folder / marker).exists() for marker in markers):
-                return name, folder
-    return None
-
-
-def _has_python_tests(folder: Path) -> bool:
-    for looked, (_, folders, names) in enumerate(os.walk(folder)):
-        if any(
-            name.endswith(".py") and (name.startswith("test_") or name[:-3].endswith("_test"))
-            for name in names
-        ):
-            return True
-        if looked > _MAX_FOLDERS:
-            break
-        folders[:] = [name for name in folders if name not in LITTER and not name.startswith(".")]
-    return False

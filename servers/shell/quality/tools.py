@@ -108,12 +108,12 @@ def our_program(name: str) -> str | None:
     return str(beside) if beside.exists() else shutil.which(name)
 
 
-def project_program(shell: Shell, name: str) -> str | None:
-    """A program the project has installed for itself."""
-    for place in ("node_modules/.bin", ".venv/bin", "venv/bin", "vendor/bin"):
-        path = shell.root / place / name
-        if path.exists():
-            return str(path)
+def project_program(shell: Shell, name: str, folder: Path | None = None) -> str | None:
+    """A program the project has installed for itself, in its own folder or at the top."""
+    for around in dict.fromkeys((folder or shell.root, shell.root)):
+        for place in ("node_modules/.bin", ".venv/bin", "venv/bin", "vendor/bin"):
+            if (path := around / place / name).exists():
+                return str(path)
     return None
 
 

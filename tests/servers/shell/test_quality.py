@@ -340,10 +340,10 @@ def test_go_and_cargo_tests_are_chosen_by_file_and_name(tmp_path: Path) -> None:
     shell = open_shell(tmp_path, replace(BUILT_IN, sandbox="off"))
 
     def argv(target: str | None, keyword: str | None = None) -> list[str]:
-        return runner_for(shell, wanted(shell, target, keyword)).argv(tmp_path)
+        return runner_for(shell, wanted(shell, target, keyword)[0][0]).argv(tmp_path)
 
     assert argv("b/b_test.go")[3:] == ["./b"] and argv("b")[3:] == ["./b/..."]
-    assert argv("b/b_test.go::TestX/y")[3:] == ["-run", "TestX/y", "./b"]
+    assert argv("b/b_test.go::TestX/y")[3:] == ["-run", "^TestX$/^y$", "./b"]
     assert argv("src/x/mod.rs")[4:5] == ["x::"] and argv("tests/it.rs")[4:6] == ["--test", "it"]
     assert argv("tests/it.rs::one")[4:7] == ["--test", "it", "one"]
 

@@ -1,0 +1,236 @@
+"""The projects of a workspace that have tests: each found by what marks it, wherever in the tree it lies."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+from .tools import LITTER
+
+Kind = Literal["python", "node", "go", "cargo"]
+
+MAX_FOLDERS = 5000  # looked through
+MAX_PROJECTS = 20
+_MAX_BYTES = 1 << 20  # of a file that is read to tell what it is
+
+_SHARED = frozenset(("tests", "test", "src", "spec", "lib"))  # folders of a project, not projects
+_NO_TESTS = re.compile(r"no test specified")
+_PYTEST_STYLE = re.compile(
+    r"^(?:async )?def test|^(?:import|from) pytest\b|^class Test\w*\s*(?:\(\s*\))?:", re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """One project with tests. `marked` is whether a file says so; else its tests alone do."""
+
+    kind: Kind
+    folder: Path  # absolute
+    marked: bool = True
+    nested: tuple[str, ...] = ()  # other projects of its kind inside it, relative to it
+    pytest_style: bool = False  # some tests are written in a way that only pytest understands
+
+
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """What the walk found of one kind: folders that say they are projects, and files that look like tests."""
+
+    marked: list[Path] = field(default_factory=list[Path])
+    tests: list[Path] = field(default_factory=list[Path])
+
+
+def projects(root: Path) -> tuple[list[Project], str]:
+    """All projects with tests, those nearest the root first; and a note when not everything was looked through."""
+    seen: dict[Kind, _Seen] = {"python": _Seen(), "node": _Seen(), "go": _Seen(), "cargo": _Seen()}
+    note = ""
+    for looked, (folder, names) in enumerate(_folders(root)):
+        if looked >= MAX_FOLDERS:
+            note = f"only the first {MAX_FOLDERS:,} folders were looked through for tests"
+            break
+        _look(folder, names, seen)
+    owned: dict[tuple[Kind, Path], list[Path]] = {}
+    for kind, found in seen.items():
+        for file in found.tests:
+            if owner := _owner(root, kind, file, found.marked):
+                owned.setdefault((kind, owner), []).append(file)
+        for folder in found.marked:
+            if kind == "node" and test_script(folder):
+                owned.setdefault((kind, folder), [])
+    if not owned:  # nothing that looks like a test: the runner says itself that it finds none
+        owned = {(kind, found.marked[0]): [] for kind, found in seen.items() if found.marked[:1] == [root]}
+        owned = dict(list(owned.items())[:1])
+    made = [
+        Project(
+            kind=kind,
+            folder=folder,
+            marked=folder in seen[kind].marked,
+            nested=tuple(
+                os.path.relpath(other, folder)
+                for other in sorted({*seen[kind].marked, *(own for k, own in owned if k == kind)})
+                if other != folder and other.is_relative_to(folder)
+            ),
+            pytest_style=kind == "python" and any(_PYTEST_STYLE.search(_text(file)) for file in files),
+        )
+        for (kind, folder), files in owned.items()
+    ]
+    return sorted(made, key=lambda one: (len(one.folder.parts), str(one.folder), one.kind)), note
+
+
+def owning(found: Sequence[Project], root: Path, changed: Collection[str]) -> list[Project]:
+    """The projects whose folders hold the changed files; all where a file belongs to none, or nothing is changed."""
+    owners: list[Project] = []
+    for name in changed:
+        place = Path(os.path.normpath(root / name))
+        around = [one for one in found if place.is_relative_to(one.folder)]
+        if not around:
+            return list(found)
+        deepest = max(len(one.folder.parts) for one in around)
+        owners += [one for one in around if len(one.folder.parts) == deepest]
+    return [one for one in found if one in owners] or list(found)
+
+
+def kind_of(file: PurePath) -> Kind | None:
+    """The kind of project a file belongs to, by its ending."""
+    return _BY_ENDING.get(file.suffix)
+
+
+def test_script(folder: Path) -> str:
+    """The test script of a package.json; "" when it has none, or npm's placeholder."""
+    scripts = _json(folder / "package.json").get("scripts")
+    script = scripts.get("test") if isinstance(scripts, dict) else None
+    return script if isinstance(script, str) and not _NO_TESTS.search(script) else ""
+
+
+def is_cargo_workspace(folder: Path) -> bool:
+    return "workspace" in _toml(folder / "Cargo.toml")
+
+
+def go_module(folder: Path) -> str:
+    """The module path that go.mod names."""
+    found = re.search(r"^module\s+(\S+)", _text(folder / "go.mod"), re.MULTILINE)
+    return found[1].strip('"') if found else ""
+
+
+def _folders(root: Path) -> Generator[tuple[Path, frozenset[str]]]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(f for f in folders if f not in LITTER and not f.startswith("."))
+        yield Path(folder), frozenset(names)
+
+
+def _look(folder: Path, names: Collection[str], seen: Mapping[Kind, _Seen]) -> None:
+    above = seen["python"].marked
+    if _is_python_project(folder, names) or (
+        "conftest.py" in names and not any(folder.is_relative_to(one) for one in above)
+    ):
+        above.append(folder)
+    for kind, marker in _MARKERS.items():
+        if marker in names:
+            seen[kind].marked.append(folder)
+    for name in sorted(names):
+        kind = kind_of(PurePath(name))
+        if kind and _is_test(kind, folder, name):
+            seen[kind].tests.append(folder / name)
+
+
+def _is_test(kind: Kind, folder: Path, name: str) -> bool:
+    stem = name.partition(".")[0]
+    match kind:
+        case "python":
+            return stem.startswith("test_") or stem.endswith("_test") or stem in ("tests", "test")
+        case "node":
+            return bool(re.search(r"[.-](?:test|spec)\.[cm]?[jt]sx?$", name)) or folder.name == "__tests__"
+        case "go":
+            return name.endswith("_test.go")
+        case "cargo":
+            return "#[test]" in (text := _text(folder / name)) or "::test]" in text
+
+
+def _is_python_project(folder: Path, names: Collection[str]) -> bool:
+    if {"pytest.ini", "setup.py", "noxfile.py"} & set(names):
+        return True
+    if "pyproject.toml" in names:
+        given = _toml(folder / "pyproject.toml")
+        tools = given.get("tool")
+        if {"project", "build-system"} & given.keys() or (
+            isinstance(tools, dict) and {"pytest", "poetry", "pdm", "hatch", "tox"} & tools.keys()
+        ):
+            return True
+    return any(name in names for name in ("setup.cfg", "tox.ini")) and bool(
+        re.search(r"^\[(?:metadata|options|tool:pytest|pytest|tox|testenv)\]", "\n".join(
+            _text(folder / name) for name in ("setup.cfg", "tox.ini") if name in names
+        ), re.MULTILINE)
+    )  # fmt: skip
+
+
+def _owner(root: Path, kind: Kind, file: Path, marked: Sequence[Path]) -> Path | None:
+    """The project a test file belongs to. Python's tests need no file that marks one."""
+    around = [folder for folder in marked if file.is_relative_to(folder)]
+    if around:
+        nearest = max(around, key=lambda folder: len(folder.parts))
+        return _workspace_of(nearest, around) if kind == "cargo" else nearest
+    if kind != "python":
+        return None
+    top = file.relative_to(root).parts[0]
+    folder = root / top
+    alone = folder.is_dir() and top not in _SHARED and not (folder / "__init__.py").exists()
+    return folder if alone else root
+
+
+def _workspace_of(member: Path, around: Sequence[Path]) -> Path:
+    """The Cargo workspace that counts this package among its members; itself when none does."""
+    for folder in around:
+        table = _toml(folder / "Cargo.toml").get("workspace")
+        if not isinstance(table, dict) or folder == member:
+            continue
+        name = member.relative_to(folder).as_posix()
+        members, left_out = (
+            [str(glob).rstrip("/") for glob in table.get(key) or ()] for key in ("members", "exclude")
+        )
+        if any(fnmatchcase(name, glob) for glob in members) and name not in left_out:
+            return folder
+    return member
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    with suppress(ValueError):
+        return tomllib.loads(_text(path))
+    return {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    with suppress(ValueError):
+        found = json.loads(_text(path))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _text(path: Path) -> str:
+    """The beginning of a regular file; "" when there is none. Nothing of it is shown, so a link is no harm."""
+    try:
+        info = path.stat()
+    except OSError:
+        return ""
+    return _read(str(path), info.st_mtime_ns, info.st_size) if path.is_file() else ""
+
+
+@lru_cache(2000)
+def _read(path: str, mtime_ns: int, size: int) -> str:
+    del mtime_ns, size  # what is kept is of the file as it was then
+    with suppress(OSError), open(path, "rb") as file:
+        return file.read(_MAX_BYTES).decode("utf-8", "replace")
+    return ""
+
+
+_MARKERS: dict[Kind, str] = {"node": "package.json", "go": "go.mod", "cargo": "Cargo.toml"}
+_BY_ENDING: dict[str, Kind] = {".py": "python", ".go": "go", ".rs": "cargo"} | dict.fromkeys(
+    (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".vue"), "node"
+)
