@@ -231,6 +231,7 @@ def _read(path: str, mtime_ns: int, size: int) -> str:
 
 
 _MARKERS: dict[Kind, str] = {"node": "package.json", "go": "go.mod", "cargo": "Cargo.toml"}
-_BY_ENDING: dict[str, Kind] = {".py": "python", ".go": "go", ".rs": "cargo"} | dict.fromkeys(
-    (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".vue"), "node"
-)
+_BY_ENDING: dict[str, Kind] = {
+    ".py": "python", ".go": "go", ".rs": "cargo",
+    ".js": "node", ".jsx": "node", ".mjs": "node", ".cjs": "node", ".ts": "node", ".tsx": "node", ".vue": "node",
+}  # fmt: skip
