@@ -34,6 +34,22 @@ class Streamed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """How long the model call that just began should take; None is what nobody can tell."""
+
+    run: str
+    load_s: float | None = None  # weights into memory, before anything is read
+    prefill_s: float | None = None  # reading the prompt
+    total_s: float | None = None
+    low_s: float | None = None  # 90 % interval of total_s
+    high_s: float | None = None
+    runs: int | None = None  # measured runs behind it
+    waiting_for: str | None = None  # who holds the slot this call waits for
+    simulated: bool = False
+    kind: Literal["foreseen"] = "foreseen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolStarted:
     run: str
     call: ToolCall
@@ -116,6 +132,7 @@ class Notice:
 Event = (
     RunStarted
     | Streamed
+    | Foreseen
     | ToolStarted
     | ToolProgress
     | ToolFinished

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..events import Event, tee
+from ..events import Event, ignore, tee
 from . import options as common
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ async def _run(options: argparse.Namespace) -> int:
     async with project() as folder:
         worker = await choose_worker(folder, options.worker)
         settings = load_config(cwd=folder, display__format=options.format).display
-        sink = seen.append if options.json else tee(seen.append, Display(settings=settings))
-        ended = await perform(folder, worker, sink)
+        display = Display(settings=settings)
+        async with display.alive():
+            ended = await perform(folder, worker, tee(seen.append, ignore if options.json else display))
     if options.json:
         common.print_json(_report(ended, worker))
     else:

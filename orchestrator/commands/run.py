@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import ConfigError
-from ..events import Emit, Event, Notice, tee
+from ..events import Emit, Event, Notice, ignore, tee
 from . import options as common
 
 if TYPE_CHECKING:
@@ -77,24 +77,30 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace, task: str) -> int:
-    from contextlib import closing
+    from contextlib import closing, nullcontext
     from dataclasses import replace
 
     from ..session.context_window import Memory, window_of
     from ..session.session import open_session
+    from ..terminal.display import Display
 
     config = common.config_of(options)
     seen: list[Event] = []
-    show = _sink(options, config, seen)
+    display = None if options.json else Display(settings=config.display)
+    show = tee(seen.append, display or ignore)
     recorder = _recorder(options, config, show)
     model = recorder.kept and recorder.kept.model
+    approve = common.approve_of(options)
     with closing(recorder):
-        async with open_session(
-            config,
-            tee(recorder, show),
-            approve=common.approve_of(options),
-            conversation=lambda: recorder.session,
-        ) as session:
+        async with (
+            display.alive() if display else nullcontext(),
+            open_session(
+                config,
+                tee(recorder, show),
+                approve=display.asking(approve) if display else approve,
+                conversation=lambda: recorder.session,
+            ) as session,
+        ):
             lead = session.agent(options.model or model, system=options.system)
             lead = replace(lead, tools=()) if options.no_tools else lead
             memory = Memory(window_of(session), show)
@@ -123,14 +129,6 @@ def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> Record
         recorder.close()
         recorder.store = recorder.session = None
     return recorder
-
-
-def _sink(options: argparse.Namespace, config: Config, seen: list[Event]) -> Emit:
-    if options.json:
-        return seen.append
-    from ..terminal.display import Display
-
-    return tee(seen.append, Display(settings=config.display))
 
 
 def _report(model: str, reply: Reply, seen: list[Event]) -> dict[str, Any]:

@@ -67,6 +67,8 @@ class DisplaySettings(_Settings):
     color_code_models: bool = True
     show_delegations: bool = True
     show_model_switches: bool = True
+    show_thoughts: bool = True  # what models think before they answer; False: that they did, and how long
+    theme: Literal["auto", "light", "dark"] = "auto"  # of code; auto: what COLORFGBG says, else dark
 
 
 class ProviderSettings(Wrapping):

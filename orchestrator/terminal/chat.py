@@ -52,12 +52,13 @@ async def chat(
         talk.resume(resume)
     talk.model = model or talk.model or config.default_model
     with closing(talk):
-        async with open_session(
-            config,
-            talk.emit,
-            approve=approve or talk.reader.choose,
-            conversation=lambda: talk.recorder.session,
-        ) as session:
+        approve = talk.display.asking(approve or talk.reader.choose)
+        async with (
+            talk.display.alive(),
+            open_session(
+                config, talk.emit, approve=approve, conversation=lambda: talk.recorder.session
+            ) as session,
+        ):
             talk.session = session
             async with anyio.create_task_group() as group:
                 if threading.current_thread() is threading.main_thread() and sys.platform != "win32":

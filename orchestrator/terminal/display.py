@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, Protocol
 
+import anyio
 from pydantic import TypeAdapter
 from rich.console import Console
 
@@ -22,18 +24,22 @@ from ..events import (
     ToolFinished,
     ToolStarted,
 )
+from ..mcp_client.server import Approve
 from ..sanitize import one_line, shown_arguments, shown_text, visible
 from ..types import Message, Text, ToolCall, ToolResult
 from .lines import writable
 from .receipt_view import answer_in, receipt_in, receipt_lines, speaker_name, usage_text
+from .rich_screen import RichScreen
 from .screen import Screen
+
+TICK_S = 0.25
 
 
 class Display:
     """Call it with events (it is an Emit), or tell it what to show.
 
-    Formats: rich (colours), plain (the same lines without), markdown, json (one object a line). Quiet draws
-    the final answers and nothing else.
+    Formats: rich (for a terminal: rendered, coloured, alive; elsewhere as plain), plain (lines that each name who
+    says them), markdown, json (one object a line). Quiet draws the final answers and nothing else.
     """
 
     def __init__(self, console: Console | None = None, settings: DisplaySettings | None = None) -> None:
@@ -54,6 +60,37 @@ class Display:
             self._gone = True
             raise
 
+    @property
+    def screen(self) -> RichScreen | None:
+        """What draws, where that is a terminal whose cursor can be moved."""
+        return self._form if isinstance(self._form, RichScreen) else None
+
+    @asynccontextmanager
+    async def alive(self) -> AsyncGenerator[None]:
+        """While this is open, what changes with time is kept up to date."""
+        if (screen := self.screen) is None:
+            yield
+            return
+        async with anyio.create_task_group() as group:
+            group.start_soon(_ticking, screen)
+            try:
+                yield
+            finally:
+                group.cancel_scope.cancel()
+                screen.painter.show(())
+
+    def asking(self, approve: Approve | None) -> Approve | None:
+        """`approve` that has the screen to itself while the person is asked."""
+        screen = self.screen
+        if approve is None or screen is None:
+            return approve
+
+        async def ask(question: str, choices: Sequence[str]) -> str | None:
+            with screen.painter.paused():
+                return await approve(question, choices)
+
+        return ask
+
     def show_model_switch(self, from_model: str, to_model: str, reason: str = "") -> None:
         if self.settings.show_model_switches:
             self._form.switch(from_model, to_model, reason)
@@ -71,6 +108,12 @@ class Display:
     def show_conversation_summary(self, history: Sequence[Message] | None = None) -> None:
         """Who said what, in order, with every tool call and its result in short; None: this display's own agent."""
         self._form.summary(self.history() if history is None else history)
+
+
+async def _ticking(screen: RichScreen) -> None:
+    while True:
+        await anyio.sleep(TICK_S)
+        screen.tick()
 
 
 class Form(Protocol):
@@ -102,6 +145,8 @@ def _form(console: Console, settings: DisplaySettings) -> Form:
             return JsonLines(console)
         case "markdown":
             return Markdown(console, settings)
+        case "rich" if console.is_terminal and not console.is_dumb_terminal:
+            return RichScreen(console, settings)
         case _:
             return Screen(console, settings)
 

@@ -131,11 +131,15 @@ def receipt_lines(receipt: Receipt) -> list[tuple[str, str]]:
 
 def diff_lines(receipt: Receipt) -> list[tuple[str, str]]:
     """(text, style) of the change it made, cut after MAX_DIFF_LINES."""
-    lines = _unfenced(receipt.diff or "").rstrip("\n").split("\n") if receipt.diff else []
+    lines = diff_text(receipt).split("\n") if receipt.diff else []
     styles = {"+": "green", "-": "red", "@": "cyan"}
     shown = [(line, styles.get(line[:1], "dim")) for line in lines[:MAX_DIFF_LINES]]
     cut = len(lines) - MAX_DIFF_LINES
     return [*shown, (f"... {cut:,} more lines", "dim")] if cut > 0 else shown
+
+
+def diff_text(receipt: Receipt) -> str:
+    return _unfenced(receipt.diff or "").rstrip("\n")
 
 
 def money(usd: float | None) -> str:

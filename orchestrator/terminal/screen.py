@@ -12,6 +12,7 @@ from ..events import (
     Appended,
     Called,
     Event,
+    Foreseen,
     Notice,
     RunEnded,
     RunStarted,
@@ -71,8 +72,8 @@ class Screen:
             case Switched():
                 if self.settings.show_model_switches:
                     self.switch(event.old, event.new, event.reason)
-            case Called():
-                pass  # the run's own end tells what it took
+            case Called() | Foreseen():
+                pass  # the run's own end tells what it took, and a file does not wait
             case _ if (run := self._runs.get(event.run)) is not None:
                 self._of(run, event)
             case _:
@@ -102,7 +103,7 @@ class Screen:
         calls = sum(len(message.tool_calls) for message in history)
         self.lines.line(
             US,
-            f"{_count(len(history), 'message')}, {_count(len(models), 'model')}, {_count(calls, 'tool call')}",
+            f"{counted(len(history), 'message')}, {counted(len(models), 'model')}, {counted(calls, 'tool call')}",
             "dim",
         )
 
@@ -226,7 +227,7 @@ class Screen:
             self._receipt(speaker, receipt)
         else:
             images = sum(not isinstance(part, Text) for part in result.content)
-            more = f", {_count(images, 'image')}" if images else ""
+            more = f", {counted(images, 'image')}" if images else ""
             self.lines.line(speaker, f"← {name}{took}: {shown_text(result.text)}{more}", "dim")
 
     def _receipt(self, speaker: Speaker, receipt: Receipt) -> None:
@@ -260,5 +261,5 @@ def _thinking(speaker: Speaker) -> Speaker:
     return Speaker(name=f"{speaker.name} (thinking)", style=speaker.style, depth=speaker.depth)
 
 
-def _count(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -130,7 +130,7 @@ def slow(place: Place) -> None:
 def test_a_question_is_typed_edited_answered_and_left(place: Place) -> None:
     term = place.chat("--model", place.script({"expect": ["What is it?"], "text": "A terminal.\nReally."}))
     term.press("What isx\x7f it?\r")
-    assert "lead scripted:s.jsonl │ A terminal." in term.expect("lead scripted:s.jsonl │ Really.")
+    assert "▌ A terminal." in term.expect("▌ Really.")
     term.expect(PROMPT)
     term.press("/quit\r")
     assert term.leave() == 0
@@ -141,22 +141,20 @@ def test_ctrl_c_stops_the_turn_and_the_history_stays_valid(place: Place) -> None
     long = {"text": "word " * 1000, "usage": {"total_s": 100.0}}
     model = place.script("one", long, {"expect": ["third"], "text": "three"})
     term = place.chat("--config", "config.yaml", "--model", model)
-    for question, wait in (("first\r", "│ one"), ("second\r", "word word")):
+    for question, wait in (("first\r", "▌ one"), ("second\r", "word word")):
         term.press(question)
         term.expect(wait)
-        if wait == "│ one":
+        if wait == "▌ one":
             term.expect(PROMPT)
     term.press(CTRL_C)
     term.expect("stopped: cancelled")
     term.expect(PROMPT)
     term.press("third\r")
-    term.expect("│ three")
+    term.expect("▌ three")
     term.expect(PROMPT)
     term.press("/show\r")
     shown = term.expect("6 messages")
-    assert (
-        "you │ second" in shown and "[interrupted: stopped by the person]" in shown and "you │ third" in shown
-    )
+    assert "▌ second" in shown and "[interrupted: stopped by the person]" in shown and "▌ third" in shown
     term.expect(PROMPT)
     term.press(CTRL_D)
     assert term.leave() == 0
@@ -180,13 +178,13 @@ def test_several_lines_are_one_question(place: Place) -> None:
     term.press(ALT_ENTER)
     term.press("two\\\r")
     term.press("three\r")
-    term.expect("│ got all")
+    term.expect("▌ got all")
 
 
 def test_pasted_lines_are_one_question(place: Place) -> None:
     term = place.chat("--model", place.script({"expect": ["a = 1\nb = 2"], "text": "pasted"}))
     term.press("\x1b[200~a = 1\nb = 2\x1b[201~\r")
-    term.expect("│ pasted")
+    term.expect("▌ pasted")
 
 
 def test_commands_models_and_files_are_completed(place: Place) -> None:
@@ -205,14 +203,14 @@ def test_commands_models_and_files_are_completed(place: Place) -> None:
     term.expect("model switched: scripted:s.jsonl → scripted:q.jsonl")
     term.expect(PROMPT)
     term.press("hi\r")
-    term.expect("│ I am quick")
+    term.expect("▌ I am quick")
     term.expect(PROMPT)
     term.press("see @unu")
     term.press(TAB)
     term.expect("sual.txt")
     term.press("\r")
     term.expect("unusual.txt goes along")
-    term.expect("│ read")
+    term.expect("▌ read")
 
 
 def test_a_kill_loses_nothing_that_was_said(place: Place) -> None:
@@ -220,7 +218,7 @@ def test_a_kill_loses_nothing_that_was_said(place: Place) -> None:
     model = place.script("kept", {"text": "lost " * 1000, "usage": {"total_s": 100.0}})
     term = place.chat("--config", "config.yaml", "--model", model)
     term.press("remember me\r")
-    term.expect("│ kept")
+    term.expect("▌ kept")
     term.expect(PROMPT)
     term.press("not this\r")
     term.expect("lost lost")
@@ -229,11 +227,11 @@ def test_a_kill_loses_nothing_that_was_said(place: Place) -> None:
     place.script({"expect": ["what now"], "text": "on we go"})
     again = place.chat("--resume", "last")
     again.press("what now\r")
-    again.expect("│ on we go")
+    again.expect("▌ on we go")
     again.expect(PROMPT)
     again.press("/show\r")
     shown = again.expect("6 messages")
-    assert "you │ remember me" in shown and "you │ not this" in shown and "lost lost" in shown
+    assert "▌ remember me" in shown and "▌ not this" in shown and "lost lost" in shown
     assert "the program ended" in shown
 
 
@@ -249,7 +247,7 @@ def test_leaving_ends_the_servers_and_gives_the_terminal_back(place: Place) -> N
     term.expect("Ctrl-D leaves")
     term.expect(PROMPT)
     term.press("list\r")
-    term.expect("│ listed")
+    term.expect("▌ listed")
     children = psutil.Process(term.pid).children(recursive=True)
     assert children
     term.expect(PROMPT)
@@ -267,7 +265,7 @@ def asking(place: Place, answer: str) -> str:
     term.expect("rm -r old")
     question = term.expect("no]")
     term.press(answer)
-    term.expect("│ so be it")
+    term.expect("▌ so be it")
     return question
 
 
@@ -355,7 +353,7 @@ def test_ctrl_c_while_a_tool_runs_ends_the_tool_and_the_next_turn_works(place: P
     term.expect(PROMPT)
     assert psutil.wait_procs(running, PATIENCE_S)[1] == [], "the command goes on after its turn was stopped"
     term.press("go on\r")
-    term.expect("│ going on")
+    term.expect("▌ going on")
 
 
 def named(command: str) -> list[psutil.Process]:

@@ -1,0 +1,83 @@
+"""A terminal of two parts: what stands, and under it a few rows that change until they stand or go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.segment import Segment, Segments
+
+from .lines import writable
+from .rows import Row, cut
+
+HELD_ROWS = 8
+"""Rows of the terminal that the changing part leaves free."""
+
+
+class Painter:
+    """Writes rows, and keeps the changing part below them. With `elsewhere` somebody else draws that part: a prompt."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.elsewhere: Callable[[], None] | None = None  # called when the changing part is another
+        self.below: list[Row] = []
+        self._drawn = 0
+        self._paused = False
+
+    @property
+    def height(self) -> int:
+        """Rows the changing part may take."""
+        return max(self.console.height - HELD_ROWS, 1)
+
+    def write(self, written: Sequence[Row]) -> None:
+        """Rows that stay."""
+        if not written:
+            return
+        self._wipe()
+        flat = [piece for row in written for piece in (*row, Segment("\n"))]
+        self._print(flat)
+        if self.elsewhere is None and not self._paused:
+            self._draw()
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Somebody else writes under what stands."""
+        self._wipe()
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+
+    def show(self, changing: Sequence[Row]) -> None:
+        """Rows in place of those shown so far."""
+        width = max(self.console.width - 1, 1)
+        below = [cut(row, width) for row in list(changing)[-self.height :]]
+        if self._paused or below == self.below:
+            return
+        self.below = below
+        if self.elsewhere is not None:
+            self.elsewhere()
+        else:
+            self._wipe()
+            self._draw()
+
+    def _wipe(self) -> None:
+        if self._drawn:
+            up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
+            self.console.file.write(f"\r{up}\x1b[J")
+            self._drawn = 0
+
+    def _draw(self) -> None:
+        """The cursor stays behind the last row: nothing scrolls that will be taken back."""
+        flat: Row = []
+        for place, row in enumerate(self.below):
+            flat += [*([Segment("\n")] if place else []), *row]
+        self._print(flat)
+        self._drawn = len(self.below)
+        self.console.file.flush()
+
+    def _print(self, pieces: Sequence[Segment]) -> None:
+        encoded = [Segment(writable(piece.text, self.console.encoding), piece.style) for piece in pieces]
+        self.console.print(Segments(encoded), end="", soft_wrap=True, highlight=False)
