@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, Protocol
@@ -24,7 +24,6 @@ from ..events import (
     ToolFinished,
     ToolStarted,
 )
-from ..mcp_client.server import Approve
 from ..sanitize import one_line, shown_arguments, shown_text, visible
 from ..types import Message, Text, ToolCall, ToolResult
 from .lines import writable
@@ -33,6 +32,7 @@ from .rich_screen import RichScreen
 from .screen import Screen
 
 TICK_S = 0.25
+Asks = Callable[[str, Sequence[str]], Awaitable[str | None]]
 
 
 class Display:
@@ -79,7 +79,7 @@ class Display:
                 group.cancel_scope.cancel()
                 screen.painter.show(())
 
-    def asking(self, approve: Approve | None) -> Approve | None:
+    def asking(self, approve: Asks | None) -> Asks | None:
         """`approve` that has the screen to itself while the person is asked."""
         screen = self.screen
         if approve is None or screen is None:
