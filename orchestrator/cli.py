@@ -28,7 +28,7 @@ COMMANDS = {
     "call": "call one tool, as a model would",
     "simulate": "run a simulated Ollama, to try everything on without a model",
     "gateway": "serve local models, groups and aliases to clients that can set only a base URL",
-    "init": "set up Claude Desktop, Claude Code, Cursor or VS Code",
+    "init": "put the servers into an MCP host: Claude, Cursor, VS Code, Codex, Gemini, Zed and more",
     "audit": "check that the record of what servers decided and did is whole",
     "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
 }

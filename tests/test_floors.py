@@ -41,7 +41,7 @@ FLOORS = {
         {"config", "store"},
         {"session"},
         {"terminal"},
-        {"demo", "coding_agent", "gateway"},
+        {"demo", "coding_agent", "gateway", "hosts"},
         {"commands"},
         {"cli"},
     ],

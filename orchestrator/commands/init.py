@@ -1,46 +1,27 @@
-"""Print or write what an MCP host needs to start the four servers, with absolute paths."""
+"""Put the four servers into an MCP host's configuration, print what belongs there, or take them out again. What else
+stands in the file stays as it was written."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
+import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from servers.protocol.registry import SERVER_COMMANDS
 
 from ..errors import ConfigError
+from ..hosts.table import HOSTS
 
 EXAMPLES = """\
 examples:
-  understudy init --host claude-desktop --root ~/projects/shop
+  understudy init --host claude-desktop --root ~/projects/shop          print what belongs into its file
   understudy init --host vscode --write
+  understudy init --host codex --write --name shop                      several projects beside each other
+  understudy init --host zed --write --replace                          overwrite entries of the same names
+  understudy init --host codex --remove --name shop
+
+OLLAMA_HOST, OLLAMA_BASE_URL and UNDERSTUDY_HOME are written into the entries where they are set: many hosts pass no
+variables on to their servers. `understudy doctor --host NAME` starts the servers as that host would.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    key: str  # under which the host looks for servers
-    typed: bool  # whether an entry says "type": "stdio"
-    after: str  # what the person does then
-
-
-HOSTS = {
-    "claude-desktop": Host(key="mcpServers", typed=False, after="Quit Claude Desktop and start it again."),
-    "claude-code": Host(
-        key="mcpServers", typed=True, after="Start claude in that folder and approve the servers."
-    ),
-    "cursor": Host(
-        key="mcpServers", typed=False, after="Open Cursor's settings, MCP, and switch the servers on."
-    ),
-    "vscode": Host(
-        key="servers", typed=True, after="Open the file in VS Code and press Start above each server."
-    ),
-}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -48,63 +29,45 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="the folder to work in (default: here)"
     )
+    parser.add_argument("--name", metavar="NAME", help="call the servers NAME-files, NAME-shell and so on")
     parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="the policy file that decides on commands, for the servers",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
         "--write", action="store_true", help="put it into the host's file; what stands there stays"
+    )
+    what.add_argument("--remove", action="store_true", help="take our servers out of the host's file")
+    parser.add_argument(
+        "--replace", action="store_true", help="with --write: overwrite entries of these names"
     )
 
 
 def run(options: argparse.Namespace) -> int:
+    from ..hosts.install import install, remove, servers, shown
+
     root = options.root.expanduser().resolve()
     if not root.is_dir():
         raise ConfigError(f"--root: {root} is not a folder")
-    host, path = HOSTS[options.host], _file(options.host, root)
-    entries = {name: _entry(command, root, host) for name, command in SERVER_COMMANDS.items()}
-    if not options.write:
-        sys.stdout.write(json.dumps({host.key: entries}, indent=2) + "\n")
-        sys.stderr.write(f"This belongs into {path}; --write puts it there. {host.after}\n")
-        return 0
-    _merge(path, host.key, entries)
-    sys.stdout.write(f"{path} now starts {', '.join(entries)}. {host.after}\n")
-    return 0
-
-
-def _entry(command: str, root: Path, host: Host) -> dict[str, Any]:
-    """Hosts start servers elsewhere with a short PATH, so both paths are absolute."""
-    script = Path(sys.executable).parent / (command + (".exe" if sys.platform == "win32" else ""))
-    entry = {"command": str(script) if script.exists() else command, "args": [str(root)]}
-    return {"type": "stdio", **entry} if host.typed else entry
-
-
-def _file(host: str, root: Path) -> Path:
-    if host == "claude-desktop":
-        if sys.platform == "darwin":
-            folder = Path("~/Library/Application Support").expanduser()
-        elif sys.platform == "win32":
-            folder = Path(os.environ.get("APPDATA", "~")).expanduser()
-        else:
-            folder = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-        return folder / "Claude" / "claude_desktop_config.json"
-    return (
-        root / {"claude-code": ".mcp.json", "cursor": ".cursor/mcp.json", "vscode": ".vscode/mcp.json"}[host]
-    )
-
-
-def _merge(path: Path, key: str, entries: Mapping[str, Any]) -> None:
-    held: Any = {}
-    if path.exists():
-        try:
-            held = json.loads(path.read_text(encoding="utf-8") or "{}")
-        except ValueError as exc:
-            raise ConfigError(f"{path} is not JSON ({exc}); nothing was changed") from exc
-    servers: Any = held.setdefault(key, {}) if isinstance(held, dict) else None
-    if not isinstance(servers, dict):
-        raise ConfigError(f"{path}: wanted an object with {key!r}, found something else; nothing was changed")
-    if taken := [name for name in entries if name in servers and servers[name] != entries[name]]:
-        raise ConfigError(
-            f"{path} already has a server named {taken[0]!r} that is not this one; nothing was changed"
+    if options.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}", options.name):
+        raise ConfigError(f"--name: wanted letters, digits, - and _, at most 31, found {options.name!r}")
+    policy = options.policy and options.policy.expanduser().resolve()
+    if policy is not None and not policy.is_file():
+        raise ConfigError(f"--policy: there is no file {policy}")
+    host, wanted = HOSTS[options.host], servers(root, name=options.name, policy=policy)
+    if options.remove:
+        path, gone = remove(host, root, list(wanted))
+        said = (
+            f"{path} no longer starts {', '.join(gone)}." if gone else f"{path} starts none of our servers."
         )
-    servers.update(entries)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(held, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+        sys.stdout.write(said + "\n")
+    elif options.write:
+        path = install(host, root, wanted, replace=options.replace)
+        sys.stdout.write(f"{path} now starts {', '.join(wanted)}. {host.after}\n")
+    else:
+        sys.stdout.write(shown(host, root, wanted))
+        sys.stderr.write(f"This belongs into {host.file(root)}; --write puts it there. {host.after}\n")
+    return 0

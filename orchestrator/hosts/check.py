@@ -1,0 +1,95 @@
+"""What a host would see of its servers: each is started as that host would start it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from .install import ENGINE, entries_of, is_ours
+from .table import Host, Server
+
+START_S = 30.0
+"""What hosts allow a server at most, before they give it up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    name: str
+    command: str
+    ours: bool
+    tools: int | None = None  # None: it did not start, or was not started
+    problem: str | None = None  # one sentence
+    notes: tuple[str, ...] = ()  # what works otherwise than here
+
+
+async def seen_by(host: Host, root: Path) -> list[Seen]:
+    """Each server of the host's file: ours as it runs there, others by name alone. Raises ConfigError.
+
+    `doctor` shows these; an empty list means that the host's file names no server.
+    """
+    found = entries_of(host, host.file(root))
+    seen: dict[str, Seen] = {}
+
+    async def look(name: str, entry: object) -> None:
+        server = host.server(entry)
+        if server is None or not is_ours(server):
+            seen[name] = Seen(name=name, command=server.command if server else "", ours=False)
+        else:
+            seen[name] = await _started(host, root, name, server)
+
+    async with anyio.create_task_group() as group:
+        for name, entry in found.items():
+            group.start_soon(look, name, entry)
+    return [seen[name] for name in found]
+
+
+async def _started(host: Host, root: Path, name: str, server: Server) -> Seen:
+    env, notes = environment(host, server), list[str]()
+    if server.command.endswith("ollama"):
+        notes += [
+            f"{key} is set here and does not reach it"
+            for key in ENGINE
+            if os.environ.get(key) and key not in env
+        ]
+    if os.environ.get("UNDERSTUDY_HOME") != env.get("UNDERSTUDY_HOME"):
+        notes.append("it keeps its state elsewhere: UNDERSTUDY_HOME is set differently here")
+    tools, problem = await _tools(server, env, host.cwd or str(root))
+    return Seen(
+        name=name, command=server.command, ours=True, tools=tools, problem=problem, notes=tuple(notes)
+    )
+
+
+def environment(host: Host, server: Server) -> dict[str, str]:
+    """The variables a server gets from this host, were the host started here."""
+    passed = {key: value for key, value in os.environ.items() if host.passes is None or key in host.passes}
+    return passed | dict(server.env)
+
+
+async def _tools(server: Server, env: Mapping[str, str], cwd: str) -> tuple[int | None, str | None]:
+    from mcp import Client, StdioServerParameters, stdio_client
+
+    parameters = StdioServerParameters(command=server.command, args=list(server.args), env=dict(env), cwd=cwd)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        try:
+            with anyio.fail_after(START_S):
+                async with Client(stdio_client(parameters, errlog=said)) as client:
+                    return len((await client.list_tools()).tools), None
+        except Exception as exc:  # noqa: BLE001  # whatever keeps a server from starting is what is asked for
+            while isinstance(exc, ExceptionGroup):
+                exc = exc.exceptions[0]
+            said.seek(0)
+            words = [line.strip() for line in said if line.strip()]
+            return None, _why(exc, server, words)
+
+
+def _why(exc: Exception, server: Server, words: list[str]) -> str:
+    if isinstance(exc, FileNotFoundError):
+        return f"there is no program {server.command}; `understudy init --write --replace` names this installation's"
+    if isinstance(exc, TimeoutError):
+        return f"it listed no tools within {START_S:g} s"
+    return words[-1] if words else f"it ended before it listed its tools: {exc or type(exc).__name__}"
