@@ -13,6 +13,7 @@ from ..types import Completion, Delta, Image, Message, Part, Request, Stop, Text
 from .assembler import Assembly
 from .sanitize import count, sane
 from .schemas import strict
+from .tool_schemas import shortened
 
 STOPS: dict[str, Stop] = {
     "stop": "end",
@@ -28,7 +29,11 @@ def body_of(request: Request, *, hosted: bool) -> dict[str, Any]:
     tools = [
         {
             "type": "function",
-            "function": {"name": t.name, "description": t.description, "parameters": dict(t.parameters)},
+            "function": {
+                "name": t.name,
+                "description": shortened(t.description) if hosted else t.description,
+                "parameters": dict(t.parameters),
+            },
         }
         for t in request.tools
     ]

@@ -26,6 +26,7 @@ from .error_mapping import failure
 from .openai_chat import effort, image_url
 from .sanitize import count
 from .schemas import strict
+from .tool_schemas import shortened
 
 STOPS: dict[str, Stop] = {"completed": "end", "max_output_tokens": "length", "content_filter": "refusal"}
 
@@ -36,7 +37,7 @@ def body_of(request: Request) -> dict[str, Any]:
         {
             "type": "function",
             "name": t.name,
-            "description": t.description,
+            "description": shortened(t.description),
             "parameters": dict(t.parameters),
             "strict": False,  # schemas of MCP servers are rarely the subset strict mode takes
         }

@@ -28,6 +28,7 @@ from ..types import (
     ToolSpec,
 )
 from .sanitize import clean, sane
+from .tool_schemas import fitted
 
 NO_OUTPUT = "(no output)"
 MADE_IMAGE = "(an image was here)"
@@ -60,18 +61,17 @@ def _portable(request: Request, origin: str) -> Request:
         request,
         system=clean(request.system),
         messages=tuple(_joined(_answered(_sendable_messages(request.messages, origin)), origin)),
-        tools=tuple(
-            ToolSpec(
-                name=wire_name(tool.name),
-                description=clean(tool.description),
-                parameters=sane(dict(tool.parameters)),
-            )
-            for tool in request.tools
-        ),
+        tools=tuple(_tool(tool) for tool in request.tools),
         tool_choice=choice if choice in (None, "any") else wire_name(choice),
         schema=None if request.schema is None else sane(dict(request.schema)),
         options=sane(dict(request.options)),
     )
+
+
+def _tool(tool: ToolSpec) -> ToolSpec:
+    parameters, note = fitted(sane(dict(tool.parameters)))
+    description = clean(f"{tool.description}\n{note}".strip() if note else tool.description)
+    return ToolSpec(name=wire_name(tool.name), description=description, parameters=parameters)
 
 
 def sides(messages: Iterable[Message]) -> list[tuple[Literal["user", "assistant"], tuple[Part, ...]]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from ..types import JsonObject
 
 MAX_DEPTH = 12  # of references into references; a schema that contains itself is cut there
+MAX_REFERENCES = 2_000  # that are replaced; a schema may name itself ten times over
 
 
 def inlined(schema: JsonObject) -> dict[str, Any]:
     """`schema` with every local `$ref` replaced by what it names, for servers that ignore references."""
-    root = dict(schema)
+    root, replaced = dict(schema), count()
 
     def walk(value: Any, depth: int) -> Any:
         if isinstance(value, list):
@@ -21,7 +23,8 @@ def inlined(schema: JsonObject) -> dict[str, Any]:
         ref = value.get("$ref")
         if isinstance(ref, str) and ref.startswith("#/"):
             rest = {k: v for k, v in value.items() if k != "$ref"}
-            return walk({**_named(root, ref), **rest}, depth + 1) if depth < MAX_DEPTH else rest
+            deep = depth == MAX_DEPTH or next(replaced) > MAX_REFERENCES
+            return rest if deep else walk({**named(root, ref), **rest}, depth + 1)
         return {k: walk(v, depth) for k, v in value.items() if k not in ("$defs", "definitions")}
 
     return walk(root, 0)
@@ -37,12 +40,13 @@ def strict(schema: JsonObject) -> bool:
     return all(strict(inner) for inner in _inner(schema))
 
 
-def _named(root: dict[str, Any], ref: str) -> dict[str, Any]:
+def named(root: JsonObject, ref: str) -> dict[str, Any]:
+    """What a local reference names; empty when that is not there."""
     found: Any = root
     for step in ref[2:].split("/"):
         key = step.replace("~1", "/").replace("~0", "~")
         found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _inner(schema: JsonObject) -> list[JsonObject]:

@@ -1,7 +1,7 @@
 """The wrappers of one provider from its configuration, in the one order that makes sense.
 
-From the inside: record what was really said; limit; break; budget every attempt; retry; go on without seals
-that are refused; read calls from the text of models that cannot make any; and spare all of that for what the
+From the inside: record what was really said; limit; break; budget every attempt; retry; go on without tools
+and seals that are refused; read calls from the text of models that cannot make any; and spare all of that for what the
 cache has.
 """
 
@@ -18,6 +18,7 @@ from .caches import Cache, MemoryCache, RedisCache, SqliteCache
 from .in_text import InText
 from .limited import Limited
 from .recorded import Recorded
+from .refused_tools import RefusedTools
 from .retrying import Retry, Retrying
 from .unsealed import Unsealed
 from .wrapping import REDIS, Wrapping
@@ -67,7 +68,7 @@ def persistent(
             attempts=settings.retries + 1, first_s=settings.retry_first_s, max_s=settings.retry_max_s
         )
         provider = Retrying(provider, retry, emit=emit)
-    provider = InText(Unsealed(provider, emit=emit), emit=emit)
+    provider = InText(Unsealed(RefusedTools(provider, emit=emit), emit=emit), emit=emit)
     if settings.cache:
         from .cached import Cached  # its schemas of requests and answers are built for those who keep some
 
