@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .coding_agent import CodingAgent, NoAnswer
     from .config.load import Config, load_config
     from .errors import ConfigError, OrchestratorError, ProviderError, RunError
+    from .function_tools import FunctionTool, ToolContext, ToolOutcome, tool
     from .patterns import (
         Job,
         Outcome,
@@ -43,6 +44,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Display",
+    "FunctionTool",
     "Job",
     "MadeCall",
     "NoAnswer",
@@ -57,6 +59,8 @@ __all__ = [
     "Stage",
     "Store",
     "Task",
+    "ToolContext",
+    "ToolOutcome",
     "consult",
     "debate",
     "decide",
@@ -73,6 +77,7 @@ __all__ = [
     "route",
     "run",
     "synthesise",
+    "tool",
     "vote",
 ]
 
@@ -81,6 +86,7 @@ _HOMES = {
     "coding_agent": ("CodingAgent", "NoAnswer"),
     "config.load": ("Config", "load_config"),
     "terminal.display": ("Display",),
+    "function_tools": ("FunctionTool", "ToolContext", "ToolOutcome", "tool"),
     "errors": ("ConfigError", "OrchestratorError", "ProviderError", "RunError"),
     "patterns": (
         "Job",

@@ -26,6 +26,7 @@ from .events import (
     current_run,
     ignore,
 )
+from .function_tools import Tool
 from .history import STOPPED, closing
 from .providers import Provider
 from .reply import Reply
@@ -44,7 +45,9 @@ class Agent:
     max_rounds: int = 15  # model calls in one run
     timeout_s: float | None = 300.0  # of one run; None: no limit
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further fields of each Request
-    tools: tuple[str, ...] | None = None  # the servers whose tools it may use; None: all, (): none
+    tools: tuple[Tool, ...] | None = (
+        None  # servers, "module:function", functions; None: all configured, (): none
+    )
     read_only: bool = False  # of its tools, those that say that they change nothing alone
     tools_answer: bool = False  # the first tools' results end the run and are its answer
     variables: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -21,7 +21,7 @@ from .agent import Agent
 from .config.load import Config, load_config
 from .errors import ConfigError, OrchestratorError
 from .events import Called, Emit, Event, Notice, Switched, ignore, tee
-from .mcp_client.server import Approve
+from .function_tools import Tool
 from .patterns import consult, delegate
 from .providers import Provider
 from .reply import Reply
@@ -31,6 +31,7 @@ from .session.session import Session, open_session
 from .store.recorder import Recorder, open_conversation
 from .store.store import Store
 from .terminal.display import Display
+from .tools import Approve
 from .types import Message, Request, Usage
 
 _REQUEST_FIELDS = {field.name for field in fields(Request)} - {
@@ -54,7 +55,8 @@ class CodingAgent:
 
     `name`: under it the conversation is kept on disk and there again after a restart; None: in memory alone.
     `model`: "provider:model" or an alias; None: the configuration's. `n_latest_messages`: how many of the last
-    messages a request carries; None: all. `tools`: names of servers; None: all that are configured, (): none.
+    messages a request carries; None: all. `tools`: functions, "module:function", names of servers, toolboxes, as one
+    likes to mix them; None: all that are configured, (): none.
     `reset`: begin by forgetting what this name kept. `chat_kwargs` and `tool_kwargs`: fields of each request
     of `chat` and `tool_call` (max_tokens, temperature, think, ...); others go to the provider as they are.
     `display`: what draws; None: as configured, on standard output. `approve`: given a question of a tool and the choices
@@ -69,7 +71,7 @@ class CodingAgent:
         system_prompt: str = "",
         model: str | None = None,
         n_latest_messages: int | None = 10,
-        tools: Sequence[str] | None = None,
+        tools: Sequence[Tool] | None = None,
         reset: bool = False,
         chat_kwargs: Mapping[str, Any] | None = None,
         tool_kwargs: Mapping[str, Any] | None = None,

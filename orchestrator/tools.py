@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from .types import ToolCall, ToolResult, ToolSpec, result
 
 Progress = Callable[[float, float | None, str], None]
 """done, total (None when unknown), message."""
+
+
+Approve = Callable[[str, Sequence[str]], Awaitable[str | None]]
+"""Puts a question of a tool or a server to the person with the choices there are, the most willing first; None declines."""
 
 
 def no_progress(done: float, total: float | None, message: str) -> None:

@@ -26,6 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=["rich", "plain", "json", "markdown"], help="how to show what happens"
     )
+    common.add_tools(parser)
     common.add_budget(parser)
     common.add_label(parser)
     common.add_yes(parser)

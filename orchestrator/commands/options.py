@@ -16,7 +16,7 @@ from ..sanitize import visible
 
 if TYPE_CHECKING:
     from ..config.load import Config
-    from ..mcp_client.server import Approve
+    from ..tools import Approve
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,15 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--trust", action="store_true", help="trust this folder's config.yaml and mcp.json from now on"
+    )
+
+
+def add_tools(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tools",
+        action="append",
+        metavar="MODULE[:FUNCTION]",
+        help="offer Python functions too; a module, or file.py; repeatable",
     )
 
 
@@ -70,7 +79,7 @@ def config_of(options: argparse.Namespace) -> Config:
 
     flags = {
         key: getattr(options, key, None)
-        for key in ("max_rounds", "max_tokens", "temperature", "run_timeout_s", "budget_usd")
+        for key in ("max_rounds", "max_tokens", "temperature", "run_timeout_s", "budget_usd", "tools")
     }
     config = load_config(
         options.config,

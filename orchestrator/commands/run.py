@@ -23,6 +23,7 @@ examples:
   understudy run --model ollama:qwen3:8b "What does setup.py do?"
   understudy run --model scripted:lead.jsonl --json "Replay a recorded lead."
   git diff | understudy run --model openai:gpt-6 "Review this diff." -
+  understudy run --tools mytools.py:say_hello "Greet Ann."
   understudy run --resume last --budget-usd 0.50 --label project=x "Now do the same for tests/."
 
 config.yaml, in the folder or in ~/.config/understudy, for example:
@@ -48,6 +49,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--system", metavar="TEXT", help="replace the lead's system prompt")
     parser.add_argument("--no-tools", action="store_true", help="offer no tools")
+    common.add_tools(parser)
     parser.add_argument("--max-rounds", type=int, metavar="N", help="at most N model calls")
     parser.add_argument(
         "--timeout", type=float, dest="run_timeout_s", metavar="S", help="give up after S seconds"

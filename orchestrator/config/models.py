@@ -49,6 +49,7 @@ Model = Annotated[str, AfterValidator(_model)]
 Models = Annotated[tuple[Model, ...], Field(min_length=1, max_length=20, strict=False)]
 Label = Annotated[str, AfterValidator(_label)]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
 Seconds = Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)]
 
 
@@ -124,7 +125,7 @@ class ModelSettings(_Settings):
 class AgentSettings(_Settings):
     model: Model | None = None  # None: default_model
     system: str = ""
-    tools: Annotated[tuple[str, ...], Field(strict=False)] | None = None  # servers; None: all of them
+    tools: Names | None = None  # servers and "module:function"; None: all there are
 
 
 class ServerSettings(_Settings):
@@ -166,6 +167,7 @@ class Config(_Settings):
     ] = {}  # by "provider:model" or a pattern; of several that fit the last counts
     providers: dict[Name, ProviderSettings] = {}
     agents: dict[Name, AgentSettings] = {}
+    tools: Names = ()  # Python functions beside the servers: "module:function", "module" with a dot, "file.py:function"
     servers: dict[Name, ServerSettings] = {}
     display: DisplaySettings = DisplaySettings()
     folder: str = "."  # the workspace, absolute

@@ -81,6 +81,12 @@ def needs_trust(layer: Layer, folder: Path) -> dict[Place, str]:
     for key in BUDGET:
         if key in layer.values:
             asked[(key,)] = f"set {key} to {short(layer.values[key])}"
+    if layer.values.get("tools"):
+        asked[("tools",)] = f"run the Python code of {short(layer.values['tools'], 200)}"
+    for name, entry in _entries(layer, "agents"):
+        tools = entry.get("tools")
+        if any(mark in str(one) for one in (tools if isinstance(tools, list) else ()) for mark in ":."):
+            asked[("agents", name)] = f"run the Python code of {short(tools, 200)}"
     for name, entry in _entries(layer, "servers"):
         if not _as_built_in(entry, folder):
             args = entry.get("args")

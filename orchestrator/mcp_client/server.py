@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from servers.protocol.registry import SERVER_COMMANDS
 
 from ..events import Emit, Notice, ignore
 from ..sanitize import one_line
-from ..tools import Progress, no_progress
+from ..tools import Approve, Progress, no_progress
 from ..types import ToolCall, ToolResult, ToolSpec, result
 from . import tool_cache
 from .log import ServerLog, Stderr, take_over_sdk_log
@@ -61,9 +61,6 @@ PASSED = [
     "OLLAMA_HOST",
     "OLLAMA_BASE_URL",
 ]
-
-Approve = Callable[[str, Sequence[str]], Awaitable[str | None]]
-"""Puts a server's question to the person with the choices there are, the most willing first; None declines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,13 +18,15 @@ from ..agent import Agent, run
 from ..config.load import Config
 from ..errors import ConfigError, OrchestratorError, RunError
 from ..events import Emit, Notice, ignore, tee
+from ..function_tools import FunctionTool, Tool, as_toolbox
+from ..function_tools.load import is_function, load_tools
 from ..mcp_client.prefork import Warm
-from ..mcp_client.server import Approve, Hosted, Launch
+from ..mcp_client.server import Hosted, Launch
 from ..providers import ModelInfo, Provider, sdk_warnings, split
 from ..providers.wrap.budgeted import Budget, Purse
 from ..reply import Reply
 from ..store.spending import Limits, Spending
-from ..tools import NO_TOOLS, Merged, Progress, Toolbox, no_progress
+from ..tools import NO_TOOLS, Approve, Merged, Progress, Toolbox, no_progress
 from ..types import Message, ToolCall, ToolResult
 from .long_results import Bounded
 from .provider_registry import Wired
@@ -44,9 +46,15 @@ class Session:
     """Models and tools, opened once and shared by everything that runs. Made by `open_session`."""
 
     def __init__(
-        self, config: Config, hosted: Sequence[Hosted], emit: Emit, purse: Purse | None = None
+        self,
+        config: Config,
+        hosted: Sequence[Hosted],
+        emit: Emit,
+        purse: Purse | None = None,
+        approve: Approve | None = None,
     ) -> None:
-        self.config, self.emit = config, emit
+        self.config, self.emit, self.approve = config, emit, approve
+        self._loaded: dict[str, list[FunctionTool[..., Any]]] = {}  # by "module:function"
         self.hosted = {server.name: server for server in hosted}
         self.wired = Wired(config, emit, purse)
 
@@ -92,12 +100,29 @@ class Session:
         finally:
             _depth.reset(token)
 
-    async def toolbox(self, servers: Sequence[str] | None = None) -> Toolbox:
-        """The tools of these servers, of all when None. Waits only for lists that are not known from last time."""
-        chosen = self._chosen(servers)
+    async def toolbox(self, tools: Sequence[Tool] | None = None) -> Toolbox:
+        """These tools; when None, those of all servers and the configured functions.
+
+        Waits only for servers whose lists are not known from last time. Raises ConfigError.
+        """
+        given = () if tools is None else tools
+        servers = [one for one in given if isinstance(one, str) and not is_function(one)]
+        chosen = self._chosen(None if tools is None else servers)
+        functions: list[Callable[..., Any] | Toolbox] = []
+        for one in self.config.tools if tools is None else given:
+            if not isinstance(one, str):
+                functions.append(one)
+            elif one not in servers:
+                functions += await self._functions(one)
         for server in chosen:
             await server.known.wait()
-        return Merged(*chosen) if chosen else NO_TOOLS
+        own = [as_toolbox(functions, self.approve)] if functions else []
+        return Merged(*own, *chosen) if own or chosen else NO_TOOLS
+
+    async def _functions(self, spec: str) -> list[FunctionTool[..., Any]]:
+        if spec not in self._loaded:
+            self._loaded[spec] = await anyio.to_thread.run_sync(load_tools, spec, self.config.folder)
+        return self._loaded[spec]
 
     async def connected(self, servers: Sequence[str] | None = None) -> None:
         """Wait until these servers, all when None, have started or failed; their lists are fresh then."""
@@ -165,7 +190,9 @@ class Session:
         names = list(self.hosted) if servers is None else servers
         if strange := [name for name in names if name not in self.hosted]:
             known = ", ".join(self.hosted) or "none"
-            raise ConfigError(f"no server {strange[0]!r} is configured; there are {known}")
+            raise ConfigError(
+                f"no server {strange[0]!r} is configured; there are {known}; functions are named module:function"
+            )
         return [self.hosted[name] for name in names]
 
 
@@ -195,7 +222,7 @@ async def open_session(
             Hosted(name, launch, warm=warm, emit=emit, approve=approve) for name, launch in launches.items()
         ]
         stack.callback(spending.close)
-        session = Session(config, hosted, emit, spending)
+        session = Session(config, hosted, emit, spending, approve)
         stack.enter_context(
             sdk_warnings.heard_by(lambda text: session.emit(Notice(text=text, level="warning")))
         )

@@ -16,11 +16,11 @@ from rich.console import Console
 from ..config.load import Config
 from ..errors import ConfigError, OrchestratorError
 from ..events import Event, Notice, RunEnded
-from ..mcp_client.server import Approve
 from ..session.context_window import Memory, window_of
 from ..session.session import Session, open_session
 from ..store.recorder import open_conversation
 from ..store.store import Store, StoreError
+from ..tools import Approve
 from .display import Display
 from .input import Interrupted, Lines, Reader, Terminal
 from .mentions import with_files

@@ -1,0 +1,53 @@
+"""Offer Python functions as tools to any MCP host, over stdio. A host starts this command; people have `run --tools`."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..errors import ConfigError
+
+EXAMPLES = """\
+In mytools.py:
+
+  from orchestrator import tool
+
+  @tool
+  def say_hello(name: str) -> str:
+      "Greet somebody."
+      return f"Hello {name}!"
+
+examples:
+  understudy serve --tools mytools
+  understudy serve --tools mytools:say_hello --tools other/place.py
+  claude mcp add hello -- understudy serve --tools /home/me/mytools.py
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tools",
+        action="append",
+        default=[],
+        metavar="MODULE[:FUNCTION]",
+        help="a module's tools, or one function; file.py does as well; repeatable",
+    )
+    parser.add_argument(
+        "--log-level",
+        default="warning",
+        choices=["debug", "info", "warning", "error"],
+        help="what goes to stderr (default: %(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    if not options.tools:
+        raise ConfigError("nothing to serve: name a module with --tools, for example --tools mytools")
+    from servers.protocol import lifecycle
+
+    from ..function_tools.load import load_tools
+
+    lifecycle.configure_logging(options.log_level)
+    tools = [one for spec in options.tools for one in load_tools(spec)]
+    from ..serve.functions import build
+
+    lifecycle.serve(build(tools))

@@ -1,0 +1,1 @@
+"""What an MCP host gets beside our four servers."""
