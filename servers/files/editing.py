@@ -7,13 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel
 
 from ..characters import alike, difference
 from ..output import ToolError, bounded, fenced, masked, one_line, visible
-from ..source.encoding import Text, decode
+from ..source.encoding import Charset, Text, decode
+from ..source.new_text import codec, manner_changed, new_file, overwritten, refuse_redeclared
 from ..source.syntax_check import note
 from ..workspace import Change, Confirmed, Operation, Workspace, nobody, rev_of
 
@@ -46,29 +48,38 @@ def write(
     if_exists: Literal["fail", "overwrite", "append"],
     expect_rev: str | None,
     confirmed: Confirmed = nobody,
+    *,
+    encoding: str | None = None,
 ) -> str:
     """Create, overwrite or extend a file; encoding and line endings of what was there stay."""
+
+    named = codec(encoding)
+    charset = partial(workspace.charset, path)
 
     def compute(old: bytes | None) -> bytes:
         if old is None:
             if if_exists == "fail":
                 workspace.refuse_twin(path, "if_exists=overwrite makes it all the same")
-            return Text(body=content).encode()
+            return new_file(content, path, charset, named)
         if if_exists == "fail":
             raise ToolError(
                 f"{path} already exists (rev={rev_of(old)}); edit_file changes it, if_exists=overwrite replaces it"
             )
-        was = decode(old)
+        was = decode(old, path, charset=charset, encoding=named if if_exists == "append" else None)
         if was is None:
             if if_exists == "append":
-                raise ToolError(f"{path} is binary; text cannot be appended to it")
-            return Text(body=content).encode()
+                raise ToolError(
+                    f"{path} is binary{' or not ' + named if named else ''}; text cannot be appended to it"
+                )
+            return new_file(content, path, charset, named)
         refuse_masks(was.body, content, path)
         if if_exists == "append":
             return was.replaced(len(was.body), len(was.body), content).encode()
-        return _in_the_manner_of(was, content)
+        return overwritten(was, content, path, named)
 
-    return _change(workspace, path, compute, "write_file", expect_rev, confirmed)
+    return _change(
+        workspace, path, compute, "write_file", expect_rev, confirmed, charset=charset, encoding=named
+    )
 
 
 def edit(
@@ -78,24 +89,40 @@ def edit(
     expect_rev: str | None,
     dry_run: bool,
     confirmed: Confirmed = nobody,
+    *,
+    encoding: str | None = None,
 ) -> str:
     """Replace exact texts, or line ranges of the revision `expect_rev`."""
     by_line = _checked(edits, expect_rev)
+    named = codec(encoding)
+    charset = partial(workspace.charset, path)
 
     def compute(old: bytes | None) -> bytes:
         if old is None:
             raise workspace.refusal(path, FileNotFoundError(2, "No such file or directory"))
-        text = decode(old)
+        text = decode(old, path, charset=charset, encoding=named)
         if text is None:
-            raise ToolError(f"{path} is not text, or its encoding is unclear: it is not edited")
+            why = f"not in {named}" if named else "not text, or its encoding is unclear"
+            raise ToolError(f"{path} is {why}: it is not edited")
         for one in edits:
             refuse_masks(text.body, one.new, path)
         new = replace_lines(text, edits, path) if by_line else replace_texts(text, edits, path)
         if new.body == text.body:
             raise ToolError(f"{path}: the edit changes nothing")
+        refuse_redeclared(text, new, path)
         return new.encode()
 
-    return _change(workspace, path, compute, "edit_file", expect_rev, confirmed, dry_run=dry_run)
+    return _change(
+        workspace,
+        path,
+        compute,
+        "edit_file",
+        expect_rev,
+        confirmed,
+        charset=charset,
+        encoding=named,
+        dry_run=dry_run,
+    )
 
 
 def refuse_masks(old: str, new: str, path: str) -> None:
@@ -152,17 +179,31 @@ def replace_lines(text: Text, edits: Sequence[Edit], path: str) -> Text:
 
 
 def report(
-    op: Operation | None, path: str, old: bytes | None, new: bytes | None, *, syntax: bool = True
+    op: Operation | None,
+    path: str,
+    old: bytes | None,
+    new: bytes | None,
+    *,
+    charset: Charset = lambda: None,
+    encoding: str | None = None,
 ) -> str:
     """What changed in one file, for the model: header, diff, whether it still parses."""
-    before, after = decode(old or b""), decode(new or b"")
+    before = decode(old or b"", path, charset=charset, encoding=encoding) or decode(
+        old or b"", path, charset=charset
+    )
+    after = decode(new or b"", path, charset=charset, encoding=encoding)
     head = [one_line(path), "deleted" if new is None else f"rev={rev_of(new)}"]
     head.append(f"op={op.id}" if op else "dry run: nothing was changed")
+    links = op.files[0].links if op else 0
+    head += [f"{links} other name{'s' * (links > 1)} (hard links) keep the old text"] if links else []
     if before is None or after is None:
-        return " · ".join([*head, f"binary, {len(new or b''):,} bytes"])
+        what = "replaced a binary file" if before is None and after is not None else "binary"
+        return " · ".join([*head, f"{what}, {len(new or b''):,} bytes"])
+    if old and new and (changed := manner_changed(before, after)):
+        head.append(changed)
     diff, counts = _diff(before, after)
     head.insert(1, counts)
-    if syntax and new is not None and (said := note(path, after.body)):
+    if new is not None and (said := note(path, after.body)):
         head.append(said)
     if diff:
         return " · ".join(head) + "\n" + fenced(diff, f"diff {path}")
@@ -182,6 +223,8 @@ def _change(
     expect_rev: str | None,
     confirmed: Confirmed,
     *,
+    charset: Charset,
+    encoding: str | None,
     dry_run: bool = False,
 ) -> str:
     seen = _Seen()
@@ -193,9 +236,9 @@ def _change(
     change = Change(path=path, data=remember, expect_rev=expect_rev)
     if dry_run:
         workspace.rehearse([change], confirmed=confirmed)
-        return report(None, workspace.shown(path), seen.old, seen.new)
+        return report(None, workspace.shown(path), seen.old, seen.new, charset=charset, encoding=encoding)
     op = workspace.apply([change], tool=tool, confirmed=confirmed)
-    return report(op, op.files[0].path, seen.old, seen.new)
+    return report(op, op.files[0].path, seen.old, seen.new, charset=charset, encoding=encoding)
 
 
 def _checked(edits: Sequence[Edit], expect_rev: str | None) -> bool:
@@ -295,22 +338,6 @@ def nearest(lines: Sequence[str], wanted: Sequence[str]) -> tuple[int, float] | 
         if share >= 0.5 and (best is None or share > best[1]):
             best = (start, share)
     return best
-
-
-def _in_the_manner_of(was: Text, content: str) -> bytes:
-    """New content with the old encoding, mark and line ending, as far as they can hold it."""
-    if "\r\n" in content or isinstance(was.ends, tuple):
-        as_was = Text(
-            body=content.replace("\r\n", "\n"), encoding=was.encoding, mark=was.mark, ends=was.newline
-        )
-        if isinstance(was.ends, str) and "\r\n" in content:
-            as_was = Text(body=content, encoding=was.encoding, mark=was.mark)
-    else:
-        as_was = Text(body=content, encoding=was.encoding, mark=was.mark, ends=was.ends)
-    try:
-        return as_was.encode()
-    except ToolError:
-        return Text(body=as_was.body, ends=as_was.ends).encode()
 
 
 def _line_offset(body: str, line: int) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..output import ToolError, fenced, masked, one_line, visible
-from ..source.encoding import Text, decode
+from ..source.encoding import Charset, Text, decode
+from ..source.new_text import new_file, refuse_redeclared
 from ..source.syntax_check import note
 from ..workspace import Change, Confirmed, Operation, Workspace, rev_of
 from .editing import change_counts, look_alike, nearest, refuse_masks
@@ -201,7 +203,7 @@ def _changes(workspace: Workspace, one: FilePatch, results: list[_Result]) -> li
         data, mode = workspace.read(one.old), workspace.mode(one.old)
         result = _Result(one.new, data, runs=one.runs)
         results += [_Result(one.old, data), result]
-        after = _computing(one, one.old, result)
+        after = _computing(one, one.old, partial(workspace.charset, one.old), result)
         return [
             Change(path=one.old, data=None, expect_rev=rev_of(data)),
             Change(path=one.new, data=lambda _: after(data), expect_rev="", mode=_mode(mode, one.runs)),
@@ -209,18 +211,20 @@ def _changes(workspace: Workspace, one: FilePatch, results: list[_Result]) -> li
     path = one.new or one.old or ""
     result = _Result(path, runs=one.runs)
     results.append(result)
-    compute = _computing(one, path, result)
+    compute = _computing(one, path, partial(workspace.charset, path), result)
     if one.old is None:
         return [Change(path=path, data=compute, expect_rev="", mode=0o755 if one.runs else None)]
     mode = None if one.runs is None else _mode(workspace.mode(path), one.runs)
     return [Change(path=path, data=compute, mode=mode)]
 
 
-def _computing(one: FilePatch, path: str, result: _Result) -> Callable[[bytes | None], bytes | None]:
+def _computing(
+    one: FilePatch, path: str, charset: Charset, result: _Result
+) -> Callable[[bytes | None], bytes | None]:
     def compute(old: bytes | None) -> bytes | None:
         if old is None and one.old is not None:
             raise ToolError(f"there is no {path!r}, which the patch changes; nothing was changed")
-        text = decode(old or b"")
+        text = decode(old or b"", path, charset=charset)
         if text is None:
             raise ToolError(f"{path} is not text; nothing was changed")
         for hunk in one.hunks:
@@ -228,7 +232,10 @@ def _computing(one: FilePatch, path: str, result: _Result) -> Callable[[bytes | 
         new = patched(text, one.hunks, path)
         if one.new is None and new.body:
             raise ToolError(f"{path} has lines beyond those the patch deletes; nothing was changed")
-        result.before, result.after = old, None if one.new is None else new.encode()
+        result.before, result.after = old, None
+        if one.new is not None:
+            refuse_redeclared(text, new, path)
+            result.after = new_file(new.body, path, charset, None) if one.old is None else new.encode()
         return result.after
 
     return compute
@@ -239,12 +246,15 @@ def _report(results: Sequence[_Result], op: Operation | None) -> str:
         f"{len(results)} file{'s' * (len(results) != 1)} · "
         + (f"op={op.id}" if op else "dry run: nothing was changed")
     ]
+    links = {file.path: file.links for file in op.files} if op else {}
     for one in results:
-        before, after = decode(one.before or b""), decode(one.after or b"")
+        before, after = decode(one.before or b"", one.path), decode(one.after or b"", one.path)
         counts = change_counts(before, after) if before and after else ""
         said = note(one.path, after.body) if after and one.after is not None else None
         runs = {None: None, True: "executable", False: "not executable"}[one.runs]
         parts = ["gone" if one.after is None else f"rev={rev_of(one.after)}", counts, runs, said]
+        if count := links.get(one.path):
+            parts.append(f"{count} other name{'s' * (count > 1)} (hard links) keep the old text")
         lines.append(" · ".join([one_line(one.path), *(part for part in parts if part)]))
     return "\n".join(lines)
 

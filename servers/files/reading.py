@@ -9,13 +9,15 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Literal
 
 from mcp.server.mcpserver import Image
 
 from ..output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
-from ..source.encoding import SNIFF_BYTES, decode, in_private_key, is_binary
+from ..source.declared_encoding import declared_in
+from ..source.encoding import SNIFF_BYTES, Charset, decode, in_private_key, is_binary
 from ..workspace import Workspace, read_all, rev_of, stat_rev
 from .rows import fitting
 
@@ -68,7 +70,7 @@ def read(
             return _image(fd, shown, kind, info.st_size)
         if mode == "hex" or (mode == "auto" and is_binary(head)):
             return _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
-        part = window(fd, shown, info, offset, limit, max_bytes)
+        part = window(fd, shown, info, offset, limit, max_bytes, partial(workspace.charset, path))
         return render(shown, part, max_bytes, workspace.twin_note(path, root, real))
     finally:
         os.close(fd)
@@ -113,12 +115,18 @@ def read_many(
 
 
 def window(
-    fd: int, shown: str, info: os.stat_result, offset: int, limit: int, max_bytes: int = MAX_RESULT_BYTES
+    fd: int,
+    shown: str,
+    info: os.stat_result,
+    offset: int,
+    limit: int,
+    max_bytes: int = MAX_RESULT_BYTES,
+    charset: Charset = lambda: None,
 ) -> Window:
     """Up to `limit` lines from line `offset`. ToolError when the file is no text or has no such line."""
     if info.st_size <= WHOLE_BYTES:
-        return _whole(fd, shown, offset, limit)
-    return _part(fd, shown, info, offset, limit, max_bytes)
+        return _whole(fd, shown, offset, limit, charset)
+    return _part(fd, shown, info, offset, limit, max_bytes, charset)
 
 
 def forget() -> None:
@@ -142,9 +150,9 @@ def render(shown: str, part: Window, max_bytes: int, note: str = "") -> str:
     return f"{head}\n{fenced(chr(10).join(body), shown)}{tail}"
 
 
-def _whole(fd: int, shown: str, offset: int, limit: int) -> Window:
+def _whole(fd: int, shown: str, offset: int, limit: int, charset: Charset) -> Window:
     data = read_all(fd, shown, WHOLE_BYTES * 2)
-    text = decode(data)
+    text = decode(data, shown, charset=charset)
     if text is None:
         raise ToolError(f"{shown} is binary; mode=hex shows its bytes")
     lines = text.lines
@@ -160,7 +168,15 @@ def _whole(fd: int, shown: str, offset: int, limit: int) -> Window:
     return Window(lines=part, first=first, total=total, label=text.label, rev=rev_of(data))
 
 
-def _part(fd: int, shown: str, info: os.stat_result, offset: int, limit: int, max_bytes: int) -> Window:
+def _part(
+    fd: int,
+    shown: str,
+    info: os.stat_result,
+    offset: int,
+    limit: int,
+    max_bytes: int,
+    charset: Charset,
+) -> Window:
     """A window of a file too large to read whole: found by an index of newlines, or from the end."""
     head = os.pread(fd, SNIFF_BYTES, 0)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -185,7 +201,8 @@ def _part(fd: int, shown: str, info: os.stat_result, offset: int, limit: int, ma
         raw = _lines_from(fd, start, limit, max_bytes)
     if start + len(raw) < info.st_size:
         raw = _whole_characters(raw)
-    text = decode(raw)
+    named = declared_in(head, shown)  # the declaration stands before this window
+    text = decode(raw, charset=(lambda: named) if named else charset)
     if text is None:
         raise ToolError(f"{shown} is binary there; mode=hex shows its bytes")
     label = f"{text.label.removesuffix(' · no final newline')} · {info.st_size:,} bytes"

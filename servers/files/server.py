@@ -170,12 +170,13 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
         yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_path)],
         if_exists: Literal["fail", "overwrite", "append"] = "fail",
         expect_rev: str | None = None,
+        encoding: str | None = None,
     ) -> str:
         """Create, replace or extend."""
         confirmed = consent.agreed(ctx, [path], yes)
         if confirmed is None:
             return consent.DECLINED
-        return editing.write(workspace, path, content, if_exists, expect_rev, confirmed)
+        return editing.write(workspace, path, content, if_exists, expect_rev, confirmed, encoding=encoding)
 
     @server.tool(annotations=CHANGES, structured_output=False)
     def edit_file(
@@ -185,12 +186,13 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
         yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_edit)],
         expect_rev: str | None = None,
         dry_run: bool = False,
+        encoding: str | None = None,
     ) -> str:
         """Replace old, found exactly count=1 times, or lines start..end."""
         confirmed = consent.agreed(ctx, [path], yes, dry_run=dry_run)
         if confirmed is None:
             return consent.DECLINED
-        return editing.edit(workspace, path, edits, expect_rev, dry_run, confirmed)
+        return editing.edit(workspace, path, edits, expect_rev, dry_run, confirmed, encoding=encoding)
 
     @server.tool(annotations=CHANGES, structured_output=False)
     def apply_patch(

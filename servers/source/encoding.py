@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ..output import ToolError
+from .declared_encoding import declared_in, usable
 
 SNIFF_BYTES = 8192
 _MOSTLY_ASCII = 0.3  # share of non-ASCII bytes up to which a western encoding is the best guess
@@ -25,6 +27,12 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with UTF-16's
 )
 
 
+Charset = Callable[[], str | None]
+"""What an .editorconfig says, looked up only where it matters."""
+
+Said = Literal["", "declared", "guess", "named"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
     r"""A file's text with every line ending as "\n"; `ends` holds the real one of each line, in order."""
@@ -34,6 +42,7 @@ class Text:
     mark: bytes = b""
     ends: tuple[str, ...] | str = "\n"  # a single ending stands for all lines
     newline: str = field(default="\n")  # what a new line gets
+    said: Said = ""  # why it is taken to be in this encoding; "" where its bytes leave no doubt
 
     @property
     def lines(self) -> list[str]:
@@ -45,6 +54,7 @@ class Text:
     def label(self) -> str:
         """`utf-8 · LF`, as headers say it."""
         name = f"{self.encoding} BOM" if self.mark and self.encoding == "utf-8" else self.encoding
+        name += {"declared": " (declared)", "guess": " (a guess)"}.get(self.said, "")
         ends = "mixed line ends" if isinstance(self.ends, tuple) else _END_NAMES[self.ends]
         return f"{name} · {ends}" + (
             "" if self.body.endswith("\n") or not self.body else " · no final newline"
@@ -72,6 +82,8 @@ class Text:
     def replaced_all(self, places: Sequence[tuple[int, int]], new: str) -> Text:
         """As `replaced`, for several places in order that do not overlap."""
         new = new.replace("\r\n", "\n")
+        if self.said == "guess":
+            self._refuse_guess(new, "".join(self.body[start:end] for start, end in places))
         fresh = new.count("\n")
         parts: list[str] = []
         ends: list[str] = []
@@ -86,15 +98,50 @@ class Text:
             at = end
         body = "".join([*parts, self.body[at:]])
         kept = (*ends, *self.ends[line:]) if isinstance(self.ends, tuple) else self.ends
-        return Text(body=body, encoding=self.encoding, mark=self.mark, ends=kept, newline=self.newline)
+        return replace(self, body=body, ends=kept)
+
+    def _refuse_guess(self, new: str, old: str) -> None:
+        """ToolError when new text needs to know what the file's bytes above 127 mean, which nobody has said."""
+        unknown = next((char for char in new if not char.isascii() and char not in old), None)
+        if unknown is not None:
+            raise ToolError(
+                f"the new text has {unknown!r} (U+{ord(unknown):04X}), and the file's encoding is only guessed to be "
+                f"{self.encoding}: say which it is by encoding=..., such as cp1251 or latin-1; nothing was changed"
+            )
 
 
-def decode(data: bytes) -> Text | None:
-    """The text of these bytes; None when they are no text, or would not come back the same."""
-    mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", ""))
+def decode(
+    data: bytes, path: str = "", *, charset: Charset = lambda: None, encoding: str | None = None
+) -> Text | None:
+    """The text of these bytes; None when they are no text, or would not come back the same.
+
+    Their mark decides, then what they declare, `charset` (of an .editorconfig), UTF-8, a guess. `path` tells which
+    declarations count; `encoding` is what the caller knows.
+    """
+    mark, of_mark = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", ""))
     if not mark and b"\0" in data[:SNIFF_BYTES]:
         return None
     raw = data[len(mark) :]
+    if not mark and not raw.isascii():
+        known = encoding or declared_in(raw, path) or usable(charset() or "")
+        if known and (known != "utf-8" or encoding):
+            text = _as(raw, known, "named" if encoding else "declared")
+            if text is not None or encoding:
+                return text
+    return _by_bytes(data, raw, mark, of_mark)
+
+
+def _as(raw: bytes, encoding: str, said: Said) -> Text | None:
+    """The bytes in this encoding; None when they are not, or would not come back the same."""
+    try:
+        text = _with_ends(raw.decode(encoding), encoding, b"")
+        return replace(text, said=said) if text.encode() == raw else None
+    except (UnicodeError, ToolError):
+        return None
+
+
+def _by_bytes(data: bytes, raw: bytes, mark: bytes, encoding: str) -> Text | None:
+    said: Said = ""
     try:
         whole = raw.decode(encoding or "utf-8")
         encoding = encoding or "utf-8"
@@ -102,7 +149,8 @@ def decode(data: bytes) -> Text | None:
         if mark:
             return None
         encoding, whole = _guess(raw)
-    text = _with_ends(whole, encoding, mark)
+        said = "guess"
+    text = replace(_with_ends(whole, encoding, mark), said=said)
     return text if encoding == "utf-8" or text.encode() == data else None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..characters import difference, folded
 from ..output import ToolError, explain, one_line, readable
+from ..source.declared_encoding import charset_for
 from ..state.home import home
 from .file_io import is_foreign, read_all
 from .foreign_paths import meant_by
@@ -24,6 +25,7 @@ Confirmed = Callable[[str], bool]
 
 MAX_READ_BYTES = 64 << 20
 MAX_PATH_CHARS = 4096
+_SMALL_BYTES = 64 << 10
 _FOLDED = 50_000  # names of a folder among which look-alikes are sought
 _NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted,
 _COMPARED = 80  # and their characters: comparing takes the square of them
@@ -188,6 +190,20 @@ class Roots:
             if asked != real and folded(asked) == folded(real):
                 return f" · not quite the name asked for: it is {self.display(root, real)!a}, with at {difference(asked, real)}"
         return ""
+
+    def charset(self, path: str) -> str | None:
+        """What the .editorconfig files above a place, there or not, say of its encoding; None: nothing."""
+        texts: list[tuple[str, str]] = []
+        with suppress(ToolError, OSError):
+            root, rel = self.locate(path)
+            with root.find(rel) as spot:
+                real = spot.real
+            for folder in reversed(_folders_above(real)):
+                name = f"{folder}/.editorconfig" if folder else ".editorconfig"
+                if (data := _small_file(root, name)) is not None:
+                    texts.append((folder, data.decode("utf-8", "replace")))
+            return charset_for(texts, real)
+        return None
 
     def may_read(self, root: Root, real: str, info: os.stat_result) -> None:
         """Raise ToolError unless a place's content may be shown."""
@@ -373,6 +389,17 @@ def _names_like(root: Root, folder: str, name: str) -> list[str]:
     try:
         with os.scandir(fd) as entries:
             return [entry.name for entry in islice(entries, _FOLDED) if folded(entry.name) == goal]
+    finally:
+        os.close(fd)
+
+
+def _small_file(root: Root, path: str) -> bytes | None:
+    try:
+        fd, _ = root.open(path)
+    except OSError:
+        return None
+    try:
+        return os.read(fd, _SMALL_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else None
     finally:
         os.close(fd)
 

@@ -49,6 +49,7 @@ class Changed:
     path: str  # as shown to the model
     old_rev: str | None  # None: was not there
     new_rev: str | None  # None: is gone, or is no regular file
+    links: int = 0  # further names of the old content, which keep it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +204,12 @@ def _commit(roots: Roots, store: UndoStore, targets: Sequence[_Target], tool: st
         raise ToolError(f"{what} could not be changed: {explain(exc)}; nothing was changed") from exc
     finish(roots, store, record)
     files = tuple(
-        Changed(path=roots.display(target.root, target.spot.real), old_rev=step.old_rev, new_rev=step.new_rev)
+        Changed(
+            path=roots.display(target.root, target.spot.real),
+            old_rev=step.old_rev,
+            new_rev=step.new_rev,
+            links=target.info.st_nlink - 1 if target.info is not None else 0,
+        )
         for target, step in zip(targets, steps, strict=True)
     )
     return Operation(id=op, files=files)

@@ -48,7 +48,7 @@ def read_text(workspace: Workspace, path: str) -> Document:
         raise ToolError(f"{path!r} is a pattern, and files are paths; delegate_map takes a glob")
     data = workspace.read(path, MAX_FILE_BYTES)
     shown = workspace.shown(path)
-    decoded = decode(data)
+    decoded = decode(data, shown, charset=lambda: workspace.charset(path))
     if decoded is None:
         raise ToolError(f"{shown} is binary; a worker reads text")
     return Document(path=shown, rev=rev_of(data), decoded=decoded)
