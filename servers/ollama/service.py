@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import anyio
@@ -15,6 +16,7 @@ from ..shell.policy.rules import Policy
 from ..workspace import Workspace
 from .delegate.delegate import Delegator
 from .delegate.estimate import Estimator
+from .delegate.job_store import JobStore, KeptJob
 from .delegate.jobs import Job, Jobs, Progress
 from .delegate.map import MapOrder, Mapper
 from .delegate.request import Order
@@ -22,7 +24,7 @@ from .delegate.runner import Runner
 from .engines.protocol import Runtime
 from .forecast.forecaster import Forecaster
 from .gates.staging import Staging
-from .ledger.receipt import Delegations, Receipt, Seen, reply
+from .ledger.receipt import Delegations, Mapped, Receipt, Seen, reply
 from .reports.briefing import Briefing
 from .reports.overview import Overview
 
@@ -39,7 +41,7 @@ class Service:
     delegator: Delegator
     mapper: Mapper
     briefing: Briefing
-    jobs: Jobs[Receipt] = field(default_factory=Jobs[Receipt])
+    jobs: Jobs[Receipt]
 
     @classmethod
     def open(cls, workspace: Workspace, runtime: Runtime, policy: Policy) -> Self:
@@ -58,33 +60,36 @@ class Service:
             delegator=delegator,
             mapper=mapper,
             briefing=Briefing(overview=overview),
+            jobs=Jobs(JobStore("\n".join(sorted(str(root.path) for root in workspace.all_roots())))),
         )
 
     def close(self) -> None:
         """End everything that runs outside this process; from any thread."""
         self.delegator.runtime.close()
         self.delegator.staging.close()
+        self.jobs.store.close()
 
     async def delegate(self, order: Order, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
         """Run an order; its receipt, or its id when it takes longer than `wait_s`."""
         return await self.work(
-            order.task, lambda progress: self.delegator.delegate(order, progress), wait_s, ctx
+            "delegate", order.task, lambda progress: self.delegator.delegate(order, progress), wait_s, ctx
         )
 
     async def map(self, asked: MapOrder, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
         """Run a map; as `delegate`."""
         return await self.work(
-            asked.order.task, lambda progress: self.mapper.map(asked, progress), wait_s, ctx
+            "map", asked.order.task, lambda progress: self.mapper.map(asked, progress), wait_s, ctx
         )
 
     async def work(
         self,
+        kind: str,
         what: str,
         work: Callable[[Progress], Awaitable[Receipt]],
         wait_s: float,
         ctx: Context[Any, Any],
     ) -> CallToolResult:
-        job = self.jobs.start(what, work)
+        job = await self.jobs.start(what, work, kind)
         try:
             return await self._waited(job, wait_s, ctx)
         except anyio.get_cancelled_exc_class():
@@ -98,8 +103,11 @@ class Service:
         if id is None:
             if action != "status":
                 raise ToolError(f"action {action!r} needs an id; without one, delegation lists what there is")
-            return reply(Delegations(delegations=[_seen(job) for job in self.jobs.all()]))
-        job = self.jobs.get(id)
+            others = [_seen_on_disk(job) for job in await self.jobs.others()]
+            return reply(Delegations(delegations=[*others, *(_seen(job) for job in self.jobs.all())]))
+        job = await self.jobs.get(id)
+        if isinstance(job, KeptJob):
+            return await self._kept(job, action, wait_s, ctx)
         if action == "cancel":
             await self.jobs.cancel(job)
             return self._ended(job)
@@ -116,13 +124,63 @@ class Service:
             done, of = (progress.step, progress.steps) if progress.steps else (progress.tokens, progress.cap)
             await ctx.report_progress(done, of, str(progress))
 
-        within_s = min(wait_s, MAX_WAIT_S) if wait_s > 0 else 0.0  # not a number counts as 0
-        if await job.ended(within_s, tell):
+        if await job.ended(_within(wait_s), tell):
             return self._ended(job)
         reason = f'{job.progress}; delegation(id="{job.id}", action="wait") goes on waiting'
         if wait_s > MAX_WAIT_S:
             reason += f"; wait_s is at most {MAX_WAIT_S:.0f}, as hosts give up on a call after 60 s"
         return reply(Receipt(outcome="running", delegation=job.id, model=job.progress.model, reason=reason))
+
+    async def _kept(self, job: KeptJob, action: str, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
+        """As `look_after`, for a delegation of another server, which may have been killed."""
+        if action == "wait":
+            with anyio.move_on_after(_within(wait_s)):
+                while job.state == "running":
+                    await ctx.report_progress(time.time() - job.began, None, job.doing)
+                    await anyio.sleep(0.5)
+                    found = await self.jobs.get(job.id)
+                    job = found if isinstance(found, KeptJob) else job
+        if action == "status":
+            return reply(_seen_on_disk(job))
+        if job.state == "running":
+            if action != "wait":
+                raise ToolError(
+                    f"another server is at work on delegation {job.id}: {job.doing}; it answers there"
+                )
+            reason = (
+                f'{job.doing}, in another server; delegation(id="{job.id}", action="wait") goes on waiting'
+            )
+            return reply(Receipt(outcome="running", delegation=job.id, reason=reason))
+        if job.state == "failed":
+            raise ToolError(job.result or "it failed")
+        if job.result is not None:
+            receipt = (Mapped if job.kind == "map" else Receipt).model_validate_json(job.result)
+            return self._said(receipt, job.id)
+        return reply(await anyio.to_thread.run_sync(self._cut_off, job))
+
+    def _cut_off(self, job: KeptJob) -> Receipt:
+        """The receipt of a delegation that did not come to its end; the undo store knows whether it had written."""
+        why = "it was cancelled" if job.state == "cancelled" else f"its server ended while it was {job.doing}"
+        receipt = Receipt(
+            outcome="cancelled" if job.state == "cancelled" else "interrupted", delegation=job.id
+        )
+        made = next(
+            (op for op in self.delegator.workspace.recent(1000) if op.tool.endswith(f" {job.id}")), None
+        )
+        if made is not None:
+            paths = ", ".join(step.path for step in made.steps)
+            receipt.op = made.id
+            receipt.reason = f"{why}, after its gate had passed: {paths} is written, and undo takes it back"
+            return receipt
+        again = "the same call again " + (
+            "goes on where it stopped" if job.kind == "map" else "does it from the beginning"
+        )
+        receipt.reason = f"{why}; nothing was written; {again}"
+        return receipt
+
+    def _said(self, receipt: Receipt, id: str) -> CallToolResult:
+        receipt = receipt.model_copy(update={"delegation": id})
+        return reply(receipt, error=receipt.reason if receipt.outcome == "refused" else None)
 
     def _ended(self, job: Job[Receipt]) -> CallToolResult:
         """What an ended job came to. ToolError when it could not work at all."""
@@ -131,8 +189,22 @@ class Service:
         if job.result is None:
             reason = "it was cancelled; nothing was written"
             return reply(Receipt(outcome="cancelled", delegation=job.id, reason=reason))
-        receipt = job.result.model_copy(update={"delegation": job.id})
-        return reply(receipt, error=receipt.reason if receipt.outcome == "refused" else None)
+        return self._said(job.result, job.id)
+
+
+def _within(wait_s: float) -> float:
+    """How long a call waits; what is not a number counts as 0."""
+    return min(wait_s, MAX_WAIT_S) if wait_s > 0 else 0.0
+
+
+def _seen_on_disk(job: KeptJob) -> Seen:
+    return Seen(
+        delegation=job.id,
+        state=job.state,
+        task=" ".join(job.what.split())[:80],
+        took_s=(job.ended or time.time()) - job.began if job.state != "interrupted" else None,
+        doing=job.doing if job.state == "running" else None,
+    )
 
 
 def _seen(job: Job[Receipt]) -> Seen:

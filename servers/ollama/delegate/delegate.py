@@ -99,7 +99,7 @@ class Delegator:
             climb.failed(self.tried(ran, why), ran, gated)
             return None
         climb.ran = ran
-        receipt = await self._accept(prepared, ran, candidate, gated)
+        receipt = await self._accept(prepared, ran, candidate, gated, progress.delegation)
         return receipt.model_copy(update={"tried": climb.tried})
 
     async def judge(self, prepared: Prepared, ran: Ran) -> tuple[Gated | None, Candidate | None, str | None]:
@@ -130,7 +130,7 @@ class Delegator:
         return gated, candidate, f"{failed.gate}: {failed.note}" if failed else None
 
     async def _accept(
-        self, prepared: Prepared, ran: Ran, candidate: Candidate, gated: Gated | None
+        self, prepared: Prepared, ran: Ran, candidate: Candidate, gated: Gated | None, delegation: str
     ) -> Receipt:
         receipt = Receipt(
             outcome="accepted" if gated and gated.passed else "written" if candidate.files else "answered",
@@ -150,7 +150,7 @@ class Delegator:
             try:
                 changes = prepared.changes(prepared.contents(candidate))
                 operation = await anyio.to_thread.run_sync(
-                    lambda: self.workspace.apply(changes, tool=f"delegate {ran.model.name}")
+                    lambda: self.workspace.apply(changes, tool=written_by(ran.model.name, delegation))
                 )
             except ToolError as exc:
                 return receipt.model_copy(update={"outcome": "failed", "reason": str(exc)})
@@ -233,6 +233,11 @@ class _Climb:
 
 def _forecasted(recommendation: Recommendation | None) -> Forecasted | None:
     return forecasted(recommendation.forecast) if recommendation and recommendation.forecast else None
+
+
+def written_by(model: str, delegation: str) -> str:
+    """What the undo store calls the maker of a change: by it a change is found again whose receipt was lost."""
+    return f"delegate {model} {delegation}".rstrip()
 
 
 def first_line(text: str | None) -> str | None:

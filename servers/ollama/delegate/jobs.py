@@ -12,20 +12,28 @@ from typing import Generic, TypeVar
 
 import anyio
 import anyio.abc
+from pydantic import BaseModel
 
 from ...output import ToolError
+from .job_store import JobStore, KeptJob
 
-T = TypeVar("T")
+T = TypeVar("T", bound=BaseModel)
 log = logging.getLogger(__name__)
 MAX_KEPT = 200
 """Finished jobs that stay readable."""
 MAX_RUNNING = 64
+TOLD_S = 2.0
+"""How often the disk hears what a job is doing."""
+_LISTED, _LISTED_S = 20, 86_400.0
+"""Of other servers' jobs: how many are listed, and for how long."""
 
 
 @dataclass(slots=True)
 class Progress:
     """Where a job is. Read by others while it runs."""
 
+    delegation: str = ""
+    """The id of the job."""
     phase: str = "starting"
     """starting, waiting, reading, thinking, writing, checking, done."""
     model: str | None = None
@@ -129,7 +137,8 @@ class Job(Generic[T]):
 class Jobs(Generic[T]):
     """The jobs of one server. Inside `running()` they may be started; leaving it cancels them."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: JobStore) -> None:
+        self.store = store
         self._jobs: dict[str, Job[T]] = {}
         self._group: anyio.abc.TaskGroup | None = None
 
@@ -143,29 +152,38 @@ class Jobs(Generic[T]):
                 group.cancel_scope.cancel()
                 self._group = None
 
-    def start(self, what: str, work: Callable[[Progress], Awaitable[T]]) -> Job[T]:
-        """Begin work in the background. ToolError when too much is under way."""
+    async def start(self, what: str, work: Callable[[Progress], Awaitable[T]], kind: str) -> Job[T]:
+        """Begin work in the background, known to the disk before it begins. ToolError when too much is under way."""
         if self._group is None:
             raise ToolError("the server is ending")
         if sum(job.state == "running" for job in self._jobs.values()) >= MAX_RUNNING:
             raise ToolError(f"{MAX_RUNNING} delegations are under way; wait for one, or cancel one")
         job = Job[T](id=secrets.token_hex(4), what=what)
+        job.progress.delegation = job.id
+        await anyio.to_thread.run_sync(self.store.begin, job.id, what, kind)
         self._jobs[job.id] = job
         self._forget_old()
         self._group.start_soon(self._run, job, work)
+        self._group.start_soon(self._tell, job)
         return job
 
-    def get(self, id: str) -> Job[T]:
-        """A job by its id; ToolError names those there are."""
-        job = self._jobs.get(id)
-        if job is None:
-            known = ", ".join(list(self._jobs)[-8:]) or "none yet; delegate starts one"
-            raise ToolError(f"no delegation {id[:40]!r}; there are {known}")
-        return job
+    async def get(self, id: str) -> Job[T] | KeptJob:
+        """A job of this server by its id, or what the disk knows of another's; ToolError names those there are."""
+        if (job := self._jobs.get(id)) is not None:
+            return job
+        if (kept := await anyio.to_thread.run_sync(self.store.find, id)) is not None:
+            return kept
+        there = [*(kept.id for kept in await self.others()), *self._jobs]
+        known = ", ".join(there[-8:]) or "none yet; delegate starts one"
+        raise ToolError(f"no delegation {id[:40]!r}; there are {known}")
 
     def all(self) -> list[Job[T]]:
         """Oldest first."""
         return list(self._jobs.values())
+
+    async def others(self) -> list[KeptJob]:
+        """The newest of other servers on the same folders, those that have ended included; oldest first."""
+        return await anyio.to_thread.run_sync(self.store.recent, _LISTED, _LISTED_S)
 
     async def cancel(self, job: Job[T]) -> None:
         """Stop a job and wait until it has let go of its slot."""
@@ -186,7 +204,28 @@ class Jobs(Generic[T]):
             job.cancelled = job.result is None and job.failure is None
         finally:
             job.progress.phase, job.ended_at = "done", time.monotonic()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._keep, job)
             job.done.set()
+
+    async def _tell(self, job: Job[T]) -> None:
+        """The disk hears from time to time how far it is."""
+        known = ""
+        while not job.done.is_set():
+            with anyio.move_on_after(TOLD_S):
+                await job.done.wait()
+            if not job.done.is_set() and (doing := str(job.progress)) != known:
+                known = doing
+                await anyio.to_thread.run_sync(self.store.tells, job.id, doing)
+
+    def _keep(self, job: Job[T]) -> None:
+        if job.result is not None:
+            self.store.end(job.id, "done", job.result.model_dump_json())
+        elif job.failure is not None:
+            self.store.end(job.id, "failed", job.failure)
+        else:  # by the caller, or because the server ends
+            state = "cancelled" if job.scope.cancel_called else "interrupted"
+            self.store.end(job.id, state, None)
 
     def _forget_old(self) -> None:
         ended = [id for id, job in self._jobs.items() if job.state != "running"]

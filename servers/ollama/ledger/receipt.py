@@ -21,9 +21,19 @@ def _short(value: float | None) -> float | None:
 Number = Annotated[float | None, PlainSerializer(_short)]
 
 Ended = Literal[
-    "accepted", "answered", "written", "partial", "escalate", "refused", "running", "cancelled", "failed"
+    "accepted",
+    "answered",
+    "written",
+    "partial",
+    "escalate",
+    "refused",
+    "running",
+    "cancelled",
+    "failed",
+    "interrupted",
 ]
-"""accepted: its gate passed. answered, written: nothing could check it. escalate: every rung failed. refused: never ran."""
+"""accepted: its gate passed. answered, written: nothing could check it. escalate: every rung failed. refused: never ran.
+interrupted: its server ended."""
 
 
 class Profiled(BaseModel):
