@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "give a lead one task",
     "chat": "talk with a lead in the terminal",
     "sessions": "list, read, search, export, fork and delete kept conversations",
+    "memory": "list, search, add and delete what agents remember, and what earlier runs teach",
     "cost": "show what models cost, by model, agent, label or day",
     "delegate": "hand one task to a local model and get a receipt",
     "estimate": "forecast a delegation without running it",

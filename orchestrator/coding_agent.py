@@ -27,6 +27,7 @@ from .providers import Provider
 from .reply import Reply
 from .session.background_loop import Background
 from .session.context_window import Memory, window_of
+from .session.remembering import AgentMemory
 from .session.session import Session, open_session
 from .store.recorder import Recorder, open_conversation
 from .store.store import Store
@@ -214,6 +215,11 @@ class CodingAgent:
         self._given[name] = provider
         if self._session is not None:
             self._session.add_provider(name, provider)
+
+    @property
+    def memory(self) -> AgentMemory:
+        """What this agent remembers beyond its conversation: store, retrieve, delete, clear."""
+        return AgentMemory(lambda: self._open.remembering.of(self.name or "lead"), self._call)
 
     def usage(self) -> dict[str, Usage]:
         """What each model used in this conversation, over all restarts, workers and advisers included."""

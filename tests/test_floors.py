@@ -39,6 +39,7 @@ FLOORS = {
         {"agent"},
         {"patterns"},
         {"config", "store"},
+        {"memory"},
         {"session"},
         {"terminal"},
         {"demo", "coding_agent", "gateway", "hosts", "serve"},
@@ -48,7 +49,7 @@ FLOORS = {
 }
 """Rooms by floor, the lowest first. A room is a folder, or a module that stands alone at the top."""
 
-LIBRARY = {"servers.characters", "servers.state", "servers.protocol", "servers.ollama"}
+LIBRARY = {"servers.output", "servers.characters", "servers.state", "servers.protocol", "servers.ollama"}
 """What the orchestrator uses of the servers, as a library."""
 SINK_KNOWS = {"types", "errors", "events", "config", "sanitize", "terminal"}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import ConfigError
+from ..events import Event, Notice
 from ..sanitize import visible
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def add_label(
     parser.add_argument(
         "--label",
         action="append",
-        type=_label,
+        type=label,
         default=[],
         metavar="KEY=VALUE",
         help=meaning,
     )
 
 
-def _label(text: str) -> tuple[str, str]:
+def label(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (key and equals and value):
         raise argparse.ArgumentTypeError(f"wanted KEY=VALUE, for example team=red, found {text!r}")
@@ -130,3 +131,9 @@ async def _at_the_terminal(question: str, choices: Sequence[str]) -> str | None:
     answer = (await anyio.to_thread.run_sync(sys.stdin.readline)).strip().lower()
     fits = [choice for choice in choices if answer and choice.startswith(answer)]
     return fits[0] if len(fits) == 1 else None
+
+
+def told(event: Event) -> None:
+    """What a command without a screen has to say while it works, on standard error."""
+    if isinstance(event, Notice):
+        sys.stderr.write(f"understudy: {visible(event.text)}\n")

@@ -26,6 +26,7 @@ from .models import (
     AgentSettings,
     Config,
     DisplaySettings,
+    MemorySettings,
     ModelSettings,
     PriceSettings,
     ProviderSettings,
@@ -89,6 +90,7 @@ _OTHER_WORDS = {
 _PARTS: dict[Place, type[BaseModel]] = {
     (): Config,
     ("display",): DisplaySettings,
+    ("memory",): MemorySettings,
     ("models", "*"): ModelSettings,
     ("models", "*", "price"): PriceSettings,
     ("providers", "*"): ProviderSettings,
@@ -240,13 +242,21 @@ def _environment(real: Mapping[str, str], variables: Mapping[str, str]) -> Layer
             put(("providers", name, "base_url"), variable, _address(value) if name == "ollama" else value)
     for field in (
         *(("display", name) for name in DisplaySettings.model_fields),
+        *(("memory", name) for name in MemorySettings.model_fields),
         *((name,) for name in _SCALARS),
     ):
         names = (field[0].upper(), "UNDERSTUDY_MODEL") if field == ("default_model",) else ()
         names = ("FAST_MODEL",) if field == ("fast_model",) else names
         for variable in (*names, f"UNDERSTUDY_{'_'.join(field).upper()}"):
             if value := variables.get(variable):
-                text = field[-1] in ("default_model", "fast_model", "summary_model", "format")
+                text = field[-1] in (
+                    "default_model",
+                    "fast_model",
+                    "summary_model",
+                    "format",
+                    "embeddings",
+                    "path",
+                )
                 put(field, variable, value if text else read_scalar(value))
     return layer
 

@@ -143,6 +143,18 @@ class ServerSettings(_Settings):
         return self.model_dump(exclude={"disabled"})
 
 
+class MemorySettings(_Settings):
+    """What leads remember from one conversation to the next."""
+
+    enabled: bool = False  # what fits goes along with each question, and the lead may store and search
+    embeddings: Model | None = (
+        None  # finds by meaning too, for example ollama:nomic-embed-text; None: by words
+    )
+    recall: int = Field(default=5, ge=0, le=50)  # memories that go along with a question
+    min_importance: float = Field(default=0.7, ge=0, le=1)
+    path: str | None = None  # of an SQLite file of its own; None: with the conversations
+
+
 class Config(_Settings):
     default_model: Model | None = None  # None: not chosen yet
     fast_model: Model | None = None  # called `fast`; writes summaries where summary_model is not set
@@ -170,6 +182,7 @@ class Config(_Settings):
     tools: Names = ()  # Python functions beside the servers: "module:function", "module" with a dot, "file.py:function"
     servers: dict[Name, ServerSettings] = {}
     display: DisplaySettings = DisplaySettings()
+    memory: MemorySettings = MemorySettings()
     folder: str = "."  # the workspace, absolute
     with_keys: frozenset[str] = Field(default=frozenset(), repr=False)  # providers whose key was found
     notices: tuple[str, ...] = ()  # what was passed over, for the person

@@ -87,6 +87,8 @@ def needs_trust(layer: Layer, folder: Path) -> dict[Place, str]:
         tools = entry.get("tools")
         if any(mark in str(one) for one in (tools if isinstance(tools, list) else ()) for mark in ":."):
             asked[("agents", name)] = f"run the Python code of {short(tools, 200)}"
+    if "memory" in layer.values:
+        asked[("memory",)] = f"set memory to {short(layer.values['memory'])}"
     for name, entry in _entries(layer, "servers"):
         if not _as_built_in(entry, folder):
             args = entry.get("args")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +30,7 @@ from .jsonlines import json_lines
 from .ollama_ledger import Calls
 from .ollama_wire import body_of, read, usage_of
 from .portable_history import portable
-from .sanitize import count, sane
+from .sanitize import count, sane, vectors
 
 ANSWER_TOKENS = 4096
 """Room for the answer where the request sets no cap; Ollama's own default is ten contexts."""
@@ -98,6 +98,13 @@ class Ollama:
             raise told(self.name, self.base_url, exc, _translate) from exc
         sizes = [entry.get("size") for entry in running if entry.get("name") in (model, f"{model}:latest")]
         return count(sizes[0]) if sizes else None
+
+    async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+        try:
+            made = await self._ask("POST", "/api/embed", {"model": model, "input": list(texts)})
+            return vectors(len(texts), made.get("embeddings"))
+        except Exception as exc:
+            raise told(self.name, self.base_url, exc, _translate) from exc
 
     async def aclose(self) -> None:
         self._calls.close()

@@ -7,7 +7,7 @@ other server has first. `api` overrides the choice.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal
 
 import openai
@@ -20,6 +20,7 @@ from .assembler import Assembly
 from .connection import PerLoop, checked, hosted_at, spoken, timeouts, told, trust
 from .error_mapping import failure, unreachable, vendor_words
 from .portable_history import portable
+from .sanitize import vectors
 
 
 class OpenAI:
@@ -59,6 +60,14 @@ class OpenAI:
         try:
             client = await self._clients.get()
             return tuple([self._info(model) async for model in client.models.list()])
+        except Exception as exc:
+            raise told(self.name, self.base_url, exc, self._translate) from exc
+
+    async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+        try:
+            client = await self._clients.get()
+            made = await client.embeddings.create(model=model, input=list(texts), encoding_format="float")
+            return vectors(len(texts), [one.embedding for one in made.data])
         except Exception as exc:
             raise told(self.name, self.base_url, exc, self._translate) from exc
 

@@ -42,3 +42,13 @@ def word(value: Any) -> str:
 def count(value: Any) -> int | None:
     """A number of tokens; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def vectors(wanted: int, found: Any) -> list[list[float]]:
+    """`wanted` vectors of one size. Raises TypeError, ValueError for anything else."""
+    made = [[float(number) for number in vector] for vector in found]
+    if len(made) != wanted or len({len(vector) for vector in made}) > 1 or not all(made):
+        raise ValueError(f"wanted {wanted} vectors of one size, found {len(made)}")
+    if not all(math.isfinite(number) for vector in made for number in vector):
+        raise ValueError("a vector has a number that is none")
+    return made

@@ -30,6 +30,7 @@ from ..tools import NO_TOOLS, Approve, Merged, Progress, Toolbox, no_progress
 from ..types import Message, ToolCall, ToolResult
 from .long_results import Bounded
 from .provider_registry import Wired
+from .remembering import Remembering
 
 MAX_DEPTH = 3  # how deep a model may ask a model that asks a model
 
@@ -57,6 +58,7 @@ class Session:
         self._loaded: dict[str, list[FunctionTool[..., Any]]] = {}  # by "module:function"
         self.hosted = {server.name: server for server in hosted}
         self.wired = Wired(config, emit, purse)
+        self.remembering = Remembering(config, emit)
 
     def agent(self, model: str | None = None, *, name: str = "lead", system: str | None = None) -> Agent:
         """An agent as configured under `name`, with what is given here in place of what stands there.
@@ -94,6 +96,9 @@ class Session:
         tools = await self.toolbox(agent.tools)
         if not agent.tools_answer and tools is not NO_TOOLS:
             tools = Bounded(tools, partial(self.wired.window, agent.model), history)
+        if self.config.memory.enabled and agent.role == "lead":
+            question = prompt.text if isinstance(prompt, Message) else prompt
+            agent, tools = await self.remembering.at_hand(agent, tools, question)
         token = _depth.set(depth + 1)
         try:
             return await run(agent, prompt, provider=provider, tools=tools, history=history, emit=self.emit)
@@ -174,6 +179,7 @@ class Session:
 
     async def aclose(self) -> None:
         await self.wired.aclose()
+        await self.remembering.aclose()
 
     def _said(self, info: ModelInfo) -> dict[str, Any]:
         capabilities = None if info.capabilities is None else sorted(info.capabilities)

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import threading
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from servers.state.sqlite import NewerFormat, connect, statements, transaction
 
 from ..errors import OrchestratorError
 
-VERSION = 3
+VERSION = 4
 BUSY_S = 10.0  # how long to wait for another process that is writing
 
 _SCHEMA = """
@@ -97,6 +97,30 @@ CREATE TABLE set_aside (           -- what calls under way may cost at most, so 
     labels TEXT NOT NULL,
     usd REAL NOT NULL
 );
+CREATE TABLE memories (            -- what agents remember beyond their conversations
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,       -- of agent and text
+    agent TEXT NOT NULL,
+    at REAL NOT NULL,
+    text TEXT NOT NULL,
+    importance REAL NOT NULL,      -- 0 to 1
+    metadata TEXT NOT NULL         -- JSON object
+);
+CREATE INDEX memories_of_agent ON memories (agent, at);
+CREATE TABLE vectors (
+    memory INTEGER NOT NULL REFERENCES memories ON DELETE CASCADE,
+    model TEXT NOT NULL,           -- that made it; only vectors of one model are compared
+    size INTEGER NOT NULL,
+    vector BLOB NOT NULL,          -- 32-bit floats
+    PRIMARY KEY (memory, model)
+);
+CREATE VIRTUAL TABLE remembered USING fts5 (text, content='memories', content_rowid='number', tokenize='porter unicode61');
+CREATE TRIGGER memories_added AFTER INSERT ON memories BEGIN
+    INSERT INTO remembered (rowid, text) VALUES (new.number, new.text);
+END;
+CREATE TRIGGER memories_gone AFTER DELETE ON memories BEGIN
+    INSERT INTO remembered (remembered, rowid, text) VALUES ('delete', old.number, old.text);
+END;
 CREATE VIRTUAL TABLE found USING fts5 (text, content='messages', content_rowid='id', prefix='1 2 3');
 CREATE TRIGGER messages_added AFTER INSERT ON messages BEGIN
     INSERT INTO found (rowid, text) VALUES (new.id, new.text);
@@ -131,6 +155,7 @@ FROM rounds WHERE usage != '{}';
 """
 _IN_1 = ("sessions", "rounds", "messages", "messages_of_round")
 _NEW_IN_3 = ("calls", "calls_by_time", "calls_of_session", "set_aside")
+_NEW_IN_4 = ("memories", "memories_of_agent", "vectors", "remembered", "memories_added", "memories_gone")
 _MADE = re.compile(r"CREATE (?:VIRTUAL )?(?:TABLE|INDEX|TRIGGER) (\w+)")
 
 
@@ -158,6 +183,11 @@ class Database:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+    def prepare(self, add: Callable[[sqlite3.Connection], None]) -> None:
+        """Let `add` give the connection functions of its own."""
+        with self._lock:
+            add(self._connection)
 
     def read(self, query: str, *values: Any) -> list[Any]:
         with self._lock, explained(self.path):
@@ -197,7 +227,11 @@ def open_database(path: Path) -> sqlite3.Connection:
         with explained(path):
             try:
                 database = connect(
-                    path, statements(_SCHEMA), version=VERSION, steps=[_to_2(), _to_3()], busy_s=BUSY_S
+                    path,
+                    statements(_SCHEMA),
+                    version=VERSION,
+                    steps=[_to_2(), _to_3(), _to_4()],
+                    busy_s=BUSY_S,
                 )
             except (OSError, sqlite3.OperationalError) as exc:
                 if not path.exists() or not _is_read_only(exc):
@@ -278,7 +312,7 @@ def _to_2() -> list[str]:
     """What brings a file of format 1 to format 2; its messages keep their numbers, its events begin behind its rounds."""
     return [
         *statements(_FROM_1),
-        *(statement for name, statement in _made().items() if name not in (*_IN_1, *_NEW_IN_3)),
+        *(statement for name, statement in _made().items() if name not in (*_IN_1, *_NEW_IN_3, *_NEW_IN_4)),
         "INSERT INTO found (found) VALUES ('rebuild')",
         "INSERT INTO sqlite_sequence (name, seq) SELECT 'events', coalesce(max(id), 0) FROM rounds",
     ]
@@ -287,6 +321,10 @@ def _to_2() -> list[str]:
 def _to_3() -> list[str]:
     """What brings a file of format 2 to format 3."""
     return [*(_made()[name] for name in _NEW_IN_3), *statements(_FROM_2)]
+
+
+def _to_4() -> list[str]:
+    return [_made()[name] for name in _NEW_IN_4]
 
 
 def _made() -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .database import open_database
 
-TABLES = ("sessions", "events", "drafts", "rounds", "messages", "calls")
+TABLES = ("sessions", "events", "drafts", "rounds", "messages", "calls", "memories", "vectors")
 MAX_ROW = 1 << 40  # no table has more rows than this; where it cannot even be counted, reading ends earlier
 
 
@@ -77,7 +77,7 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
         for row in _rows(old, f"SELECT {columns} FROM {table}", 0, _last(old, table)):
             with suppress(sqlite3.Error, ValueError, TypeError):
                 for name, value in zip(names, row, strict=True):
-                    if name in ("body", "usage", "labels"):
+                    if name in ("body", "usage", "labels", "metadata"):
                         json.loads(
                             value
                         )  # SQLite has no check sums: a row may be there with foreign bytes in it

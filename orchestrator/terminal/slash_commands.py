@@ -12,6 +12,7 @@ from ..config.load import Config
 from ..errors import ConfigError
 from ..events import Event, Switched
 from ..patterns import consult, delegate
+from ..sanitize import one_line
 from ..session.session import Session
 from ..store.costs import By, spent, total
 from ..store.recorder import Recorder
@@ -136,6 +137,27 @@ def _bill(talk: Conversation, by: str) -> None:
         talk.say(f"{line.key or '(none)'}: {line.calls} calls, {money(line.cost_usd)}{unknown}")
 
 
+async def _memory(talk: Conversation, rest: str) -> None:
+    word, _, more = rest.partition(" ")
+    memory = talk.session.remembering.of("lead")
+    match word:
+        case "store" if more.strip():
+            talk.say(f"remembered as {await memory.store(more)}")
+        case "delete" if more.strip():
+            found = memory.find(more.strip())
+            memory.delete(found.id)
+            talk.say(f"{found.id} is forgotten: {one_line(found.text, 80)}")
+        case "clear":
+            talk.say(f"{memory.clear()} memories are forgotten")
+        case "store" | "delete":
+            raise ConfigError(f"/memory {word} wants {'a text' if word == 'store' else 'an id'} behind it")
+        case _:
+            for one in await memory.retrieve(rest, 10) if rest else memory.all(20):
+                talk.say(f"{one.id[:8]}  {moment(one.at)}  {one_line(one.text, 200)}")
+            if not memory.all(1):
+                talk.say("nothing is remembered yet; /memory store TEXT keeps a text")
+
+
 async def _sessions(talk: Conversation, rest: str) -> None:
     store = talk.kept()
     if rest:
@@ -219,6 +241,12 @@ COMMANDS = {
             meaning="what this conversation took; with a word, all of them by model, agent, label, day or session",
             run=_cost,
             arguments=lambda talk: get_args(By),
+        ),
+        Command(
+            usage="/memory [WORDS]",
+            meaning="what the lead remembers; also /memory store TEXT, delete ID, clear",
+            run=_memory,
+            arguments=lambda talk: ("store", "delete", "clear"),
         ),
         Command(usage="/show", meaning="who said what so far", run=_show),
         Command(

@@ -9,9 +9,29 @@ SUPPORTED = {"supported": True}
 
 def listing(path: str, body: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """(body, status) for a path that is no model call."""
+    if path == "/ollama/api/embed":
+        return {"embeddings": [embedding(text) for text in body["input"]]}, 200
+    if path == "/openai/v1/embeddings":
+        made = [embedding(text) for text in body["input"]]
+        data = [{"object": "embedding", "index": n, "embedding": one} for n, one in enumerate(made)]
+        return {
+            "object": "list",
+            "model": body["model"],
+            "data": data,
+            "usage": {"prompt_tokens": 1, "total_tokens": 1},
+        }, 200
     if path in LISTINGS:
         return LISTINGS[path], 200
     return {"error": f"the stub has no {path}"}, 404
+
+
+MEANINGS = ({"car", "vehicle", "automobile"}, {"fruit", "apple", "banana"}, {"parser", "grammar", "syntax"})
+
+
+def embedding(text: str) -> list[float]:
+    """How often each of a few meanings occurs: texts without a common word may lie near each other."""
+    words = text.lower().replace(".", " ").split()
+    return [0.1, *(float(sum(word in meaning for word in words)) for meaning in MEANINGS)]
 
 
 LISTINGS: dict[str, dict[str, Any]] = {

@@ -336,7 +336,10 @@ def test_figures_of_an_older_file_are_taken_over(own_state: Path) -> None:
         )
     ask_of.close()
     raw = sqlite3.connect(path)
-    raw.executescript("DROP TABLE calls; DROP TABLE set_aside; PRAGMA user_version = 2;")
+    raw.executescript(
+        "DROP TABLE calls; DROP TABLE set_aside; DROP TABLE vectors; DROP TABLE memories; DROP TABLE remembered;"
+        "PRAGMA user_version = 2;"
+    )
     raw.close()
     line = bill()["a:x"]
     assert (line.calls, line.input_tokens, line.cost_usd, line.uncounted_calls) == (1, 7, 0.5, 1)

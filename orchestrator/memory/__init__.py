@@ -1,0 +1,1 @@
+"""What agents remember beyond their conversations, and what their earlier runs teach."""
