@@ -19,8 +19,9 @@ from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model, Runtime
 from ..forecast.advice import Recommendation
 from ..forecast.token_estimates import CHARS_PER_TOKEN
-from ..gates.answer import BadAnswer, Candidate
-from ..gates.gates import Judging
+from ..gates.answer import BadAnswer, Candidate, without_thoughts
+from ..gates.gates import verdict
+from ..gates.kinds import RunGate
 from ..gates.staging import Staging
 from ..ledger.receipt import Ended, FileChanged, Forecasted, Gated, Profiled, Receipt, Tried, told
 from .estimate import Estimator
@@ -92,15 +93,59 @@ class Delegator:
             climb.failed(Tried(model=model.name, outcome=outcome, why=str(exc), run=None, total_s=None), None)
             climb.recommendation = exc.recommendation if isinstance(exc, RunRejected) else None
             return None
-        progress.phase = "checking"
-        gated, candidate, why = await self.judge(prepared, ran)
-        ran = await self.runner.advise(await self.runner.record(ran, gated))
-        if candidate is None or (gated is not None and gated.passed is False):
+        gated, candidate, why = await self._judged(prepared, ran, progress)
+        ran = await self.runner.record(ran, gated)
+        if why is not None and (again := await self._corrected(climb, ran, why, progress)) is not None:
+            climb.failed(self.tried(ran, why), ran, gated)
+            ran, gated, candidate, why = again
+        ran = await self.runner.advise(ran)
+        if candidate is None or why is not None:
             climb.failed(self.tried(ran, why), ran, gated)
             return None
         climb.ran = ran
         receipt = await self._accept(prepared, ran, candidate, gated, progress.delegation)
         return receipt.model_copy(update={"tried": climb.tried})
+
+    async def _corrected(
+        self, climb: _Climb, ran: Ran, why: str, progress: Progress
+    ) -> tuple[Ran, Gated | None, Candidate | None, str | None] | None:
+        """One more turn, in which the model sees its own answer and what is wrong with it.
+
+        None where there is no answer to put right, no time left for it, or nothing came of it.
+        """
+        if ran.answer.error is not None or not ran.answer.text.strip() or self._fills_context(ran):
+            return None
+        try:
+            again = await self.runner.run(
+                climb.prepared,
+                ran.model,
+                progress,
+                failure=why,
+                answer=without_thoughts(ran.answer.text),
+                left_s=climb.left_s,
+            )
+        except (RunRejected, EngineError):
+            return None
+        if again.answer.error is not None and again.answer.profile.tokens_out is None:
+            return None
+        gated, candidate, still = await self._judged(climb.prepared, again, progress)
+        return await self.runner.record(again, gated), gated, candidate, still
+
+    def _fills_context(self, ran: Ran) -> bool:
+        """Whether the answer is so long that showing it would not leave room for another."""
+        tokens_out, num_ctx = ran.answer.profile.tokens_out, ran.size.num_ctx
+        return tokens_out is not None and ran.size.tokens_in + 2 * tokens_out > num_ctx
+
+    async def _judged(
+        self, prepared: Prepared, ran: Ran, progress: Progress
+    ) -> tuple[Gated | None, Candidate | None, str | None]:
+        progress.phase = "checking"
+        return await self.judge(prepared, ran)
+
+    @property
+    def _runs(self) -> dict[str, RunGate]:
+        staging = self.staging
+        return {"command": staging.command, "tests": staging.tests, "own tests": staging.own_tests}
 
     async def judge(self, prepared: Prepared, ran: Ran) -> tuple[Gated | None, Candidate | None, str | None]:
         """(verdict, candidate, why not)."""
@@ -114,18 +159,10 @@ class Delegator:
             )
         try:
             candidate = prepared.candidate(ran.answer.text)
-            data = prepared.contents(candidate)
+            judged = prepared.judged(candidate, self._runs)
         except (BadAnswer, ToolError) as exc:
             return Gated(passed=False), None, str(exc)
-        judging = Judging(
-            gates=prepared.order.gates,
-            candidate=candidate,
-            inputs={path: text for path in candidate.files if (text := prepared.known(path))},
-            material=prepared.material,
-            data=data,
-            runs={"command": self.staging.command, "tests": self.staging.tests},
-        )
-        gated = await judging.verdict()
+        gated = await verdict(prepared.order.gates, judged)
         failed = next((check for check in gated.checks if check.passed is False), None)
         return gated, candidate, f"{failed.gate}: {failed.note}" if failed else None
 

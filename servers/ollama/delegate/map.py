@@ -6,6 +6,7 @@ writes is executed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,8 +18,9 @@ from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model
 from ..forecast.forecaster import RunPlan
 from ..forecast.token_estimates import CHARS_PER_TOKEN
+from ..gates.answer import without_thoughts
 from ..gates.documents import Document
-from ..gates.gates import quoted
+from ..gates.quotes import quoted
 from ..ledger.receipt import Ended, Mapped, Tried
 from .chunks import Chunk, cut, evened, matched, readable_texts
 from .delegate import Delegator, first_line, spent_tokens
@@ -40,6 +42,9 @@ MAX_SHOWN_BYTES = 24_000
 REDUCED_CHARS = 14_000
 """Of the answers one reducing run reads."""
 _SHOWN_FAILURES = 20
+_OF_ANY_TEXT = ("summary", "translate", "document")
+"""Kinds of task that every text holds something for."""
+_LITERAL = re.compile(r"[`\"']([^`\"'\n]{2,40})[`\"']|\b([A-Z][A-Z_]{2,})\b")
 _RULE = f"If the material holds nothing for this task, answer {NOTHING} and nothing else."
 
 
@@ -170,7 +175,7 @@ class Mapper:
                 answer = await self._answer(work, _chunk_order(work.asked.order, chunk.text), chunk.label)
                 if answer is not None:
                     await anyio.to_thread.run_sync(work.kept.put, mark, answer)
-            if answer is not None and answer.text.strip().strip(".\"'`*") == NOTHING:
+            if answer is not None and _is_nothing(answer.text):
                 work.total.empty += 1
             elif answer is not None:
                 work.total.answers[number] = (chunk, answer.text)
@@ -182,21 +187,27 @@ class Mapper:
     async def _answer(self, work: _Work, prepared: Prepared, label: str) -> CachedAnswer | None:
         """A checked answer, at the second try at most; None when there is none, which is noted."""
         why: str | None = None
+        said: str | None = None
         tried = Tried(
             model=work.model.name, source=label, outcome="refused", why=None, run=None, total_s=None
         )
         for _ in range(2):
             try:
-                ran = await self.delegator.runner.run(prepared, work.model, work.progress, failure=why)
+                ran = await self.delegator.runner.run(
+                    prepared, work.model, work.progress, failure=why, answer=said
+                )
             except (RunRejected, EngineError) as exc:
                 tried.why = str(exc)
                 break
             gated, candidate, why = await self.delegator.judge(prepared, ran)
+            if why is None and candidate is not None and _is_nothing(candidate.answer):
+                why = _overlooked(work.asked.order.task, prepared.material)
             ran = await self.delegator.runner.record(ran, gated)
             work.total.add(ran)
             if candidate is not None and why is None:
                 return CachedAnswer(candidate.answer, gated is not None and gated.passed is True)
             tried = self.delegator.tried(ran, why).model_copy(update={"source": label})
+            said = without_thoughts(ran.answer.text).strip() or None
             if ran.answer.error is not None:
                 break
         work.total.failed.append(tried)
@@ -211,7 +222,7 @@ class Mapper:
             for group in groups:
                 inputs = {name: _text(name, answer) for name, answer in group}
                 order = replace(work.asked.order, task=task, files=(), max_output=None)
-                order = replace(order, gates=replace(order.gates, schema=None))
+                order = replace(order, gates=order.gates.without("schema"))
                 prepared = Prepared(order=order, inputs=inputs, target=None, before=None)
                 answer = await self._answer(work, prepared, f"reduce of {len(group)}")
                 if answer is None:
@@ -238,9 +249,13 @@ class Mapper:
         )
         good = total.empty + len(found)
         outcome: Ended = "partial" if total.failed else "answered" if total.unchecked else "accepted"
-        if good == 0:
+        if not found or _all_alike([answer for _, answer in found]):
             outcome = "escalate"
         reason = None
+        if not total.failed and not found:
+            reason = f"every chunk was answered {NOTHING}, and nothing checked that; ask another model, or look yourself"
+        elif outcome == "escalate" and found:
+            reason = "all chunks were answered with the same words"
         if total.failed:
             reason = (
                 f"{len(total.failed)} of {len(chunks)} chunks failed; the same call tries only those again"
@@ -268,9 +283,27 @@ class Mapper:
 
 def _chunk_order(order: Order, text: Document) -> Prepared:
     """One chunk as an order of its own."""
-    task = order.task.strip() + ("" if order.gates.schema is not None else f"\n{_RULE}")
+    may_hold_nothing = order.gates.schema is None and order.kind not in _OF_ANY_TEXT
+    task = order.task.strip() + (f"\n{_RULE}" if may_hold_nothing else "")
     order = replace(order, task=task, files=(), max_output=order.max_output or OUT_TOKENS)
     return Prepared(order=order, inputs={text.path: text}, target=None, before=None)
+
+
+def _is_nothing(answer: str) -> bool:
+    return answer.strip().strip(".\"'`*").upper() == NOTHING
+
+
+def _overlooked(task: str, material: str) -> str | None:
+    """Why a chunk cannot hold nothing: it holds the very word the task looks for, in capitals or quotes."""
+    wanted = [a or b for a, b in _LITERAL.findall(task) if (a or b) != NOTHING]
+    word = next((word for word in wanted if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", material)), None)
+    return None if word is None else f"the answer is {NOTHING}, but the material holds {word!r}"
+
+
+def _all_alike(answers: Sequence[str]) -> bool:
+    """Whether three answers and more are the same, and too long to be a label."""
+    plain = {" ".join(answer.split()).casefold() for answer in answers}
+    return len(answers) > 2 and len(plain) == 1 and len(answers[0].split()) > 3
 
 
 def _shortened(text: Document) -> Document:

@@ -54,6 +54,10 @@ AGAIN = """That answer was not accepted: {why}
 Answer the task again, complete and in the same form, with this put right."""
 
 
+OURS = f"{RULES}\n{WHOLE}\n{NEW}\n{PLAIN}\n{EDITS}\n{PATCH}\n{QUOTES}\n{EARLIER}\n{AGAIN}"
+"""What an answer must not repeat."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One piece of material: where it comes from and what it says."""

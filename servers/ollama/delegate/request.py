@@ -12,8 +12,12 @@ from pathlib import PurePath
 from ...output import ToolError
 from ...workspace import Change, Workspace
 from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
+from ..gates.changes import changed_lines
 from ..gates.documents import Document, read_text, read_texts
-from ..gates.gates import Gates, changed_lines
+from ..gates.gates import Gates
+from ..gates.kinds import Judged, RunGate
+from ..gates.no_answer import Asked
+from ..gates.quotes import asks_for_quotes, put_in_quotes
 from ..gates.repair import defined_names
 from . import prompt
 from .prompt import Source
@@ -66,6 +70,13 @@ class Order:
         return found or ("rewrite" if self.write else "extract" if self.gates.schema else "answer")
 
     @property
+    def quotes(self) -> bool:
+        """Whether the answer is to quote: because the gate says so, or the task."""
+        asked = self.gates.asked.get("quotes")
+        by_task = not self.gates.off and not self.write and asks_for_quotes(self.task)
+        return bool(asked if asked is not None else by_task)
+
+    @property
     def format(self) -> str | None:
         return "schema" if self.gates.schema is not None and self.write not in IN_PLACE else None
 
@@ -107,11 +118,19 @@ class Prepared:
         plain = [path for path in self.inputs if not _TEST.search(path)]
         return named[0] if len(named) == 1 and named[0] in plain else next(iter([*plain, *self.inputs]))
 
-    def messages(self, failure: str | None = None) -> tuple[dict[str, str], ...]:
-        """The conversation a run starts from; `failure` is why the last rung was rejected."""
+    def messages(self, failure: str | None = None, answer: str | None = None) -> tuple[dict[str, str], ...]:
+        """The conversation a run starts from; `failure` is why the last answer was rejected.
+
+        `answer`: that answer, where the same model is to put it right.
+        """
         sources = [Source(name=path, text=text.text) for path, text in self.inputs.items()]
         return prompt.messages(
-            self.order.task, sources, context=self.order.context, wanted=self._wanted(), failure=failure
+            self.order.task,
+            sources,
+            context=self.order.context,
+            wanted=self._wanted(),
+            failure=failure,
+            answer=answer,
         )
 
     def candidate(self, answer: str) -> Candidate:
@@ -123,7 +142,27 @@ class Prepared:
         if self.target is not None:
             before = self.before.text if self.before else None
             return rewritten(answer, self.target, before, schema=self.order.gates.schema is not None)
+        if self.order.gates.schema is None and self.order.quotes:
+            answer = put_in_quotes(answer, self.material)
         return answered(answer, schema=self.order.gates.schema is not None)
+
+    def judged(self, candidate: Candidate, runs: Mapping[str, RunGate]) -> Judged:
+        """A candidate as gates look at it. ToolError when a file cannot be written as its kind."""
+        return Judged(
+            candidate=candidate,
+            before={path: text for path in candidate.files if (text := self.known(path))},
+            given=self.inputs,
+            asked=Asked(
+                task=self.order.task,
+                kind=self.order.kind,
+                material=self.material,
+                ours=prompt.OURS,
+                in_file=bool(candidate.files),
+            ),
+            schema=self.order.gates.schema,
+            data=self.contents(candidate),
+            runs=runs,
+        )
 
     def known(self, path: str) -> Document | None:
         """The file as the worker was given it, or as it was found before the run."""
@@ -173,7 +212,7 @@ class Prepared:
             wanted = prompt.SCHEMA.format(schema=json.dumps(order.gates.schema, ensure_ascii=False))
         else:
             wanted = ""
-        return "\n".join(part for part in (wanted, prompt.QUOTES if order.gates.quotes else "") if part)
+        return "\n".join(part for part in (wanted, prompt.QUOTES if order.quotes else "") if part)
 
     def _file_wanted(self, path: str) -> str:
         language = prompt.language_of(path)

@@ -122,13 +122,15 @@ class Runner:
         progress: Progress,
         *,
         failure: str | None = None,
+        answer: str | None = None,
         left_s: float | None = None,
     ) -> Ran:
         """Run the order on a model. Raises RunRejected before the engine is asked for anything that cannot work.
 
-        `failure`: why the last rung was rejected. `left_s`: what is left of the deadline.
+        `failure`: why the last answer was rejected; `answer`: that answer, where it is this model's own.
+        `left_s`: what is left of the deadline.
         """
-        query = self._query(prepared, model, failure)
+        query = self._query(prepared, model, failure, answer)
         ran = await self._once(prepared, model, query, progress, left_s)
         if ran.answer.profile.outcome == "overflow" and not ran.answer.text:
             await self.record(ran, None)
@@ -137,7 +139,7 @@ class Runner:
 
     async def plan(self, prepared: Prepared, model: Model, *, odds: float | None = None) -> RunPlan | None:
         """What this order would be on this model now; None while nothing is known. Raises RunRejected."""
-        query = self._query(prepared, model, None)
+        query = self._query(prepared, model)
         size = await self.size(prepared, model, query)
         task = _task(prepared.order, size, prepared.order.deadline_s)
         wait_s = self.forecaster.wait_s(model.name)
@@ -316,12 +318,14 @@ class Runner:
         except LedgerError:
             return []
 
-    def _query(self, prepared: Prepared, model: Model, failure: str | None) -> Query:
+    def _query(
+        self, prepared: Prepared, model: Model, failure: str | None = None, answer: str | None = None
+    ) -> Query:
         order = prepared.order
         can_think = model.capabilities is None or "thinking" in model.capabilities
         return Query(
             model=model.name,
-            messages=prepared.messages(failure),
+            messages=prepared.messages(failure, answer),
             num_ctx=1,
             num_predict=1,
             timeout_s=DEFAULT_TIMEOUT_S,

@@ -15,6 +15,7 @@ from ...shell.policy.rules import Policy
 from ...shell.quality.run_tests import start_all_tests
 
 TIMEOUT_S = 600.0
+UNASKED_S = 60.0
 _NOTE_CHARS = 1200
 
 
@@ -34,21 +35,27 @@ class Checks:
         header = f"exit={ran.exit} · {took} · {ran.sandbox}"
         return ran.exit == 0, header if ran.exit == 0 else f"{header}\n{_told(ran.output, tree)}"
 
-    async def tests(self, tree: Path, target: str | None, changed: Collection[str] = ()) -> tuple[bool, str]:
-        """Whether the tests pass, by their runners' own reports; None: of all projects that own the changed files."""
+    async def tests(
+        self, tree: Path, target: str | None, changed: Collection[str] = (), *, asked: bool = True
+    ) -> tuple[bool | None, str]:
+        """Whether the tests pass, by their runners' own reports; None: of all projects that own the changed files.
+
+        Where nobody asked for them, a policy that refuses and a runner that finds none mean that nothing is known.
+        """
+        timeout_s = TIMEOUT_S if asked else UNASKED_S
         if tree not in self._shells:
             self._shells[tree] = await anyio.to_thread.run_sync(open_shell, tree, self.policy)
         shell = self._shells[tree]
         _, decision = judged_tests(shell, target, None, changed)
         if self.policy.refuses(decision.effect):
-            return False, refusal(decision, self.policy)
+            return False if asked else None, refusal(decision, self.policy)
         started = await start_all_tests(
-            shell, target, None, max_failures=5, timeout_s=TIMEOUT_S, changed=changed
+            shell, target, None, max_failures=5, timeout_s=timeout_s, changed=changed
         )
         try:
-            with anyio.move_on_after(TIMEOUT_S + 10):
+            with anyio.move_on_after(timeout_s + 10):
                 for job in started.jobs:
-                    await job.wait(TIMEOUT_S + 10)
+                    await job.wait(timeout_s + 10)
         finally:
             for job in started.jobs:
                 if job.running:
@@ -60,6 +67,8 @@ class Checks:
         )
         if report.status == "passed":
             return True, header
+        if not asked and not (report.failed or report.errors):
+            return None, header
         faults = [f"{f.file or ''}:{f.line or ''} {f.id}: {f.message}" for f in report.failures]
         return False, f"{header}\n{_told(chr(10).join([*faults, report.note or '']), tree)}"
 

@@ -51,8 +51,8 @@ def spliced(path: str, before: str, part: str) -> str | None:
         old, new = ast.parse(before), ast.parse(part)
     except (SyntaxError, ValueError, RecursionError):
         return None
-    defined = [node for node in new.body if isinstance(node, _NAMED)]
-    extra = [node for node in new.body if not isinstance(node, _NAMED | ast.Import | ast.ImportFrom)]
+    defined = [node for node in new.body if isinstance(node, NAMED)]
+    extra = [node for node in new.body if not isinstance(node, NAMED | ast.Import | ast.ImportFrom)]
     if not defined or extra:
         return None
     lines = before.split("\n")
@@ -89,7 +89,7 @@ def defined_names(text: str) -> list[str]:
         body = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError):
         return []
-    return [node.name for node in body if isinstance(node, _NAMED) and not node.name.startswith("_")]
+    return [node.name for node in body if isinstance(node, NAMED) and not node.name.startswith("_")]
 
 
 def is_whole(before: str, text: str) -> bool:
@@ -100,13 +100,13 @@ def is_whole(before: str, text: str) -> bool:
     return len(old) < 4 or difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() > 0.25
 
 
-_NAMED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+NAMED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _NUMBERED = re.compile(r"\s*(\d+)\s?[|:\t]\s?(.*)")
 
 
 def _definitions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
     for node in ast.walk(tree):
-        if isinstance(node, _NAMED):
+        if isinstance(node, NAMED):
             yield node
 
 

@@ -18,6 +18,7 @@ import anyio
 from ...output import ToolError
 from ...shell.policy.rules import BUILT_IN, Policy
 from ...workspace import Root, Workspace
+from .kinds import Result
 
 if TYPE_CHECKING:
     from .command_gates import Checks
@@ -39,15 +40,21 @@ class Staging:
 
     _made: Checks | None = field(default=None, init=False)
 
-    async def command(self, files: Mapping[str, bytes], command: str) -> tuple[bool, str]:
+    async def command(self, files: Mapping[str, bytes], command: str) -> Result:
         """Whether `command` exits 0 on a copy that holds these files, and what it said."""
         return await self._on_copy(files, command, lambda tree: self._checks.command(tree, command))
 
-    async def tests(self, files: Mapping[str, bytes], target: str) -> tuple[bool, str]:
+    async def tests(self, files: Mapping[str, bytes], target: str) -> Result:
         """Whether the project's tests pass on such a copy, by their runner's own report."""
         changed = list(self._one_root(files)[1])
         return await self._on_copy(
             files, "the tests", lambda tree: self._checks.tests(tree, target or None, changed)
+        )
+
+    async def own_tests(self, files: Mapping[str, bytes], target: str) -> Result:
+        """The same for one test file nobody asked to run; passed is None where it may not run."""
+        return await self._on_copy(
+            files, "the tests", lambda tree: self._checks.tests(tree, target, asked=False)
         )
 
     def close(self) -> None:
@@ -66,8 +73,8 @@ class Staging:
         return self._made
 
     async def _on_copy(
-        self, files: Mapping[str, bytes], what: str, run: Callable[[Path], Awaitable[tuple[bool, str]]]
-    ) -> tuple[bool, str]:
+        self, files: Mapping[str, bytes], what: str, run: Callable[[Path], Awaitable[Result]]
+    ) -> Result:
         """What `run` says of a copy of the root that holds these files; never passed when it rewrote them."""
         root, reals = self._one_root(files)
         async with _slot() as scratch:

@@ -15,7 +15,8 @@ from servers.ollama.engines.protocol import Model
 from servers.ollama.forecast.model_choice import Chooser, Option
 from servers.ollama.gates.answer import BadAnswer, answered, edited, from_patch, rewritten
 from servers.ollama.gates.documents import Document
-from servers.ollama.gates.gates import parse_gates, quoted
+from servers.ollama.gates.gates import Gates, parse_gates
+from servers.ollama.gates.quotes import quoted
 from servers.ollama.ledger.runs import Totals
 from servers.output import ToolError
 from servers.source.encoding import Text as Decoded
@@ -139,13 +140,14 @@ def test_looking_for_quotes_finds_texts_or_says_what_is_wrong(answer: str) -> No
         ("max_changed_lines=7", {"max_changed_lines": 7}),
         ("command: pytest -q", {"command": "pytest -q"}),
         ({"syntax": False}, {"syntax": False}),
-        ("none", {"off": True, "syntax": False}),
+        ("auto", {}),
+        (["auto", "quotes"], {"quotes": True}),
         (None, {}),
     ],
 )
 def test_a_gate_may_be_said_in_many_ways(given: Any, found: dict[str, Any]) -> None:
-    gates = parse_gates(given, None)
-    assert {name: getattr(gates, name) for name in found} == found
+    assert parse_gates(given, None) == Gates(asked=found)
+    assert parse_gates("none", None) == Gates(off=True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""What a change does to a text: lines added and removed, definitions lost."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from ...source import parser_process
+from .python_code import definitions
+
+
+def changed_lines(old: str, new: str) -> tuple[int, int]:
+    """(added, removed) lines, as a diff counts them."""
+    added = removed = 0
+    for line in difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm=""):
+        added += line.startswith("+") and not line.startswith("+++ ")
+        removed += line.startswith("-") and not line.startswith("--- ")
+    return added, removed
+
+
+def lost_definitions(path: str, old: str, new: str) -> list[str]:
+    """Functions, classes and methods that a new text has no more; none where that cannot be said."""
+    had, has = _defined(path, old), _defined(path, new)
+    if had is None or has is None:
+        return []
+    lost = [name for name in had if name not in has]
+    return [name for name in lost if name.rpartition(".")[0] not in lost]
+
+
+def removal_asked(task: str, name: str, lost: Sequence[str]) -> bool:
+    """Whether a task speaks of removing or replacing things, and names this one, or none of those that are gone."""
+    if not _REMOVES.search(task):
+        return False
+    named = [other for other in lost if re.search(rf"\b{re.escape(other.rpartition('.')[2])}\b", task)]
+    return not named or name in named
+
+
+def _defined(path: str, text: str) -> list[str] | None:
+    if path.lower().endswith((".py", ".pyi")):
+        return definitions(text)
+    try:
+        found = parser_process.symbols(path, text.encode("utf-8", "surrogatepass"))
+    except (TimeoutError, OSError):
+        return None
+    return None if found is None else [symbol.name for symbol in found if symbol.level <= 1]
+
+
+_REMOVES = re.compile(
+    r"\b(?:remov|delet|drop|renam|mov|merg|inlin|replac|extract|split|simplif|refactor|rewrit|consolidat|convert|unused|dead|"
+    r"unnecessary|clean|instead of|into|entfern|lösch|umbenenn|ersetz|supprim|renomm|elimin|borra|reemplaz)",
+    re.IGNORECASE,
+)

@@ -1,0 +1,292 @@
+"""The gates there are, in the order they run: how each is asked for, when it comes unasked, and what it checks.
+
+A new gate is one entry of KINDS.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from tokenize import TokenError
+from typing import cast
+
+import anyio
+
+from ...source.syntax_check import note as syntax_note
+from . import python_code
+from .answer import Candidate
+from .changes import changed_lines, lost_definitions, removal_asked
+from .documents import Document
+from .json_schema import misfit
+from .no_answer import Asked, data_fault_of, fault_of
+from .quotes import asks_for_quotes, flat, quoted, quoted_in_json
+
+Result = tuple[bool | None, str]
+"""Passed, failed or nothing to check; and what the caller should know."""
+
+RunGate = Callable[[Mapping[str, bytes], str], Awaitable[Result]]
+"""Runs a command where these files are in place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One candidate, and everything a gate may look at."""
+
+    candidate: Candidate
+    before: Mapping[str, Document] = field(default_factory=dict[str, Document])
+    """The candidate's files as they are; those that are not there are new."""
+    given: Mapping[str, Document] = field(default_factory=dict[str, Document])
+    """All files the worker was given."""
+    asked: Asked
+    schema: Mapping[str, object] | None = None
+    data: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """The candidate's files as they would lie on disk."""
+    runs: Mapping[str, RunGate] = field(default_factory=dict[str, RunGate])
+    """How "command", "tests" and "own tests" are run."""
+
+    def old(self, path: str) -> str | None:
+        return self.before[path].text if path in self.before else None
+
+    @property
+    def python(self) -> dict[str, str]:
+        """The new texts of Python files."""
+        return {p: text for p, text in self.candidate.files.items() if p.lower().endswith((".py", ".pyi"))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateKind:
+    """One entry of the table."""
+
+    name: str
+    check: Callable[[Judged, object], Awaitable[Result]]
+    form: str = ""
+    """How a caller writes it; "" where it is never asked for."""
+    value: Callable[[object], object | None] = lambda given: given if isinstance(given, bool) else None
+    """What a caller's value means; None when it means nothing."""
+    unasked: Callable[[Judged], object | None] = lambda _: None
+    """The value it has where the caller named none: what the task itself asks for."""
+    proves: bool = True
+    """Passing it is worth something. The others only find faults, and are not told when they find none."""
+
+
+def threaded(check: Callable[[Judged], Result]) -> Callable[[Judged, object], Awaitable[Result]]:
+    async def run(judged: Judged, _: object) -> Result:
+        return await anyio.to_thread.run_sync(check, judged)
+
+    return run
+
+
+async def _schema(judged: Judged, schema: object) -> Result:
+    known = cast("Mapping[str, object]", schema)
+    fault = await misfit(known, judged.candidate.data)
+    fault = fault or data_fault_of(judged.candidate.data, judged.asked, known)
+    return fault is None, fault or "it is valid"
+
+
+def _answers(judged: Judged) -> Result:
+    """No answer at all: told of texts; a file is looked through for what can only be a slip."""
+    if judged.schema is not None and not judged.candidate.files:
+        return None, ""
+    texts = list(judged.candidate.files.items()) or [("", judged.candidate.answer)]
+    for path, text in texts:
+        old = judged.old(path)
+        fault = fault_of(text if old is None else _added(old, text), judged.asked)
+        if fault is not None and not (old is not None and fault == "the answer is empty"):
+            return False, f"{path}: {fault}" if path else fault
+    return None, ""
+
+
+def _keeps(judged: Judged) -> Result:
+    """A rewrite that deletes definitions the task says nothing of."""
+    for path, text in judged.candidate.files.items():
+        old = judged.old(path)
+        lost = [] if old is None else lost_definitions(path, old, text)
+        gone = [name for name in lost if not removal_asked(judged.asked.task, name, lost)]
+        renamed = python_code.renames_in(judged.asked.task)
+        gone = [
+            name
+            for name in gone
+            if name.rpartition(".")[2] not in renamed and name.partition(".")[0] not in renamed
+        ]
+        if gone:
+            return False, f"{path}: {', '.join(gone[:5])} is gone, and the task does not say to remove it"
+    return None, ""
+
+
+def _syntax(judged: Judged) -> Result:
+    """It parses, and in Python its names are known: those of a changed file that were before, apart."""
+    known: list[str] = []
+    for path, text in judged.candidate.files.items():
+        note = syntax_note(path, text)
+        if note is not None and note.startswith("syntax: "):
+            return False, f"{path}: {note.removeprefix('syntax: ')}"
+        if note == "syntax ok":
+            known.append(path)
+    for path, text in judged.python.items():
+        if path in known and (fault := python_code.unknown_names(path, text, judged.old(path))):
+            return False, fault
+        others = {p: d.text for p, d in judged.given.items() if p not in judged.candidate.files}
+        others |= {p: new for p, new in judged.candidate.files.items() if p != path}
+        if (
+            path in known
+            and judged.old(path) is None
+            and (fault := python_code.wrong_import(path, text, others))
+        ):
+            return False, fault
+    names = ", names known" if judged.python else ""
+    return (True, f"{', '.join(known)}: syntax ok{names}") if known else (None, "no parser for these files")
+
+
+def _wants_docstrings(judged: Judged) -> object | None:
+    task = judged.asked.task
+    wanted = re.search(r"\bdocstrings?\b", task, re.IGNORECASE) and not re.search(
+        r"\b(?:fix|rename|refactor|type hints?|annotat|tests?|implement|rewrite|remove)\b",
+        task,
+        re.IGNORECASE,
+    )
+    old = bool(judged.python) and all(judged.old(path) is not None for path in judged.python)
+    return True if wanted and old and len(judged.python) == len(judged.candidate.files) else None
+
+
+def _docstrings(judged: Judged) -> Result:
+    every = re.search(r"\b(?:every|each|all)\b", judged.asked.task, re.IGNORECASE) is not None
+    for path, text in judged.python.items():
+        try:
+            fault = python_code.docstrings_fault(judged.old(path) or "", text, every=every)
+        except (SyntaxError, ValueError, RecursionError):
+            return None, "it does not parse"
+        if fault is not None:
+            return False, f"{path}: {fault}"
+    return True, "only docstrings changed, no two alike"
+
+
+def _wants_rename(judged: Judged) -> object | None:
+    python = bool(judged.python) and len(judged.python) == len(judged.candidate.files)
+    old = all(judged.old(path) is not None for path in judged.python)
+    return True if python and old and python_code.renames_in(judged.asked.task) else None
+
+
+def _rename(judged: Judged) -> Result:
+    names = python_code.renames_in(judged.asked.task)
+    everywhere = not re.search(r"\b(?:argument|parameter|local|variable)\b", judged.asked.task, re.IGNORECASE)
+    for path, text in judged.python.items():
+        try:
+            fault = python_code.rename_fault(judged.old(path) or "", text, names, everywhere=everywhere)
+        except (SyntaxError, TokenError, ValueError):
+            return None, "it cannot be read"
+        if fault is not None:
+            return False, f"{path}: {fault}"
+    for path, text in judged.given.items():
+        left = python_code.names_used(text.text) & names.keys() if path.endswith(".py") else set[str]()
+        if left and everywhere and path not in judged.candidate.files:
+            return False, f"{path} still says {min(left)!r}"
+    return True, "only that name changed"
+
+
+async def _changed_lines(judged: Judged, most: object) -> Result:
+    files = judged.candidate.files.items()
+    counted = sum(sum(changed_lines(judged.old(path) or "", new)) for path, new in files)
+    told = f"{counted} lines added and removed, at most {most} allowed"
+    return counted <= cast("int", most), told
+
+
+def _wants_quotes(judged: Judged) -> object | None:
+    prose = not judged.candidate.files and judged.schema is None
+    return True if prose and asks_for_quotes(judged.asked.task) and judged.asked.material.strip() else None
+
+
+def _quotes(judged: Judged) -> Result:
+    material = flat(judged.asked.material)
+    candidate = judged.candidate
+    texts = list(candidate.files.values()) or [candidate.answer]
+    try:
+        spans = (
+            quoted_in_json(candidate.data)
+            if candidate.data is not None
+            else [span for text in texts for span in quoted(text)]
+        )
+    except ValueError as exc:
+        return False, str(exc)
+    missing = next((span for span in spans if flat(span) not in material), None)
+    if missing is not None:
+        return False, f"not in the material: {json.dumps(missing[:200], ensure_ascii=False)}"
+    return (True, f"{len(spans)} quotes occur verbatim") if spans else (None, "the answer quotes nothing")
+
+
+async def _command(judged: Judged, command: object) -> Result:
+    return await judged.runs["command"](judged.data, str(command))
+
+
+async def _tests(judged: Judged, target: object) -> Result:
+    return await judged.runs["tests"](judged.data, str(target))
+
+
+async def _own_tests(judged: Judged, target: object) -> Result:
+    return await judged.runs["own tests"](judged.data, str(target))
+
+
+def _wants_own_tests(judged: Judged) -> object | None:
+    """The one test file that is written, or that came along with what is changed."""
+    files = judged.candidate.files
+    found = [path for path in dict.fromkeys([*files, *judged.given]) if _TEST_FILE.search(path)]
+    return found[0] if files and len(found) == 1 and "own tests" in judged.runs else None
+
+
+def _a_schema(given: object) -> object | None:
+    return cast("dict[str, object]", given) if isinstance(given, dict) else None
+
+
+def _a_target(given: object) -> object | None:
+    return (
+        given
+        if isinstance(given, str)
+        else {True: "", False: False}[given]
+        if isinstance(given, bool)
+        else None
+    )
+
+
+def _a_count(given: object) -> object | None:
+    fits = isinstance(given, str | int) and not isinstance(given, bool) and str(given).isdigit()
+    return int(cast("str", given)) if fits else None
+
+
+def _added(old: str, new: str) -> str:
+    """The lines of a changed text that were not there."""
+    had = set(old.split("\n"))
+    return "\n".join(line for line in new.split("\n") if line not in had)
+
+
+_TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+
+KINDS: tuple[GateKind, ...] = (
+    GateKind(
+        name="schema",
+        form='{"schema": {...}}',
+        value=_a_schema,
+        check=_schema,
+    ),
+    GateKind(name="answers", check=threaded(_answers), unasked=lambda _: True, proves=False),
+    GateKind(name="keeps", check=threaded(_keeps), unasked=lambda j: bool(j.candidate.files), proves=False),
+    GateKind(name="max_changed_lines", form='{"max_changed_lines": n}', value=_a_count, check=_changed_lines),
+    GateKind(
+        name="syntax",
+        form='"syntax"',
+        check=threaded(_syntax),
+        unasked=lambda j: True if j.candidate.files else None,
+    ),
+    GateKind(name="docstrings", check=threaded(_docstrings), unasked=_wants_docstrings),
+    GateKind(name="rename", check=threaded(_rename), unasked=_wants_rename),
+    GateKind(name="quotes", form='"quotes"', check=threaded(_quotes), unasked=_wants_quotes),
+    GateKind(
+        name="command",
+        form='{"command": "..."}',
+        value=lambda given: given if isinstance(given, str) and given.strip() else None,
+        check=_command,
+    ),
+    GateKind(name="tests", form='"tests" or {"tests": "path"}', value=_a_target, check=_tests),
+    GateKind(name="own tests", check=_own_tests, unasked=_wants_own_tests),
+)
+"""Cheap ones first: the first that fails ends it."""

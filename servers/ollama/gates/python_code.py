@@ -1,0 +1,222 @@
+"""What can be said for certain of changed Python code: unknown names, lost definitions, docstrings, renames."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import subprocess
+import tokenize
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import zip_longest
+from pathlib import PurePath
+
+from .repair import NAMED
+
+RUFF_S = 20.0
+_HARMLESS = "F401,F403,F405,F541,F841,F842"
+"""Unused imports and variables, star imports: untidy, not wrong."""
+
+
+def unknown_names(path: str, text: str, before: str | None) -> str | None:
+    """The first name that nobody defines, or another fault of ruff's F rules; faults of `before` are not counted."""
+    known = Counter(told for _, told in _faults(path, before)) if before is not None else Counter[str]()
+    for line, told in _faults(path, text):
+        if known[told] > 0:
+            known[told] -= 1
+        else:
+            return f"{path}: line {line}: {told}"
+    return None
+
+
+def wrong_import(path: str, text: str, others: Mapping[str, str]) -> str | None:
+    """An import of what a given module does not define, or of its names from a module that is not there."""
+    modules = {PurePath(name).stem: _bound(body) for name, body in others.items() if name.endswith(".py")}
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
+            continue
+        module, names = node.module.rpartition(".")[2], {alias.name for alias in node.names} - {"*"}
+        bound = modules.get(module)
+        if bound is not None and (strange := sorted(names - bound)) and "__getattr__" not in bound:
+            return f"{path}: line {node.lineno}: {module} has no {strange[0]!r}"
+        home = next((name for name, has in modules.items() if names and names <= has), None)
+        if bound is None and home is not None and _made_up(module):
+            return (
+                f"{path}: line {node.lineno}: {', '.join(sorted(names))} is in {home}, not in {node.module}"
+            )
+    return None
+
+
+def definitions(text: str) -> list[str] | None:
+    """Functions and classes at the top, and methods as Class.name; None when it does not parse."""
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    found: list[str] = []
+    for node in body:
+        if isinstance(node, NAMED):
+            found.append(node.name)
+        if isinstance(node, ast.ClassDef):
+            found += [f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, NAMED)]
+    return found
+
+
+def docstrings_fault(before: str, after: str, *, every: bool) -> str | None:
+    """Why a file is not the same code with docstrings that say something. Raises SyntaxError."""
+    old, new = ast.parse(before), ast.parse(after)
+    had = Counter(doc for _, doc in _docs(old) if doc)
+    named = _docs(new)
+    added = [doc for _, doc in named if doc and not had[doc]]
+    if ast.dump(_bare(old)) != ast.dump(_bare(new)):
+        return f"the code changed too{_where(old, new)}; only docstrings were asked for"
+    if not added:
+        return "no docstring was added"
+    if every and (bare := next((name for name, doc in named if not doc), None)):
+        return f"{bare} has no docstring"
+    if same := next((doc for doc, times in Counter(d.casefold() for d in added).items() if times > 1), None):
+        return f"several docstrings are the same: {same[:80]!r}"
+    empty = next((doc for doc in added if len(doc.split()) < 2 or _EMPTY_DOC.search(doc)), None)
+    return f"a docstring says nothing: {empty[:80]!r}" if empty else None
+
+
+def renames_in(task: str) -> dict[str, str]:
+    """The names a task wants changed, where renaming is all it wants; empty where it is not sure."""
+    found = {match["old"]: match["new"] for match in _RENAME.finditer(task)}
+    rest = _RENAME.sub(" ", task)
+    return (
+        {}
+        if re.search(r"\b(?:add|fix|implement|extract|split|remove|delete|convert)\b", rest, re.IGNORECASE)
+        else found
+    )
+
+
+def rename_fault(before: str, after: str, names: Mapping[str, str], *, everywhere: bool) -> str | None:
+    """Why a file is not the same with these names changed. Raises tokenize.TokenError and SyntaxError."""
+    done: set[str] = set()
+    for old, new in zip_longest(_tokens(before), _tokens(after)):
+        if old is None or new is None or old.type != new.type:
+            return f"more than the name changed, at line {(new or old).start[0]}"  # type: ignore[union-attr]
+        wanted = names.get(old.string) if old.type == tokenize.NAME else None
+        if wanted is not None and new.string == wanted:
+            done.add(old.string)
+        elif wanted is not None and everywhere:
+            return f"line {new.start[0]} still says {old.string!r}"
+        elif old.string != new.string and (
+            old.type == tokenize.NAME or _renamed(old.string, names) != _renamed(new.string, names)
+        ):
+            return f"more than the name changed, at line {new.start[0]}: {new.line.strip()[:80]!r}"
+    lost = next((name for name in names if name not in done), None)
+    return f"{lost!r} was not renamed" if lost else None
+
+
+def names_used(text: str) -> set[str]:
+    """Every identifier in a module; empty where it cannot be read."""
+    with suppress(tokenize.TokenError, SyntaxError):
+        return {token.string for token in _tokens(text) if token.type == tokenize.NAME}
+    return set()
+
+
+def _faults(path: str, text: str) -> list[tuple[int, str]]:
+    """(line, message) of ruff's F rules, as they stand; none where ruff cannot say."""
+    from ...shell.quality.tools import our_program
+
+    argv = [our_program("ruff") or "ruff", "check", "--isolated", "--no-cache", "--exit-zero", "--quiet"]
+    argv += ["--select", "F", "--ignore", _HARMLESS, "--output-format", "json"]
+    argv += ["--stdin-filename", PurePath(path).name, "-"]
+    try:
+        ran = subprocess.run(
+            argv,
+            input=text.encode("utf-8", "surrogatepass"),
+            capture_output=True,
+            timeout=RUFF_S,
+            check=False,
+        )
+        found = json.loads(ran.stdout or b"[]")
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return []
+    return [(item["location"]["row"], item["message"]) for item in found if item.get("code")]
+
+
+def _bound(text: str) -> set[str]:
+    """Names a module has at its top, whichever way they came there."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return {"__getattr__"}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, NAMED):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+            if any(alias.name == "*" for alias in node.names):
+                found.add("__getattr__")
+    return found
+
+
+def _made_up(module: str) -> bool:
+    import importlib.util
+    import sys
+
+    if module in sys.stdlib_module_names:
+        return False
+    try:
+        return importlib.util.find_spec(module) is None
+    except (ImportError, ValueError):
+        return True
+
+
+def _docs(tree: ast.Module) -> list[tuple[str, str]]:
+    return [
+        (node.name, ast.get_docstring(node) or "")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ] + [(n.name, d) for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and (d := ast.get_docstring(n))]
+
+
+def _bare(tree: ast.Module) -> ast.Module:
+    """A copy without docstrings."""
+    copy = ast.parse(ast.unparse(tree))
+    for node in ast.walk(copy):
+        if isinstance(node, ast.Module | NAMED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return copy
+
+
+def _where(old: ast.Module, new: ast.Module) -> str:
+    """The first definition whose code differs, in words."""
+    olds = {node.name: ast.dump(node) for node in _bare(old).body if isinstance(node, NAMED)}
+    news = {node.name: ast.dump(node) for node in _bare(new).body if isinstance(node, NAMED)}
+    changed = next((name for name in olds if news.get(name) != olds[name]), None)
+    return f" in {changed}" if changed else ""
+
+
+def _tokens(text: str) -> Iterator[tokenize.TokenInfo]:
+    skipped = (tokenize.NL, tokenize.COMMENT, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    return (
+        token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type not in skipped
+    )
+
+
+def _renamed(text: str, names: Mapping[str, str]) -> str:
+    for old, new in names.items():
+        text = re.sub(rf"\b{re.escape(old)}\b", new, text)
+    return text
+
+
+_EMPTY_DOC = re.compile(
+    r"\b(?:does something|do something|(?:this|the) (?:function|method)\.?$|says what|describes? what|docstring|what it does|"
+    r"TODO|your description|description here|brief description|summary of)\b|^\W*$|\.\.\.$",
+    re.IGNORECASE,
+)
+_QUOTE = r"[`'\"]?"
+_RENAME = re.compile(
+    rf"\b[Rr]ename\s+(?:(?:the|its|every|all)\s+)?(?:(?:function|method|variable|class|constant|parameter|argument|name|field|attribute)\s+)?"
+    rf"{_QUOTE}(?P<old>[A-Za-z_]\w*){_QUOTE}(?:\(\))?\s+(?:(?:function|method|variable|class|constant|parameter|argument)\s+)?(?:to|into|as|->|→)\s+{_QUOTE}(?P<new>[A-Za-z_]\w*){_QUOTE}(?:\(\))?"
+)

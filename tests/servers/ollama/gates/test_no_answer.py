@@ -1,0 +1,233 @@
+"""What a worker says that is no answer, and what it writes that nobody asked for, through the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from servers.ollama.delegate.prompt import RULES
+from servers.ollama.engines.replay import Recited
+from servers.ollama.server import build
+
+pytestmark = pytest.mark.anyio
+
+NOTES = """The library opens at nine and closes at five, on Thursdays at eight in the evening.
+Books may be kept for four weeks; a book that nobody waits for may be kept for two more.
+Dogs wait outside. Food stays outside too, but water in a closed bottle is allowed.
+The reading room on the second floor is for quiet work; telephones are switched off there.
+Whoever loses a book pays its price and five euros for the work of ordering another one."""
+CALC = "import math\n\n\ndef area(r):\n    return math.pi * r * r\n\n\ndef twice(a):\n    return a * 2\n"
+LIST = {
+    "type": "object",
+    "properties": {"names": {"type": "array", "items": {"type": "string"}}},
+    "required": ["names"],
+}
+
+
+async def receipt_of(
+    folder: Path, *answers: str, tool: str = "delegate", files: Sequence[str] = ("notes.txt",), **call: Any
+) -> dict[str, Any]:
+    """The receipt when the worker says these answers in turn."""
+    tree = folder / "tree"
+    tree.mkdir(exist_ok=True)
+    (tree / "notes.txt").write_text(NOTES, encoding="utf-8")
+    (tree / "calc.py").write_text(CALC, encoding="utf-8")
+    script = folder / "recitation.json"
+    said = [{"text": answer} for answer in answers]
+    script.write_text(json.dumps({"models": [{"name": "w"}], "answers": said}), encoding="utf-8")
+    async with Client(build([str(tree)], Recited(str(script)))) as client:
+        result = await client.call_tool(tool, {"files": list(files), "model": "w", **call})
+    assert result.structured_content is not None, result.content
+    return result.structured_content
+
+
+ASK = "When does it close on Thursdays, and who waits outside?"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (RULES, "repeats our instructions"),
+        ("Sure. " + RULES.partition(". ")[0] + ".", "repeats our instructions"),
+        ("The material stands between <<data 0a1b2c3d notes.txt>> marks", "repeats marks of the prompt"),
+        ("<|im_start|>assistant", "repeats marks of the prompt"),
+        (ASK, "repeats the task"),
+        ("NONE", "only 'NONE'"),
+        ("n/a.", "only 'n/a'"),
+        ("**None**", "only 'None'"),
+        ("...", "empty"),
+        ("I'm sorry, but I can't help with that.", "refusal"),
+        ("As an AI language model, I do not read files.", "refusal"),
+        ("Sure! Please provide the file you want me to read.", "refusal"),
+        ("I don't have access to your files.", "refusal"),
+        ("It closes at [insert time here].", "placeholder"),
+        ("It closes at eight in the evening. " * 6, "the same 6 times"),
+        (NOTES, "only repeats the material"),
+        ("图书馆星期四晚上八点关门，狗在外面等候。", "another script"),
+    ],
+)
+async def test_what_is_no_answer_is_a_failure(tmp_path: Path, answer: str, why: str) -> None:
+    receipt = await receipt_of(tmp_path, answer, task=ASK)
+    assert receipt["outcome"] == "escalate" and why in receipt["reason"], receipt["reason"]
+    chunks = await receipt_of(tmp_path, answer, answer, tool="delegate_map", task=ASK)
+    assert chunks["outcome"] == "escalate", chunks
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        (ASK, "At eight. Dogs wait outside."),
+        ("Does it open on Sundays? Answer yes, no or unknown.", "unknown"),
+        ("Who owns it? Answer NONE when the text does not say.", "NONE"),
+        ("How many weeks?", "4"),
+        ("What do the rules say about cats?", "The text does not mention cats."),
+        ("Show the whole file.", NOTES),
+        ("Explain the rules in Chinese.", "狗在外面等候。"),
+        ("How does one ask for help politely?", '"Could you please help me?" is a polite way.'),
+    ],
+)
+async def test_what_a_task_itself_allows_is_an_answer(tmp_path: Path, task: str, answer: str) -> None:
+    receipt = await receipt_of(tmp_path, answer, task=task)
+    assert receipt["outcome"] == "answered", receipt["reason"]
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "why"),
+    [
+        (
+            "Summarize in one sentence.",
+            "It opens. It closes. It waits.",
+            "3 sentences; the task asks for at most 1",
+        ),
+        ("Say in at most five words when it opens.", "It opens each day at nine in the morning", "9 words"),
+        ("Summarize this text.", NOTES, "words for"),
+    ],
+)
+async def test_a_length_the_task_names_is_kept(tmp_path: Path, task: str, answer: str, why: str) -> None:
+    receipt = await receipt_of(tmp_path, answer, task=task)
+    assert receipt["outcome"] == "escalate" and why in receipt["reason"]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ({"names": []}, "holds nothing"),
+        ({"names": ["", ""]}, "holds nothing"),
+        ({"names": ["string"]}, "names of types"),
+        ({"names": ["Dogs", "Cats"]}, "not in the material: 'Cats'"),
+        ({"names": ["Dog"]}, "not in the material: 'Dog'"),
+        ({"names": ["Dogs", "Dogs", "Dogs"]}, "the same"),
+        (LIST, ""),
+    ],
+)
+async def test_data_that_says_nothing_or_invents_is_a_failure(tmp_path: Path, data: Any, why: str) -> None:
+    receipt = await receipt_of(tmp_path, json.dumps(data), task="Extract the animals.", schema=LIST)
+    assert receipt["outcome"] == "escalate" and why in receipt["reason"], receipt["reason"]
+    allowed = await receipt_of(
+        tmp_path, '{"names": []}', task="Extract the cats, an empty list if there are none.", schema=LIST
+    )
+    assert allowed["outcome"] == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("write", "task", "answer", "why"),
+    [
+        ("test_calc.py", "Write tests", "def test_it():\n    assert area(1) > 3\n", "Undefined name `area`"),
+        ("test_calc.py", "Write tests", "from calc import volume\n", "calc has no 'volume'"),
+        (
+            "test_calc.py",
+            "Write tests",
+            "from calculator import area\n",
+            "area is in calc, not in calculator",
+        ),
+        (
+            "calc.py",
+            "Make twice three times",
+            "import math\n\n\ndef twice(a):\n    return a * 3\n",
+            "area is gone",
+        ),
+        ("calc.py", "Rename twice to double", CALC.partition("\n\n\ndef twice")[0] + "\n", "more than"),
+        (
+            "calc.py",
+            "Rename twice to double",
+            CALC.replace("twice", "double").replace("* 2", "* 3"),
+            "more than",
+        ),
+        ("calc.py", "Speed it up", CALC.replace("import math\n", ""), "Undefined name `math`"),
+        (
+            "calc.py",
+            "Speed it up",
+            CALC.replace("    return a * 2", "    # ... existing code"),
+            "placeholder",
+        ),
+        (
+            "calc.py",
+            "Add a docstring to every function",
+            CALC.replace("):\n", '):\n    """The function does something."""\n'),
+            "docstring",
+        ),
+        (
+            "calc.py",
+            "Add a docstring to every function",
+            CALC.replace("(a):\n    return a * 2", '(a):\n    """Twice as much."""\n    return a + a'),
+            "the code changed too in twice",
+        ),
+    ],
+)
+async def test_what_a_file_may_not_become(
+    tmp_path: Path, write: str, task: str, answer: str, why: str
+) -> None:
+    receipt = await receipt_of(tmp_path, answer, task=task, files=["calc.py"], write=write)
+    assert receipt["outcome"] == "escalate" and why in receipt["reason"], receipt["reason"]
+    assert (tmp_path / "tree" / "calc.py").read_text(encoding="utf-8") == CALC
+    assert not (tmp_path / "tree" / "test_calc.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "gate"),
+    [
+        ("Rename twice to double", CALC.replace("twice", "double"), "rename"),
+        ("Remove the function twice", CALC.partition("\n\n\ndef twice")[0] + "\n", "syntax"),
+        (
+            "Add a docstring to every function",
+            CALC.replace("(r):\n", '(r):\n    """The area of a circle."""\n').replace(
+                "(a):\n", '(a):\n    """Twice as much."""\n'
+            ),
+            "docstrings",
+        ),
+    ],
+)
+async def test_the_strongest_gate_a_task_allows_is_chosen_and_named(
+    tmp_path: Path, task: str, answer: str, gate: str
+) -> None:
+    receipt = await receipt_of(tmp_path, answer, task=task, files=["calc.py"], write="calc.py")
+    assert receipt["outcome"] == "accepted", receipt["reason"]
+    assert gate in [check["gate"] for check in receipt["gate"]["checks"]]
+
+
+async def test_the_material_s_own_words_are_checked_where_the_task_asks_for_them(tmp_path: Path) -> None:
+    receipt = await receipt_of(tmp_path, "Dogs wait outside.", task="Quote the sentence about dogs.")
+    assert receipt["outcome"] == "accepted" and '"Dogs wait outside."' in receipt["answer"]
+    receipt = await receipt_of(tmp_path, '"Dogs wait inside."', task="Quote the sentence about dogs.")
+    assert receipt["outcome"] == "escalate" and "not in the material" in receipt["reason"]
+
+
+async def test_a_worker_may_put_its_own_answer_right_once(tmp_path: Path) -> None:
+    receipt = await receipt_of(tmp_path, "NONE", "At eight.", task=ASK)
+    assert receipt["outcome"] == "answered" and "At eight." in receipt["answer"]
+    assert [tried["why"] for tried in receipt["tried"]] == ["answers: the answer is only 'NONE'"]
+    receipt = await receipt_of(tmp_path, "NONE", "", "At eight.", task=ASK)
+    assert receipt["outcome"] == "escalate" and len(receipt["tried"]) == 2
+
+
+async def test_a_map_that_found_nothing_claims_nothing(tmp_path: Path) -> None:
+    receipt = await receipt_of(tmp_path, "NONE", tool="delegate_map", task="Find the prices of tickets.")
+    assert receipt["outcome"] == "escalate" and "nothing checked that" in receipt["reason"]
+    assert receipt["tokens_saved"] == 0
+    told = await receipt_of(tmp_path, "NONE", "NONE", tool="delegate_map", task="Find lines with `Dogs`.")
+    assert told["outcome"] == "escalate" and "the material holds 'Dogs'" in told["tried"][0]["why"]
