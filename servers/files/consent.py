@@ -12,7 +12,7 @@ from ..output import ToolError
 from ..protocol.server import can_ask
 from ..state import audit
 from ..workspace import Confirmed, Workspace, nobody
-from . import patching
+from .unified_diff import parse
 
 DECLINED = "nothing was changed: the user declined"
 
@@ -58,7 +58,7 @@ def agreed(
 def paths_of(patch: str) -> list[str]:
     """The files a patch names; none when it cannot be read, which the call itself will say."""
     try:
-        return [name for one in patching.parse(patch) for name in (one.old, one.new) if name]
+        return [name for one in parse(patch) for name in (one.old, one.new) if name]
     except ToolError:
         return []
 

@@ -51,6 +51,7 @@ def read(
     offset: int = 1,
     limit: int = 2000,
     mode: Literal["auto", "text", "hex", "image"] = "auto",
+    column: int = 1,
     max_bytes: int = MAX_RESULT_BYTES,
 ) -> str | list[str | Image]:
     """One window of one file as the model sees it."""
@@ -58,6 +59,8 @@ def read(
         raise ToolError(f"limit is at least 1; found {limit}")
     if offset == 0:
         raise ToolError("offset counts from 1, or from the end as -1, -2, ...; found 0")
+    if column < 1:
+        raise ToolError(f"column counts characters from 1; found {column}")
     fd, root, real = workspace.open_real(path)
     try:
         info = os.fstat(fd)
@@ -70,7 +73,10 @@ def read(
             return _image(fd, shown, kind, info.st_size)
         if mode == "hex" or (mode == "auto" and is_binary(head)):
             return _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
-        part = window(fd, shown, info, offset, limit, max_bytes, partial(workspace.charset, path))
+        charset = partial(workspace.charset, path)
+        if column > 1:
+            return _columns(fd, shown, info, offset, column, max_bytes, charset)
+        part = window(fd, shown, info, offset, limit, max_bytes, charset)
         return render(shown, part, max_bytes, workspace.twin_note(path, root, real))
     finally:
         os.close(fd)
@@ -147,7 +153,31 @@ def render(shown: str, part: Window, max_bytes: int, note: str = "") -> str:
     head = f"{one_line(shown)} · L{span}{total} · {part.label} · rev={part.rev}{note}"
     more = last != -1 if part.total is None else last < part.total
     tail = f"\nmore: offset={last + 1}" if more else ""
+    cut = [part.first + i for i, line in enumerate(part.lines[: len(body)]) if len(line) > MAX_LINE]
+    tail += "".join(f"\nmore of line {number}: offset={number} column={MAX_LINE + 1}" for number in cut[:3])
     return f"{head}\n{fenced(chr(10).join(body), shown)}{tail}"
+
+
+def _columns(
+    fd: int, shown: str, info: os.stat_result, offset: int, column: int, max_bytes: int, charset: Charset
+) -> str:
+    """One line from a character on, as far as it fits, and the call that shows what follows."""
+    room = max_bytes - _FRAME_BYTES - 2 * len(one_line(shown))
+    part = window(fd, shown, info, offset, 1, max_bytes + 4 * column, charset)
+    line = part.lines[0] if part.lines else ""
+    if column > len(line):
+        raise ToolError(
+            f"line {part.first} of {shown} has {len(line):,} characters; column {column:,} is past its end"
+        )
+    piece = line[column - 1 : column - 1 + room]
+    body = visible(piece).encode("utf-8", "replace")
+    while len(body) > room:  # wide or escaped characters: half as many fit for certain in a few steps
+        piece = piece[: len(piece) * room // len(body) - 1]
+        body = visible(piece).encode("utf-8", "replace")
+    last = column + len(piece) - 1
+    head = f"{one_line(shown)} · L{part.first} · characters {column}-{last}/{len(line)} · {part.label} · rev={part.rev}"
+    tail = f"\nmore: offset={part.first} column={last + 1}" if last < len(line) else ""
+    return f"{head}\n{fenced(body.decode(), shown)}{tail}"
 
 
 def _whole(fd: int, shown: str, offset: int, limit: int, charset: Charset) -> Window:

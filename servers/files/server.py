@@ -84,11 +84,12 @@ def _add_reading(server: ToolServer, workspace: Workspace) -> None:
         offset: int = 1,
         limit: int = 2000,
         mode: Literal["auto", "text", "hex", "image"] = "auto",
+        column: int = 1,
     ) -> str | list[str | Image]:
         """Read lines; a negative offset counts from the end."""
         if reading.is_small(workspace, path):  # sooner done here than handed to a thread
-            return reading.read(workspace, path, offset, limit, mode)
-        return await anyio.to_thread.run_sync(reading.read, workspace, path, offset, limit, mode)
+            return reading.read(workspace, path, offset, limit, mode, column)
+        return await anyio.to_thread.run_sync(reading.read, workspace, path, offset, limit, mode, column)
 
     @server.tool(annotations=READS, structured_output=False)
     def read_many(paths: list[str] | None = None, glob: str | None = None, limit_each: int = 200) -> str:

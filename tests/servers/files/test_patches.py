@@ -1,0 +1,149 @@
+"""Patches land where they say or not at all; the forms models write are understood; long lines have a next call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stdio import Stdio, start
+
+TWO = "def f():\n    a = 1\n\ndef g():\n    b = 2\n    c = 3\n"
+CLASSES = "class A:\n    def run(self):\n        x = 1\n        return x\n\nclass B:\n    def run(self):\n        x = 1\n        return x\n"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Stdio]:
+    with start("files", str(tmp_path)) as running:
+        yield running
+
+
+def diff(body: str, name: str = "a.py") -> str:
+    return f"--- a/{name}\n+++ b/{name}\n{body}"
+
+
+@pytest.mark.parametrize(
+    ("text", "hunk", "said"),
+    [
+        (TWO, "@@ -4,0 +5 @@ def f():\n+    new = 1\n", "line 4 is not in 'def f():'"),
+        (TWO, "@@ -5,0 +6,1 @@ def f():\n+    new = 1\n", "line 5 is not in 'def f():'"),
+        (TWO, "@@ -1,0 +2 @@ def g():\n+    new = 1\n", "is not in 'def g():'"),
+        (TWO, "@@ -2,0 +3 @@ def missing():\n+    new = 1\n", "is not in 'def missing():'"),
+        (CLASSES, "@@ -8,0 +9 @@ class A:\n+        y = 2\n", "is not in 'class A:'"),
+        (
+            "int f(int a) {\n  a;\n}\nint g(int b) {\n  b;\n}\n",
+            "@@ -5,0 +6 @@ int f(int a) {\n+  c;\n",
+            "is not in",
+        ),
+        ("1\n2\n", "@@ -90,0 +91 @@\n+x\n", "line 90 is past the end of 2 lines"),
+        ("1\n2\n", "@@ -3,0 +4 @@\n+x\n", "line 3 is past the end of 2 lines"),
+        ("", "", "has no @@ hunk"),
+        ("1\n2\n", "@@ -1,2 +1,2 @@\n 1\n 2\n", "changes nothing"),
+        (
+            "1\n2\n3\n4\n",
+            "@@ -3 +3 @@\n-3\n+x\n@@ -1 +1 @@\n-1\n+y\n",
+            "hunk 2 is out of order: its old lines stand at line 1",
+        ),
+    ],
+)
+def test_a_hunk_that_could_land_wrongly_is_refused(
+    server: Stdio, tmp_path: Path, text: str, hunk: str, said: str
+) -> None:
+    (tmp_path / "a.py").write_text(text)
+    answer = server.call("apply_patch", patch=diff(hunk))
+    assert answer.is_error and said in answer.text, answer.text
+    assert (tmp_path / "a.py").read_text() == text
+
+
+@pytest.mark.parametrize("patch", ["", "\n", "nothing of the kind", "*** Begin Patch\n*** End Patch"])
+def test_an_empty_patch_is_refused(server: Stdio, patch: str) -> None:
+    answer = server.call("apply_patch", patch=patch)
+    assert answer.is_error and "names no file" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("text", "hunk", "after"),
+    [
+        (TWO, "@@ -2,0 +3 @@ def f():\n+    new = 1\n", TWO.replace("a = 1\n", "a = 1\n    new = 1\n")),
+        (TWO, "@@ -6,0 +7 @@ def g():\n+    new = 1\n", TWO + "    new = 1\n"),
+        (TWO, "@@ -0,0 +1 @@\n+import x\n", "import x\n" + TWO),
+        ("1\n2\n", "@@ -2,0 +3 @@\n+x\n", "1\n2\nx\n"),
+        (CLASSES, "@@ -8,0 +9 @@ class B:\n+        y = 2\n", CLASSES[:70] + CLASSES[70:].replace("x = 1\n", "x = 1\n        y = 2\n")),
+        (CLASSES, "@@ class B:\n-        x = 1\n+        x = 2\n", CLASSES[:70] + CLASSES[70:].replace("x = 1", "x = 2")),
+    ],
+)  # fmt: skip
+def test_a_hunk_whose_header_agrees_lands_there(
+    server: Stdio, tmp_path: Path, text: str, hunk: str, after: str
+) -> None:
+    (tmp_path / "a.py").write_text(text)
+    answer = server.call("apply_patch", patch=diff(hunk))
+    assert not answer.is_error, answer.text
+    assert (tmp_path / "a.py").read_text() == after
+
+
+def test_a_begin_patch_text_is_understood(server: Stdio, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(CLASSES)
+    (tmp_path / "old.txt").write_text("gone\n")
+    (tmp_path / "move.txt").write_text("one\ntwo\n")
+    patch = (
+        "*** Begin Patch\n*** Update File: a.py\n@@ class B:\n@@     def run(self):\n-        x = 1\n+        x = 2\n"
+        "         return x\n*** End of File\n*** Add File: new/n.txt\n+first\n+second\n*** Delete File: old.txt\n"
+        "*** Update File: move.txt\n*** Move to: moved.txt\n one\n-two\n+zwei\n*** End Patch\n"
+    )
+    dry = server.call("apply_patch", patch=patch, dry_run=True)
+    assert not dry.is_error and (tmp_path / "old.txt").exists()
+    done = server.call("apply_patch", patch=patch)
+    assert not done.is_error, done.text
+    assert (tmp_path / "a.py").read_text() == CLASSES[:70] + CLASSES[70:].replace("x = 1", "x = 2")
+    assert (tmp_path / "new/n.txt").read_text() == "first\nsecond\n" and not (tmp_path / "old.txt").exists()
+    assert (tmp_path / "moved.txt").read_text() == "one\nzwei\n" and not (tmp_path / "move.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        ("*** Begin Patch\n*** Update File: a.py\n-nowhere at all\n+x\n*** End Patch", "not in the file"),
+        ("*** Begin Patch\n*** Update File: nope.py\n-a\n+x\n*** End Patch", "there is no"),
+        ("*** Begin Patch\n+x\n*** End Patch", "belongs to no file"),
+        ("*** Begin Patch\n*** Add File: n\nx\n*** End Patch", "begins with 'x'"),
+        ("*** Begin Patch\n*** Add File: a.py\n+x\n*** End Patch", "already exists"),
+        ("*** Begin Patch\n*** Rename File: a.py\n*** End Patch", "is none of"),
+        ("*** Begin Patch\n*** Update File: a.py\n-        x = 1\n+y\n*** End Patch", "fits in 2 places"),
+    ],
+)
+def test_a_begin_patch_text_that_does_not_fit_says_why(
+    server: Stdio, tmp_path: Path, patch: str, said: str
+) -> None:
+    (tmp_path / "a.py").write_text(CLASSES)
+    answer = server.call("apply_patch", patch=patch)
+    assert answer.is_error and said in answer.text, answer.text
+    assert (tmp_path / "a.py").read_text() == CLASSES
+
+
+def test_a_protected_place_is_none_in_any_form_of_patch(server: Stdio, tmp_path: Path) -> None:
+    for name in (".git/hooks/pre-commit", ".mcp.json", "../out.txt"):
+        patch = f"*** Begin Patch\n*** Add File: {name}\n+x\n*** End Patch"
+        assert server.call("apply_patch", patch=patch).is_error
+    assert not (tmp_path / ".mcp.json").exists()
+
+
+@pytest.mark.parametrize(
+    "line", ["x" * 137_000, "é" * 50_000, "\u202e" * 20_000, "a" * 2001, "日本" * 2_000_000]
+)
+def test_a_long_line_is_read_to_its_end(server: Stdio, tmp_path: Path, line: str) -> None:
+    (tmp_path / "long").write_text(f"first\n{line}\nlast\n", encoding="utf-8")
+    text = server.call("read_file", path="long", offset=2).text
+    assert "\nmore of line 2: offset=2 column=2001" in text and len(text.encode()) <= 40_000
+    column, steps = 2001, 0
+    while steps < 6:
+        text = server.call("read_file", path="long", offset=2, column=column).text
+        assert len(text.encode()) <= 40_000
+        more = text.rpartition("\nmore: offset=2 column=")[2]
+        if not more.isdigit():
+            break
+        assert int(more) > column
+        column, steps = int(more), steps + 1
+    if len(line) < 200_000:
+        assert f"-{len(line)}/{len(line)} · " in text
+        assert "is past its end" in server.call("read_file", path="long", offset=2, column=len(line) + 1).text
