@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from servers.ollama.engines.address import normal_url
 from servers.protocol.registry import SERVER_COMMANDS
 
 from ..errors import ConfigError
@@ -262,15 +262,11 @@ def _environment(real: Mapping[str, str], variables: Mapping[str, str]) -> Layer
 
 
 def _address(host: str) -> str:
-    """What OLLAMA_HOST may be (host, host:port, :port, 0.0.0.0) as the address a client uses."""
+    """What OLLAMA_HOST may be as a whole address; what is none is refused later, with its name."""
     try:
-        parts = urlsplit(host if "//" in host else f"http://{host}")
-        port = parts.port or (11434 if parts.scheme == "http" else 443)
+        return normal_url(host)
     except ValueError:
-        return host  # refused as an address, with its name
-    name = parts.hostname or "127.0.0.1"
-    name = "127.0.0.1" if name in ("0.0.0.0", "::") else f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}"
+        return host
 
 
 def _flags(flags: Mapping[str, Any]) -> Layer:

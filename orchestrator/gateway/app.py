@@ -15,6 +15,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from servers.ollama.engines.address import Address
+
 from ..errors import AuthFailed, BadRequest, NoSuchModel, OrchestratorError, ProviderError
 from ..events import Emit, Notice, ignore
 from ..providers import split
@@ -126,9 +128,10 @@ class App:
 
     async def tags(self, call: Call) -> Answer:
         """Ollama's own list, and under the names of groups and aliases what else can be asked for."""
+        where = self._ollama()
         try:
             status, _, chunks = await self.upstream.answer(
-                "ollama", "GET", f"{self._ollama()}/api/tags", {}, b""
+                "ollama", "GET", f"{where.url}/api/tags", where.headers, b""
             )
             found = json.loads(b"".join([chunk async for chunk in chunks])) if status == 200 else {}
         except (ProviderError, ValueError):
@@ -229,13 +232,14 @@ class App:
                 "gateway", f"{model} is not a model of Ollama, which alone answers {call.url.path}"
             )
         sent = b"" if body is None else json.dumps({**body, "model": name}).encode()
-        url = self._ollama() + call.url.path
-        headers = {"content-type": "application/json"} if sent else {}
+        where = self._ollama()
+        url = where.url + call.url.path
+        headers = {**where.headers, **({"content-type": "application/json"} if sent else {})}
         return Relay(*await self.upstream.answer("ollama", call.method, url, headers, sent))
 
-    def _ollama(self) -> str:
+    def _ollama(self) -> Address:
         settings = self.gateway.session.config.providers.get("ollama")
-        return address(settings.base_url if settings else None)
+        return address("ollama", settings.base_url if settings else None)
 
     async def _listed(self) -> list[str]:
         models = await self.gateway.session.models()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import ProviderError
-from ..providers.connection import PerLoop, timeouts, trust
+from ..providers.connection import PerLoop, on_this_machine, reaching, timeouts
 from ..providers.error_mapping import unreachable
 
 if TYPE_CHECKING:
@@ -20,23 +21,25 @@ MARK = "x-understudy-gateway"
 _HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "date", "server"}
 
 
-def _client() -> AsyncClient:
+def _client(url: str) -> AsyncClient:
     import httpx2
 
-    return httpx2.AsyncClient(timeout=timeouts(None), verify=trust(), follow_redirects=False)
+    return httpx2.AsyncClient(timeout=timeouts(None), **reaching(url), follow_redirects=False)
 
 
 @dataclass(slots=True)
 class Upstream:
-    _http: PerLoop[AsyncClient] = field(
-        default_factory=lambda: PerLoop(_client, lambda client: client.aclose())
-    )
+    _clients: dict[bool, PerLoop[AsyncClient]] = field(default_factory=dict[bool, "PerLoop[AsyncClient]"])
+    """For this machine, and for others."""
 
     async def answer(
         self, vendor: str, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, dict[str, str], AsyncGenerator[bytes]]:
         """Status, headers and body as they come; close the body. Raises ProviderError when nothing is reached."""
-        client = await self._http.get()
+        near = on_this_machine(url)
+        if near not in self._clients:
+            self._clients[near] = PerLoop(partial(_client, url), lambda client: client.aclose())
+        client = await self._clients[near].get()
         async with AsyncExitStack() as stack:
             try:
                 response = await stack.enter_async_context(
@@ -50,7 +53,8 @@ class Upstream:
         raise AssertionError("unreachable")
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
 
 async def _raw(chunks: AsyncGenerator[bytes], stack: AsyncExitStack) -> AsyncGenerator[bytes]:

@@ -60,6 +60,7 @@ PASSED = [
     "UNDERSTUDY_HOME",
     "OLLAMA_HOST",
     "OLLAMA_BASE_URL",
+    "OLLAMA_API_KEY",
 ]
 
 

@@ -15,7 +15,7 @@ from ..types import Completion, Delta, Request, Usage
 from . import ModelInfo
 from .anthropic_wire import STOPS, begin, body_of, grow, usage_of
 from .assembler import Assembly
-from .connection import PerLoop, checked, hosted_at, spoken, timeouts, told, trust
+from .connection import PerLoop, checked, hosted_at, reaching, spoken, timeouts, told
 from .error_mapping import failure, unreachable, vendor_words
 from .portable_history import portable
 
@@ -70,7 +70,7 @@ class Anthropic:
             max_retries=0,
             timeout=timeouts(self.timeout_s),
             default_headers=headers,
-            http_client=anthropic.DefaultAsyncHttpxClient(verify=trust()),
+            http_client=anthropic.DefaultAsyncHttpxClient(**reaching(self.base_url)),
         )
 
     async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:

@@ -25,7 +25,7 @@ from ..types import Completion, Delta, Request, Usage
 from . import ModelInfo
 from .assembler import Assembly
 from .bedrock_wire import MALFORMED, STOPS, body_of, grow, usage_of
-from .connection import PerLoop, checked, spoken, timeouts, told, trust
+from .connection import PerLoop, checked, reaching, spoken, timeouts, told
 from .error_mapping import failure, off_protocol, readable, vendor_words
 from .portable_history import portable
 
@@ -82,7 +82,7 @@ class Bedrock:
             raise AuthFailed(self.name, "no region: set AWS_REGION, or `region` of this provider")
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         url = (self.base_url or f"https://bedrock-runtime.{region}.{suffix}").rstrip("/")
-        return _Client(session, httpx2.AsyncClient(verify=trust()), region, url)
+        return _Client(session, httpx2.AsyncClient(**reaching(url)), region, url)
 
     async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         parts = Assembly(self.name, checked(request, self.name))

@@ -6,14 +6,16 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
 from anyio import Lock, to_thread
 from anyio.lowlevel import RunVar
 
-from ..errors import BadRequest, OrchestratorError, ProviderError
+from servers.ollama.ledger.keys import is_loopback
+
+from ..errors import BadRequest, ConfigError, OrchestratorError, ProviderError
 from ..types import Completion, Delta, Request
 from . import sdk_warnings
 from .error_mapping import off_protocol, unreachable
@@ -44,7 +46,10 @@ class PerLoop(Generic[T]):
         async with lock:
             client = self._client.get()
             if client is None:
-                client = await to_thread.run_sync(self._make)
+                try:
+                    client = await to_thread.run_sync(self._make)
+                except ImportError as exc:  # of what a proxy in the environment needs
+                    raise ConfigError(f"the proxy named in the environment cannot be used: {exc}") from exc
                 self._client.set(client)
             return client
 
@@ -66,6 +71,18 @@ def hosted_at(url: str, *domains: str) -> bool:
     """Whether `url` lies in one of `domains`, which is where a vendor's own service is."""
     host = urlsplit(url).hostname or ""
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)
+
+
+def reaching(url: str) -> dict[str, Any]:
+    """Arguments of an HTTP client for `url`. What is on this machine is never asked through a proxy: neither a
+    prompt nor a key may leave it on the way to itself.
+    """
+    return {"verify": trust(), "trust_env": not on_this_machine(url)}
+
+
+def on_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return is_loopback(host) or host == "0.0.0.0"
 
 
 def timeouts(silence_s: float | None) -> httpx2.Timeout:

@@ -21,7 +21,7 @@ from ..errors import AuthFailed, ProviderError, Refused
 from ..types import Completion, Delta, Request, Usage
 from . import ModelInfo
 from .assembler import Assembly
-from .connection import PerLoop, checked, spoken, timeouts, told, trust
+from .connection import PerLoop, checked, reaching, spoken, timeouts, told
 from .error_mapping import failure, vendor_words
 from .google_wire import MALFORMED, STOPS, Reader, config_of, contents_of, usage_of
 from .portable_history import portable
@@ -89,12 +89,14 @@ class Google:
                 self._responses[mark] = response
 
         hooks = {"request": [bound_silence], "response": [remember]}
-        http = httpx2.AsyncClient(event_hooks=hooks, verify=trust())
+        http = httpx2.AsyncClient(event_hooks=hooks, **reaching(self.base_url))
         options = gt.HttpOptions(
             base_url=self._given_url,
             api_version=self.api_version,
             httpx_async_client=http,
-            httpx_client=httpx2.Client(verify=trust()),  # never used; the SDK would make one, at 50 ms
+            httpx_client=httpx2.Client(
+                **reaching(self.base_url)
+            ),  # never used; the SDK would make one, at 50 ms
         )
         return genai.Client(api_key=self._key, http_options=options), http
 

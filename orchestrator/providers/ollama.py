@@ -7,23 +7,22 @@ each request: what is loaded is used if it suffices, for every other size reload
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
+from servers.ollama.engines.address import Address, address_of
 from servers.ollama.ledger.profile import overflow_numbers
 
-from ..errors import BadRequest, ContextTooLong, NoSuchModel, ProviderError
+from ..errors import BadRequest, ConfigError, ContextTooLong, NoSuchModel, ProviderError
 from ..types import Completion, Delta, Message, Request, Stop, Thinking, Usage
 from . import ModelInfo
 from .assembler import Assembly
-from .connection import PerLoop, checked, spoken, timeouts, told, trust
+from .connection import PerLoop, checked, reaching, spoken, timeouts, told
 from .error_mapping import failure, readable, vendor_words
 from .estimate import tokens_at_least, tokens_at_most
 from .jsonlines import json_lines
@@ -54,15 +53,17 @@ class Ollama:
         keep_alive: str | int | None = None,
     ) -> None:
         self.name = name
-        self.base_url = address(base_url)
+        where = address(name, base_url, api_key)
+        self.base_url = where.url
         self.timeout_s = timeout_s
         self.num_ctx = num_ctx
         self.keep_alive = keep_alive
-        key = api_key or os.environ.get("OLLAMA_API_KEY")
-        headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = PerLoop(
             lambda: httpx2.AsyncClient(
-                base_url=self.base_url, headers=headers, timeout=timeouts(timeout_s), verify=trust()
+                base_url=where.url,
+                headers=dict(where.headers),
+                timeout=timeouts(timeout_s),
+                **reaching(where.url),
             ),
             lambda client: client.aclose(),
         )
@@ -206,17 +207,12 @@ class Ollama:
         )
 
 
-def address(given: str | None) -> str:
-    """Where the server is: as given, else OLLAMA_BASE_URL, else OLLAMA_HOST in Ollama's own short forms."""
-    if url := given or os.environ.get("OLLAMA_BASE_URL"):
-        return url.rstrip("/")
-    host = os.environ.get("OLLAMA_HOST", "").strip().rstrip("/") or "127.0.0.1"
-    scheme, _, rest = host.rpartition("://")
-    parsed = urlsplit(f"{scheme or 'http'}://{rest}")
-    name = parsed.hostname or "127.0.0.1"
-    name = "127.0.0.1" if name in ("0.0.0.0", "::") else f"[{name}]" if ":" in name else name
-    port = parsed.port or {"http": 80, "https": 443}.get(scheme, 11434)
-    return f"{parsed.scheme}://{name}:{port}{parsed.path}"
+def address(name: str, given: str | None, key: str | None = None) -> Address:
+    """Where the server is and who asks. Raises ConfigError."""
+    try:
+        return address_of(given, key=key)
+    except ValueError as exc:
+        raise ConfigError(f"provider {name!r}: {exc}") from exc
 
 
 def _trained(shown: dict[str, Any]) -> int | None:

@@ -17,8 +17,9 @@ from ..errors import AuthFailed, ConfigError, ProviderError
 from ..types import Completion, Delta, Request
 from . import ModelInfo, openai_chat, openai_responses
 from .assembler import Assembly
-from .connection import PerLoop, checked, hosted_at, spoken, timeouts, told, trust
+from .connection import PerLoop, checked, hosted_at, reaching, spoken, timeouts, told
 from .error_mapping import failure, unreachable, vendor_words
+from .openai_address import place_of
 from .portable_history import portable
 from .sanitize import vectors
 
@@ -37,9 +38,10 @@ class OpenAI:
             raise ConfigError(f"provider {name!r}: api is 'responses' or 'chat', found {api!r}")
         from_env = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
         self.name = name
-        self.base_url = base_url or from_env or "https://api.openai.com/v1"
-        self.hosted = hosted_at(self.base_url, "openai.com", "openai.azure.com")
-        self.api = api or ("responses" if self.hosted else "chat")
+        self.place = place_of(base_url or from_env or "https://api.openai.com/v1")
+        self.base_url = self.place.url
+        self.hosted = self.place.azure or hosted_at(self.base_url, "openai.com")
+        self.api = api or ("responses" if self.hosted and not self.place.deployment else "chat")
         self.timeout_s = timeout_s
         # Our key goes to its own vendor, or where the same environment points; servers of another name get none.
         key = api_key or (os.environ.get("OPENAI_API_KEY") if name == "openai" else None)
@@ -80,7 +82,9 @@ class OpenAI:
             base_url=self.base_url,
             max_retries=0,
             timeout=timeouts(self.timeout_s),
-            http_client=openai.DefaultAsyncHttpxClient(verify=trust()),
+            default_query=self.place.query,
+            default_headers={"api-key": self._key} if self.place.azure and self._key else None,
+            http_client=openai.DefaultAsyncHttpxClient(**reaching(self.base_url)),
         )
 
     async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:

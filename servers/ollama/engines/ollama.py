@@ -25,8 +25,10 @@ BUSY_TRIES = 3
 class Ollama:
     """A Runtime on one base URL."""
 
-    def __init__(self, url: str, *, allow_remote: bool = False) -> None:
-        self._connection = Connection(url, kind="Ollama", start="ollama serve")
+    def __init__(
+        self, url: str, *, allow_remote: bool = False, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._connection = Connection(url, kind="Ollama", start="ollama serve", headers=headers)
         self._ask = self._connection.ask
         self.name = self._connection.name
         self.host = host_of(url)

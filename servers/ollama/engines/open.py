@@ -28,7 +28,7 @@ def open_runtime(given: str | None, *, allow_remote: bool = False) -> Runtime:
     if kind == "llamacpp":
         from .llamacpp import LlamaCpp
 
-        return LlamaCpp(endpoint(place, allow_remote=allow_remote))
+        return LlamaCpp(endpoint(place, allow_remote=allow_remote).url)
     if kind == "embedded":
         from .demo_model import DEMO, NOTE, demo_model
         from .embedded import Embedded
@@ -39,4 +39,5 @@ def open_runtime(given: str | None, *, allow_remote: bool = False) -> Runtime:
         if place.endswith(".json"):
             return Embedded(demo_model(read_recitation(place)), note=NOTE)
         return Embedded(Path(place).expanduser().absolute())
-    return Ollama(endpoint(given, allow_remote=allow_remote), allow_remote=allow_remote)
+    address = endpoint(given, allow_remote=allow_remote)
+    return Ollama(address.url, allow_remote=allow_remote, headers=address.headers)

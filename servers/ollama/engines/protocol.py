@@ -6,7 +6,6 @@ which plays answers from a file.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from urllib.parse import urlsplit
 
 from ..ledger.keys import is_loopback
 from ..ledger.profile import Profile
+from .address import Address, address_of
 
-DEFAULT_URL = "http://127.0.0.1:11434"
 MAX_ANSWER_CHARS = 4_000_000
 """An answer longer than this is a server gone wrong; the run ends as an error."""
 
@@ -142,40 +141,21 @@ def valid_name(name: str) -> str:
     return name
 
 
-def endpoint(given: str | None, *, allow_remote: bool = False) -> str:
-    """The base URL of an Ollama or llama.cpp server from what a person wrote: URL, host, host:port or :port.
+def endpoint(given: str | None, *, allow_remote: bool = False) -> Address:
+    """The address of an Ollama or llama.cpp server, see `address_of`.
 
-    Without one, OLLAMA_BASE_URL, then OLLAMA_HOST, then the default. Raises EngineError when it is not on this
-    machine and that was not allowed.
+    Raises EngineError when it is none, or not on this machine and that was not allowed.
     """
-    text = (given or os.environ.get("OLLAMA_BASE_URL") or os.environ.get("OLLAMA_HOST") or "").strip()
-    if not text:
-        return DEFAULT_URL
     try:
-        parts = urlsplit(text if "://" in text else f"http://{text}")
-        host, port = parts.hostname or "127.0.0.1", parts.port
+        address = address_of(given)
     except ValueError as exc:
-        raise EngineError(
-            f"{text!r} is no address of a server ({exc}); write http://127.0.0.1:11434"
-        ) from exc
-    if (
-        parts.scheme not in ("http", "https")
-        or parts.query
-        or parts.fragment
-        or parts.username
-        or parts.password
-    ):
-        raise EngineError(f"{text!r} is no address of a server; write http://127.0.0.1:11434")
-    if host in ("0.0.0.0", "::", "*"):  # where a server listens, not where to reach it
-        host = "127.0.0.1"
+        raise EngineError(str(exc)) from exc
+    host = urlsplit(address.url).hostname or ""
     if not allow_remote and not is_loopback(host):
         raise EngineError(
             f"{host} is not this machine; files would leave it. Start with --allow-remote to use it"
         )
-    if port is None:
-        port = {"http": 80, "https": 443}[parts.scheme] if "://" in text else 11434
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}:{port}{parts.path.rstrip('/')}"
+    return address
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")

@@ -26,6 +26,34 @@ TABLE = {
     "openrouter:openai/gpt-5": "openrouter:openai/gpt-5",
     "scripted:C:/demo.jsonl": "scripted:C:/demo.jsonl",
     " grok-4 ": "xai:grok-4",
+    "gemini:gemini-3-pro": "google:gemini-3-pro",
+    "gemini/gemini-3-pro": "google:gemini-3-pro",
+    "models/gemini-3-pro": "google:gemini-3-pro",
+    "google-gla:models/gemini-3-pro": "google:gemini-3-pro",
+    "OpenAI:GPT-5": "openai:gpt-5",
+    "Claude-Opus-5-5": "anthropic:claude-opus-5-5",
+    "ANTHROPIC/claude-opus-5-5": "anthropic:claude-opus-5-5",
+    "ollama_chat/qwen3:8b": "ollama:qwen3:8b",
+    "Ollama:Qwen3:8b": "ollama:Qwen3:8b",
+    "qwen:7b": "ollama:qwen:7b",
+    "azure:my-Deployment": "azure:my-Deployment",
+    "azure/my-Deployment": "azure:my-Deployment",
+    "bedrock/converse/us.amazon.nova-pro-v1:0": "bedrock:us.amazon.nova-pro-v1:0",
+    "aws:amazon.nova-pro-v1:0": "bedrock:amazon.nova-pro-v1:0",
+    "openai/responses/gpt-5": "openai:gpt-5",
+    "openai/ft:gpt-4o-mini:My-Org": "openai:ft:gpt-4o-mini:My-Org",
+    "together_ai/meta-llama/Llama-3.3-70B": "together:meta-llama/Llama-3.3-70B",
+    "fireworks_ai/accounts/fireworks/models/x": "fireworks:accounts/fireworks/models/x",
+    "hosted_vllm/Qwen/Qwen3-8B": "vllm:Qwen/Qwen3-8B",
+    "lm-studio:qwen": "lmstudio:qwen",
+    "llama.cpp:any": "llamacpp:any",
+    "x-ai/grok-4": "xai:grok-4",
+    "grok:grok-4": "xai:grok-4",
+    "mistralai:mistral-large-latest": "mistral:mistral-large-latest",
+    "moonshot/kimi-k2": "moonshot:kimi-k2",
+    "z.ai:glm-4.6": "zai:glm-4.6",
+    "dashscope/qwen-max": "dashscope:qwen-max",
+    "groq : llama-3.3-70b": "groq:llama-3.3-70b",
 }
 
 
@@ -52,6 +80,16 @@ def test_providers_of_ones_own_are_known_by_name() -> None:
         ("ollama", "say which of its models, as ollama:MODEL"),
         ("openai:", "say which of its models"),
         ("", "the model name is empty"),
+        (
+            "vertex_ai/gemini-3-pro",
+            "vertex_ai is not spoken here; write google:gemini-3-pro with GEMINI_API_KEY",
+        ),
+        ("vertex-ai:gemini-3-pro", "write google:gemini-3-pro"),
+        (
+            "bedrock/eu-west-1/amazon.nova-pro-v1:0",
+            "write bedrock:amazon.nova-pro-v1:0 and set AWS_REGION=eu-west-1",
+        ),
+        ("Gemini", "'google' is a provider; say which of its models, as google:MODEL"),
         ("my-model", "no provider is known for the model 'my-model'; write provider:model"),
     ],
 )
@@ -63,6 +101,11 @@ def test_a_bad_name_says_what_would_work(written: str, says: str) -> None:
 def test_an_alias_that_leads_back_to_itself_is_an_error() -> None:
     with pytest.raises(ConfigError, match="a -> b -> a"):
         resolve("a", aliases={"a": "b", "b": "a"})
+
+
+def test_a_provider_of_ones_own_keeps_its_name_whatever_it_means_elsewhere() -> None:
+    assert resolve("gemini:x", providers=["gemini"]) == "gemini:x"
+    assert resolve("Lab:x", providers=["lab"]) == "lab:x"
 
 
 def test_the_first_colon_splits() -> None:

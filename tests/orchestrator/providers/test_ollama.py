@@ -202,9 +202,9 @@ def test_the_short_forms_of_ollama_host_are_understood(
     monkeypatch: pytest.MonkeyPatch, host: str, expected: str
 ) -> None:
     monkeypatch.setenv("OLLAMA_HOST", host)
-    assert address(None) == expected
+    assert address("ollama", None).url == expected
     monkeypatch.setenv("OLLAMA_BASE_URL", "http://elsewhere:1/")
-    assert address(None) == "http://elsewhere:1"
+    assert address("ollama", None).url == "http://elsewhere:1"
 
 
 async def test_a_server_that_knows_only_chat_is_enough(stub: Stub) -> None:

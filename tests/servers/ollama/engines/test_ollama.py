@@ -181,7 +181,7 @@ async def test_nothing_listening_gives_one_sentence() -> None:
     ],
 )
 async def test_an_address_may_be_written_as_people_write_it(given: str, url: str) -> None:
-    assert endpoint(given) == url
+    assert endpoint(given).url == url
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ async def test_another_machine_needs_a_word_of_permission(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["ftp://127.0.0.1", "http://u:p@127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1?x"]
+    "given", ["ftp://127.0.0.1", "127.0.0.1:99999", "http://u:p@127.0.0.1?x", "http://127.0.0.1#x"]
 )
 async def test_what_is_no_address_is_refused(given: str) -> None:
     with pytest.raises(EngineError, match="no address"):
