@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,15 +23,11 @@ from ..errors import (
     Unreachable,
     Unsupported,
 )
+from .context_texts import too_long
+from .waits import retry_after
 
 MAX_MESSAGE_CHARS = 600
 
-_CONTEXT = re.compile(
-    r"context[ _](length|window|size|limit)|maximum context|exceed_context|prompt is too long|too many (input )?tokens"
-    r"|input token count|input is too long|input length exceeds|too long for requested model|prompt too long"
-    r"|request (too large|exceeds)",
-    re.IGNORECASE,
-)
 _CREDIT = re.compile(
     r"insufficient_quota|credit balance|spend[ _]limit|out of credit|payment required|insufficient (balance|funds|credit)",
     re.IGNORECASE,
@@ -84,11 +77,7 @@ def failure(
         r"rate_?limit|throttl|RESOURCE_EXHAUSTED|ServiceQuotaExceeded", words, re.IGNORECASE
     ):
         return RateLimited(provider, said, retry_after_s=wait)
-    if (
-        status == 413
-        or (status not in (500, 502, 503) and _CONTEXT.search(words))
-        or "exceed_context" in words
-    ):
+    if status == 413 or (status not in (500, 502, 503) and too_long(words)) or "exceed_context" in words:
         return ContextTooLong(provider, said)
     if status in (408, 504):
         return TimedOut(provider, said, retry_after_s=wait)
@@ -145,25 +134,6 @@ def off_protocol(provider: str, exc: Exception) -> ProviderError:
     )
 
 
-def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
-    """Seconds the vendor asks to wait, from its headers, else from its words; None when it does not say."""
-    milliseconds, plain = headers.get("retry-after-ms"), headers.get("retry-after")
-    if milliseconds and (wait := _seconds(milliseconds)) is not None:
-        return wait / 1000
-    if plain:
-        if (wait := _seconds(plain)) is not None:
-            return wait
-        try:
-            return max((parsedate_to_datetime(plain) - datetime.now(UTC)).total_seconds(), 0)
-        except (ValueError, TypeError):
-            pass
-    if said := re.search(
-        r"(?:try again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s\b|sec)", message, re.IGNORECASE
-    ):
-        return float(said[1]) / (1000 if said[2] == "ms" else 1)
-    return None
-
-
 def readable(message: str, status: int | None = None) -> str:
     """One bounded line; a proxy's HTML page is called that."""
     if re.match(r"\s*(<!doctype|<html)", message, re.IGNORECASE):
@@ -181,14 +151,6 @@ def vendor_words(body: Any, fallback: str) -> tuple[str, str]:
         return fallback, ""
     codes = [str(inner[key]) for key in ("code", "type", "status") if inner.get(key)]
     return str(inner.get("message") or fallback), " ".join(codes)
-
-
-def _seconds(written: str) -> float | None:
-    try:
-        value = float(written.strip().removesuffix("s"))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None
 
 
 def _wrong_address(provider: str, said: str) -> ProviderError:

@@ -24,8 +24,9 @@ from orchestrator.errors import (
     Unsupported,
 )
 from orchestrator.providers import close, complete
-from orchestrator.providers.error_mapping import failure, retry_after
+from orchestrator.providers.error_mapping import failure
 from orchestrator.providers.reader import understood
+from orchestrator.providers.waits import retry_after
 from orchestrator.types import Completion, Message, Request, Usage, assistant, user
 from tests.wire import as_anthropic, as_bedrock, as_chat, as_google, as_ollama, as_responses
 from tests.wire.stub import Stub
