@@ -20,6 +20,7 @@ COMMANDS = {
     "memory": "list, search, add and delete what agents remember, and what earlier runs teach",
     "cost": "show what models cost, by model, agent, label or day",
     "delegate": "hand one task to a local model and get a receipt",
+    "batch": "hand many tasks to local models: orders in, receipts out, resumable",
     "estimate": "forecast a delegation without running it",
     "calibrate": "measure how fast a local model is here, with a few short test prompts",
     "models": "list local models with their speed, or every provider's",

@@ -42,7 +42,7 @@ FLOORS = {
         {"memory"},
         {"session"},
         {"terminal"},
-        {"demo", "coding_agent", "gateway", "hosts", "serve"},
+        {"demo", "coding_agent", "gateway", "hosts", "serve", "batch"},
         {"commands"},
         {"cli"},
     ],

@@ -26,6 +26,7 @@ from .models import (
     AgentSettings,
     Config,
     DisplaySettings,
+    HostSettings,
     MemorySettings,
     ModelSettings,
     PriceSettings,
@@ -96,6 +97,7 @@ _PARTS: dict[Place, type[BaseModel]] = {
     ("providers", "*"): ProviderSettings,
     ("agents", "*"): AgentSettings,
     ("servers", "*"): ServerSettings,
+    ("hosts", "*"): HostSettings,
 }
 _OWN = {"folder", "with_keys", "notices"}
 """Fields that are found out, not written."""

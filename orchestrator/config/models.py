@@ -155,6 +155,15 @@ class MemorySettings(_Settings):
     path: str | None = None  # of an SQLite file of its own; None: with the conversations
 
 
+class HostSettings(_Settings):
+    """A machine that runs models, for batches and workers."""
+
+    address: str  # as --host takes it: http://gpu1:11434, llamacpp:URL, embedded:FILE.gguf
+    slots: int = Field(default=1, ge=1, le=64)  # runs of one model it takes at once
+    tags: Annotated[tuple[str, ...], Field(strict=False)] = ()  # what orders may ask for
+    usd_per_hour: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # None: not counted
+
+
 class Config(_Settings):
     default_model: Model | None = None  # None: not chosen yet
     fast_model: Model | None = None  # called `fast`; writes summaries where summary_model is not set
@@ -181,6 +190,7 @@ class Config(_Settings):
     agents: dict[Name, AgentSettings] = {}
     tools: Names = ()  # Python functions beside the servers: "module:function", "module" with a dot, "file.py:function"
     servers: dict[Name, ServerSettings] = {}
+    hosts: dict[Name, HostSettings] = {}
     display: DisplaySettings = DisplaySettings()
     memory: MemorySettings = MemorySettings()
     folder: str = "."  # the workspace, absolute

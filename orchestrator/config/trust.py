@@ -89,6 +89,8 @@ def needs_trust(layer: Layer, folder: Path) -> dict[Place, str]:
             asked[("agents", name)] = f"run the Python code of {short(tools, 200)}"
     if "memory" in layer.values:
         asked[("memory",)] = f"set memory to {short(layer.values['memory'])}"
+    for name, entry in _entries(layer, "hosts"):
+        asked[("hosts", name)] = f"let models at {short(entry.get('address'))} read and write files here"
     for name, entry in _entries(layer, "servers"):
         if not _as_built_in(entry, folder):
             args = entry.get("args")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -184,7 +185,7 @@ def caller(ctx: Context[Any, Any]) -> str | None:
     return params.client_info.name[:80] if params and params.client_info else None
 
 
-def main() -> None:
+def arguments() -> ArgumentParser:
     """The command line of understudy-ollama."""
     args = parser(
         "ollama",
@@ -205,14 +206,25 @@ def main() -> None:
         metavar="GLOB",
         help="let secret or protected places that match be read and written; may be repeated; never .git",
     )
+    return args
+
+
+def opened(given: Namespace) -> Service:
+    """What a parsed command line asks for; no engine is started yet. Raises EngineError and ValueError."""
+    policy = load(given.policy) if given.policy else BUILT_IN
+    runtime = open_runtime(given.host, allow_remote=given.allow_remote)
+    workspace = Workspace(given.root, read_only=given.read_only, allow=given.allow)
+    return Service.open(workspace, runtime, policy)
+
+
+def main() -> None:
+    """Serve what the command line asks for."""
+    args = arguments()
     given = args.parse_args()
     configure_logging(given.log_level)
     try:
-        policy = load(given.policy) if given.policy else BUILT_IN
-        runtime = open_runtime(given.host, allow_remote=given.allow_remote)
-        workspace = Workspace(given.root, read_only=given.read_only, allow=given.allow)
-        service = Service.open(workspace, runtime, policy)
-        server = build(given.root, runtime, service=service)
+        service = opened(given)
+        server = build(given.root, service.delegator.runtime, service=service)
     except (EngineError, ValueError) as exc:
         args.error(str(exc))
 

@@ -164,9 +164,7 @@ class Service:
         receipt = Receipt(
             outcome="cancelled" if job.state == "cancelled" else "interrupted", delegation=job.id
         )
-        made = next(
-            (op for op in self.delegator.workspace.recent(1000) if op.tool.endswith(f" {job.id}")), None
-        )
+        made = self.delegator.workspace.store.named(f" {job.id}")
         if made is not None:
             paths = ", ".join(step.path for step in made.steps)
             receipt.op = made.id

@@ -127,6 +127,11 @@ class UndoStore:
         """The newest finished changes first."""
         return self._records("state = 'done'", (), limit)
 
+    def named(self, tool_ending: str) -> Record | None:
+        """The newest finished change whose tool's name ends so."""
+        found = self._records("state = 'done' AND substr(tool, ?) = ?", (-len(tool_ending), tool_ending), 1)
+        return found[0] if found else None
+
     def unfinished(self) -> list[Record]:
         return self._records("state != 'done'", ())
 

@@ -10,12 +10,13 @@ import difflib
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
 
 from ...output import ToolError, bounded, fenced, masked, visible
-from ...workspace import Workspace
+from ...workspace import Operation, Workspace
 from ..engines.protocol import EngineError, Model, Runtime
 from ..forecast.advice import Recommendation
 from ..forecast.token_estimates import CHARS_PER_TOKEN
@@ -45,10 +46,15 @@ class Delegator:
     staging: Staging
     estimator: Estimator
 
-    async def delegate(self, order: Order, progress: Progress) -> Receipt:
-        """The receipt of an order. ToolError when it cannot work at all: a missing file, an unknown model."""
+    async def delegate(
+        self, order: Order, progress: Progress, before_write: Callable[[Receipt], None] | None = None
+    ) -> Receipt:
+        """The receipt of an order. ToolError when it cannot work at all: a missing file, an unknown model.
+
+        `before_write` gets the receipt of an accepted change right before it is made, in a thread.
+        """
         prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
-        climb = _Climb(prepared=prepared)
+        climb = _Climb(prepared=prepared, before_write=before_write)
         for model in await self._rungs(climb):
             receipt = await self._try(climb, model, progress)
             if receipt is not None:
@@ -103,7 +109,7 @@ class Delegator:
             climb.failed(self.tried(ran, why), ran, gated)
             return None
         climb.ran = ran
-        receipt = await self._accept(prepared, ran, candidate, gated, progress.delegation)
+        receipt = await self._accept(climb, ran, candidate, gated, progress.delegation)
         return receipt.model_copy(update={"tried": climb.tried})
 
     async def _corrected(
@@ -167,8 +173,9 @@ class Delegator:
         return gated, candidate, f"{failed.gate}: {failed.note}" if failed else None
 
     async def _accept(
-        self, prepared: Prepared, ran: Ran, candidate: Candidate, gated: Gated | None, delegation: str
+        self, climb: _Climb, ran: Ran, candidate: Candidate, gated: Gated | None, delegation: str
     ) -> Receipt:
+        prepared = climb.prepared
         receipt = Receipt(
             outcome="accepted" if gated and gated.passed else "written" if candidate.files else "answered",
             run=ran.id,
@@ -182,21 +189,28 @@ class Delegator:
         )
         if not candidate.files:
             receipt.data = candidate.data
-            receipt.answer = shown(candidate.answer, ran.model.name) if candidate.data is None else None
+            if candidate.data is None:  # a fence is for models; who reads a batch's receipts is a program
+                in_batch = climb.before_write is not None
+                answer = candidate.answer
+                receipt.answer = masked(answer) if in_batch else shown(answer, ran.model.name)
         else:
-            try:
-                changes = prepared.changes(prepared.contents(candidate))
-                operation = await anyio.to_thread.run_sync(
-                    lambda: self.workspace.apply(changes, tool=written_by(ran.model.name, delegation))
-                )
-            except ToolError as exc:
-                return receipt.model_copy(update={"outcome": "failed", "reason": str(exc)})
-            receipt.op = operation.id
             receipt.files = [
                 FileChanged(path=path, added=(n := prepared.counted(path, text))[0], removed=n[1])
                 for path, text in candidate.files.items()
             ]
             receipt.diff = short_diff(prepared, candidate)
+
+            def write() -> Operation:
+                changes = prepared.changes(prepared.contents(candidate))
+                if climb.before_write is not None:
+                    climb.before_write(receipt)
+                return self.workspace.apply(changes, tool=written_by(ran.model.name, delegation))
+
+            try:
+                receipt.op = (await anyio.to_thread.run_sync(write)).id
+            except ToolError as exc:
+                nothing = {"outcome": "failed", "reason": str(exc), "files": [], "diff": None}
+                return receipt.model_copy(update=nothing)
         return receipt
 
     @staticmethod
@@ -217,6 +231,7 @@ class _Climb:
     """What the rungs so far came to."""
 
     prepared: Prepared
+    before_write: Callable[[Receipt], None] | None = None
     tried: list[Tried] = field(default_factory=list[Tried])
     last: Ran | None = None
     ran: Ran | None = None

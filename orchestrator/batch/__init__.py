@@ -1,0 +1,1 @@
+"""Many delegations from a file, each done once, on the machines one has."""

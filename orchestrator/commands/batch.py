@@ -1,0 +1,254 @@
+"""Hand many tasks to local models: one order a line in, one receipt a line out, each done once, resumed by the same command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ..errors import ConfigError
+from . import local
+from . import options as common
+
+if TYPE_CHECKING:
+    from ..batch.orders import Keyed
+    from ..batch.queue import BatchFile
+    from ..batch.run import Standing
+
+EXAMPLES = """\
+an order is one JSON object a line: task, and of files, write, gate, schema, model, ladder, deadline_s, max_output,
+context, think, id, label, priority, tags what it needs, as `understudy delegate` takes them
+
+examples:
+  understudy batch orders.jsonl --out receipts.jsonl
+  understudy batch --task "Summarise {path} in three sentences." --glob "docs/**/*.md" --out summaries.jsonl
+  understudy batch orders.jsonl --out receipts.jsonl --host http://gpu1:11434 --host http://gpu2:11434 --allow-remote
+  understudy batch status
+  understudy batch retry 1f3a09bc
+
+The same command goes on after Ctrl-C, kill -9 or a power cut. Ctrl-C finishes what runs, twice gives it back.
+exit codes: 0 every order is done, 1 some failed or it was stopped, 2 the input is wrong, 130 stopped by Ctrl-C
+"""
+ACTIONS = ("status", "cancel", "retry")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", nargs="?", metavar="IN.jsonl", help="orders; or status, cancel, retry")
+    parser.add_argument("id", nargs="?", metavar="ID", help="the batch to show, cancel or retry")
+    parser.add_argument(
+        "--out", type=Path, metavar="OUT.jsonl", help="receipts, in the order they are finished"
+    )
+    parser.add_argument(
+        "--task", metavar="TEMPLATE", help="instead of IN: what to do with each file; {path} is its path"
+    )
+    parser.add_argument("--glob", metavar="GLOB", help="the files for --task, below the server's folder")
+    parser.add_argument("--write", metavar="PATH|edits|patch", help="for --task; may hold {path}")
+    parser.add_argument("--gate", metavar="GATE", help="for --task: syntax, quotes, tests, none")
+    parser.add_argument(
+        "--model", default=None, help="for --task; default: auto, the best by odds and seconds"
+    )
+    parser.add_argument(
+        "--label", dest="order_label", metavar="TEXT", help="for --task: comes back in each receipt"
+    )
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        dest="hosts",
+        metavar="ENGINE",
+        help="repeatable; default: `hosts` of config.yaml",
+    )
+    parser.add_argument("--allow-remote", action="store_true", help="permit hosts on other machines")
+    parser.add_argument(
+        "--retries", type=_count, default=1, metavar="N", help="tries again of a failed order (default: 1)"
+    )
+    parser.add_argument(
+        "--max-parallel", type=_positive, metavar="N", help="orders under way at once, on all hosts"
+    )
+    parser.add_argument(
+        "--stop-after-failures", type=_positive, metavar="N", help="stop when so many have failed"
+    )
+    parser.add_argument("--budget-usd", type=float, metavar="USD", help="by the hourly prices of the hosts")
+    common.add_json(parser)
+    common.add_config(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.input in ACTIONS and not Path(options.input).exists():
+        return _looked_after(options)
+    if options.out is None:
+        raise ConfigError("--out is missing: where shall the receipts go? for example --out receipts.jsonl")
+    return anyio.run(_run, options)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    from ..batch.open import file_of, hosts_of, id_of, roots_of
+    from ..batch.orders import size_of
+    from ..batch.output import Output
+    from ..batch.queue import BatchFile, only_one
+    from ..batch.run import BatchRun, Limits
+
+    config = common.only(common.config_of(options), ["ollama"])
+    roots = roots_of(config)
+    orders = _orders(options, roots)
+    id, told = id_of(options.out), _say
+    path = file_of(id)
+    limits = Limits(
+        retries=options.retries,
+        max_parallel=options.max_parallel,
+        stop_after_failures=options.stop_after_failures,
+        budget_usd=options.budget_usd,
+    )
+    with only_one(path):
+        queue, output = BatchFile(path), Output(options.out)
+        try:
+            queue.begin(id, str(options.input or options.task), str(options.out.absolute()))
+            new = queue.add([(one, size_of(one.order, roots)) for one in orders])
+            if new < len(orders):
+                told(f"batch {id} goes on: {len(orders) - new:,} of {len(orders):,} orders were known")
+            async with hosts_of(config, options.hosts, allow_remote=options.allow_remote) as hosts:
+                batch = BatchRun(
+                    queue=queue, output=output, hosts=hosts, limits=limits, told=told, watched=_watch
+                )
+                try:
+                    standing = await batch.run()
+                finally:
+                    local.progress("")
+        finally:
+            output.close()
+            queue.close()
+    return _ended(options, id, standing, batch.stopped_why)
+
+
+def _orders(options: argparse.Namespace, roots: Sequence[Path]) -> list[Keyed]:
+    from ..batch.orders import from_jsonl, from_template
+
+    if options.task is None and options.input is None:
+        raise ConfigError("there are no orders: give IN.jsonl, or --task TEMPLATE with --glob GLOB")
+    if options.task is not None and options.input is not None:
+        raise ConfigError("give IN.jsonl or --task, not both")
+    if options.input is not None:
+        return from_jsonl(Path(options.input))
+    if options.glob is None:
+        raise ConfigError("--task needs --glob: which files?")
+    fields = {
+        "write": options.write,
+        "gate": options.gate,
+        "model": options.model,
+        "label": options.order_label,
+    }
+    return from_template(str(options.task), options.glob, roots[0], fields)
+
+
+def _ended(options: argparse.Namespace, id: str, standing: Standing, why: str | None) -> int:
+    counts = standing.counts
+    good = set(counts) <= {"done"}
+    if options.json:
+        record = {"ok": good, "batch": id, "out": str(options.out), "stopped": why, "counts": dict(counts)}
+        common.print_json(record | {"seconds": round(standing.took_s, 3)})
+    else:
+        said = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
+        more = (
+            f"; `understudy batch retry {id}` lets the failed ones wait again" if counts.get("failed") else ""
+        )
+        sys.stdout.write(
+            f"batch {id}: {said} in {local.number(standing.took_s, ' s')}; receipts in {options.out}{more}\n"
+        )
+    return 130 if why == "stopped by you" else 0 if good else 1
+
+
+def _looked_after(options: argparse.Namespace) -> int:
+    from ..batch.open import file_of, kept
+    from ..batch.queue import BatchFile
+
+    paths = [file_of(options.id)] if options.id else kept()
+    if options.id and not paths[0].exists():
+        known = ", ".join(path.stem for path in kept()) or "none"
+        raise ConfigError(f"there is no batch {options.id!r}; there are {known}")
+    if options.input != "status" and not options.id:
+        raise ConfigError(
+            f"which batch? `understudy batch {options.input} ID`; `understudy batch status` lists them"
+        )
+    records = list[dict[str, Any]]()
+    for path in paths:
+        queue = BatchFile(path)
+        try:
+            records.append(_record(options.input, queue))
+        finally:
+            queue.close()
+    if options.json:
+        common.print_json({"ok": True, "batches": records})
+        return 0
+    sys.stdout.write("".join(_line(record) for record in records) or "there is no batch yet\n")
+    return 0
+
+
+def _record(action: str, queue: BatchFile) -> dict[str, Any]:
+    changed = None
+    if action == "cancel":
+        changed = queue.set_cancelled()
+    elif action == "retry":
+        changed = queue.set_waiting(("failed", "cancelled"))
+    id, source, out, made = queue.about
+    failures = [
+        {"line": one.line, "key": one.key, "reason": (one.record or {}).get("reason")}
+        for one in queue.orders("state = 'failed'", limit=5)
+    ]
+    counts = dict(queue.counts())
+    return {
+        "id": id,
+        "in": source,
+        "out": out,
+        "made": made,
+        "counts": counts,
+        "changed": changed,
+        "failures": failures,
+    }
+
+
+def _line(record: dict[str, Any]) -> str:
+    from ..sanitize import one_line
+
+    said = (
+        ", ".join(f"{number:,} {state}" for state, number in sorted(record["counts"].items())) or "no orders"
+    )
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(record["made"]))
+    lines = [f"{record['id']}  {made}  {said}  {one_line(record['in'], 40)} -> {record['out']}"]
+    if record["changed"] is not None:
+        lines.append(
+            f"  {record['changed']:,} orders changed; the same `understudy batch` command goes on with them"
+        )
+    lines += [f"  line {one['line']}: {one_line(str(one['reason']), 120)}" for one in record["failures"]]
+    return "\n".join(lines) + "\n"
+
+
+def _watch(standing: Standing) -> None:
+    counts = standing.counts
+    whole, ended = sum(counts.values()), counts.get("done", 0) + counts.get("failed", 0)
+    left = "" if standing.finish_s is None else f", about {local.number(standing.finish_s, ' s')} left"
+    failed = f", {counts['failed']:,} failed" if counts.get("failed") else ""
+    local.progress(f"{ended:,} of {whole:,}{failed}{left}; {', '.join(standing.running)}")
+
+
+def _say(said: str) -> None:
+    local.progress("")
+    sys.stderr.write(f"understudy: {said}\n")
+
+
+def _count(words: str) -> int:
+    return _number(words, 0)
+
+
+def _positive(words: str) -> int:
+    return _number(words, 1)
+
+
+def _number(words: str, least: int) -> int:
+    if not words.isascii() or not words.isdigit() or int(words) < least:
+        raise argparse.ArgumentTypeError(f"wanted a whole number from {least}, found {words!r}")
+    return int(words)

@@ -1,0 +1,246 @@
+"""Batches as a person runs them: the real command against simulated engines, killed, stopped and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers.ollama.simulator.api import World
+from servers.ollama.simulator.http import simulated_in_thread
+from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
+from tests.orchestrator.test_cli import UNDERSTUDY, understudy
+
+SMALL = SimulatedModel(name="small", context_length=8192)
+
+
+@contextmanager
+def engine(scale: float = 0.0, **world: Any) -> Iterator[tuple[str, World]]:
+    made = World(machine=Machine(SMALL, noise=Noise(spread=0.01)), **world)
+    with simulated_in_thread(made, scale=scale) as url:
+        yield url, made
+
+
+def orders(folder: Path, *lines: dict[str, Any]) -> Path:
+    path = folder / "in.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def receipts(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def batch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return understudy("batch", *words, cwd=folder)
+
+
+def test_each_order_gets_one_receipt_and_the_same_command_again_does_nothing(tmp_path: Path) -> None:
+    path = orders(
+        tmp_path,
+        {"task": "one", "id": "a", "label": "x"},
+        {"task": "two", "write": "out/two.txt"},
+        {"task": "two", "write": "out/two-too.txt", "priority": 1},
+        {"task": "one"},
+        {"task": "one"},
+    )
+    with engine() as (url, world):
+        words = [str(path), "--out", "r.jsonl", "--host", url]
+        done = batch(tmp_path, *words, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["counts"] == {"done": 5}
+        told = receipts(tmp_path / "r.jsonl")
+        assert len({one["key"] for one in told}) == 5 and all(one["ok"] for one in told)
+        first = next(one for one in told if one.get("id") == "a")
+        assert first["label"] == "x" and first["line"] == 1 and "<<data" not in first["answer"]
+        assert told[0]["line"] == 3, "the larger priority goes first"
+        assert {one["op"] for one in told if one["outcome"] == "written"}
+        ran = len(world.requests)
+        again = batch(tmp_path, *words)
+        assert again.returncode == 0 and len(receipts(tmp_path / "r.jsonl")) == 5
+        assert len(world.requests) == ran
+
+
+def test_lines_that_are_no_orders_are_all_named_and_nothing_is_run(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(
+        '{"task": "x"}\nnot json\n{"files": []}\n{"task": "x", "fles": []}\n[1]\n', encoding="utf-8"
+    )
+    done = batch(tmp_path, str(path), "--out", "r.jsonl")
+    assert done.returncode == 2 and not (tmp_path / "r.jsonl").exists()
+    for said in (
+        "line 2: it is not JSON",
+        "line 3: an order needs 'task'",
+        "line 4: an order has no 'fles'",
+        "line 5: wanted an object",
+    ):
+        assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["in.jsonl"], "--out is missing"),
+        (["--out", "r.jsonl"], "there are no orders"),
+        (["gone.jsonl", "--out", "r.jsonl"], "cannot read gone.jsonl"),
+        (["--task", "x", "--out", "r.jsonl"], "--task needs --glob"),
+        (["--task", "x", "--glob", "*.nope", "--out", "r.jsonl"], "finds no file"),
+        (["retry"], "which batch?"),
+        (["status", "abcd"], "there is no batch 'abcd'; there are none"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(tmp_path: Path, words: list[str], said: str) -> None:
+    done = batch(tmp_path, *words)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_template_makes_one_order_for_each_file(tmp_path: Path) -> None:
+    for name in ("a.md", "b.md", "c.txt"):
+        (tmp_path / name).write_text(f"text of {name}", encoding="utf-8")
+    with engine() as (url, world):
+        words = [
+            "--task",
+            "Summarise {path}.",
+            "--glob",
+            "*.md",
+            "--write",
+            "out/{path}.txt",
+            "--out",
+            "r.jsonl",
+        ]
+        done = batch(tmp_path, *words, "--host", url)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.md.txt", "b.md.txt"]
+    assert any("Summarise a.md." in str(body) and "text of a.md" in str(body) for body in world.requests)
+
+
+def test_a_failing_order_is_tried_again_told_why_and_can_be_retried(tmp_path: Path) -> None:
+    path = orders(tmp_path, {"task": "x", "schema": {"type": "object", "required": ["n"]}}, {"task": "y"})
+    answers = iter(['{"m": 1}', "fine", '{"m": 2}'])
+    with engine(answers=lambda body: next(answers, '{"n": 1}')) as (url, world):
+        words = [str(path), "--out", "r.jsonl", "--host", url]
+        done = batch(tmp_path, *words, "--json")
+        assert done.returncode == 1
+        id = json.loads(done.stdout)["batch"]
+        failed = next(one for one in receipts(tmp_path / "r.jsonl") if not one["ok"])
+        assert failed["tries"] == 2 and "n" in failed["reason"]
+        assert any("An earlier answer was not accepted" in str(body) for body in world.requests)
+        assert "1 failed" in batch(tmp_path, "status", id).stdout
+        assert "1 orders changed" in batch(tmp_path, "retry", id).stdout
+        assert batch(tmp_path, *words).returncode == 0
+    told = receipts(tmp_path / "r.jsonl")
+    assert len(told) == 3 and told[-1]["ok"] and told[-1]["again"] == 1
+
+
+def test_a_batch_killed_ten_times_loses_nothing_and_finishes_nothing_twice(tmp_path: Path) -> None:
+    many = [{"task": f"t{number}", "write": f"out/{number}.txt"} for number in range(60)]
+    path = orders(tmp_path, *many)
+    out = tmp_path / "r.jsonl"
+    with engine() as (url, _):
+        words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url]
+        for kill in range(10):
+            process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            wanted = (kill + 1) * 5
+            while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < wanted):
+                time.sleep(0.005)
+            process.kill()
+            process.communicate()
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    told = receipts(out)
+    assert Counter(one["key"] for one in told).most_common(1)[0][1] == 1 and len(told) == 60
+    ops = [one["op"] for one in told]
+    assert len(set(ops)) == 60
+    from servers.workspace import Workspace
+
+    changes = [record for record in Workspace([tmp_path]).recent(1000) if "out/" in record.steps[0].path]
+    assert Counter(record.steps[0].path for record in changes).most_common(1)[0][1] == 1
+
+
+def test_ctrl_c_finishes_what_runs_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    path = orders(tmp_path, *({"task": f"t{number}"} for number in range(400)))
+    out = tmp_path / "r.jsonl"
+    with engine(scale=0.002) as (url, _):
+        words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url]
+        process = subprocess.Popen(
+            words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        while not out.exists() or not out.read_bytes():
+            assert process.poll() is None
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130 and "what runs is finished" in said and "Traceback" not in said
+        status = json.loads(batch(tmp_path, "status", "--json").stdout)["batches"][0]["counts"]
+        assert status["waiting"] + status["done"] == 400 and len(receipts(out)) == status["done"]
+
+
+def test_two_processes_do_not_run_one_batch(tmp_path: Path) -> None:
+    path = orders(tmp_path, *({"task": f"t{number}"} for number in range(400)))
+    out = tmp_path / "r.jsonl"
+    with engine(scale=0.01) as (url, _):
+        words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url]
+        process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not out.exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        second = batch(tmp_path, *words[2:])
+        assert second.returncode == 1 and f"process {process.pid} is running this batch" in second.stderr
+        process.kill()
+        process.communicate()
+
+
+def test_a_torn_line_is_cut_off_and_other_peoples_lines_stay(tmp_path: Path) -> None:
+    path = orders(tmp_path, {"task": "one"})
+    out = tmp_path / "r.jsonl"
+    with engine() as (url, _):
+        out.write_bytes(b'somebody\'s own line\n{"key": "torn')
+        assert batch(tmp_path, str(path), "--out", str(out), "--host", url).returncode == 0
+        lines = out.read_text(encoding="utf-8").splitlines()
+        assert lines[0] == "somebody's own line" and len(lines) == 2 and json.loads(lines[1])["ok"]
+
+
+def test_a_host_that_dies_loses_no_order_to_the_others(tmp_path: Path) -> None:
+    path = orders(tmp_path, *({"task": f"t{number}"} for number in range(60)))
+    out = tmp_path / "r.jsonl"
+    with engine(scale=0.002) as (url, _):
+        with engine(scale=0.002) as (dying, _):
+            words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url, "--host", dying]
+            process = subprocess.Popen(
+                words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            while not out.exists() or dying not in out.read_text(encoding="utf-8"):
+                assert process.poll() is None
+                time.sleep(0.005)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0 and f"{dying} does not answer" in said
+    told = receipts(out)
+    assert len({one["key"] for one in told}) == 60 == len(told)
+    assert Counter(one["host"] for one in told)[url] > 0
+
+
+def test_an_order_that_no_host_can_take_fails_with_the_reason(tmp_path: Path) -> None:
+    path = orders(tmp_path, {"task": "x", "model": "huge"}, {"task": "y", "tags": ["gpu"]}, {"task": "z"})
+    with engine() as (url, _):
+        done = batch(tmp_path, str(path), "--out", "r.jsonl", "--host", url)
+    assert done.returncode == 1
+    reasons = {one["line"]: one.get("reason") for one in receipts(tmp_path / "r.jsonl")}
+    assert "huge" in reasons[1] and "the tags gpu" in reasons[2] and reasons[3] is None
+
+
+def test_it_stops_after_so_many_failures(tmp_path: Path) -> None:
+    path = orders(tmp_path, *({"task": f"{n}", "files": ["gone.txt"]} for n in range(20)))
+    with engine() as (url, _):
+        words = ["--out", "r.jsonl", "--host", url, "--retries", "0", "--stop-after-failures", "3", "--json"]
+        done = batch(tmp_path, str(path), *words)
+    counts = json.loads(done.stdout)["counts"]
+    assert done.returncode == 1 and counts["failed"] == 3 and counts["waiting"] == 17
