@@ -125,8 +125,8 @@ def test_a_template_makes_one_order_for_each_file(tmp_path: Path) -> None:
 
 def test_a_failing_order_is_tried_again_told_why_and_can_be_retried(tmp_path: Path) -> None:
     path = orders(tmp_path, {"task": "x", "schema": {"type": "object", "required": ["n"]}}, {"task": "y"})
-    answers = iter(['{"m": 1}', "fine", '{"m": 2}'])
-    with engine(answers=lambda body: next(answers, '{"n": 1}')) as (url, world):
+    answer = ['{"m": 1}']
+    with engine(answers=lambda body: answer[0] if "format" in body else "fine") as (url, world):
         words = [str(path), "--out", "r.jsonl", "--host", url]
         done = batch(tmp_path, *words, "--json")
         assert done.returncode == 1
@@ -136,6 +136,7 @@ def test_a_failing_order_is_tried_again_told_why_and_can_be_retried(tmp_path: Pa
         assert any("An earlier answer was not accepted" in str(body) for body in world.requests)
         assert "1 failed" in batch(tmp_path, "status", id).stdout
         assert "1 orders changed" in batch(tmp_path, "retry", id).stdout
+        answer[0] = '{"n": 1}'
         assert batch(tmp_path, *words).returncode == 0
     told = receipts(tmp_path / "r.jsonl")
     assert len(told) == 3 and told[-1]["ok"] and told[-1]["again"] == 1
