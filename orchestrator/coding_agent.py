@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 import anyio
 
@@ -23,12 +23,14 @@ from .errors import ConfigError, OrchestratorError
 from .events import Called, Emit, Event, Notice, Switched, ignore, tee
 from .function_tools import Tool
 from .patterns import consult, delegate
+from .patterns.typed import typed
 from .providers import Provider
 from .reply import Reply
-from .session.background_loop import Background
+from .session.background_loop import Background, Work
 from .session.context_window import Memory, window_of
 from .session.remembering import AgentMemory
 from .session.session import Session, open_session
+from .session.turn_stream import TurnStream
 from .store.recorder import Recorder, open_conversation
 from .store.store import Store
 from .terminal.display import Display
@@ -103,7 +105,9 @@ class CodingAgent:
         self._recorder = self._remembered(reset)
         quiet = display is None and self.config.display.quiet
         told = self._telling(on_success) if on_success else ignore
-        self._emit = tee(self._recorder, ignore if quiet else self.display, emit, told)
+        self._listener: Emit = ignore  # of the turn that is being streamed
+        heard = [self._recorder, ignore if quiet else self.display, emit, told]
+        self._emit = tee(*heard, self._listen)
         self._turn = threading.Lock()  # a conversation has one turn at a time
         self._opening = threading.Lock()
         self._background: Background | None = None
@@ -129,31 +133,74 @@ class CodingAgent:
         """The whole conversation, also what no longer fits the window."""
         return tuple(self._recorder.history)
 
-    def chat(self, prompt: str) -> str:
-        """The answer, after all the tool calls it takes. Raises OrchestratorError; the conversation stays usable."""
-        return self.reply(prompt).text
+    @overload
+    def chat(self, prompt: str) -> str: ...
+    @overload
+    def chat(self, prompt: str, *, output_type: type[T]) -> T: ...
+    def chat(self, prompt: str, *, output_type: type[Any] | None = None) -> Any:
+        """The answer, after all the tool calls it takes; as a value of `output_type` where that is given.
 
-    def reply(self, prompt: str) -> Reply:
-        """As `chat`, with messages, tool calls, usage and seconds; an error raised has the same as its `reply`."""
+        Raises OrchestratorError; the conversation stays usable.
+        """
+        return self.reply(prompt, output_type=output_type).output
 
-        async def work() -> Reply:
-            session = self._open
-            if self._memory is None:
-                self._memory = Memory(window_of(session, self.n_latest_messages), self._say)
-            agent = self._agent(session, self.chat_kwargs)
-            return await self._memory.ask(session.ask, agent, prompt, self._recorder.history)
+    def reply(self, prompt: str, *, output_type: Any = None) -> Reply:
+        """As `chat`, with messages, tool calls, usage and seconds; an error raised has the same as its `reply`.
 
+        `output_type`: a pydantic model, dataclass or other type that the answer must have; the value is `output`. An
+        answer that does not fit is asked for again with what is wrong, twice, then InvalidAnswer is raised.
+        """
         with self._taking_turn():
-            return self._call(work)
+            return self._call(lambda: self._answer(prompt, output_type))
 
-    def try_reply(self, prompt: str) -> Reply:
+    def try_reply(self, prompt: str, *, output_type: Any = None) -> Reply:
         """As `reply`, but a failure is a Reply too: `success` is False and `error` says why."""
         try:
-            return self.reply(prompt)
+            return self.reply(prompt, output_type=output_type)
         except OrchestratorError as exc:
             if isinstance(exc.reply, Reply):
                 return exc.reply
             return Reply(agent=self.name or "lead", text="", messages=(), usage=Usage(), error=str(exc))
+
+    def stream(self, prompt: str, *, output_type: Any = None) -> TurnStream:
+        """The turn as it happens: text and thoughts, tools that start and end, notices, last the Reply.
+
+        For `for` and for `async for`; it begins with the first step. Leaving the loop stops the turn. Raises as `reply`.
+        """
+
+        def start(listen: Emit) -> Work[Reply]:
+            turn = self._taking_turn()
+            turn.__enter__()
+            try:
+                self._listener = listen
+                work = self._running().start(lambda: self._answer(prompt, output_type))
+            except BaseException:
+                turn.__exit__(None, None, None)
+                raise
+
+            def done() -> None:
+                self._listener = ignore
+                turn.__exit__(None, None, None)
+
+            work.when_done(done)
+            return work
+
+        return TurnStream(start)
+
+    async def _answer(self, prompt: str, output_type: Any) -> Reply:
+        session = self._open
+        if self._memory is None:
+            self._memory = Memory(window_of(session, self.n_latest_messages), self._say)
+        memory = self._memory
+        agent = self._agent(session, self.chat_kwargs)
+
+        async def ask(agent: Agent, prompt: str, *, history: Sequence[Message] = ()) -> Reply:
+            return await memory.ask(session.ask, agent, prompt, self._recorder.history)
+
+        if output_type is None:
+            return await ask(agent, prompt)
+        has_tools = bool((await session.toolbox(agent.tools)).specs)
+        return await typed(ask, agent, prompt, output_type, has_tools=has_tools)
 
     def tool_call(self, prompt: str) -> str:
         """What the tools say that the model calls for `prompt`, which it must; no history is sent, the record is kept."""
@@ -248,6 +295,9 @@ class CodingAgent:
             self._store.forget(self.name)
         return open_conversation(self._store, name=self.name, folder=self.config.folder, emit=self._say)
 
+    def _listen(self, event: Event) -> None:
+        self._listener(event)
+
     def _telling(self, on_success: Callable[[Called], None]) -> Emit:
         def told(event: Event) -> None:
             if isinstance(event, Called) and event.error is None:
@@ -288,13 +338,15 @@ class CodingAgent:
             yield
 
     def _call(self, work: Callable[[], Awaitable[T]]) -> T:
+        return self._running().call(work)
+
+    def _running(self) -> Background:
         with self._opening:
             if self._closed:
                 raise OrchestratorError("this agent is closed; make a new one, of the same name to go on")
             if self._background is None:
                 self._background, self._session = self._opened()
-            background = self._background
-        return background.call(work)
+            return self._background
 
     def _opened(self) -> tuple[Background, Session]:
         config, background = self.config, Background()

@@ -18,6 +18,7 @@ OrchestratorError
     ├── OutOfRounds
     ├── OutOfTime
     ├── OutOfBudget
+    ├── InvalidAnswer        no answer had the form that was asked for
     └── Paused               a person has to decide first; the run goes on from there when it is resumed
 """
 
@@ -102,6 +103,9 @@ class OutOfTime(RunError): ...
 
 
 class OutOfBudget(RunError): ...
+
+
+class InvalidAnswer(RunError): ...
 
 
 class Paused(RunError):

@@ -5,15 +5,57 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, ExitStack
-from typing import TypeVar
+from typing import Generic, Self, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 T = TypeVar("T")
 END_S = 5.0  # longest wait for cancelled work to end
+
+
+class Work(Generic[T]):
+    """Something that runs there."""
+
+    def __init__(self, portal: BlockingPortal) -> None:
+        self._portal = portal
+        # Our own scope and not the future's: an interrupt may come before there is a future to cancel.
+        self._scopes: list[anyio.CancelScope] = []
+        self._abandoned, self._ended = threading.Event(), threading.Event()
+        self._future: Future[T] | None = None
+
+    def start(self, work: Callable[[], Awaitable[T]]) -> Self:
+        async def watched() -> T:
+            with anyio.CancelScope() as scope:
+                self._scopes.append(scope)
+                try:
+                    if not self._abandoned.is_set():
+                        return await work()
+                finally:
+                    self._ended.set()
+            raise CancelledError
+
+        self._future = self._portal.start_task_soon(watched)
+        return self
+
+    def result(self) -> T:
+        """Wait for it. Raises what it raised, CancelledError when it was cancelled."""
+        assert self._future is not None
+        return self._future.result()
+
+    def cancel(self) -> None:
+        """Stop it and wait a moment for its end; nothing where it has ended."""
+        self._abandoned.set()
+        if self._scopes and not self._ended.is_set():
+            self._portal.start_task_soon(self._scopes[0].cancel)
+            self._ended.wait(END_S)
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Call `call` once it has ended, in whatever way; at once where it has."""
+        assert self._future is not None
+        self._future.add_done_callback(lambda _future: call())
 
 
 class Background:
@@ -30,28 +72,16 @@ class Background:
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of `work`, run there. An interrupt here, Ctrl-C for one, cancels it there and waits for its end."""
         self.refuse_within()
-        # Our own scope and not the future's: an interrupt may come before there is a future to cancel.
-        scopes: list[anyio.CancelScope] = []
-        abandoned, ended = threading.Event(), threading.Event()
-
-        async def watched() -> T:
-            with anyio.CancelScope() as scope:
-                scopes.append(scope)
-                try:
-                    if not abandoned.is_set():
-                        return await work()
-                finally:
-                    ended.set()
-            raise CancelledError
-
+        begun = Work(self._portal)
         try:
-            return self._portal.start_task_soon(watched).result()
+            return begun.start(work).result()
         except BaseException:
-            abandoned.set()
-            if scopes and not ended.is_set():
-                self._portal.start_task_soon(scopes[0].cancel)
-                ended.wait(END_S)
+            begun.cancel()
             raise
+
+    def start(self, work: Callable[[], Awaitable[T]]) -> Work[T]:
+        """Begin `work` there and go on here."""
+        return Work[T](self._portal).start(work)
 
     def refuse_within(self) -> None:
         """Raises RuntimeError in the thread that would have to do the work it waits for."""
