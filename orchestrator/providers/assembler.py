@@ -46,6 +46,10 @@ class Assembly:
         draft.id = draft.id or word(id)
         draft.arguments = arguments
 
+    def rename(self, key: Key, name: str) -> None:
+        """The whole name of the call at `key`, where it came in pieces."""
+        self._drafts[key].name = word(name)
+
     def arguments(self, key: Key, fragment: str) -> None:
         self._grow(self._draft(key, "tool_call"), fragment)
 

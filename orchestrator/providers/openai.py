@@ -6,20 +6,26 @@ other server has first. `api` overrides the choice.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Literal
 
 import openai
-from openai import AsyncOpenAI
+from anyio import to_thread
+from openai import AsyncOpenAI, AsyncStream
 
-from ..errors import AuthFailed, ConfigError, ProviderError
+from ..errors import AuthFailed, BadRequest, ConfigError, ProviderError
 from ..types import Completion, Delta, Request
 from . import ModelInfo, openai_chat, openai_responses
 from .assembler import Assembly
 from .connection import PerLoop, checked, hosted_at, reaching, spoken, timeouts, told
+from .dialects import Dialect, corrected, dialect_of, learn
 from .error_mapping import failure, unreachable, vendor_words
 from .openai_address import place_of
+from .openai_chat_stream import Reading, read
 from .portable_history import portable
 from .sanitize import vectors
 
@@ -97,10 +103,46 @@ class OpenAI:
                 async for item in openai_responses.read(parts, events):
                     yield item
         else:
-            body = openai_chat.body_of(sent, hosted=self.hosted)
-            async with await client.chat.completions.create(**body, timeout=timeout) as chunks:
-                async for item in openai_chat.read(parts, chunks):
+            async with aclosing(self._chat(client, sent, parts, timeout)) as items:
+                async for item in items:
                     yield item
+
+    async def _chat(
+        self, client: AsyncOpenAI, request: Request, parts: Assembly, timeout: Any
+    ) -> AsyncGenerator[Delta | Completion]:
+        """As the endpoint takes it: what it refuses of the wire is left out, and remembered."""
+        model = request.model_name
+        known = dialect = await to_thread.run_sync(dialect_of, self.base_url, model)
+        tried = [dialect]
+        while True:
+            body = openai_chat.body_of(request, dialect=dialect, hosted=self.hosted)
+            try:
+                answer: Any = await client.chat.completions.create(**body, timeout=timeout)
+                break
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as exc:
+                dialect = self._corrected(dialect, exc, request)
+                if dialect is None or dialect in tried:
+                    raise
+                tried.append(dialect)
+        if dialect != known:
+            await to_thread.run_sync(learn, self.base_url, model, dialect)
+        if (said := await _unstreamed(answer)) is not None:
+            reading = Reading(parts)
+            for delta in reading.take(said):
+                yield delta
+            yield reading.done()
+            return
+        async with answer as chunks:
+            async for item in read(parts, chunks):
+                yield item
+
+    def _corrected(self, dialect: Dialect, exc: openai.APIStatusError, request: Request) -> Dialect | None:
+        if (changed := corrected(dialect, f"{exc.message} {exc.body}")) is not None:
+            return changed
+        words = vendor_words(exc.body, exc.message)[0]
+        vague = len(words) < 60 and not re.search(r"['\"`_]|tool|function|schema", words)
+        told = isinstance(self._translate(exc), BadRequest) and len(request.messages) > 1
+        return dialect.plain if vague and told else None
 
     def _info(self, model: Any) -> ModelInfo:
         """Hosted models say nothing about limits; vLLM gives `max_model_len`, llama.cpp `meta`."""
@@ -125,3 +167,16 @@ class OpenAI:
                 return AuthFailed(self.name, "no key: set the environment variable OPENAI_API_KEY")
             case _:
                 return None
+
+
+async def _unstreamed(answer: Any) -> dict[str, Any] | None:
+    """The answer that came whole, though a stream was asked for or not; None where a stream comes."""
+    if not isinstance(answer, AsyncStream):
+        return answer.model_dump(warnings=False)
+    if "json" not in answer.response.headers.get("content-type", "").lower():
+        return None
+    try:
+        said = json.loads(await answer.response.aread())
+    finally:
+        await answer.close()
+    return said if isinstance(said, dict) else {}

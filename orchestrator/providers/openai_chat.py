@@ -1,31 +1,18 @@
-"""Requests and answers in the words of OpenAI's Chat Completions, as its many servers speak them."""
+"""Requests in the words of OpenAI's Chat Completions, as its many servers speak them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
-from dataclasses import replace
 from typing import Any
 
-from servers.ollama.ledger.profile import from_llamacpp
-
-from ..types import Completion, Delta, Image, Message, Part, Request, Stop, Text, Thinking, ToolResult, Usage
-from .assembler import Assembly
-from .sanitize import count, sane
+from ..types import Image, Message, Part, Request, Text, Thinking, ToolResult
+from .dialects import Dialect
 from .schemas import strict
 from .tool_schemas import shortened
 
-STOPS: dict[str, Stop] = {
-    "stop": "end",
-    "tool_calls": "tool",
-    "function_call": "tool",
-    "length": "length",
-    "content_filter": "refusal",
-}
 
-
-def body_of(request: Request, *, hosted: bool) -> dict[str, Any]:
-    """`hosted`: OpenAI's own service, which renamed the cap of the answer."""
+def body_of(request: Request, *, dialect: Dialect, hosted: bool = False) -> dict[str, Any]:
+    """`hosted`: OpenAI's own service, which takes shorter descriptions."""
     tools = [
         {
             "type": "function",
@@ -39,42 +26,19 @@ def body_of(request: Request, *, hosted: bool) -> dict[str, Any]:
     ]
     body: dict[str, Any] = {
         "model": request.model_name,
-        "messages": _messages(request),
+        "messages": _messages(request, dialect),
         "tools": tools or None,
         "tool_choice": _choice(request.tool_choice) if tools else None,
         "response_format": _format(request) if request.schema else None,
-        "max_completion_tokens" if hosted else "max_tokens": request.max_tokens,
+        dialect.cap: request.max_tokens,
         "temperature": request.temperature,
         "reasoning_effort": effort(request.think),
         "extra_body": dict(request.options) or None,
     }
     sent = {key: value for key, value in body.items() if value is not None}
-    return sent | {"stream": True, "stream_options": {"include_usage": True}}
-
-
-async def read(parts: Assembly, chunks: Any) -> AsyncGenerator[Delta | Completion]:
-    usage, reason, timings = Usage(), None, None
-    async for chunk in chunks:
-        if chunk.usage:
-            usage = _usage(chunk.usage)
-        timings = (chunk.model_extra or {}).get("timings") or timings  # llama.cpp's server
-        for choice in chunk.choices or ():
-            delta, extra = choice.delta, choice.delta.model_extra or {}
-            if thought := extra.get("reasoning_content") or extra.get("reasoning"):
-                yield parts.thinking((0, 0), thought)
-            if said := delta.content or delta.refusal:
-                yield parts.text((1, 0), said)
-            for call in delta.tool_calls or ():
-                _grow(parts, call)
-            reason = choice.finish_reason or reason
-    if not reason:
-        parts.cut()
-    yield Completion(
-        message=parts.message(),
-        usage=_timed(usage, timings),
-        stop=parts.stop(reason, STOPS),
-        raw={"timings": sane(timings)} if timings else {},
-    )
+    if dialect.streams:
+        sent |= {"stream": True} | ({"stream_options": {"include_usage": True}} if dialect.usage else {})
+    return sent
 
 
 def effort(think: bool | str | None) -> str | None:
@@ -93,21 +57,12 @@ def failed_text(result: ToolResult) -> str:
     return ("ERROR: " if result.is_error else "") + result.text
 
 
-def _grow(parts: Assembly, call: Any) -> None:
-    key = (2, call.index or 0)
-    function = call.function
-    if call.id or (function and function.name):
-        parts.call(key, function.name or "" if function else "", id=call.id)
-    if function and function.arguments:
-        parts.arguments(key, function.arguments)
-
-
-def _messages(request: Request) -> list[dict[str, Any]]:
+def _messages(request: Request, dialect: Dialect) -> list[dict[str, Any]]:
     wire: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
     for message in request.messages:
         match message.role:
             case "assistant":
-                wire.append(_assistant(message))
+                wire.append(_assistant(message, dialect))
             case "tool":
                 wire += _results(message)
             case "user":
@@ -115,10 +70,11 @@ def _messages(request: Request) -> list[dict[str, Any]]:
     return wire
 
 
-def _assistant(message: Message) -> dict[str, Any]:
-    wire: dict[str, Any] = {"role": "assistant", "content": message.text or None}
-    if thought := "".join(p.text for p in message.parts if isinstance(p, Thinking)):
-        wire["reasoning_content"] = thought
+def _assistant(message: Message, dialect: Dialect) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": "assistant", "content": message.text or (None if dialect.null else "")}
+    thought = "".join(p.text for p in message.parts if isinstance(p, Thinking))
+    if dialect.thoughts and (thought or (dialect.demanded and message.tool_calls)):
+        wire[dialect.thoughts] = thought
     if message.tool_calls:
         wire["tool_calls"] = [
             {
@@ -168,21 +124,3 @@ def _format(request: Request) -> dict[str, Any]:
         "type": "json_schema",
         "json_schema": {"name": "answer", "schema": schema, "strict": strict(schema)},
     }
-
-
-def _usage(said: Any) -> Usage:
-    prompt, completion = said.prompt_tokens_details, said.completion_tokens_details
-    return Usage(
-        input_tokens=count(said.prompt_tokens),
-        cached_tokens=count(prompt.cached_tokens) if prompt else None,
-        cache_write_tokens=count(getattr(prompt, "cache_write_tokens", None)),
-        output_tokens=count(said.completion_tokens),
-        thinking_tokens=count(completion.reasoning_tokens) if completion else None,
-    )
-
-
-def _timed(usage: Usage, timings: dict[str, Any] | None) -> Usage:
-    if not timings:
-        return usage
-    profile = from_llamacpp(timings, model="")
-    return replace(usage, prefill_s=profile.prefill_s, decode_s=profile.decode_s)

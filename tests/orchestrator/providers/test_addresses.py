@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 
 @contextmanager
-def proxy() -> Iterator[tuple[str, list[str]]]:
+def proxy() -> Generator[tuple[str, list[str]]]:
     """A proxy that forwards nothing and notes who came."""
     came: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -19,6 +19,7 @@ from orchestrator.providers import (
     openai_chat,
     openai_responses,
 )
+from orchestrator.providers.dialects import Dialect
 from orchestrator.providers.portable_history import portable, wire_name
 from orchestrator.types import Image, Message, Part, Request, Text, Thinking, ToolCall, ToolResult
 from tests.wire import as_anthropic, as_bedrock, as_chat, as_google, as_ollama, as_responses
@@ -121,7 +122,7 @@ def test_every_vendor_takes_it(messages: tuple[Message, ...]) -> None:
         is None
     )
     assert as_bedrock.complaint(bedrock_wire.body_of(sealed(request, as_bedrock.SEAL))) is None
-    assert as_chat.complaint(openai_chat.body_of(request, hosted=False)) is None
+    assert as_chat.complaint(openai_chat.body_of(request, dialect=Dialect())) is None
     assert as_responses.complaint(openai_responses.body_of(request)) is None
     assert as_ollama.complaint(ollama_wire.body_of(request, num_ctx=4096, room=99, keep_alive=None)) is None
     contents = google_wire.contents_of(sealed(request, as_google.SEAL))
