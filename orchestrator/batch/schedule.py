@@ -85,10 +85,11 @@ class Schedule:
     def ends_s(self, hosts: Mapping[str, AtWork], needs: Kind | None = None) -> float | None:
         """When these hosts would have finished all that waits and runs, sharing it without a rest.
 
-        None when a speed is not known, and when none of them can take an order of the kind `needs`.
+        Not before one of them could have finished an order of the kind `needs`, which cannot be shared. None when a
+        speed is not known, and when none of them can take that order.
         """
         rate, begun, kinds = 0.0, 1.0, self.kinds()
-        able = False
+        one_s = math.inf
         for name, host in hosts.items():
             each = {kind: self.seconds(name, kind) for kind in kinds}
             if None in each.values():
@@ -96,13 +97,15 @@ class Schedule:
             whole = sum(
                 count * (each[kind] or 0.0) for kind, count in kinds.items() if each[kind] != math.inf
             )
-            able = able or needs is None or each.get(needs) not in (None, math.inf)
+            if needs is not None:
+                one_s = min(one_s, host.left_s + (each.get(needs) or 0.0))
             if whole > 0:
                 rate += host.slots / whole
                 begun += host.left_s * host.slots / whole
-        if not able:
+        if needs is not None and one_s == math.inf:
             return None
-        return begun / rate if rate else max((host.left_s for host in hosts.values()), default=0.0)
+        shared_s = begun / rate if rate else max((host.left_s for host in hosts.values()), default=0.0)
+        return shared_s if needs is None else max(shared_s, one_s)
 
     def remove(self, kind: Kind) -> list[str]:
         """Take every order of a kind out."""
