@@ -12,7 +12,18 @@ Progress = Callable[[float, float | None, str], None]
 
 
 Approve = Callable[[str, Sequence[str]], Awaitable[str | None]]
-"""Puts a question of a tool or a server to the person with the choices there are, the most willing first; None declines."""
+"""Puts a question of a tool or a server to the person with the choices there are, the most willing first, or with
+none where anything may be written; None declines."""
+
+
+def fitting(answer: str, choices: Sequence[str]) -> str | None:
+    """What a written answer means: the only choice that begins so, or anything where there are none; else None."""
+    if not choices:
+        return answer
+    words = answer.strip().casefold()
+    whole = [choice for choice in choices if choice.casefold() == words]
+    begun = whole or [choice for choice in choices if words and choice.casefold().startswith(words)]
+    return begun[0] if len(begun) == 1 else None
 
 
 def no_progress(done: float, total: float | None, message: str) -> None:

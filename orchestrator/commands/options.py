@@ -14,6 +14,7 @@ import anyio
 from ..errors import ConfigError
 from ..events import Event, Notice
 from ..sanitize import visible
+from ..tools import fitting
 
 if TYPE_CHECKING:
     from ..config.load import Config
@@ -120,17 +121,20 @@ def print_json(value: Any) -> None:
 
 
 async def _yes(question: str, choices: Sequence[str]) -> str | None:
-    return choices[0]
+    return choices[0] if choices else None
 
 
 async def _at_the_terminal(question: str, choices: Sequence[str]) -> str | None:
-    sys.stderr.write(f"{visible(question)}\n[{'/'.join(choices)}] ")
+    sys.stderr.write(f"{visible(question)}\n{_between(choices)} ")
     sys.stderr.flush()
     if sys.platform != "win32":  # Ctrl-C ends this wait, but would not end a thread that reads
         await anyio.wait_readable(sys.stdin)
-    answer = (await anyio.to_thread.run_sync(sys.stdin.readline)).strip().lower()
-    fits = [choice for choice in choices if answer and choice.startswith(answer)]
-    return fits[0] if len(fits) == 1 else None
+    answer = await anyio.to_thread.run_sync(sys.stdin.readline)
+    return fitting(answer.rstrip("\n"), choices) if answer else None
+
+
+def _between(choices: Sequence[str]) -> str:
+    return f"[{'/'.join(choices)}]" if choices else ">"
 
 
 def told(event: Event) -> None:

@@ -22,12 +22,40 @@ MAX_KEYS = 10_000
 Place = tuple[str, ...]
 """Where a value stands in the configuration: ("display", "format")."""
 
-SERVER_KEYS = ("command", "args", "env", "cwd", "disabled", "call_timeout_s")
+SERVER_KEYS = (
+    "command",
+    "args",
+    "env",
+    "cwd",
+    "url",
+    "headers",
+    "transport",
+    "disabled",
+    "tools",
+    "without_tools",
+    "start_timeout_s",
+    "call_timeout_s",
+)
+_HOSTS_WORDS = {
+    "serverUrl": "url",
+    "httpUrl": "url",
+    "http_headers": "headers",
+    "type": "transport",
+    "enabled": "disabled",
+    "includeTools": "tools",
+    "allowedTools": "tools",
+    "enabled_tools": "tools",
+    "excludeTools": "without_tools",
+    "disabledTools": "without_tools",
+    "disabled_tools": "without_tools",
+    "startup_timeout_sec": "start_timeout_s",
+    "tool_timeout_sec": "call_timeout_s",
+    "timeout": "call_timeout_s",
+}
+"""What hosts call the same things."""
 _HOSTS_OWN = {
-    "type",
     "alwaysAllow",
     "autoApprove",
-    "timeout",
     "description",
     "icon",
     "gallery",
@@ -182,11 +210,7 @@ def read_servers(data: bytes, path: Path, env: Mapping[str, str], folder: Path) 
         origin = f"{path}, mcpServers.{name}"
         if not isinstance(entry, dict):
             raise ConfigError(f'{origin}: wanted {{"command": ..., "args": [...]}}, found {short(entry)}')
-        if "command" not in entry and "url" in entry:
-            notices.append(
-                f"{origin} is passed over: only servers that are programs can be used, and it names a URL"
-            )
-            continue
+        entry = _our_words(entry)
         for key in entry:
             if key not in SERVER_KEYS and (near := get_close_matches(key, SERVER_KEYS, n=1)):
                 raise ConfigError(f"{origin}: unknown key {key!r}; did you mean {near[0]!r}?")
@@ -195,6 +219,32 @@ def read_servers(data: bytes, path: Path, env: Mapping[str, str], folder: Path) 
         kept = {key: value for key, value in entry.items() if key in SERVER_KEYS}
         layer.put(("servers", name), _expanded(kept, env, folder, origin), origin)
     return layer, notices
+
+
+def _our_words(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of any host with what it says in our words; what it says in both stays as we call it."""
+    found: dict[str, Any] = {}
+    for key, value in entry.items():
+        ours = _HOSTS_WORDS.get(key)
+        if ours is None:
+            found[key] = value
+        elif ours not in entry and (said := _said(key, value)) is not None:
+            found[ours] = said
+    return found
+
+
+def _said(key: str, value: Any) -> Any:
+    """A host's value as ours; None for what says nothing to us."""
+    match key:
+        case "type":
+            known = {"sse": "sse", "http": "http", "streamable-http": "http", "streamableHttp": "http"}
+            return known.get(value) if isinstance(value, str) else None
+        case "enabled":
+            return not value if isinstance(value, bool) else value
+        case "timeout" if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1000:
+            return value / 1000  # some hosts count milliseconds, none waits for a quarter of an hour
+        case _:
+            return float(value) if key.endswith(("timeout", "_sec")) and type(value) is int else value
 
 
 def _expanded(value: Any, env: Mapping[str, str], folder: Path, origin: str) -> Any:

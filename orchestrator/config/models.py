@@ -129,14 +129,30 @@ class AgentSettings(_Settings):
 
 
 class ServerSettings(_Settings):
-    command: str = Field(min_length=1)
+    """A server that is a program, or one at an address."""
+
+    command: str | None = Field(default=None, min_length=1)
     args: Annotated[tuple[str, ...], Field(strict=False)] = ()
     env: dict[str, str] = {}
     cwd: str = "."
+    url: Annotated[str, AfterValidator(_base_url)] | None = None
+    headers: dict[str, str] = {}  # with each request to the address
+    transport: Literal["http", "sse"] | None = None  # None: HTTP, and where that is not understood SSE
     disabled: bool = False
+    tools: Names | None = None  # names or patterns of those that are offered; None: all
+    without_tools: Names = ()  # names or patterns of those that are not
+    start_timeout_s: Seconds = 30.0  # longest time from start to tool list
     call_timeout_s: Seconds | None = (
         120.0  # longest silence in a call; None: no limit. Not of our own servers
     )
+
+    @model_validator(mode="after")
+    def _program_or_address(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("wanted either command, for a program, or url, for a server at an address")
+        if self.command is None and (strange := sorted(self.model_fields_set & {"args", "env", "cwd"})):
+            raise ValueError(f"{strange[0]} belongs to a program, and this server is at an address")
+        return self
 
     def launch(self) -> dict[str, Any]:
         """How to start it: everything but whether."""

@@ -93,10 +93,27 @@ def needs_trust(layer: Layer, folder: Path) -> dict[Place, str]:
         asked[("hosts", name)] = f"let models at {short(entry.get('address'))} read and write files here"
     for name, entry in _entries(layer, "servers"):
         if not _as_built_in(entry, folder):
-            args = entry.get("args")
-            words = [entry.get("command"), *(cast(list[Any], args) if isinstance(args, list) else ())]
-            asked[("servers", name)] = f"start the program {short(' '.join(map(str, words)), 200)}"
+            asked[("servers", name)] = _wants(entry)
     return asked
+
+
+def _wants(entry: Mapping[str, Any]) -> str:
+    """What a server's entry asks for: the program, where it runs, what it is told; or the address and what goes there."""
+    if url := entry.get("url"):
+        headers = _named(entry.get("headers"))
+        return f"connect to {short(url, 200)}" + (f" with the headers {headers}" if headers else "")
+    args = entry.get("args")
+    words = [entry.get("command"), *(cast(list[Any], args) if isinstance(args, list) else ())]
+    folder, variables = entry.get("cwd"), _named(entry.get("env"))
+    return (
+        f"start the program {short(' '.join(map(str, words)), 200)}"
+        + (f" in {short(folder)}" if folder not in (None, ".", "") else "")
+        + (f" with the variables {variables}" if variables else "")
+    )
+
+
+def _named(values: object) -> str:
+    return ", ".join(short(name) for name in cast(dict[str, Any], values)) if isinstance(values, dict) else ""
 
 
 def _entries(layer: Layer, section: str) -> list[tuple[str, dict[str, Any]]]:

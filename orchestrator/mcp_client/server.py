@@ -9,10 +9,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 
@@ -20,7 +23,7 @@ from servers.protocol.prefork import import_quickly
 from servers.protocol.registry import SERVER_COMMANDS
 
 from ..events import Emit, Notice, ignore
-from ..sanitize import one_line
+from ..sanitize import one_line, visible
 from ..tools import Approve, Progress, no_progress
 from ..types import ToolCall, ToolResult, ToolSpec, result
 from . import tool_cache
@@ -28,12 +31,14 @@ from .log import ServerLog, Stderr, take_over_sdk_log
 from .prefork import Warm
 
 if TYPE_CHECKING:
+    from mcp import Client
+
     from servers.protocol.sdk_private import TransportStreams
 
     from .toolbox import McpTools
 
 HEAD_START_S = 1.0
-CONNECT_S = 30.0  # longest time from start to tool list
+CONNECT_S = 30.0  # longest time from start to tool list, where nothing else is configured
 PASSED = [
     "HOME",
     "LANG",
@@ -57,22 +62,39 @@ PASSED = [
     "XDG_DATA_HOME",
     "APPDATA",
     "LOCALAPPDATA",
-    "UNDERSTUDY_HOME",
-    "OLLAMA_HOST",
-    "OLLAMA_BASE_URL",
-    "OLLAMA_API_KEY",
+    *(
+        name
+        for upper in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+        for name in (upper, upper.lower())
+    ),
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
 ]
+"""What every server gets of the environment: where it is, who runs it, how it reaches the network."""
+PASSED_TO_OURS = ["UNDERSTUDY_HOME", "OLLAMA_HOST", "OLLAMA_BASE_URL", "OLLAMA_API_KEY"]
+MAX_INSTRUCTIONS_CHARS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """How to start one server."""
+    """How to start one server, or where it is."""
 
-    command: str
+    command: str | None = None  # None: it is at `url`
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict[str, str])  # on top of PASSED
     cwd: str = "."
+    url: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    transport: Literal["http", "sse"] | None = None  # None: HTTP, and where that is not understood SSE
+    tools: tuple[str, ...] | None = None  # patterns of those that are offered; None: all
+    without_tools: tuple[str, ...] = ()
+    start_timeout_s: float = CONNECT_S
     call_timeout_s: float | None = 120.0  # longest silence in a call; None: no limit, as for our own servers
+
+    @property
+    def ours(self) -> bool:
+        return self.command in SERVER_COMMANDS.values()
 
 
 class Hosted:
@@ -86,17 +108,24 @@ class Hosted:
         warm: Warm | None = None,
         emit: Emit = ignore,
         approve: Approve | None = None,
+        folder: str = ".",
     ) -> None:
+        """`folder`: the workspace, which servers may ask for."""
         self.name, self.launch, self.warm, self.emit, self.approve = name, launch, warm, emit, approve
-        self.cwd = os.path.abspath(launch.cwd)
-        self.env = {key: os.environ[key] for key in PASSED if key in os.environ} | dict(launch.env)
-        self.key = tool_cache.key_of(launch.command, launch.args, self.env, self.cwd)
-        self.specs: tuple[ToolSpec, ...] = tool_cache.load(self.key) or ()
+        self.cwd, self.folder = os.path.abspath(launch.cwd), os.path.abspath(folder)
+        passed = [*PASSED, *PASSED_TO_OURS] if launch.ours else PASSED
+        self.env = {key: os.environ[key] for key in passed if key in os.environ} | dict(launch.env)
+        self.key = tool_cache.key_of(*_facts(launch), self.env, self.cwd)
+        self.specs: tuple[ToolSpec, ...] = ()
+        self.instructions = ""  # how the server says its tools are used
+        if (kept := tool_cache.load(self.key)) is not None:
+            self.specs, self.instructions = kept
         self.known = (
             anyio.Event()
         )  # the tool list is there, from the cache or from the server, or will not come
         self.log = ServerLog(name)
         self._stderr: Stderr | None = None  # of this life, or the last
+        self._sse = launch.transport == "sse"
         self._mode = "auto"  # how to begin to talk; "legacy": without the newer protocol's first question
         self._strayed = False  # the person was told of what it prints
         self._tools: McpTools | None = None
@@ -104,6 +133,7 @@ class Hosted:
         self._settled = anyio.Event()  # connected or failed
         self._wanted = anyio.Event()  # a new start is asked for
         self._asked = anyio.Event()  # somebody waits for it
+        self._changed = anyio.Event()  # the server says that its tools have changed
         if self.specs:
             self.known.set()
         else:
@@ -144,7 +174,7 @@ class Hosted:
         """
         with anyio.move_on_after(HEAD_START_S):
             await self._asked.wait()
-        told = ""
+        told, first = "", None
         while True:
             self._wanted = anyio.Event()
             try:
@@ -153,6 +183,16 @@ class Hosted:
                 if self._tools is None and self._mode == "auto" and _closed(exc):
                     self._mode = "legacy"  # some servers end at the newer protocol's first question
                     continue
+                if (
+                    self._tools is None
+                    and self.launch.url
+                    and self.launch.transport is None
+                    and not self._sse
+                ):
+                    self._sse, first = True, exc  # an older server, perhaps
+                    continue
+                if self._tools is None and self._sse and first is not None:
+                    self._sse, exc, first = False, first, None
                 started, why = self._tools is not None, _reason(exc, self.launch, await self._last_words())
                 self._tools, self._failed = None, why
                 said = f"the {self.name} server {'ended' if started else 'did not start'}: {why}"
@@ -170,61 +210,117 @@ class Hosted:
         from mcp import Client
 
         take_over_sdk_log()
-        ours = self.launch.command in SERVER_COMMANDS.values()
+        launch, ours = self.launch, self.launch.ours
         with (
             Stderr(self.log) as self._stderr,
-            anyio.CancelScope(deadline=anyio.current_time() + CONNECT_S) as scope,
+            anyio.CancelScope(deadline=anyio.current_time() + launch.start_timeout_s) as scope,
         ):
             # The scope has to enclose the whole client; its deadline is lifted once connected.
             streams = self._transport(self._stderr.fileno())
             async with Client(streams, mode=self._mode, **self._client_options()) as client:
-                silence_s = None if ours else self.launch.call_timeout_s
-                tools: McpTools = await mcp_tools.McpTools.connect(
-                    self.name, client, checked=not ours, silence_s=silence_s
+                list_tools = partial(
+                    mcp_tools.McpTools.connect,
+                    self.name,
+                    client,
+                    checked=not ours,
+                    silence_s=None if ours else launch.call_timeout_s,
+                    offered=launch.tools,
+                    withheld=launch.without_tools,
                 )
+                self._offer(await list_tools(), client.instructions)
                 scope.deadline = float("inf")
-                if tools.faults:
-                    self.emit(
-                        Notice(text=f"the {self.name} server: {_left_out(tools.faults)}", level="warning")
-                    )
-                if tools.specs != self.specs:
-                    self.specs = tools.specs
-                    tool_cache.save(self.key, tools.specs)
-                self._tools, self._failed = tools, None
                 self.known.set()
                 self._settled.set()
-                await self._wanted.wait()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._refreshed, client, list_tools)
+                    await self._wanted.wait()
+                    group.cancel_scope.cancel()
         if scope.cancelled_caught:
-            raise TimeoutError(f"no tool list within {CONNECT_S:g} s")
+            raise TimeoutError(f"no tool list within {launch.start_timeout_s:g} s")
+
+    def _offer(self, tools: McpTools, instructions: str | None) -> None:
+        """The tools as the server lists them now."""
+        if tools.faults:
+            self.emit(Notice(text=f"the {self.name} server: {_left_out(tools.faults)}", level="warning"))
+        said = visible((instructions or "").strip())[:MAX_INSTRUCTIONS_CHARS]
+        if (tools.specs, said) != (self.specs, self.instructions):
+            self.specs, self.instructions = tools.specs, said
+            tool_cache.save(self.key, tools.specs, said)
+        if self._tools is not None:
+            tools.take_over(self._tools)
+        self._tools, self._failed = tools, None
+
+    async def _refreshed(self, client: Client, list_tools: Callable[[], Awaitable[McpTools]]) -> None:
+        """List again whenever the server says that its tools have changed."""
+        from mcp import MCPError
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listened, client)
+            while True:
+                await self._changed.wait()
+                self._changed = anyio.Event()
+                try:
+                    self._offer(await list_tools(), client.instructions)
+                except MCPError as exc:
+                    self.emit(
+                        Notice(
+                            text=f"the {self.name} server cannot list its tools again: {exc}", level="warning"
+                        )
+                    )
+
+    async def _listened(self, client: Client) -> None:
+        """Servers of the newer protocol tell of changes to those who listen; older ones tell everybody."""
+        from mcp import MCPError
+        from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+
+        if self.launch.ours:  # whose tools never change
+            return
+        with suppress(ListenNotSupportedError, SubscriptionLost, MCPError, TimeoutError):
+            async with client.listen(tools_list_changed=True) as events:
+                self._changed.set()  # what changed before we listened was told to nobody
+                async for _ in events:
+                    self._changed.set()
 
     def _client_options(self) -> dict[str, Any]:
-        if self.approve is None:
-            return {}
-        approve = self.approve
+        """Who we are, and what we do for a server that asks."""
+        import mcp_types as types
+        from pydantic import FileUrl
+
+        async def hear(message: Any) -> None:
+            if isinstance(message, types.ToolListChangedNotification):
+                self._changed.set()
+
+        async def roots(context: Any) -> types.ListRootsResult:
+            where = Path(self.folder)
+            return types.ListRootsResult(roots=[types.Root(uri=FileUrl(where.as_uri()), name=where.name)])
+
+        options: dict[str, Any] = {
+            "client_info": types.Implementation(name="understudy", version=version("understudy")),
+            "message_handler": hear,
+        }
+        if not self.launch.ours:
+            options["list_roots_callback"] = roots
+        if (approve := self.approve) is None:
+            return options
 
         async def elicit(context: Any, params: Any) -> Any:
-            from mcp.types import ElicitResult
+            from .questions import put
 
-            from .toolbox import answer_of, choices_of
-
-            asked = choices_of(params)
-            if asked is None:
-                return ElicitResult(action="decline")
             with self._tools.patient() if self._tools else nullcontext():
-                choice = await approve(f"{self.name}: {params.message}", asked[1])
-            if choice is None:
-                return ElicitResult(action="decline")
-            return ElicitResult(action="accept", content=answer_of(params, choice))
+                return await put(self.name, params, approve)
 
-        return {"elicitation_callback": elicit}
+        return options | {"elicitation_callback": elicit}
 
     @asynccontextmanager
     async def _transport(self, errlog: int) -> AsyncGenerator[TransportStreams]:
         from .lines import Lines
-        from .transport import pipe_transport, spawned
+        from .transport import pipe_transport, reached, spawned
 
         launch, lines = self.launch, Lines(self._stray)
-        if launch.command in SERVER_COMMANDS.values() and self.warm is not None:
+        if launch.command is None:
+            async with reached(launch.url or "", launch.headers, sse=self._sse, lines=lines) as streams:
+                yield streams
+        elif launch.ours and self.warm is not None:
             warm = self.warm
             server = launch.command.removeprefix("understudy-")
             pid, source, sink = await warm.start(server, launch.args, self.env, self.cwd, errlog)
@@ -257,6 +353,17 @@ def _left_out(faults: Sequence[str]) -> str:
     return f"left out of its tools: {'; '.join(faults[:5])}{more}"
 
 
+def _facts(launch: Launch) -> tuple[str, list[str]]:
+    """What tells this server from others, apart from its environment."""
+    words = [
+        *(launch.tools or ("*",)),
+        "-",
+        *launch.without_tools,
+        *map("=".join, sorted(launch.headers.items())),
+    ]
+    return (launch.command or launch.url or "", [*launch.args, *words])
+
+
 def _installed(command: str) -> str:
     """Our own console scripts from our own environment, whatever PATH says."""
     if command in SERVER_COMMANDS.values():
@@ -285,6 +392,8 @@ def _reason(exc: BaseException, launch: Launch, words: str) -> str:
         if os.path.isabs(exc.filename) and exc.filename == launch.cwd:
             return f"its folder {exc.filename} does not exist"
         return f"there is no program {exc.filename!r} on PATH"
+    if launch.url is not None:
+        return f"{launch.url.partition('?')[0]}: {one_line(str(exc), 300) or type(exc).__name__}"
     if isinstance(exc, OSError) and exc.strerror:
         return f"{launch.command!r} cannot be started: {exc.strerror}"
     said = f"; it said: {words}" if words else ""

@@ -1,4 +1,4 @@
-"""The tool lists of servers as last seen, so that the first model request waits for none of them."""
+"""The tool lists of servers, and how they say to use them, as last seen: the first model request waits for none."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ def key_of(command: str, args: Sequence[str], env: Mapping[str, str], cwd: str) 
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
-def load(key: str) -> tuple[ToolSpec, ...] | None:
-    """The list kept under `key`; None when there is none that can be read."""
+def load(key: str) -> tuple[tuple[ToolSpec, ...], str] | None:
+    """The list and the instructions kept under `key`; None when there are none that can be read."""
     try:
         kept = json.loads((home() / "tools" / f"{key}.json").read_text(encoding="utf-8"))
-        return tuple(ToolSpec(**spec) for spec in kept)
-    except (OSError, ValueError, TypeError):
+        return tuple(ToolSpec(**spec) for spec in kept["tools"]), str(kept["instructions"])
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def save(key: str, specs: Sequence[ToolSpec]) -> None:
-    """Keep `specs` under `key`. A cache that cannot be written is no reason to fail."""
+def save(key: str, specs: Sequence[ToolSpec], instructions: str) -> None:
+    """Keep them under `key`. A cache that cannot be written is no reason to fail."""
     with suppress(OSError):
         folder = home() / "tools"
         folder.mkdir(mode=0o700, exist_ok=True)
+        kept = {"tools": [asdict(spec) for spec in specs], "instructions": instructions}
         temporary = folder / f"{key}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps([asdict(spec) for spec in specs]), encoding="utf-8")
+        temporary.write_text(json.dumps(kept), encoding="utf-8")
         temporary.replace(folder / f"{key}.json")
 
 

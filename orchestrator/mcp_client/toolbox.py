@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import Any
 
 import anyio
@@ -19,6 +20,8 @@ from .names import portable_names
 from .results import read_result
 
 MAX_PAGES = 100
+SESSION_ENDED = "Session terminated"
+"""What the SDK says where a server over HTTP has forgotten us: it was started anew."""
 
 
 class ServerGone(Exception):
@@ -40,9 +43,19 @@ class McpTools:
 
     @classmethod
     async def connect(
-        cls, server: str, client: Client, *, checked: bool = True, silence_s: float | None = None
+        cls,
+        server: str,
+        client: Client,
+        *,
+        checked: bool = True,
+        silence_s: float | None = None,
+        offered: Sequence[str] | None = None,
+        withheld: Sequence[str] = (),
     ) -> McpTools:
-        """List every tool, page by page. `checked` False: of a server whose schemas are known to be right."""
+        """List every tool, page by page. `checked` False: of a server whose schemas are known to be right.
+
+        `offered`, `withheld`: patterns of the tools' own names; None: all are offered.
+        """
         sent: list[Any] = []
         cursors: set[str | None] = set()
         cursor: str | None = None
@@ -52,7 +65,8 @@ class McpTools:
             sent += [sealed(None, tool.meta) for tool in page.tools]
             cursor = page.next_cursor
         listed, faults = read_tools(sent, checked=checked)
-        tools = cls(server, client, listed, silence_s=silence_s)
+        kept = [tool for tool in listed if _among(tool.name, offered) and not _among(tool.name, withheld)]
+        tools = cls(server, client, kept, silence_s=silence_s)
         tools.faults = tuple(faults)
         return tools
 
@@ -70,7 +84,7 @@ class McpTools:
         try:
             return await self._answered(call, tool, arguments, watch)
         except MCPError as exc:
-            if exc.error.code == CONNECTION_CLOSED:
+            if exc.error.code == CONNECTION_CLOSED or exc.error.message == SESSION_ENDED:
                 raise ServerGone(exc.error.message) from exc
             return result(call, exc.error.message, is_error=True)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as exc:
@@ -80,6 +94,10 @@ class McpTools:
             return result(
                 call, f"the answer of the {self.server} server cannot be read: {why}", is_error=True
             )
+
+    def take_over(self, old: McpTools) -> None:
+        """The calls of the same server's earlier list go on."""
+        self._open = old._open
 
     @contextmanager
     def patient(self) -> Generator[None]:
@@ -123,6 +141,10 @@ class McpTools:
         return next((tool for tool in self.tools.values() if tool.name == own), None)
 
 
+def _among(name: str, patterns: Sequence[str] | None) -> bool:
+    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def _spec(name: str, tool: ListedTool) -> ToolSpec:
     return ToolSpec(
         name=name,
@@ -131,24 +153,3 @@ def _spec(name: str, tool: ListedTool) -> ToolSpec:
         read_only=tool.read_only,
         destructive=tool.destructive,
     )
-
-
-def choices_of(question: Any) -> tuple[str, tuple[str, ...]] | None:
-    """(field, what it may be answered with) of an elicitation that asks one thing; None when it asks for more.
-
-    A yes-or-no question has the choices "yes" and "no".
-    """
-    properties: Mapping[str, Any] = getattr(question, "requested_schema", {}).get("properties", {})
-    if len(properties) != 1:
-        return None
-    ((name, schema),) = properties.items()
-    if schema.get("type") == "boolean":
-        return name, ("yes", "no")
-    options = schema.get("enum") or [one.get("const") for one in schema.get("oneOf", ())]
-    return (name, tuple(options)) if options and all(isinstance(one, str) for one in options) else None
-
-
-def answer_of(question: Any, choice: str) -> dict[str, Any]:
-    """The content that says `choice`, one of the question's choices."""
-    ((name, schema),) = question.requested_schema["properties"].items()
-    return {name: choice == "yes" if schema.get("type") == "boolean" else choice}

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Protocol, TextIO
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Protocol, TextIO
 
 import anyio
 import mcp_types as types
@@ -72,6 +72,62 @@ async def spawned(
     finally:
         with anyio.CancelScope(shield=True):
             await _end(process)
+
+
+@asynccontextmanager
+async def reached(
+    url: str, headers: Mapping[str, str], *, sse: bool, lines: Reads
+) -> AsyncGenerator[TransportStreams]:
+    """A server at an address: streamable HTTP, or the older two-way SSE."""
+    from mcp.client.sse import sse_client
+    from mcp.client.streamable_http import streamable_http_client
+    from mcp.shared._httpx_utils import create_mcp_http_client
+
+    async with AsyncExitStack() as stack:
+        if sse:
+            transport: AbstractAsyncContextManager[TransportStreams] = sse_client(url, headers=dict(headers))
+        else:
+            client = await stack.enter_async_context(create_mcp_http_client(dict(headers)))
+            transport = streamable_http_client(url, http_client=client)
+        source, sink = await stack.enter_async_context(transport)
+        yield await stack.enter_async_context(_read_with_care(source, sink, lines))
+
+
+@asynccontextmanager
+async def _read_with_care(source: Any, sink: Any, lines: Reads) -> AsyncGenerator[TransportStreams]:
+    """The streams of an SDK transport, each message as `lines` reads it."""
+    inbound, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    write, outbound = anyio.create_memory_object_stream[SessionMessage](0)
+
+    async def receive() -> None:
+        async with inbound:
+            async for item in source:
+                if isinstance(item, Exception):
+                    await inbound.send(item)
+                    continue
+                written = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+                for message in lines.read(written.encode()):
+                    await inbound.send(message)
+
+    async def send() -> None:
+        async with outbound:
+            async for item in outbound:
+                lines.sent(item.message)
+                await sink.send(item)
+
+    async def until_left(work: Callable[[], Awaitable[None]]) -> None:
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            await work()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(until_left, receive)
+        group.start_soon(until_left, send)
+        try:
+            yield read, write
+        finally:
+            read.close()
+            write.close()
+            group.cancel_scope.cancel()
 
 
 async def _end(process: Process) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -94,6 +94,7 @@ class Session:
             )
         provider = await self.provider(split(agent.model)[0])
         tools = await self.toolbox(agent.tools)
+        agent = self._instructed(agent)
         if not agent.tools_answer and tools is not NO_TOOLS:
             tools = Bounded(tools, partial(self.wired.window, agent.model), history)
         if self.config.memory.enabled and agent.role == "lead":
@@ -104,6 +105,16 @@ class Session:
             return await run(agent, prompt, provider=provider, tools=tools, history=history, emit=self.emit)
         finally:
             _depth.reset(token)
+
+    def _instructed(self, agent: Agent) -> Agent:
+        """The agent told how its servers say that their tools are used."""
+        servers = [one for one in agent.tools or () if isinstance(one, str) and not is_function(one)]
+        said = [
+            f"How the tools named {server.name}__... are used, by their server:\n{server.instructions}"
+            for server in self._chosen(None if agent.tools is None else servers)
+            if server.instructions and server.specs
+        ]
+        return replace(agent, system="\n\n".join([*filter(None, [agent.system]), *said])) if said else agent
 
     async def toolbox(self, tools: Sequence[Tool] | None = None) -> Toolbox:
         """These tools; when None, those of all servers and the configured functions.
@@ -225,7 +236,8 @@ async def open_session(
             warm.open()
             stack.push_async_callback(warm.close)
         hosted = [
-            Hosted(name, launch, warm=warm, emit=emit, approve=approve) for name, launch in launches.items()
+            Hosted(name, launch, warm=warm, emit=emit, approve=approve, folder=config.folder)
+            for name, launch in launches.items()
         ]
         stack.callback(spending.close)
         session = Session(config, hosted, emit, spending, approve)

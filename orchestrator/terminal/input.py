@@ -24,6 +24,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from servers.state.home import home
 
 from ..sanitize import visible
+from ..tools import fitting
 
 
 class Interrupted(Exception):
@@ -38,7 +39,7 @@ class Reader(Protocol):
         ...
 
     async def choose(self, question: str, choices: Sequence[str]) -> str | None:
-        """One of `choices`; None when the person takes none."""
+        """One of `choices`, any text where there are none; None when the person takes none."""
         ...
 
 
@@ -72,17 +73,15 @@ class Terminal:
             raise Interrupted from None
 
     async def choose(self, question: str, choices: Sequence[str]) -> str | None:
-        asked = f"{visible(question)}\n[{'/'.join(choices)}] "
+        between = f"[{'/'.join(choices)}]" if choices else ">"
+        asked = f"{visible(question)}\n{between} "
         try:
             async with self._one:
                 with patch_stdout(raw=True):
                     answer = await self._question.prompt_async(asked, handle_sigint=False)
         except (EOFError, KeyboardInterrupt):
             return None
-        fitting = [
-            choice for choice in choices if answer.strip() and choice.startswith(answer.strip().lower())
-        ]
-        return fitting[0] if len(fitting) == 1 else None
+        return fitting(answer, choices)
 
 
 class Lines:

@@ -169,17 +169,27 @@ def test_the_forms_of_the_hosts_are_read(tmp_path: Path) -> None:
         tmp_path,
         {
             "notes": {"command": "${BIN:-notes}", "args": ["${workspaceFolder}", "${WHO}"], "type": "stdio"},
-            "far": {"type": "http", "url": "https://mcp.example"},
+            "far": {
+                "type": "sse",
+                "url": "https://mcp.example",
+                "headers": {"authorization": "Bearer ${WHO}"},
+                "includeTools": ["read_*"],
+                "timeout": 9000,
+            },
             "off": {"command": "x", "disabled": True},
+            "out": {"command": "x", "enabled": False},
             "odd": {"command": "y", "colour": "red"},
         },
         key="servers",
     )
     trust(path)
     config = load_config(cwd=tmp_path, env={"WHO": "me"})
-    assert set(config.servers) == {"notes", "odd"}
+    assert set(config.servers) == {"notes", "odd", "far"}
+    far = config.servers["far"]
+    assert (far.url, far.transport, far.tools) == ("https://mcp.example", "sse", ("read_*",))
+    assert (far.headers, far.call_timeout_s) == ({"authorization": "Bearer me"}, 9.0)
     assert (config.servers["notes"].command, config.servers["notes"].args) == ("notes", (str(tmp_path), "me"))
-    assert [word in " ".join(config.notices) for word in ("far", "colour")] == [True, True]
+    assert [word in " ".join(config.notices) for word in ("far", "colour")] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +200,7 @@ def test_the_forms_of_the_hosts_are_read(tmp_path: Path) -> None:
         ("[]", "wanted {"),
         ('{"mcpServers": {"a": "x"}}', "mcpServers.a: wanted"),
         ('{"mcpServers": {"a": {"comand": "x"}}}', "unknown key 'comand'; did you mean 'command'?"),
-        ('{"mcpServers": {"a": {"args": []}}}', "servers.a.command: is missing"),
+        ('{"mcpServers": {"a": {"args": []}}}', "servers.a: wanted either command"),
         ('{"mcpServers": {"a": {"command": "x", "args": "y"}}}', "servers.a.args"),
         ('{"mcpServers": {"a b": {"command": "x"}}}', "letters, digits"),
         ('{"mcpServers": {"a": {"command": "${NOT_SET}"}}}', "the variable NOT_SET is not set"),
@@ -205,9 +215,25 @@ def test_a_wrong_mcp_json_is_named_with_what_would_work(tmp_path: Path, text: st
     assert says in str(caught.value) and str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ['{"mcpServers": {}}', '{"servers": {}}', '{"mcpServers": {"a": {"url": "http://x/mcp"}}}']
-)
+@pytest.mark.parametrize("text", ['{"mcpServers": {}}', '{"servers": {}}'])
 def test_a_file_without_servers_means_none_and_starts_none_of_ours(tmp_path: Path, text: str) -> None:
     (tmp_path / "mcp.json").write_text(text, encoding="utf-8")
     assert load_config(cwd=tmp_path, env={}).servers == {}
+
+
+def test_the_question_shows_command_folder_variables_address_and_headers(tmp_path: Path) -> None:
+    path = mcp_json(
+        tmp_path,
+        {
+            "notes": {"command": "notes", "args": ["--all"], "cwd": "/srv", "env": {"TOKEN": "t0p"}},
+            "far": {"url": "http://127.0.0.1:9/mcp", "headers": {"authorization": "Bearer t0p"}},
+        },
+    )
+    asked: list[str] = []
+    load_config(
+        cwd=tmp_path, env={}, approve=lambda file, wanted: bool(asked.extend(wanted)) and file == path
+    )
+    assert asked == [
+        "start the program 'notes --all' in '/srv' with the variables 'TOKEN'",
+        "connect to 'http://127.0.0.1:9/mcp' with the headers 'authorization'",
+    ]
