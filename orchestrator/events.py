@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from .types import Message, ToolCall, ToolResult, Usage
 
@@ -121,6 +121,16 @@ class Switched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Journaled:
+    """A value that a run will find again when it is resumed, under its place in the run."""
+
+    run: str
+    key: str
+    value: Any  # JSON
+    kind: Literal["journaled"] = "journaled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """One sentence for the human: a retry, a fallback, a server that failed to start."""
 
@@ -140,6 +150,7 @@ Event = (
     | Called
     | RunEnded
     | Switched
+    | Journaled
     | Notice
 )
 Emit = Callable[[Event], None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +13,8 @@ from ..providers.catalog import Price
 from ..providers.names import resolve
 from ..providers.wrap.wrapping import Wrapping
 from .files import short
+from .names import Dollars, Label, Model, Models, Name, Names, Seconds
+from .patterns import PatternSettings
 
 GROUP = "auto"
 """The model of a group's own name: NAME:auto, or NAME alone."""
@@ -24,33 +25,6 @@ def _base_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"wanted an address such as http://127.0.0.1:11434, found {short(text)}")
     return text
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", text):
-        raise ValueError(f"wanted a name of letters, digits, - and _, at most 40, found {short(text)}")
-    return text
-
-
-def _model(text: str) -> str:
-    if not text.strip():
-        raise ValueError("wanted a model as provider:model, for example ollama:qwen3:8b, found nothing")
-    return text.strip()
-
-
-def _label(text: str) -> str:
-    if not re.fullmatch(r"[^=]+=.+", text):
-        raise ValueError(f"wanted a label as key=value, for example team=red, found {short(text)}")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Model = Annotated[str, AfterValidator(_model)]
-Models = Annotated[tuple[Model, ...], Field(min_length=1, max_length=20, strict=False)]
-Label = Annotated[str, AfterValidator(_label)]
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Names = Annotated[tuple[str, ...], Field(strict=False)]
-Seconds = Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)]
 
 
 _OF_ONE = {"kind", "base_url", "api_key_env", "options"}
@@ -205,6 +179,8 @@ class Config(_Settings):
     providers: dict[Name, ProviderSettings] = {}
     agents: dict[Name, AgentSettings] = {}
     tools: Names = ()  # Python functions beside the servers: "module:function", "module" with a dot, "file.py:function"
+    panel: Models | None = None  # who is asked where a pattern names nobody; None: it must name them
+    patterns: dict[Name, PatternSettings] = {}
     servers: dict[Name, ServerSettings] = {}
     hosts: dict[Name, HostSettings] = {}
     display: DisplaySettings = DisplaySettings()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -30,6 +30,24 @@ class Journal(Protocol):
         What raises is not kept. When two do it at once, both get the value that was kept first.
         """
         ...
+
+
+class Remembered:
+    """A journal in memory, or, with `tell`, one that tells each new value to whoever keeps it."""
+
+    def __init__(
+        self, kept: Mapping[str, Any] | None = None, tell: Callable[[str, Any], None] | None = None
+    ) -> None:
+        self.kept, self._tell = dict(kept or {}), tell
+
+    async def once(self, key: str, work: Work) -> Any:
+        if key not in self.kept:
+            value = await work()
+            if key not in self.kept:
+                if self._tell is not None:
+                    self._tell(key, value)
+                self.kept[key] = value
+        return self.kept[key]
 
 
 def durable(ask: Ask, journal: Journal, key: str) -> Ask:

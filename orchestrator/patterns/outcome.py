@@ -8,9 +8,11 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from ..types import Usage
+from ..types import Message, Usage, assistant
 
 SHORT_CHARS = 1_500  # of each answer in the short form
+OWN = "understudy"
+"""Who says what a panel came to, in place of a provider: no model does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,21 +88,28 @@ class Outcome:
             "models": list(self.models),
         }
 
-    def short(self, chars: int = SHORT_CHARS) -> str:
-        """The outcome as a conversation keeps it: the result, what was said for it, cut, and where the whole is."""
-        lines = [f"[{self.pattern} of {', '.join(self.models) or 'nobody'}] {self.reason}".rstrip()]
-        lines += [f"warning: {warning}" for warning in self.warnings]
-        if self.error:
-            lines.append(f"no result: {self.error}")
-        if self.text:
-            lines.append(f"\n{_cut(self.text, 4 * chars)}")
+    def messages(self, chars: int = SHORT_CHARS) -> tuple[Message, ...]:
+        """The outcome as a conversation keeps it: what each member said, cut, then the result and where the whole is."""
         each = min(chars, 8 * chars // max(len(self.responses), 1))
-        for said in self.responses:
-            if not said.ok:
-                lines.append(f"\n{said.model} ({said.step}) failed: {said.error}")
-            elif said.text not in self.text:
-                lines.append(f"\n{said.model} ({said.step}): {_cut(said.text, each)}")
-        return "\n".join([*lines, *([f"\n[kept whole as {self.run}]"] if self.run else [])])
+        said = [
+            assistant(f"[{self.pattern}, {one.step} of {one.model}] {_shown(one, each)}", origin=one.model)
+            for one in self.responses
+        ]
+        several = self.pattern == "consult" and len(self.answers) > 1  # then its text is theirs once more
+        lines = [f"no result: {self.error}" if self.error else "" if several else _cut(self.text, 4 * chars)]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        lines.append(
+            f"[{self.pattern}: {self.reason or 'no result'}{f'; kept whole as {self.run}' if self.run else ''}]"
+        )
+        return (*said, assistant("\n\n".join(filter(None, lines)), origin=f"{OWN}:{self.pattern}"))
+
+    def short(self, chars: int = SHORT_CHARS) -> str:
+        """The same as one text."""
+        return "\n\n".join(message.text for message in self.messages(chars))
+
+
+def _shown(said: Response, chars: int) -> str:
+    return _cut(said.text, chars) if said.ok else f"failed: {said.error}"
 
 
 def _cut(text: str, chars: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from time import monotonic
 
@@ -17,7 +17,8 @@ Outputs = dict[str, str]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     name: str
-    agent: Agent
+    agent: Agent | None = None
+    work: Callable[[Ask, str], Awaitable[Outcome]] | None = None  # another pattern, in place of an agent
     prompt: str = "{input}"  # {input}: what the stage before gave; {question}: the first input; {NAME}: a stage's output
     when: Callable[[str, Outputs], bool] | None = None  # given input and outputs so far; False: passed over
     transform_input: Callable[[str], str] | None = None
@@ -45,13 +46,13 @@ async def pipeline(ask: Ask, stages: Sequence[Stage], question: str) -> Outcome:
         except Exception as exc:  # noqa: BLE001  (the caller's function; what was done is kept)
             failed = (stage.name, f"its input: {reason(exc)}")
             break
-        error = await _stage(
-            ask, stage, _filled(stage.prompt, outputs | {"input": given, "question": question}), said
+        text, error = await _stage(
+            ask, stage, filled(stage.prompt, outputs | {"input": given, "question": question}), said
         )
         if error is not None:
             failed = (stage.name, error)
             break
-        current = outputs[stage.name] = said[-1].text
+        current = outputs[stage.name] = text
     return Outcome(
         pattern="pipeline",
         question=question,
@@ -74,18 +75,28 @@ async def pipeline(ask: Ask, stages: Sequence[Stage], question: str) -> Outcome:
     )
 
 
-async def _stage(ask: Ask, stage: Stage, prompt: str, said: list[Response]) -> str | None:
-    """What is wrong with the stage's output; None when it is the last of `said`."""
+async def _stage(ask: Ask, stage: Stage, prompt: str, said: list[Response]) -> tuple[str, str | None]:
+    """(the stage's output, what is wrong with it)."""
     error: str | None = "it may not be tried"
     asked = prompt
     for _ in range(max(stage.tries, 1)):
-        answer = await attempt(ask, replace(stage.agent, role="worker"), asked, step=stage.name)
-        error = answer.error or _invalid(stage, answer.text)
-        said.append(answer if answer.error else replace(answer, error=error))
-        if error is None:
-            return None
+        text, error = await _once(ask, stage, asked, said)
+        if error is None and (error := _invalid(stage, text)) is None:
+            return text, None
         asked = f"{prompt}\n\nYour last answer was refused: {error}"
-    return error
+    return "", error
+
+
+async def _once(ask: Ask, stage: Stage, prompt: str, said: list[Response]) -> tuple[str, str | None]:
+    if stage.work is not None:
+        done = await stage.work(ask, prompt)
+        said += [replace(one, step=f"{stage.name}: {one.step}") for one in done.responses]
+        return done.text, done.error
+    if stage.agent is None:
+        return "", "it has neither an agent nor work"
+    answer = await attempt(ask, replace(stage.agent, role="worker"), prompt, step=stage.name)
+    said.append(answer)
+    return answer.text, answer.error
 
 
 def _invalid(stage: Stage, text: str) -> str | None:
@@ -98,7 +109,7 @@ def _invalid(stage: Stage, text: str) -> str | None:
     return "its output is not valid" if valid is False else None
 
 
-def _filled(template: str, values: Outputs) -> str:
+def filled(template: str, values: Mapping[str, str]) -> str:
     """In one pass, so that nothing a model wrote is filled in again."""
     pieces, rest = list[str](), template
     while rest:
@@ -114,7 +125,7 @@ def _filled(template: str, values: Outputs) -> str:
 def _tokens(name: str, said: Sequence[Response]) -> dict[str, int]:
     counted: dict[str, int] = {}
     for one in said:
-        if one.step == name:
+        if one.step == name or one.step.startswith(f"{name}: "):
             for key, value in asdict(one.usage).items():
                 if key.endswith("tokens") and value is not None:
                     counted[key] = counted.get(key, 0) + value

@@ -11,6 +11,7 @@ from ..events import (
     Appended,
     Emit,
     Event,
+    Journaled,
     Notice,
     RunEnded,
     RunStarted,
@@ -72,14 +73,15 @@ class Recorder:
                     self._write(lambda store, session: store.draft(session, event))
             case Appended():
                 if (started := self._runs.get(event.run)) is not None:
-                    self.spent[started.model] = self.spent.get(started.model, Usage()) + event.usage
+                    if started.model:  # a panel's own line is no model's
+                        self.spent[started.model] = self.spent.get(started.model, Usage()) + event.usage
                     if is_main(started):
                         self.history += event.messages
                     self._write(lambda store, session: store.append(session, started, event))
             case RunEnded():
                 if self._runs.pop(event.run, None) is not None:
                     self._write(lambda store, session: store.end_run(session, event))
-            case ToolStarted() | ToolFinished() | Switched() | Notice():
+            case ToolStarted() | ToolFinished() | Switched() | Journaled() | Notice():
                 self._write(lambda store, session: store.note(session, event))
             case _:
                 pass

@@ -169,7 +169,7 @@ class Store:
                 (session, event.run, number),
             )
             if is_main(started):
-                _count(database, session, len(event.messages) - known, now, started.model)
+                _count(database, session, len(event.messages) - known, now, started.model or None)
 
     def sessions(self, limit: int = 50) -> list[Kept]:
         """The newest first."""

@@ -236,7 +236,7 @@ class Markdown(_Written):
         match event:
             case RunStarted():
                 depth = self._runs[event.parent][1] + 1 if event.parent in self._runs else 0
-                heading = f"{one_line(event.agent, 40)} `{_code(event.model)}`"
+                heading = one_line(event.agent, 40) + (f" `{_code(event.model)}`" if event.model else "")
                 self._runs[event.run] = (heading, depth)
                 if event.role != "lead" and self.settings.show_delegations:
                     self.delegation("", event.model, event.prompt)
@@ -248,7 +248,7 @@ class Markdown(_Written):
             case ToolFinished():
                 self._item(event.run, _result(event.result, event.seconds, self.settings.show_delegations))
             case Appended():
-                text = "".join(m.text for m in event.messages if m.role == "assistant")
+                text = next((m.text for m in reversed(event.messages) if m.role == "assistant"), "")
                 said = self._said.pop(event.run, "")
                 if event.cause is not None:
                     self._speak(event.run, said)

@@ -162,7 +162,7 @@ class RichScreen:
                 self._entries(self._last, None, entries)
             elif entries:
                 self._said_by(speaker, entries)
-        models = {message.origin for message in history if message.origin}
+        models = {m.origin for m in history if m.origin and not m.origin.startswith("understudy:")}
         self._ours(
             f"{counted(len(history), 'message')}, {counted(len(models), 'model')}, {counted(len(calls), 'tool call')}",
             "dim",
@@ -183,7 +183,7 @@ class RichScreen:
     def _started(self, event: RunStarted) -> None:
         parent = self._runs.get(event.parent or "")
         depth = parent.speaker.depth + 1 if parent else 0
-        name = f"{one_line(event.agent, 40)} {one_line(event.model, 80)}"
+        name = f"{one_line(event.agent, 40)} {one_line(event.model, 80)}".strip()
         run = _Run(
             id=event.run,
             speaker=self._speaker(name, event.model, depth),
@@ -244,7 +244,8 @@ class RichScreen:
     def _appended(self, run: _Run, event: Appended) -> None:
         self._settle(run)
         run.recorded = run.recorded or event.recorded
-        text = "".join(message.text for message in event.messages if message.role == "assistant")
+        said = (message.text for message in reversed(event.messages) if message.role == "assistant")
+        text = next(said, "")  # a panel tells its members' answers again, which stand here already
         if event.cause is None and text.strip() and text.strip() != run.said.strip():
             if run.said:  # a retry began anew, or a fallback answered
                 self._put(run, self._text("(what stands is:)", "dim"))

@@ -13,6 +13,7 @@ from ..events import (
     Called,
     Event,
     Foreseen,
+    Journaled,
     Notice,
     RunEnded,
     RunStarted,
@@ -72,7 +73,7 @@ class Screen:
             case Switched():
                 if self.settings.show_model_switches:
                     self.switch(event.old, event.new, event.reason)
-            case Called() | Foreseen():
+            case Called() | Foreseen() | Journaled():
                 pass  # the run's own end tells what it took, and a file does not wait
             case _ if (run := self._runs.get(event.run)) is not None:
                 self._of(run, event)
@@ -99,7 +100,7 @@ class Screen:
     def summary(self, history: Sequence[Message]) -> None:
         for message in history:
             self._message(message)
-        models = {message.origin for message in history if message.origin}
+        models = {m.origin for m in history if m.origin and not m.origin.startswith(f"{US.name}:")}
         calls = sum(len(message.tool_calls) for message in history)
         self.lines.line(
             US,
@@ -118,7 +119,7 @@ class Screen:
     def _started(self, event: RunStarted) -> None:
         parent = self._runs.get(event.parent or "")
         depth = parent.speaker.depth + 1 if parent else 0
-        name = f"{one_line(event.agent, 40)} {one_line(event.model, 80)}"
+        name = f"{one_line(event.agent, 40)} {one_line(event.model, 80)}".strip()
         speaker = self._speaker(name, event.model, depth)
         if event.role != "lead" and self.settings.show_delegations:
             by = parent.speaker if parent else YOU
@@ -194,7 +195,8 @@ class Screen:
     def _appended(self, run: _Run, event: Appended) -> None:
         self._settle(run)
         run.recorded = run.recorded or event.recorded
-        text = "".join(message.text for message in event.messages if message.role == "assistant")
+        said = (message.text for message in reversed(event.messages) if message.role == "assistant")
+        text = next(said, "")  # a panel tells its members' answers again, which stand here already
         if event.cause is not None:  # the end of the run says why; what was said stands on the screen
             run.said = ""
             return

@@ -41,7 +41,7 @@ async def test_a_consultation_keeps_the_order_of_its_advisers_and_every_failure(
     ]
     assert outcome.ok and outcome.usage.input_tokens == 30  # an empty answer is paid for too
     assert outcome.cost_usd == 1.5
-    assert "## m:a\n\nyes" in outcome.text and "m:b (answer) failed: b: down" in outcome.short()
+    assert "## m:a\n\nyes" in outcome.text and "answer of m:b] failed: b: down" in outcome.short()
 
 
 async def test_a_panel_nobody_answers_says_so_of_each() -> None:

@@ -1,0 +1,37 @@
+"""The words settings are made of: names, models, seconds."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from .files import short
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", text):
+        raise ValueError(f"wanted a name of letters, digits, - and _, at most 40, found {short(text)}")
+    return text
+
+
+def _model(text: str) -> str:
+    if not text.strip():
+        raise ValueError("wanted a model as provider:model, for example ollama:qwen3:8b, found nothing")
+    return text.strip()
+
+
+def _label(text: str) -> str:
+    if not re.fullmatch(r"[^=]+=.+", text):
+        raise ValueError(f"wanted a label as key=value, for example team=red, found {short(text)}")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Model = Annotated[str, AfterValidator(_model)]
+Models = Annotated[tuple[Model, ...], Field(min_length=1, max_length=20, strict=False)]
+Label = Annotated[str, AfterValidator(_label)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Seconds = Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)]
