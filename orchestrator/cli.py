@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from .errors import ConfigError, OrchestratorError
+from .errors import ConfigError, OrchestratorError, Paused
 
 COMMANDS = {
     "demo": "show the whole path on a small project of its own: no key, no network, no Ollama needed",
@@ -21,6 +21,13 @@ COMMANDS = {
     "cost": "show what models cost, by model, agent, label or day",
     "delegate": "hand one task to a local model and get a receipt",
     "batch": "hand many tasks to local models: orders in, receipts out, resumable",
+    "consult": "ask several models the same, and one of them for the best of their answers",
+    "vote": "let several models vote, or one model several times",
+    "refine": "let one model write and another review, until it approves",
+    "debate": "let several models answer blind, then argue until they agree",
+    "route": "give a task to the model that suits it best",
+    "plan": "let one model plan tasks for others, carry them out and sum up",
+    "patterns": "list the patterns there are; go on with one that was broken off or waits for approval",
     "estimate": "forecast a delegation without running it",
     "calibrate": "measure how fast a local model is here, with a few short test prompts",
     "models": "list local models with their speed, or every provider's",
@@ -40,7 +47,8 @@ EPILOG = """\
 Models are written provider:model, for example anthropic:claude-opus-5-5, openai:gpt-6, google:gemini-3-pro,
 bedrock:amazon.nova-pro-v1:0, ollama:qwen3:8b, or scripted:FILE.jsonl for a recorded one.
 
-exit codes: 0 done, 1 it failed (one sentence says why), 2 the command line is wrong, 130 stopped by Ctrl-C
+exit codes: 0 done, 1 it failed (one sentence says why), 2 the command line is wrong,
+3 it waits for a decision (understudy patterns approve), 130 stopped by Ctrl-C
 
 examples:
   understudy demo
@@ -109,7 +117,7 @@ def _failed(exc: BaseException, options: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps({"ok": False, "error": str(exc), "kind": type(exc).__name__}) + "\n")
     else:
         sys.stderr.write(f"understudy: {exc}\n")
-    return 2 if isinstance(exc, ConfigError) else 1
+    return 2 if isinstance(exc, ConfigError) else 3 if isinstance(exc, Paused) else 1
 
 
 def _first(exc: BaseException) -> BaseException:

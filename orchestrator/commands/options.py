@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import ConfigError
-from ..events import Event, Notice
+from ..events import Emit, Event, Notice
 from ..sanitize import visible
 from ..tools import fitting
 
 if TYPE_CHECKING:
     from ..config.load import Config
+    from ..session.panels import Person
+    from ..store.recorder import Recorder
     from ..tools import Approve
 
 
@@ -108,11 +110,41 @@ def only(config: Config, servers: Sequence[str]) -> Config:
     )
 
 
+def recorder_of(options: argparse.Namespace, config: Config, show: Emit) -> Recorder:
+    """What keeps the conversation. Raises StoreError."""
+    from ..store.recorder import open_conversation
+    from ..store.store import Store, StoreError
+
+    try:
+        store = Store()
+    except StoreError as exc:
+        if options.resume:
+            raise
+        show(Notice(text=f"nothing of this conversation will be kept: {exc}", level="warning"))
+        return open_conversation(None)
+    recorder = open_conversation(store, which=options.resume, folder=config.folder, emit=show)
+    if options.no_keep:
+        recorder.close()
+        recorder.store = recorder.session = None
+    return recorder
+
+
 def approve_of(options: argparse.Namespace) -> Approve | None:
     """How confirmations are answered: --yes, or a question at the terminal; None where nobody can be asked."""
     if options.yes:
         return _yes
     return _at_the_terminal if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def person_of(approve: Approve | None) -> Person | None:
+    """How a pattern asks whether to go on; None where nobody can be asked, and it has to wait."""
+    if approve is None:
+        return None
+
+    async def person(question: str) -> str:
+        return await approve(question, ["yes", "no"]) or "no"
+
+    return person
 
 
 def print_json(value: Any) -> None:

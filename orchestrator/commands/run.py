@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import ConfigError
-from ..events import Emit, Event, Notice, ignore, tee
+from ..events import Event, Notice, ignore, tee
 from . import options as common
 
 if TYPE_CHECKING:
-    from ..config.load import Config
     from ..reply import Reply
-    from ..store.recorder import Recorder
 
 EXAMPLES = """\
 examples:
@@ -24,6 +22,7 @@ examples:
   understudy run --model scripted:lead.jsonl --json "Replay a recorded lead."
   git diff | understudy run --model openai:gpt-6 "Review this diff." -
   understudy run --tools mytools.py:say_hello "Greet Ann."
+  understudy run --pattern careful --set tone=plain "Explain the retry rules."
   understudy run --resume last --budget-usd 0.50 --label project=x "Now do the same for tests/."
 
 config.yaml, in the folder or in ~/.config/understudy, for example:
@@ -60,6 +59,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=["rich", "plain", "json", "markdown"], help="how to show what happens"
     )
+    parser.add_argument("--pattern", metavar="NAME", help="a pattern of config.yaml in place of a lead")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="WORD=TEXT",
+        help="a parameter of the pattern; repeatable",
+    )
     common.add_budget(parser)
     common.add_label(parser)
     common.add_yes(parser)
@@ -69,13 +76,31 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     task = options.task
-    if options.stdin:
+    if options.stdin and options.pattern is None:
         task += "\n\n" + sys.stdin.read()
     if not task.strip():
         raise ConfigError(
             'the task is empty; say what to do, for example: understudy run --model ollama:qwen3:8b "..."'
         )
+    if options.pattern is not None:
+        return _pattern(options)
     return anyio.run(_run, options, task)
+
+
+def _pattern(options: argparse.Namespace) -> int:
+    from difflib import get_close_matches
+
+    from . import panel
+
+    known = common.config_of(options).patterns
+    if options.pattern not in known:
+        near = get_close_matches(options.pattern, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        there = ", ".join(known) or "none; `patterns:` in config.yaml defines them"
+        raise ConfigError(f"no pattern {options.pattern!r}; {hint}there are {there}")
+    words = dict(word.partition("=")[::2] for word in options.set)
+    options.question = options.task
+    return panel.run_settings(options, known[options.pattern], name=options.pattern, words=words)
 
 
 async def _run(options: argparse.Namespace, task: str) -> int:
@@ -90,7 +115,7 @@ async def _run(options: argparse.Namespace, task: str) -> int:
     seen: list[Event] = []
     display = None if options.json else Display(settings=config.display)
     show = tee(seen.append, display or ignore)
-    recorder = _recorder(options, config, show)
+    recorder = common.recorder_of(options, config, show)
     model = recorder.kept and recorder.kept.model
     approve = common.approve_of(options)
     with closing(recorder):
@@ -112,25 +137,6 @@ async def _run(options: argparse.Namespace, task: str) -> int:
         kept = {"spent_usd": spent, "session": recorder.session}  # spent: by every model, failed tries too
         common.print_json(_report(lead.model, reply, seen) | kept)
     return 0
-
-
-def _recorder(options: argparse.Namespace, config: Config, show: Emit) -> Recorder:
-    """What keeps the conversation. Raises StoreError."""
-    from ..store.recorder import open_conversation
-    from ..store.store import Store, StoreError
-
-    try:
-        store = Store()
-    except StoreError as exc:
-        if options.resume:
-            raise
-        show(Notice(text=f"nothing of this conversation will be kept: {exc}", level="warning"))
-        return open_conversation(None)
-    recorder = open_conversation(store, which=options.resume, folder=config.folder, emit=show)
-    if options.no_keep:
-        recorder.close()
-        recorder.store = recorder.session = None
-    return recorder
 
 
 def _report(model: str, reply: Reply, seen: list[Event]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from .models import (
     ProviderSettings,
     ServerSettings,
 )
+from .patterns import BY_USE, fields_at, written_place
 from .trust import BUDGET, Approve, allowed, loopback, needs_trust
 
 __all__ = ["AgentSettings", "Config", "DisplaySettings", "ProviderSettings", "ServerSettings", "load_config"]
@@ -315,11 +316,17 @@ def _placed(config: Config, folder: Path) -> dict[str, ServerSettings]:
 
 def _sentence(error: ErrorDetails, whole: Layer) -> str:
     """Where, which key, what was wanted and found, and what would work."""
-    place = tuple(str(part) for part in error["loc"] if part != "[key]")
+    place = written_place(tuple(str(part) for part in error["loc"] if part != "[key]"))
     origin, key = whole.origin(place), ".".join(place)
     start = f"{origin}: {key}: " if origin else f"{key}: "
     if error["type"] == "extra_forbidden":
-        return start + _unknown(place)
+        return start + _unknown(place, _use_at(place[:-1], whole))
+    if error["type"] == "union_tag_invalid":
+        found, known = str(error.get("ctx", {}).get("tag")), list(BY_USE)
+        near = get_close_matches(found, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        at = whole.origin((*place, "use"))
+        return f"{at or origin}: {key}.use: wanted one of {', '.join(known)}, found {short(found)}{hint}"
     found = "" if error["type"] in ("missing", "value_error") else f", found {short(error['input'])}"
     wanted = error["msg"].removeprefix("Value error, ").replace("Input should be", "wanted")
     if error["type"] == "missing":
@@ -332,8 +339,16 @@ def _sentence(error: ErrorDetails, whole: Layer) -> str:
     return f"{start}{wanted}{found}"
 
 
-def _unknown(place: Place) -> str:
-    known = _known(place[:-1])
+def _use_at(place: Place, whole: Layer) -> str:
+    """Of what kind the pattern or stage at this place is."""
+    found: Any = whole.values
+    for part in place:
+        found = found.get(part, {}) if isinstance(found, dict) else {}
+    return str(found.get("use", "ask")) if isinstance(found, dict) else "ask"
+
+
+def _unknown(place: Place, use: str) -> str:
+    known = fields_at(place[:-1], use) if place[0] == "patterns" else _known(place[:-1])
     wrong = place[-1]
     if "api_key" in wrong or wrong in ("key", "token"):
         return "keys do not stand in this file; put the key into the environment or .env, or name its variable with api_key_env"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -13,9 +14,12 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    TypeAdapter,
+    ValidationError,
     model_validator,
 )
 
+from ..errors import ConfigError
 from .files import short
 from .names import Model, Models, Name, Seconds
 
@@ -51,6 +55,7 @@ class AskSettings(_Pattern):
     use: Literal["ask"] = "ask"
     model: Model | None = None  # None: default_model
     system: str = ""
+    role: Literal["adviser", "worker"] = "adviser"
 
 
 class ConsultSettings(_Pattern):
@@ -211,3 +216,15 @@ def fields_at(place: tuple[str, ...], use: str) -> list[str]:
     if len(place) >= 2 and place[-2] == "specialists":
         return list(SpecialistSettings.model_fields)
     return list(BY_USE.get(use, AskSettings).model_fields)
+
+
+def settings_of(values: dict[str, Any]) -> PatternSettings:
+    """A pattern as it was typed. Raises ConfigError naming the option."""
+    try:
+        return TypeAdapter[PatternSettings](PatternSettings).validate_json(json.dumps(values))
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        wanted = first["msg"].removeprefix("Value error, ").replace("Input should be", "wanted")
+        found = "" if first["type"] == "value_error" else f", found {short(first['input'])}"
+        raise ConfigError(f"--{place.replace('_', '-')}: {wanted}{found}") from exc

@@ -78,6 +78,10 @@ def needs_trust(layer: Layer, folder: Path) -> dict[Place, str]:
     for name, entry in _entries(layer, "models"):
         if risky := sorted(entry.keys() & {"options", "price"}):
             asked[("models", name)] = f"set {', '.join(risky)} of {short(name)}"
+    for name, _ in _entries(layer, "patterns"):
+        asked[("patterns", name)] = f"have models work together as {short(name)}"
+    if "panel" in layer.values:
+        asked[("panel",)] = f"ask the models {short(layer.values['panel'])} where a pattern names none"
     for key in BUDGET:
         if key in layer.values:
             asked[(key,)] = f"set {key} to {short(layer.values[key])}"

@@ -97,6 +97,11 @@ class Outcome:
         ]
         several = self.pattern == "consult" and len(self.answers) > 1  # then its text is theirs once more
         lines = [f"no result: {self.error}" if self.error else "" if several else _cut(self.text, 4 * chars)]
+        lines += [
+            f"{one.model} failed: {one.error}"
+            for one in self.failures
+            if str(one.error) not in str(self.error)
+        ]
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines.append(
             f"[{self.pattern}: {self.reason or 'no result'}{f'; kept whole as {self.run}' if self.run else ''}]"

@@ -9,15 +9,12 @@ from time import monotonic
 
 from ..agent import Agent
 from ..errors import reason
-from ..events import Appended, Emit, Journaled, RunEnded, RunStarted, current_run
+from ..events import Appended, Emit, RunEnded, RunStarted, current_run
 from ..history import STOPPED, closing
 from ..reply import Reply
 from ..types import Message, Usage, user
 from .ask import Ask
 from .outcome import OWN, Outcome, Response
-
-OUTCOME = "outcome"
-"""The key of a finished run's outcome in its journal."""
 
 
 async def recorded(
@@ -57,7 +54,6 @@ async def recorded(
     try:
         outcome = replace(await work(heard), run=key or run)
         error = None
-        emit(Journaled(run=key or run, key=OUTCOME, value=outcome.as_json()))
         emit(Appended(run=run, messages=(user(question), *outcome.messages()), usage=Usage()))
         return outcome
     except Exception as exc:

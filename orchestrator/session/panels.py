@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from ..agent import Agent
 from ..config.patterns import (
@@ -22,7 +27,8 @@ from ..config.patterns import (
     SpecialistSettings,
     VoteSettings,
 )
-from ..errors import ConfigError
+from ..errors import ConfigError, Paused
+from ..events import Journaled
 from ..patterns import (
     Ask,
     Meaning,
@@ -45,14 +51,17 @@ from ..patterns import (
     synthesise,
     vote,
 )
-from ..patterns.durable import Approve, Journal, Remembered
+from ..patterns.durable import Approve, Remembered
 from ..patterns.pipeline import filled
 from ..patterns.recorded import recorded
 from ..reply import Reply
+from ..store.resumable import CALL, OUTCOME, PAUSED, Begun
 from ..types import Message
 from .session import Session
 
 Work = Callable[[Ask, str], Awaitable[Outcome]]
+Person = Callable[[str], Awaitable[str]]
+"""Answers a question: "yes", or what must be otherwise."""
 
 
 async def run_pattern(
@@ -62,23 +71,69 @@ async def run_pattern(
     *,
     name: str | None = None,
     words: Mapping[str, str] | None = None,
-    journal: Journal | None = None,
-    key: str | None = None,
-    person: Callable[[str], Awaitable[str]] | None = None,
+    person: Person | None = None,
+    resumed: Begun | None = None,
 ) -> Outcome:
     """The outcome of this pattern for this question; it is a turn of the session's conversation.
 
-    `words`: for the parameters in braces. `journal` and `key`: where its replies are kept and found again. `person`
-    decides where the pattern asks; without one it is paused there. Raises ConfigError, Paused.
+    `words`: for the parameters in braces. `person` decides where the pattern asks; without one it is paused there.
+    Each reply is journaled as it comes; `resumed`: what was, of the run to go on with. Raises ConfigError, Paused.
     """
-    members, journal = Members(session), journal or Remembered()
-    approve = pausing(journal, key or "", person=person)
+    key, members = resumed.run if resumed else secrets.token_hex(4), Members(session, words)
+
+    def tell(place: str, value: Any) -> None:
+        session.emit(Journaled(run=key, key=place, value=value))
+
+    async def call() -> Any:
+        return {
+            "name": name or settings.use,
+            "settings": settings.model_dump(mode="json"),
+            "question": question,
+            "words": dict(words or {}),
+        }
+
+    async def journaled(heard: Ask) -> Outcome:
+        await journal.once(CALL, call)
+        outcome = replace(await work(heard, prompt), run=key)
+        if isinstance(settings, AskSettings):
+            outcome = replace(outcome, pattern=name or settings.use)
+        tell(OUTCOME, outcome.as_json())
+        return outcome
+
+    journal = Remembered(resumed.values if resumed else None, tell)
     prompt = asked(settings, question, words or {})
-    work = built(members, settings, approve)
-    ask = durable(members.ask, journal, key or "")
-    return await recorded(
-        name or settings.use, prompt, lambda heard: work(heard, prompt), ask=ask, emit=session.emit, key=key
+    work = built(members, settings, pausing(journal, "person", person=person))
+    ask = durable(members.ask, journal, "reply")
+    try:
+        return await recorded(name or settings.use, prompt, journaled, ask=ask, emit=session.emit, key=key)
+    except Paused as exc:
+        tell(PAUSED, {"question": exc.question, "key": exc.key})
+        raise
+
+
+async def resume_pattern(session: Session, run: Begun, *, person: Person | None = None) -> Outcome:
+    """Go on with a run that was broken off or paused. No finished reply is asked for again. Raises as `run_pattern`."""
+    call = run.values[CALL]
+    try:
+        settings = _settings().validate_json(json.dumps(call["settings"]))
+    except ValidationError as exc:
+        raise ConfigError(
+            f"the run {run.run} was begun by another Understudy and cannot be read: {exc}"
+        ) from exc
+    return await run_pattern(
+        session,
+        settings,
+        call["question"],
+        name=call["name"],
+        words=call["words"],
+        person=person,
+        resumed=run,
     )
+
+
+@cache
+def _settings() -> TypeAdapter[PatternSettings]:
+    return TypeAdapter(PatternSettings)
 
 
 def asked(settings: PatternSettings, question: str, words: Mapping[str, str]) -> str:
@@ -94,7 +149,8 @@ def built(members: Members, settings: PatternSettings, approve: Approve) -> Work
     """What does it, over any `ask`. Raises ConfigError where a model it cannot do without means nothing."""
     match settings:
         case AskSettings():
-            agent = members.one(settings.model, "lead", system=settings.system or None)
+            agent = members.one(settings.model, settings.role, system=settings.system or None)
+            agent = replace(agent, role=settings.role)
             return lambda ask, prompt: _asked_once(ask, agent, prompt)
         case ConsultSettings():
             advisers = members.panel(settings.models, "adviser")
@@ -171,8 +227,8 @@ def built(members: Members, settings: PatternSettings, approve: Approve) -> Work
 class Members:
     """The agents of one pattern. A member of a panel whose name means nothing fails when it is asked, alone."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, words: Mapping[str, str] | None = None) -> None:
+        self.session, self.words = session, words or {}  # words: for the parameters of its stages
         self._unknown: dict[str, str] = {}  # model: why it cannot be asked
 
     async def ask(self, agent: Agent, prompt: str, *, history: Sequence[Message] = ()) -> Reply:
@@ -247,7 +303,7 @@ def _stage(
     return Stage(
         name=name,
         work=built(members, settings, approve),
-        prompt=filled(prompt, {**whole.parameters, **settings.parameters}),
+        prompt=filled(prompt, {**whole.parameters, **settings.parameters, **members.words}),
         when=lambda given, outputs: (
             (settings.when is None or re.search(settings.when, given) is not None)
             and (settings.unless is None or re.search(settings.unless, given) is None)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..events import Appended, Event, RunEnded, RunStarted, Streamed
+from ..events import Appended, Event, Journaled, RunEnded, RunStarted, Streamed
 from ..history import KILLED, closing
 from ..sanitize import one_line
 from ..types import Message, ToolResult, Usage, user
@@ -257,6 +257,12 @@ class Store:
                 value["messages"] = self._messages(value.pop("round"), *value.pop("places"))
             found.append(event_of(value))
         return found
+
+    def journaled(self, session: str) -> list[Journaled]:
+        """The values that the runs of a conversation keep for when they are resumed, in order."""
+        kept = "SELECT body FROM events WHERE session = ? AND kind = 'journaled' ORDER BY id"
+        found = [event_of(json.loads(body)) for (body,) in self._read(kept, session)]
+        return [event for event in found if isinstance(event, Journaled)]
 
     def fork(self, session: str, *, rounds: int | None = None) -> str:
         """A new conversation that begins as this one did, with its first `rounds` rounds; None: with all."""

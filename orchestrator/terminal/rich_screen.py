@@ -16,6 +16,7 @@ from ..events import (
     Called,
     Event,
     Foreseen,
+    Journaled,
     Notice,
     RunEnded,
     RunStarted,
@@ -109,7 +110,7 @@ class RichScreen:
             case Switched():
                 if self.settings.show_model_switches:
                     self.switch(event.old, event.new, event.reason)
-            case Called():
+            case Called() | Journaled():
                 pass  # the run's own end tells what it took
             case _ if (run := self._runs.get(event.run)) is not None and not run.ended:
                 self._of(run, event)

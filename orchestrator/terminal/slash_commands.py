@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Protocol, cast, get_args
+from typing import Any, Protocol, cast, get_args
 
 from ..config.load import Config
+from ..config.patterns import BY_USE, settings_of
 from ..errors import ConfigError
 from ..events import Event, Switched
-from ..patterns import consult, delegate
 from ..sanitize import one_line
+from ..session.panels import run_pattern
 from ..session.session import Session
 from ..store.costs import By, spent, total
 from ..store.recorder import Recorder
 from ..store.store import Store, StoreError
 from ..store.transcript import moment, write
 from .display import Display
+from .input import Reader
 from .receipt_view import money, usage_text
 
 
@@ -29,6 +31,7 @@ class Conversation(Protocol):
     config: Config
     display: Display
     recorder: Recorder
+    reader: Reader
     model: str | None
     listed: dict[str, list[str]]
     """Models by provider, once /models has asked."""
@@ -96,19 +99,64 @@ async def _delegate(talk: Conversation, rest: str) -> None:
         raise ConfigError(
             "/delegate wants a model and a task, as /delegate ollama:qwen3:8b Name three birds."
         )
-    await delegate(talk.session.ask, talk.session.agent(model, name="worker"), task.strip())
+    await _pattern(talk, {"use": "ask", "model": model, "role": "worker"}, task, name="delegate")
 
 
-async def _consult(talk: Conversation, rest: str) -> None:
-    models, _, question = rest.partition(" ")
-    if not question.strip():
-        raise ConfigError(
-            "/consult wants models and a question, as /consult ollama:a,openai:b Which is better?"
-        )
-    advisers = [
-        talk.session.agent(model, name="adviser") for model in dict.fromkeys(models.split(",")) if model
-    ]
-    await consult(talk.session.ask, advisers, question.strip())
+def _panel(use: str, wants: str, example: str, *roles: str) -> Callable[[Conversation, str], Awaitable[None]]:
+    """The command of a pattern: models, separated by commas, then the question. `roles`: what each model is, in order."""
+
+    async def command(talk: Conversation, rest: str) -> None:
+        words, _, question = rest.partition(" ")
+        if not question.strip():
+            raise ConfigError(f"/{use} wants {wants}, as /{use} {example}")
+        models = list(dict.fromkeys(word for word in words.split(",") if word))
+        if roles and len(models) != len(roles):
+            raise ConfigError(f"/{use} wants {wants}, as /{use} {example}; found {len(models)} models")
+        given = dict(zip(roles, models, strict=True)) if roles else _members(use, models)
+        await _pattern(talk, {"use": use, **given}, question)
+
+    return command
+
+
+def _members(use: str, models: list[str]) -> dict[str, Any]:
+    match use:
+        case "plan":
+            return {"manager": models[0], "specialists": _named(models[1:] or models), "approve": True}
+        case "route":
+            return {"specialists": _named(models)}
+        case _:
+            return {"models": models}
+
+
+def _named(models: Sequence[str]) -> dict[str, str]:
+    return {f"worker{place}": model for place, model in enumerate(models, 1)}
+
+
+async def _pattern(
+    talk: Conversation, values: dict[str, Any], question: str, *, name: str | None = None
+) -> None:
+    async def person(asked: str) -> str:
+        return await talk.reader.choose(asked, ["yes", "no"]) or "no"
+
+    await run_pattern(talk.session, settings_of(values), question.strip(), name=name, person=person)
+
+
+async def _patterns(talk: Conversation, rest: str) -> None:
+    name, _, question = rest.partition(" ")
+    known = talk.config.patterns
+    if not name:
+        for use, kind in BY_USE.items():
+            talk.say(
+                f"/{use}  {(kind.__doc__ or '').strip()}"
+                if f"/{use}" in COMMANDS
+                else f"{use}  {kind.__doc__}"
+            )
+        for own, settings in known.items():
+            talk.say(f"/pattern {own}  {settings.description or settings.use}")
+        return
+    if name not in known or not question.strip():
+        raise ConfigError(f"/pattern wants a name and a question; there are {', '.join(known) or 'none'}")
+    await run_pattern(talk.session, known[name], question.strip(), name=name)
 
 
 async def _tools(talk: Conversation, rest: str) -> None:
@@ -232,8 +280,44 @@ COMMANDS = {
         Command(
             usage="/consult MODEL,MODEL QUESTION",
             meaning="ask several models the same",
-            run=_consult,
+            run=_panel("consult", "models and a question", "ollama:a,openai:b Which is better?"),
             arguments=_known_models,
+        ),
+        Command(
+            usage="/vote MODEL,MODEL QUESTION",
+            meaning="let them vote",
+            run=_panel("vote", "models and a question", "a,b,c Is it a race?"),
+            arguments=_known_models,
+        ),
+        Command(
+            usage="/debate MODEL,MODEL QUESTION",
+            meaning="let them answer blind, then argue",
+            run=_panel("debate", "models and a question", "a,b,c Which is safer?"),
+            arguments=_known_models,
+        ),
+        Command(
+            usage="/refine AUTHOR,CRITIC TASK",
+            meaning="one writes, one reviews",
+            run=_panel("refine", "an author, a critic and a task", "a,b Write a README.", "author", "critic"),
+            arguments=_known_models,
+        ),
+        Command(
+            usage="/route MODEL,MODEL TASK",
+            meaning="the one that suits it does it",
+            run=_panel("route", "models and a task", "a,b Speed up this query: ..."),
+            arguments=_known_models,
+        ),
+        Command(
+            usage="/plan MANAGER,WORKER GOAL",
+            meaning="one plans, others do it once you agree",
+            run=_panel("plan", "a manager, workers and a goal", "a,b Document every module."),
+            arguments=_known_models,
+        ),
+        Command(
+            usage="/pattern [NAME QUESTION]",
+            meaning="list the patterns, or run one of config.yaml",
+            run=_patterns,
+            arguments=lambda talk: talk.config.patterns,
         ),
         Command(usage="/tools [SERVER]", meaning="list the tools", run=_tools),
         Command(

@@ -128,7 +128,7 @@ async def test_quit_leaves_what_follows_unread(tmp_path: Path) -> None:
     assert code == 0 and len(lines) == 1
 
 
-async def test_delegate_and_consult_show_who_answers_and_stay_out_of_the_conversation(tmp_path: Path) -> None:
+async def test_delegate_and_consult_show_who_answers_and_join_the_conversation(tmp_path: Path) -> None:
     lead = script(tmp_path, "hello")
     a, b = script(tmp_path, "seven", "yes", name="a.jsonl"), script(tmp_path, "no", name="b.jsonl")
     _, lines = await typed(
@@ -141,12 +141,33 @@ async def test_delegate_and_consult_show_who_answers_and_stay_out_of_the_convers
         "/cost",
         model=lead,
     )
-    assert f"you │ ⇒ worker {a}: count the birds" in lines and f"worker {a} │ seven" in lines
-    assert {f"adviser {a} │ yes", f"adviser {b} │ no"} <= set(lines)
+    assert f"delegate │ ⇒ worker {a}: count the birds" in lines and f"  worker {a} │ seven" in lines
+    assert {f"  adviser {a} │ yes", f"  adviser {b} │ no"} <= set(lines)
     assert any("/delegate wants a model and a task" in line for line in lines)
     assert any("/consult wants models and a question" in line for line in lines)
     assert {f"understudy │ {m}: $0" for m in (lead, a, b)} <= set(lines)
-    assert [m.text for m in last_history()] == ["hi", "hello"]
+    texts = [m.text for m in last_history()]
+    assert texts[:4] == ["hi", "hello", "count the birds", f"[delegate, answer of {a}] seven"]
+    assert texts[5:8] == ["really?", f"[consult, answer of {a}] yes", f"[consult, answer of {b}] no"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("/vote A,B which?", "vote │ [vote: 2 of 2 votes; compared by words"),
+        ("/debate A,B which?", "debate │ [debate: 2 of 2 agree after 0 rounds"),
+        ("/refine A,B write", "refine │ [refine: not approved after 2 reviews"),
+        ("/route A,B write", "route │ [route: scripted:a.jsonl was chosen"),
+        ("/plan A,B do it", "No result: no plan: wanted a JSON object"),
+        ("/refine A write", "/refine wants an author, a critic and a task, as /refine a,b Write a README."),
+        ("/vote A", "/vote wants models and a question, as /vote a,b,c Is it a race?"),
+        ("/pattern x y", "/pattern wants a name and a question; there are none"),
+    ],
+)
+async def test_every_pattern_is_a_slash_command(tmp_path: Path, line: str, says: str) -> None:
+    a, b = script(tmp_path, *["ok"] * 9, name="a.jsonl"), script(tmp_path, *["ok"] * 9, name="b.jsonl")
+    _, lines = await typed(tmp_path, line.replace("A", a).replace("B", b))
+    assert any(says.casefold() in line.casefold() for line in lines), lines
 
 
 async def test_what_was_spent_is_added_up_over_a_resume(tmp_path: Path) -> None:

@@ -1,0 +1,133 @@
+"""What the commands of all patterns share: their arguments, how they run, what they print. No command of its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ..errors import ConfigError, Paused
+from ..events import Event, Notice, ignore, tee
+from . import options as common
+
+if TYPE_CHECKING:
+    from ..config.load import Config
+    from ..config.patterns import PatternSettings
+    from ..patterns import Outcome
+    from ..session.panels import Person
+    from ..session.session import Session
+    from ..store.resumable import Begun
+
+EXIT_CODES = (
+    "exit codes: 0 there is a result, 1 there is none, 2 the command line is wrong, 3 it waits for a decision"
+)
+
+
+def add(parser: argparse.ArgumentParser, question: str = "question") -> None:
+    parser.add_argument("question", metavar=question.upper(), help="'-' after it adds standard input")
+    parser.add_argument("stdin", nargs="?", choices=["-"], metavar="-", help=argparse.SUPPRESS)
+    parser.add_argument("--resume", metavar="ID", help="as a turn of this conversation; 'last': the newest")
+    parser.add_argument("--no-keep", action="store_true", help="keep nothing of it")
+    parser.add_argument("--quiet", action="store_true", help="print the result alone")
+    parser.add_argument("--format", choices=["rich", "plain", "json", "markdown"], help="how to show it")
+    common.add_budget(parser)
+    common.add_label(parser)
+    common.add_yes(parser)
+    common.add_json(parser)
+    common.add_config(parser)
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--models", type=listed, metavar="A,B", help="who is asked (default: `panel` of config.yaml)"
+    )
+
+
+def listed(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def named(words: Sequence[str]) -> dict[str, Any]:
+    """{name: model} of NAME=MODEL[=what it is good at]. Raises ConfigError."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, rest = word.partition("=")
+        model, _, description = rest.partition("=")
+        if not (name and equals and model):
+            raise ConfigError(f"wanted NAME=MODEL, for example coder=ollama:qwen3:8b, found {word!r}")
+        found[name] = {"model": model, "description": description}
+    return found
+
+
+def run(options: argparse.Namespace, use: str, **given: Any) -> int:
+    """Run the pattern of this kind with what was given on the command line. Raises ConfigError, Paused."""
+    from ..config.patterns import settings_of
+
+    settings = settings_of({"use": use, **{key: value for key, value in given.items() if value is not None}})
+    return run_settings(options, settings)
+
+
+def run_settings(
+    options: argparse.Namespace,
+    settings: PatternSettings | None,
+    *,
+    name: str | None = None,
+    words: dict[str, str] | None = None,
+    resumed: Begun | None = None,
+    answered: bool = False,
+) -> int:
+    """The same for a pattern with a name, or a run to go on with."""
+    question = getattr(options, "question", "")
+    if getattr(options, "stdin", None):
+        question += "\n\n" + sys.stdin.read()
+    if resumed is None and not question.strip():
+        raise ConfigError("the question is empty; say what to ask")
+    if resumed is not None:
+        options.resume, options.no_keep = resumed.session, False
+
+    async def work(session: Session, person: Person | None) -> Outcome:
+        from ..session.panels import resume_pattern, run_pattern
+
+        if resumed is not None:
+            return await resume_pattern(session, resumed, person=None if answered else person)
+        assert settings is not None
+        return await run_pattern(session, settings, question, name=name, words=words, person=person)
+
+    return anyio.run(_run, options, work)
+
+
+async def _run(options: argparse.Namespace, work: Any) -> int:
+    from contextlib import closing, nullcontext
+
+    from ..session.session import open_session
+    from ..terminal.display import Display
+
+    config: Config = common.config_of(options)
+    seen: list[Event] = []
+    display = None if options.json else Display(settings=config.display)
+    show = tee(seen.append, display or ignore)
+    recorder = common.recorder_of(options, config, show)
+    approve = common.approve_of(options)
+    asking = display.asking(approve) if display else approve
+    with closing(recorder):
+        try:
+            async with (
+                display.alive() if display else nullcontext(),
+                open_session(
+                    config, tee(recorder, show), approve=asking, conversation=lambda: recorder.session
+                ) as session,
+            ):
+                outcome: Outcome = await work(session, common.person_of(asking))
+        except Paused as exc:
+            if not options.json:
+                raise
+            known = {"ok": False, "kind": "Paused", "question": exc.question, "session": recorder.session}
+            common.print_json({**known, "error": str(exc)})
+            return 3
+    if options.json:
+        notices = [event.text for event in seen if isinstance(event, Notice)]
+        common.print_json({**outcome.as_json(), "session": recorder.session, "notices": notices})
+    return 0 if outcome.ok else 1

@@ -1,0 +1,105 @@
+"""List the patterns there are, and go on with a run that was broken off or waits for a decision."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from . import options as common
+from . import panel
+
+if TYPE_CHECKING:
+    from ..store.resumable import Begun
+    from ..store.store import Store
+
+EXAMPLES = f"""\
+ID is a conversation, as 'understudy sessions' lists them, or 'last'; without one, the newest that is unfinished.
+
+examples:
+  understudy patterns                         what there is, and what is unfinished
+  understudy patterns resume                  no reply that was finished is asked for again
+  understudy patterns approve                 say yes to what it waits for, and go on
+  understudy patterns approve last --answer "smaller steps, please"
+  understudy run --pattern careful "..."      one of config.yaml
+
+{panel.EXIT_CODES}
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", default="list", choices=["list", "resume", "approve"])
+    parser.add_argument("which", nargs="?", metavar="ID", help="the conversation")
+    parser.add_argument(
+        "--answer", metavar="TEXT", default="yes", help="approve: yes, no, or what must be otherwise"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print the result alone")
+    parser.add_argument("--format", choices=["rich", "plain", "json", "markdown"], help="how to show it")
+    common.add_budget(parser)
+    common.add_yes(parser)
+    common.add_json(parser)
+    common.add_config(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from contextlib import closing
+
+    from ..store.resumable import decide, unfinished
+    from ..store.store import Store
+
+    with closing(Store()) as store:
+        if options.action == "list":
+            return _list(options, store)
+        found = unfinished(store, options.which)
+        if options.action == "approve":
+            decide(store, found, options.answer)
+    return panel.run_settings(options, None, resumed=found)
+
+
+def _list(options: argparse.Namespace, store: Store) -> int:
+    from ..config.patterns import BY_USE
+    from ..store.resumable import begun
+
+    config = common.config_of(options)
+    built_in = {use: (kind.__doc__ or "").strip() for use, kind in BY_USE.items()}
+    open_runs = [run for kept in store.sessions(50) for run in begun(store, kept.id)]
+    if options.json:
+        own = {
+            name: {"use": one.use, "description": one.description, "parameters": one.parameters}
+            for name, one in config.patterns.items()
+        }
+        common.print_json(
+            {
+                "ok": True,
+                "built_in": built_in,
+                "patterns": own,
+                "unfinished": [_shown(one) for one in open_runs],
+            }
+        )
+        return 0
+    lines = [f"{use.ljust(12)}{meaning}" for use, meaning in built_in.items()]
+    lines += [
+        f"{name.ljust(12)}{one.description or one.use}"
+        + (f" ({', '.join(f'{k}={v}' for k, v in one.parameters.items())})" if one.parameters else "")
+        for name, one in config.patterns.items()
+    ]
+    lines += [
+        f"\nunfinished: {one.session}  {one.values['call']['name']}: "
+        + (f"waits for a decision: {one.waits_for}" if one.waits_for else "was broken off")
+        for one in open_runs
+    ]
+    from ..sanitize import visible
+
+    sys.stdout.write("".join(f"{visible(line)}\n" for line in lines))
+    return 0
+
+
+def _shown(run: Begun) -> dict[str, str | None]:
+    call = run.values["call"]
+    return {
+        "session": run.session,
+        "run": run.run,
+        "pattern": call["name"],
+        "question": call["question"],
+        "waits_for": run.waits_for,
+    }
