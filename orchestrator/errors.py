@@ -67,7 +67,8 @@ class Overloaded(ProviderError):
     retryable = True
 
 
-class ContextTooLong(ProviderError): ...
+class ContextTooLong(ProviderError):
+    tokens: int | None = None  # of the request, where the server counted them
 
 
 class NoSuchModel(ProviderError): ...

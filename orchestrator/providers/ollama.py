@@ -113,39 +113,53 @@ class Ollama:
 
     async def _speak(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         asked, spent, wanted = checked(request, self.name), Usage(), request.max_tokens
-        for last in (False, True):
+        counted, last = 0, False  # tokens of the prompt, once a server counted more than its context holds
+        while True:
             parts = Assembly(self.name, asked)
             request = portable(asked, parts.origin)
-            num_ctx, room = await self._size(request, wanted)
+            num_ctx, room = await self._size(request, wanted, counted)
             body = body_of(request, num_ctx=num_ctx, room=room, keep_alive=self.keep_alive)
-            async with (
-                self._calls.heard(request, body) as heard,
-                aclosing(self._lines(body, request.timeout_s)) as lines,
-            ):
-                async for line in lines:
-                    heard.line(line)
-                    for delta in read(parts, line):
-                        yield delta
-                if not heard.final:
-                    heard.outcome = "aborted"
-                    parts.cut()
-                usage = usage_of(heard.final)
-                _demand_whole_prompt(self.name, request, usage, num_ctx)
+            try:
+                async with (
+                    self._calls.heard(request, body) as heard,
+                    aclosing(self._lines(body, request.timeout_s)) as lines,
+                ):
+                    async for line in lines:
+                        heard.line(line)
+                        for delta in read(parts, line):
+                            yield delta
+                    if not heard.final:
+                        heard.outcome = "aborted"
+                        parts.cut()
+                    usage = usage_of(heard.final)
+                    _demand_whole_prompt(self.name, request, usage, num_ctx)
+            except ContextTooLong as exc:
+                if counted or not exc.tokens or not self._may_grow(request, exc.tokens):
+                    raise
+                counted = exc.tokens
+                continue
             final = heard.final
             spent += usage
             message = parts.message()
             stop = parts.stop(final.get("done_reason"), STOPS)
             if last or stop != "length" or not _only_thought(message) or request.max_tokens is not None:
                 break  # what the person capped stays capped
-            wanted = room * 4  # a thinking model spent its whole budget before the first word
+            wanted, last = room * 4, True  # a thinking model spent its whole budget before the first word
         yield Completion(message=message, usage=spent, stop=stop, raw=sane(final))
 
-    async def _size(self, request: Request, wanted: int | None) -> tuple[int, int]:
+    def _may_grow(self, request: Request, tokens: int) -> bool:
+        """Whether a context for a prompt of so many tokens can be had: where we choose its size, and it was trained."""
+        trained = self._trained.get(request.model_name)
+        chosen = self.num_ctx is None and "num_ctx" not in request.options
+        return chosen and (trained is None or tokens < trained)
+
+    async def _size(self, request: Request, wanted: int | None, counted: int = 0) -> tuple[int, int]:
         """(context, room for the answer): what is loaded if it suffices, else the next size up, at most the trained one.
 
-        `wanted` caps the answer; None leaves its room to what the context has, up to ANSWER_TOKENS.
+        `wanted` caps the answer; None leaves its room to what the context has, up to ANSWER_TOKENS. `counted`: the
+        tokens of the prompt, where a server said so.
         """
-        prompt = tokens_at_most(request)
+        prompt = max(tokens_at_most(request), counted)
         if self.num_ctx is not None:
             return self.num_ctx, wanted or ANSWER_TOKENS
         name = request.model_name
@@ -251,9 +265,11 @@ def _refusal(
     except ValueError:
         message = body
     if numbers := overflow_numbers(message):
-        return ContextTooLong(
+        known = ContextTooLong(
             provider, f"the request has {numbers[0]:,} tokens and the context holds {numbers[1]:,}"
         )
+        known.tokens = numbers[0]
+        return known
     if status == 404 and (name := re.search(r"model '?([^'\s]+)'? not found", message)):
         return NoSuchModel(
             provider, f"the model {name[1]!r} is not installed; `ollama pull {name[1]}` gets it"

@@ -44,7 +44,12 @@ def picky(answer: Callable[[dict[str, Any]], Answer]) -> Generator[tuple[str, li
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             bodies.append(body)
-            status, kind, text = answer(body)
+            self.say(*answer(body))
+
+        def do_GET(self) -> None:
+            self.say(*refused("not found", 404))
+
+        def say(self, status: int, kind: str, text: str) -> None:
             self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(text.encode())))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import BadRequest
+from orchestrator.errors import BadRequest, ContextTooLong
 from orchestrator.providers import close, complete, open_provider
 from orchestrator.providers.dialects import Dialect, corrected, dialect_of
 from orchestrator.types import Message, Request, Text, Thinking, ToolCall, ToolSpec, assistant, result, user
@@ -165,3 +165,44 @@ async def test_thoughts_go_back_in_the_field_they_came_in() -> None:
         assert await ask(url) == "ok"
     assert bodies[0]["messages"][1]["reasoning_content"] == "I look."
     assert not any(isinstance(part, Text) for part in kept()[1].parts)
+
+
+def ollama(trained: int, needs: int) -> Callable[[dict[str, Any]], Answer]:
+    """An Ollama server whose prompt has `needs` tokens, whatever one estimates."""
+
+    def answer(body: dict[str, Any]) -> Answer:
+        if "messages" not in body:
+            about = {"general.architecture": "x", "x.context_length": trained}
+            return 200, JSON, json.dumps({"model_info": about})
+        held = body["options"]["num_ctx"]
+        if held < needs:
+            words = f"request ({needs} tokens) exceeds the available context size ({held} tokens), try increasing it"
+            return 400, JSON, json.dumps({"error": words})
+        done = {"message": {"role": "assistant", "content": "ok"}, "done": True, "done_reason": "stop"}
+        return 200, "application/x-ndjson", json.dumps(done | {"prompt_eval_count": needs, "eval_count": 1})
+
+    return answer
+
+
+async def local(url: str, **settings: Any) -> str:
+    provider = open_provider("ollama", base_url=url.removesuffix("/v1"), **settings)
+    try:
+        return (await complete(provider, Request(model="ollama:m", messages=(user("Hi"),)))).message.text
+    finally:
+        await close(provider)
+
+
+async def test_an_overflow_that_names_its_numbers_makes_the_context_grow_once() -> None:
+    with picky(ollama(trained=131_072, needs=20_000)) as (url, bodies):
+        assert await local(url) == "ok"
+    first, second = (body["options"]["num_ctx"] for body in bodies if "messages" in body)
+    assert first < 20_000 < second <= 65_536
+
+
+@pytest.mark.parametrize(("trained", "settings"), [(16_384, {}), (131_072, {"num_ctx": 8_192})])
+async def test_a_context_that_cannot_grow_or_was_fixed_is_not_asked_again(
+    trained: int, settings: dict[str, Any]
+) -> None:
+    with picky(ollama(trained, needs=20_000)) as (url, bodies), pytest.raises(ContextTooLong, match="20,000"):
+        await local(url, **settings)
+    assert len([body for body in bodies if "messages" in body]) == 1
