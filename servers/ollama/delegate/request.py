@@ -18,7 +18,7 @@ from ..gates.gates import Gates
 from ..gates.kinds import Judged, RunGate
 from ..gates.no_answer import Asked
 from ..gates.quotes import asks_for_quotes, put_in_quotes
-from ..gates.repair import defined_names
+from ..gates.repair import defined_names, without_fences
 from . import prompt
 from .prompt import Source
 
@@ -135,6 +135,8 @@ class Prepared:
 
     def candidate(self, answer: str) -> Candidate:
         """Raises BadAnswer."""
+        if not any("<<data " in text.text for text in self.inputs.values()):
+            answer = without_fences(answer)
         if self.order.write == "edits":
             return edited(answer, self.inputs, self.main)
         if self.order.write == "patch":

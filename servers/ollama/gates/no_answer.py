@@ -50,9 +50,10 @@ def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> 
     empty = all(leaf is None or (isinstance(leaf, str) and not leaf.strip()) for leaf in leaves)
     if empty and not isinstance(value, bool) and not _MAY_BE_EMPTY.search(asked.task):
         return 'the answer holds nothing; if that may be so, the task has to say it ("an empty list if there is none")'
-    if asked.kind == "extract" and asked.material.strip() and (invented := _invented(value, asked, schema)):
+    found = asked.kind in ("extract", "classify") and asked.material.strip()
+    if found and (invented := _invented(value, asked, schema)):
         return f"not in the material: {invented[:120]!r}"
-    return _alike(value, asked.material)
+    return _twice(value, asked.task) or _rows_missing(value, asked) or _alike(value, asked.material)
 
 
 def _is_empty(text: str, asked: Asked) -> str | None:
@@ -148,7 +149,8 @@ def _too_long(text: str, asked: Asked) -> str | None:
             (match["unit"] or match["single"]).rstrip("s").lower(),
         )
         count = _UNITS[unit](text)
-        if most is not None and count > max(most * 1.2, most + (1 if unit == "word" and most < 5 else 0)):
+        spare = 1 if (unit == "word" and most < 5) or (unit == "sentence" and most > 1) else 0
+        if count > max(most * 1.2, most + spare):
             return f"the answer has {count} {unit}s; the task asks for at most {most}"
     return None
 
@@ -200,10 +202,11 @@ def _invented(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
     """The first text of a list that does not stand in the material, or of all where none does."""
     free = [text for text in _leaves(value) if isinstance(text, str) and _NAMED.search(text)]
     chosen = {str(item) for item in _enums(schema)}
-    free = [text for text in free if text not in chosen and not _NORMAL.fullmatch(text.strip())]
+    named = set(_identifiers(value))
+    free = [t for t in free if t not in chosen and (t in named or not _NORMAL.fullmatch(t.strip()))]
     material = _flat(asked.material + "\n" + asked.task)
     missing = [text for text in free if not _stands(text, material)]
-    listed = [text for text in _listed(value) if text in missing]
+    listed = [text for text in (*_listed(value), *_identifiers(value)) if text in missing]
     if listed:
         return listed[0]
     return missing[0] if missing and len(missing) == len(free) and len(free) > 1 else None
@@ -221,6 +224,56 @@ def _listed(value: object) -> Iterator[str]:
                     yield item
             else:
                 yield from _listed(item)
+
+
+def _identifiers(value: object) -> Iterator[str]:
+    """Texts under keys that name a thing of the material."""
+    if isinstance(value, dict):
+        for key, item in cast("dict[str, object]", value).items():
+            if isinstance(item, str) and _IDENTIFIES.fullmatch(key):
+                yield item
+            else:
+                yield from _identifiers(item)
+    elif isinstance(value, list):
+        for item in cast("list[object]", value):
+            yield from _identifiers(item)
+
+
+def _lists(value: object) -> Iterator[list[object]]:
+    if isinstance(value, list):
+        yield cast("list[object]", value)
+    elif isinstance(value, dict):
+        for item in cast("dict[str, object]", value).values():
+            yield from _lists(item)
+
+
+def _twice(value: object, task: str) -> str | None:
+    """An item that stands twice in a list where the task wants each once."""
+    if not _ONCE.search(task):
+        return None
+    for items in _lists(value):
+        told = [repr(item) for item in items]
+        if again := next((item for item, times in Counter(told).items() if times > 1), None):
+            return f"{again[:80]} stands in a list more than once"
+    return None
+
+
+def _rows_missing(value: object, asked: Asked) -> str | None:
+    """Fewer or more items than the table has rows, where the task is about each of them."""
+    lines = [line for line in asked.material.strip().split("\n") if line.strip()]
+    commas = {line.count(",") for line in lines}
+    table = len(lines) > 2 and len(commas) == 1 and min(commas) > 0
+    if (
+        asked.kind != "classify"
+        or not table
+        or not re.search(r"\b(?:each|every|all)\b", asked.task, re.IGNORECASE)
+    ):
+        return None
+    lists = list(_lists(value))
+    rows = len(lines) - 1
+    if len(lists) == 1 and len(lists[0]) not in (rows, rows + 1):
+        return f"the answer has {len(lists[0])} items for {rows} rows"
+    return None
 
 
 def _stands(text: str, material: str) -> bool:
@@ -271,8 +324,8 @@ def _scripts(text: str) -> dict[str, float]:
     return {script: count / len(letters) for script, count in counted.items()}
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else _NUMBERS.get(text.lower())
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else _NUMBERS[text.lower()]
 
 
 def _sentences(text: str) -> int:
@@ -331,6 +384,10 @@ _TYPE_NAMES = frozenset(("string", "integer", "number", "boolean", "array", "obj
 _NAMED = re.compile(r"\w")
 _NORMAL = re.compile(r"[\d\s.,:/+\-TZ%€$£]+|true|false|yes|no|n/a|unknown|none", re.IGNORECASE)
 """Dates, times, amounts and yes or no may be told in another form than the material's."""
+_IDENTIFIES = re.compile(r"id|key|code|number|nr|no|sku|email|path|file|url", re.IGNORECASE)
+_ONCE = re.compile(
+    r"\b(?:once|unique|distinct|different|without (?:duplicates|repetition)|no duplicates)\b", re.IGNORECASE
+)
 _NUMBERS = {
     "a": 1,
     "one": 1,

@@ -16,6 +16,11 @@ WHOLE_SHARE = 0.6
 """An answer with at least so much of a file's length is the file, one with less a part of it."""
 
 
+def without_fences(answer: str) -> str:
+    """An answer without the lines that stood around the material and were copied along."""
+    return _FENCE_LINE.sub("", answer)
+
+
 def place_of(
     lines: Sequence[str], wanted: Sequence[str], new: Sequence[str]
 ) -> tuple[int, int, list[str]] | None:
@@ -100,6 +105,9 @@ def is_whole(before: str, text: str) -> bool:
     return len(old) < 4 or difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() > 0.25
 
 
+_FENCE_LINE = re.compile(
+    r"^[ \t]*<<(?:data [0-9a-f]{8} [^\n]*|end [0-9a-f]{8})>>[ \t]*(?:\n|\Z)", re.MULTILINE
+)
 NAMED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _NUMBERED = re.compile(r"\s*(\d+)\s?[|:\t]\s?(.*)")
 

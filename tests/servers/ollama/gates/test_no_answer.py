@@ -217,6 +217,36 @@ async def test_the_material_s_own_words_are_checked_where_the_task_asks_for_them
     assert receipt["outcome"] == "escalate" and "not in the material" in receipt["reason"]
 
 
+async def test_fences_copied_along_are_no_part_of_an_answer(tmp_path: Path) -> None:
+    whole = f"```python\n<<data 0a1b2c3d calc.py>>\n{CALC.replace('* 2', '* 3')}<<end 0a1b2c3d>>\n```"
+    receipt = await receipt_of(tmp_path, whole, task="Three times", files=["calc.py"], write="edits")
+    assert receipt["outcome"] == "accepted", receipt["reason"]
+    assert (tmp_path / "tree" / "calc.py").read_text(encoding="utf-8") == CALC.replace("* 2", "* 3")
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([("7", "loud"), ("8", "calm")], None),
+        ([("7", "loud")], "1 items for 2 rows"),
+        ([("7", "loud"), ("0a1b2c3d", "calm")], "not in the material: '0a1b2c3d'"),
+        ([("7", "loud"), ("7", "loud")], "more than once"),
+    ],
+)
+async def test_every_row_is_classified_once_by_its_own_name(
+    tmp_path: Path, rows: list[tuple[str, str]], why: str | None
+) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "rows.csv").write_text("id,text\n7,HEY\n8,well\n", encoding="utf-8")
+    item = {"type": "object", "properties": {"id": {"type": "string"}, "label": {"enum": ["loud", "calm"]}}}
+    schema = {"type": "object", "properties": {"rows": {"type": "array", "items": item}}}
+    answer = json.dumps({"rows": [{"id": name, "label": label} for name, label in rows]})
+    receipt = await receipt_of(
+        tmp_path, answer, task="Classify each row once.", files=["rows.csv"], schema=schema
+    )
+    assert (receipt["outcome"] == "accepted") is (why is None) and (why or "") in (receipt["reason"] or "")
+
+
 async def test_a_worker_may_put_its_own_answer_right_once(tmp_path: Path) -> None:
     receipt = await receipt_of(tmp_path, "NONE", "At eight.", task=ASK)
     assert receipt["outcome"] == "answered" and "At eight." in receipt["answer"]
