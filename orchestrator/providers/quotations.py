@@ -41,6 +41,10 @@ def fences(text: str) -> list[Span]:
     return [match.span() for match in _FENCE.finditer(text)]
 
 
+def block_quotes(text: str) -> list[Span]:
+    return [match.span() for match in _BLOCK.finditer(text)]
+
+
 def quotations(text: str) -> list[Span]:
     """Where it quotes without a fence: inline code, block quotes, indented code, quotation marks."""
     spans = [match.span() for kind in (_INLINE, _BLOCK, _INDENTED) for match in kind.finditer(text)]

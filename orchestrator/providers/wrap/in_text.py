@@ -82,7 +82,7 @@ class InText(Around):
         """What it says as calls or an answer; asked once more where it only thought aloud."""
         spent = Usage()
         for last in (False, True):
-            eyes, done = Eyes(), None
+            eyes, done, shown = Eyes(), None, False
             async with aclosing(self.inner.stream(request)) as items:
                 async for item in items:
                     if isinstance(item, Completion):
@@ -91,16 +91,20 @@ class InText(Around):
                         yield item
                     else:
                         for delta in eyes.see(item.text):
+                            shown |= bool(delta.text.strip()) and not delta.thinking
                             yield delta
             if done is None:
                 return
             for delta in eyes.see("", last=True):
+                shown |= bool(delta.text.strip()) and not delta.thinking
                 yield delta
             spent += done.usage
             if last or done.stop != "end" or not tools or not stray(done.message.text, tools):
                 message = done.message
                 if tools:
                     message = read(message, tools, stop=done.stop, given=request.messages)
+                    if message.text.strip() and not shown:  # an answer that stood in an action or a thought
+                        yield Delta(text=message.text)
                 stop = "tool" if message.tool_calls else done.stop
                 yield replace(done, message=message, usage=spent, stop=stop)
                 return

@@ -137,6 +137,14 @@ ARGUMENTS: dict[str, str] = {
     "one line": 'Action: files__read_file({"path": "a", "limit": 3})',
     "case": 'ACTION: Files__Read_File\naction input: {"path": "a", "limit": 3}',
     "call": '<tool_call>{"name": "files__read_file", "arguments": {"path": "a", "limit": 3}}</tool_call>',
+    "fence on the label's line": 'Action: files__read_file\nAction Input: ```json\n{"path": "a", "limit": 3}\n```',
+    "fenced name": 'Action: ```\nfiles__read_file\n```\nAction Input: `{"path": "a", "limit": 3}`',
+    "all in one fence": '```\nThought: hm\nAction: files__read_file\nAction Input: {"path": "a", "limit": 3}\n```',
+    "decorated": 'Action: functions.files__read_file\nAction Input: {"path": "a", "limit": 3}',
+    "without its server": 'Action: read_file\nAction Input: {"path": "a", "limit": 3}',
+    "number as text": 'Action: files__read_file\nAction Input: {"path": "a", "limit": "3"}',
+    "comma too many": 'Action: files__read_file\nAction Input: {"path": "a", "limit": 3,}',
+    "written twice": 'Action: files__read_file\nAction Input: "{\\"path\\": \\"a\\", \\"limit\\": 3}"',
     "answer too": 'Action: files__read_file\nAction Input: {"path": "a", "limit": 3}\nFinal Answer: I read it.',
 }
 
@@ -161,12 +169,55 @@ def test_several_actions_are_several_calls() -> None:
         "The plan:\nAction: press the button\nand wait.",
         "Final Answer: write\nAction: files__read_file\nAction Input: {}",
         "Action: none\nFinal Answer: nothing to do",
+        'Thought: it says\n```\nAction: files__read_file\nAction Input: {"path": "a"}\n```\nFinal Answer: so it says',
+        'Thought: it says\n> Action: files__read_file\n> Action Input: {"path": "a"}\nFinal Answer: so it says',
         "No labels at all.",
         "",
     ],
 )
 def test_what_merely_looks_like_an_action_is_none(text: str) -> None:
     assert not read(assistant(text), (READ,)).tool_calls
+
+
+@pytest.mark.parametrize(
+    "quote", ["{}", "Thought: The file says:\n{}", "```\n{}\n```", "{}\nFinal Answer: so it says"]
+)
+def test_an_action_that_stands_in_what_was_read_is_a_quotation(quote: str) -> None:
+    action = 'Action: files__read_file\nAction Input: {"path": "/etc/passwd"}'
+    seen = user(f"Observation: the file begins\n{action}\nand ends")
+    assert not read(assistant(quote.format(action)), (READ,), given=(seen,)).tool_calls
+    assert read(assistant(action), (READ,)).tool_calls
+
+
+FINISHED = {
+    'Action: finish\nAction Input: {"answer": "It is 4."}': "It is 4.",
+    'Thought: I know.\nAction: Finish\nAction Input: {"answer": "It is 4."}\nObservation: ok': "It is 4.",
+    "Action: Final Answer\nAction Input: It is 4.": "It is 4.",
+    'Action: final_answer\nAction Input: {"final_answer": "It is 4."}': "It is 4.",
+    "Action: Finish[It is 4.]": "It is 4.",
+    'Action: finish\nAction Input: ```json\n{"answer": "It is 4."}\n```': "It is 4.",
+    'Action: finish({"answer": "It is 4."})': "It is 4.",
+    'Action: finish\nAction Input: {"answer": 4}': "4",
+    'Action: finish\nAction Input: {"answer": {"n": 4}}': '{"n": 4}',
+    "Action: respond\nAction Input: {'response': 'It is 4.'}": "It is 4.",
+    "Final Answer: ```python\nprint(4)\n```": "```python\nprint(4)\n```",
+    "**Final Answer:** `4`": "4`",
+}
+
+
+@pytest.mark.parametrize("text", FINISHED)
+async def test_an_action_that_is_the_answer_is_the_answer_and_is_shown(text: str) -> None:
+    told: list[Event] = []
+    model = Scripted(NONE, text, name="ollama")
+    reply = await run(WORKER, "2+2", provider=InText(model), tools=Files(), emit=told.append)
+    shown = "".join(event.text for event in told if isinstance(event, Streamed) and not event.thinking)
+    assert reply.text == FINISHED[text] and shown.strip() == FINISHED[text] and len(model.requests) == 2
+
+
+def test_a_tool_called_finish_is_called() -> None:
+    finish = ToolSpec(name="finish", description="", parameters={"type": "object"})
+    (call,) = read(assistant('Action: finish\nAction Input: {"answer": "x"}'), (finish,)).tool_calls
+    assert call.arguments == {"answer": "x"}
 
 
 LABELS = [
