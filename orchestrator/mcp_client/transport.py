@@ -18,6 +18,7 @@ from servers.protocol.sdk_private import TransportStreams
 
 END_S = 2.0  # after its stdin closes, and again after SIGTERM: how long a server may take to end
 MAX_LINE_BYTES = 1 << 28
+CONNECT_S, SILENCE_S = 30.0, 300.0  # of a server at an address; a stream of answers may be open for long
 
 
 class Reads(Protocol):
@@ -79,15 +80,20 @@ async def reached(
     url: str, headers: Mapping[str, str], *, sse: bool, lines: Reads
 ) -> AsyncGenerator[TransportStreams]:
     """A server at an address: streamable HTTP, or the older two-way SSE."""
+    import httpx2
     from mcp.client.sse import sse_client
     from mcp.client.streamable_http import streamable_http_client
-    from mcp.shared._httpx_utils import create_mcp_http_client
+
+    from ..providers.connection import reaching
 
     async with AsyncExitStack() as stack:
         if sse:
             transport: AbstractAsyncContextManager[TransportStreams] = sse_client(url, headers=dict(headers))
         else:
-            client = await stack.enter_async_context(create_mcp_http_client(dict(headers)))
+            wait = httpx2.Timeout(CONNECT_S, read=SILENCE_S)
+            client = await stack.enter_async_context(
+                httpx2.AsyncClient(headers=dict(headers), timeout=wait, **reaching(url))
+            )
             transport = streamable_http_client(url, http_client=client)
         source, sink = await stack.enter_async_context(transport)
         yield await stack.enter_async_context(_read_with_care(source, sink, lines))

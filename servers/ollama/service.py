@@ -121,8 +121,9 @@ class Service:
 
     async def _waited(self, job: Job[Receipt], wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
         async def tell(progress: Progress) -> None:
-            done, of = (progress.step, progress.steps) if progress.steps else (progress.tokens, progress.cap)
-            await ctx.report_progress(done, of, str(progress))
+            """In seconds, which always grow, as the protocol wants; tokens begin anew with each run."""
+            left = None if progress.steps else progress.remaining_s
+            await ctx.report_progress(job.took_s, left and job.took_s + left, str(progress))
 
         if await job.ended(_within(wait_s), tell):
             return self._ended(job)

@@ -26,9 +26,22 @@ def without_telemetry(server: MCPServer) -> None:
     middleware[:] = [one for one in middleware if not isinstance(one, OpenTelemetryMiddleware)]
 
 
+def declare_what_exists(server: MCPServer) -> None:
+    """Leave out what a server has none of: the SDK declares prompts, resources and changing lists for all."""
+    handlers = lowlevel_of(server)._request_handlers  # pyright: ignore[reportPrivateUsage]
+    unused = ["resources/subscribe", "resources/unsubscribe", "subscriptions/listen"]
+    if not server._prompt_manager.list_prompts():  # pyright: ignore[reportPrivateUsage]
+        unused += ["prompts/list", "prompts/get"]
+    resources = server._resource_manager  # pyright: ignore[reportPrivateUsage]
+    if not resources.list_resources() and not resources.list_templates():
+        unused += ["resources/list", "resources/templates/list", "resources/read"]
+    for method in unused:
+        handlers.pop(method, None)
+
+
 def tools_of(server: MCPServer) -> dict[str, Tool]:
     """Every tool with its whole parameter schema, by name."""
     return {tool.name: tool for tool in server._tool_manager.list_tools()}  # pyright: ignore[reportPrivateUsage]
 
 
-__all__ = ["TransportStreams", "lowlevel_of", "tools_of", "without_telemetry"]
+__all__ = ["TransportStreams", "declare_what_exists", "lowlevel_of", "tools_of", "without_telemetry"]

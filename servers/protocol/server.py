@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -68,6 +69,8 @@ class ToolServer(MCPServer):
             if isinstance(exc.__cause__, ValidationError):
                 raise ToolError(_invalid(name, exc.__cause__, tool.parameters)) from exc
             said = str(exc).removeprefix(f"Error executing tool {name}: ")
+            if re.match(r"Resolver '.*accepted elicitation", said):
+                said = f"the question was accepted without one of its answers, so {name} did nothing"
             raise ToolError(bounded(visible(said), MAX_ERROR_BYTES)) from exc
 
 

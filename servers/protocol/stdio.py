@@ -20,6 +20,7 @@ import mcp_types as types
 from mcp.shared.message import SessionMessage
 
 MAX_MESSAGE_BYTES = 16 << 20
+_ENDS_BYTES = 64 << 10
 MAX_DEPTH = 150  # the parser gives up somewhat beyond
 
 log = logging.getLogger(__name__)
@@ -52,11 +53,10 @@ class Inbound(Stream):
 
     async def receive(self) -> SessionMessage | Exception:
         while True:
-            try:
-                line = await self.reader.readline()
-            except ValueError:  # longer than the limit: the reader has dropped it
+            line, dropped = await self._line()
+            if dropped:
                 log.error("dropped a message of more than %d bytes", MAX_MESSAGE_BYTES)
-                self.out.write(_TOO_LONG)
+                self.out.write(_error(_id_at_either_end(line, dropped), -32600, _TOO_LONG))
                 continue
             if not line:
                 self.at_end()
@@ -72,6 +72,20 @@ class Inbound(Stream):
             if isinstance(message, types.JSONRPCRequest):
                 self.out.waiting.add(message.id)
             return SessionMessage(message)
+
+    async def _line(self) -> tuple[bytes, bytes]:
+        """(a line, nothing); of one longer than the limit its beginning and its end. Empty when there is no more."""
+        begin = end = b""
+        while True:
+            try:
+                rest = await self.reader.readuntil(b"\n")
+            except asyncio.LimitOverrunError as exc:
+                piece = await self.reader.readexactly(exc.consumed)
+                begin, end = begin or piece[:_ENDS_BYTES], (end + piece)[-_ENDS_BYTES:]
+                continue
+            except asyncio.IncompleteReadError as exc:
+                rest = exc.partial
+            return (begin, (end + rest)[-_ENDS_BYTES:]) if begin else (rest, b"")
 
     def __aiter__(self) -> Self:
         return self
@@ -204,6 +218,15 @@ def _id_in(line: bytes) -> types.RequestId | None:
     return None
 
 
+def _id_at_either_end(begin: bytes, end: bytes) -> types.RequestId | None:
+    """The id of a request of which only both ends are known: clients write it before or after the parameters."""
+    if (id := _id_in(begin)) is not None:
+        return id
+    last = _LAST_ID.search(end)
+    found = json.loads(last["id"]) if last else None
+    return found if isinstance(found, int | str) else None
+
+
 def _error(number: types.RequestId | None, code: int, why: str) -> bytes:
     said = {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": why}}
     return json.dumps(said).encode() + b"\n"
@@ -213,4 +236,7 @@ _TOKEN = re.compile(
     rb'"id"\s*:\s*(?P<id>-?\d{1,18}(?![\d.eE])|"(?:[^"\\\\]|\\\\.){0,200}")|"(?:[^"\\\\]|\\\\.)*+"|[\[\]{}]'
 )
 _TOO_DEEP = f"the message is nested too deep; at most {MAX_DEPTH} lists and objects may stand in one another"
-_TOO_LONG = _error(None, -32700, "a message may have at most 16 MiB")
+_LAST_ID = re.compile(
+    rb'"id"\s*:\s*(?P<id>-?\d{1,18}|"(?:[^"\\\\]|\\\\.){0,200}")\s*(?:,\s*"(?:jsonrpc|method)"\s*:\s*"[^"]{0,200}"\s*)*\}\s*$'
+)
+_TOO_LONG = "a message may have at most 16 MiB; send less at once, or name a file by its path"
