@@ -169,6 +169,7 @@ class Jobs:
             max_output_bytes=MAX_OUTPUT_BYTES,
             limits=limits,
             ruleset=launch.ruleset,
+            session_net=launch.session_net,
             shell_depth=launch.depth,
             secrets=list(secret_patterns()),
         )

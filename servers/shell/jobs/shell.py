@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import anyio.to_thread
 
-from ...output import ToolError, bounded, fenced, masked, one_line, visible
+from ...output import ToolError, fenced, masked, one_line, visible
 from ...state import audit
 from ..policy.judge import Decision, Judge
 from ..policy.rules import BUILT_IN, NETWORK, Policy
@@ -54,6 +54,12 @@ _QUIET = {
     "PIP_PROGRESS_BAR": "off", "TQDM_DISABLE": "1", "DEBIAN_FRONTEND": "noninteractive", "npm_config_fund": "false",
     "npm_config_update_notifier": "false", "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }  # fmt: skip
+_NO_NETWORK = re.compile(
+    rb"Network is unreachable|Temporary failure in name resolution|Name or service not known|Could not resolve host"
+    rb"|ENETUNREACH|EAI_AGAIN|ENOTFOUND|nodename nor servname|[^\n]{0,40}socket[^\n]{0,60}(?:not permitted|[Pp]ermission denied)"
+    rb"|PermissionError: \[Errno 1\] Operation not permitted",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TERMINAL = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\|$)|[PX^_][^\x1b]*(?:\x1b\\|$)|[@-Z\\-_])"
@@ -156,6 +162,7 @@ class Shell:
         """Note the end, and undo what the command did to protected places."""
         undone = kept.put_back() if kept else []
         job.notes += undone
+        job.notes += [said] if (said := refused_network(job)) else []
         facts = (
             {"ended": job.ended["ended"], "exit": job.ended["exit"], "bytes": job.ended["output_bytes"]}
             if job.ended
@@ -208,13 +215,23 @@ class Shell:
 
 def open_shell(root: Path, policy: Policy = BUILT_IN) -> Shell:
     """A shell on `root`. Raises ValueError or OSError with one sentence when it cannot be had."""
+    given = os.path.abspath(root)
     root = Path(os.path.realpath(root))
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; name the project folder to work in")
     if why := refused_root(root):
         raise ValueError(why)
     drop_old_caches()
-    return Shell(root=root, policy=policy, sandbox=open_sandbox(root, policy.sandbox))
+    return Shell(
+        root=root, policy=policy, sandbox=open_sandbox(root, policy.sandbox, _other_name(given, root))
+    )
+
+
+def _other_name(given: str, root: Path) -> str | None:
+    """The root as it was given, where that is another name that a sandbox can add beside the real one."""
+    place = Path(given)
+    apart = place != root and not place.is_relative_to(root) and not root.is_relative_to(place)
+    return given if apart else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,26 +350,45 @@ class Recorded(NamedTuple):
 
     text: str
     end: int  # where in the spool it ended
-    cut: bool = False  # some of it was left out
+    kept: int | None = None  # bytes of it that are shown, when that is not all
 
 
 def recorded(job: Job, start: int, max_bytes: int = _SHOWN_BYTES) -> Recorded:
     """What the job printed from byte `start` on, cut to its head and tail."""
     end = total_bytes(job) - (_begun(job) if job.running else 0)
-    if end <= start:
+    size = end - start
+    if size <= 0:
         return Recorded("", max(start, end))
     with open(job.spool, "rb") as spool:
         spool.seek(start)
-        if end - start <= 4 * max_bytes:
-            data = spool.read(end - start)
+        if size <= 4 * max_bytes:
+            head = tail = readable_output(spool.read(size))
+            if len(head.encode("utf-8", "surrogatepass")) <= max_bytes:
+                return Recorded(head, end)
         else:  # the middle would be cut away again
-            head = spool.read(2 * max_bytes)
+            head = readable_output(spool.read(2 * max_bytes))
             spool.seek(end - 2 * max_bytes)
-            data = head + b"\n... %d bytes left out here ...\n" % (end - start - 4 * max_bytes)
-            data += spool.read(2 * max_bytes)
-    text, shortened = readable_output(data)
-    shown = bounded(text, max_bytes, tail=_TAIL)
-    return Recorded(shown, end, shortened or shown != text or end - start > 4 * max_bytes)
+            tail = readable_output(spool.read(2 * max_bytes))
+    room = max_bytes - 80
+    first = (
+        _short(head).encode("utf-8", "surrogatepass")[: room - int(room * _TAIL)].decode("utf-8", "ignore")
+    )
+    last = _short(tail).encode("utf-8", "surrogatepass")[-int(room * _TAIL) :].decode("utf-8", "ignore")
+    kept = min(len((first + last).encode("utf-8", "surrogatepass")), size)
+    return Recorded(f"{first}\n... {size - kept:,} of {size:,} bytes left out here ...\n{last}", end, kept)
+
+
+def _short(text: str) -> str:
+    """Long lines among others cut to their head and tail; a line that is alone has the whole room."""
+    lines = text.split("\n")
+    if sum(map(bool, lines)) < 2:
+        return text
+    return "\n".join(
+        line
+        if len(line) <= _MAX_LINE
+        else f"{line[: _MAX_LINE * 3 // 4]} ... {len(line) - _MAX_LINE:,} characters left out ... {line[-_MAX_LINE // 4 :]}"
+        for line in lines
+    )
 
 
 def _begun(job: Job) -> int:
@@ -367,34 +403,33 @@ def _begun(job: Job) -> int:
     return 0
 
 
-def readable_output(data: bytes) -> tuple[str, bool]:
-    """Terminal output as text: colours and overwritten progress dropped, the unseen shown, secrets masked.
-
-    And whether lines were shortened.
-    """
+def readable_output(data: bytes) -> str:
+    """Terminal output as text: colours and overwritten progress dropped, the unseen shown, secrets masked."""
     text = _TERMINAL.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    long = any(len(line) > _MAX_LINE for line in lines)
-    shown = [
-        line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}... ({len(line):,} characters)"
-        for line in lines
-    ]
-    return masked(visible("\n".join(shown))), long
+    return masked(visible("\n".join(lines)))
 
 
 def told(job: Job, start: int = 0) -> tuple[str, int]:
     """Header and fenced output of a job from byte `start` on, and where the next part starts."""
-    text, end, cut = recorded(job, start)
-    kept = f"kept {_size(len(text.encode()))} of {_size(end - start)}" if cut else ""
-    shown = "\n".join([header(job, kept), *job.notes])
+    text, end, kept = recorded(job, start)
+    cut = f"kept {kept:,} of {end - start:,} bytes" if kept is not None else ""
+    shown = "\n".join([header(job, cut), *job.notes])
     if not text:
         return shown + ("\nno output" if start == 0 and not job.running else "\nno new output"), end
     return f"{shown}\n{fenced(text, masked(f'{job.id} {job.command}')[:70])}", end
 
 
-def _size(count: float) -> str:
-    for unit in ("", "K", "M"):
-        if count < 1000:
-            return f"{count:.3g}{unit}"
-        count /= 1000
-    return f"{count:.3g}G"
+def refused_network(job: Job) -> str:
+    """What lifts it, when a command failed for want of a network; "" when it did not."""
+    if "net=off" not in job.sandbox or not job.ended or not job.ended["exit"]:
+        return ""
+    with open(job.spool, "rb") as spool:
+        spool.seek(max(total_bytes(job) - 20_000, 0))
+        if not (found := _NO_NETWORK.search(spool.read())):
+            return ""
+    said = one_line(found[0].decode("utf-8", "replace"))
+    return (
+        f"the network is off here, which is why it said {said!r}: only this session's own commands reach one another, on "
+        "127.0.0.1. A policy file (--policy FILE) with [sandbox] network = true turns it on"
+    )

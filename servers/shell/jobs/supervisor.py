@@ -26,6 +26,7 @@ import traceback
 from typing import Any, Literal, NoReturn, TypedDict
 
 from ..sandbox import limits as bounds
+from ..sandbox import private_net
 from ..sandbox.landlock import Ruleset, restrict
 from .output_log import Secret, Spool
 
@@ -45,6 +46,7 @@ class Spec(TypedDict):
     max_output_bytes: int
     limits: bounds.Limits
     ruleset: Ruleset | None  # Landlock and seccomp, when they are the sandbox
+    session_net: bool  # it shares the session's own network: loopback alone
     shell_depth: int  # processes of the sandbox itself on top of the command's: bubblewrap has 2
     secrets: list[Secret]
 
@@ -65,6 +67,7 @@ def keep(fd: int) -> None:
     bounds.adopt_orphans()  # of a supervisor that was killed
     bounds.Groups.drop_left()
     supervisors: set[int] = set()
+    network = private_net.made()
     with socket.socket(fileno=fd) as server:
         server.settimeout(0.5)
         while True:
@@ -84,7 +87,7 @@ def keep(fd: int) -> None:
                 server.send(b"j")  # taken: what dies from here on is the job's own end
             if (pid := os.fork()) == 0:
                 server.close()
-                _run(fds[0])
+                _run(fds[0], network)
             os.close(fds[0])
             supervisors.add(pid)
     with contextlib.suppress(ChildProcessError):
@@ -92,11 +95,11 @@ def keep(fd: int) -> None:
             os.waitpid(-1, 0)  # each sees its own socket close and ends
 
 
-def _run(fd: int) -> NoReturn:
+def _run(fd: int, network: private_net.Network | None) -> NoReturn:
     try:
         os.set_inheritable(fd, False)
         with socket.socket(fileno=fd) as control:
-            _Job(control).run()
+            _Job(control, network).run()
     except EOFError:
         pass  # the server ended before it said what to run
     except BaseException:  # noqa: BLE001  (a forked child must not return)
@@ -109,8 +112,8 @@ def _run(fd: int) -> NoReturn:
 class _Job:
     """One command from its start to the death of its last descendant."""
 
-    def __init__(self, control: socket.socket) -> None:
-        self.control = control
+    def __init__(self, control: socket.socket, network: private_net.Network | None) -> None:
+        self.control, self.network = control, network
         self.orders = b""
         self.spec: Spec = self._first()
         self.started = time.monotonic()
@@ -211,9 +214,13 @@ class _Job:
                 os.dup2(fd, target)
             bounds.own_keyring()
             bounds.apply(spec["limits"], count_user=spec["shell_depth"] == 0)
-            if spec["ruleset"]:
-                restrict(spec["ruleset"])
-            os.execvpe(spec["argv"][0], spec["argv"], spec["env"])
+            argv, rules = spec["argv"], spec["ruleset"]
+            if spec["session_net"] and self.network and private_net.join(self.network):
+                argv = in_this_network(argv) if rules is None else argv
+                rules = rules and {**rules, "network": "loopback"}
+            if rules:
+                restrict(rules)
+            os.execvpe(argv[0], argv, spec["env"])
         except BaseException as exc:  # noqa: BLE001  (a forked child must not return)
             text = str(exc)
             if isinstance(exc, OSError) and exc.strerror:
@@ -360,6 +367,12 @@ class _Job:
     def _say(self, message: Any) -> None:
         with contextlib.suppress(OSError):
             self.control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def in_this_network(argv: list[str]) -> list[str]:
+    """A line of bubblewrap's that keeps the network it is started in."""
+    at = argv.index("--unshare-all") + 1
+    return [*argv[:at], "--share-net", *argv[at:]]
 
 
 def _nothing(*_: object) -> None:

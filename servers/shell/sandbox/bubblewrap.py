@@ -37,8 +37,10 @@ def wrapped(
     env: Mapping[str, str],
     network: bool,
     extra: Path | None = None,
+    given: str | None = None,
 ) -> list[str]:
-    """The command line that runs `inside` contained. `env` has PATH and HOME; `extra` is one more folder to write in."""
+    """The command line that runs `inside` contained. `env` has PATH and HOME; `extra` is one more folder to write in,
+    `given` another name of the root."""
     user = Path(env["HOME"])
     argv = [
         outside_program("bwrap", root) or "/usr/bin/bwrap",
@@ -63,6 +65,7 @@ def wrapped(
     if user.is_absolute() and user != Path("/"):
         argv += ["--bind", str(cache_folder(root)), str(user / ".cache")]
     argv += ["--bind", str(root), str(root)]
+    argv += ["--symlink", str(root), given] if given else []
     argv += _protected(root)
     argv += [part for name in SECRET_PLACES for part in _hidden(user / name, root)]
     argv += (

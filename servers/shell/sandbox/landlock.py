@@ -14,7 +14,7 @@ import platform
 import stat
 import struct
 import sys
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 class Ruleset(TypedDict):
@@ -22,7 +22,7 @@ class Ruleset(TypedDict):
 
     read: list[str]  # and run
     write: list[str]  # and everything else
-    network: bool
+    network: Literal["all", "loopback", "none"]  # loopback: it is in a network that has nothing else
 
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same numbers on every architecture
@@ -52,7 +52,7 @@ def restrict(rules: Ruleset) -> None:
     handled = 0
     for since, rights in _BY_ABI.items():
         handled |= rights if version >= since else 0
-    net = _NET_TCP if version >= 4 and not rules["network"] else 0
+    net = _NET_TCP if version >= 4 and rules["network"] == "none" else 0
     scopes = _SCOPES if version >= 6 else 0
     attributes = struct.pack("=QQQ", handled, net, scopes)[: 8 if version < 4 else 16 if version < 6 else 24]
     ruleset = _checked(libc.syscall(_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0))
@@ -67,7 +67,7 @@ def restrict(rules: Ruleset) -> None:
         _checked(libc.syscall(_RESTRICT, ruleset, 0))
     finally:
         os.close(ruleset)
-    _filter(libc, network=rules["network"])
+    _filter(libc, rules["network"])
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
@@ -96,18 +96,20 @@ _SELF_ONLY = {
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _X32 = 0x40000000
+_INTERNET = (2, 10)  # AF_INET, AF_INET6
 
 
-def _filter(libc: ctypes.CDLL, *, network: bool) -> None:
-    """Refuse the calls above, and sockets of every family when the network is off (Landlock knows only TCP).
+def _filter(libc: ctypes.CDLL, network: str) -> None:
+    """Refuse the calls above, and sockets when the network is off (Landlock knows only TCP).
 
+    In a loopback network those of the internet families are allowed: a Unix socket would lead out by its path.
     socketpair stays. On an unknown architecture this raises: the sandbox would be less than it says.
     """
     try:
         arch, socket_call, refused = _CALLS[platform.machine()]
     except KeyError:
         raise OSError(errno.ENOSYS, f"no system call table for {platform.machine()}") from None
-    numbers = [*refused, *([] if network else [socket_call])]
+    numbers = [*refused, *([socket_call] if network == "none" else [])]
     refuse = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
     program = [
         (_LOAD, 0, 0, 4),  # the architecture: 32-bit calls have other numbers
@@ -124,6 +126,11 @@ def _filter(libc: ctypes.CDLL, *, network: bool) -> None:
             line for place in arguments for line in ((_LOAD, 0, 0, 16 + 8 * place), (_EQUAL, 1, 0, 0), refuse)
         ]
         program += [(_EQUAL, 0, len(checks) + 1, number), *checks, (_LOAD, 0, 0, 0)]
+    if network == "loopback":
+        families = [
+            line for family in _INTERNET for line in ((_EQUAL, 0, 1, family), (_RETURN, 0, 0, _ALLOW))
+        ]
+        program += [(_EQUAL, 0, len(families) + 2, socket_call), (_LOAD, 0, 0, 16), *families, refuse]
     program.append((_RETURN, 0, 0, _ALLOW))
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
     filled = struct.pack("@HxxxxxxQ", len(program), ctypes.addressof(code))

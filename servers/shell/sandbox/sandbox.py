@@ -1,7 +1,8 @@
 """What can happen to the machine while a command runs: bubblewrap, else Landlock with seccomp, else nothing.
 
 Inside, a command sees the system's programs and libraries, the toolchains on PATH, the workspace
-(writable, but for its protected places), an empty home with a cache of its own, and no network.
+(writable, but for its protected places), an empty home with a cache of its own, and no network but a loopback
+that all commands of the session share.
 Which rung applied is named in every result; nothing falls back in silence.
 """
 
@@ -30,6 +31,7 @@ class Launch:
     env: dict[str, str]
     cwd: str
     ruleset: landlock.Ruleset | None
+    session_net: bool = False  # its network is the session's own: loopback alone
     depth: int  # processes of the sandbox on top of the command's
 
 
@@ -39,6 +41,7 @@ class Sandbox:
 
     root: Path
     level: Level
+    given: str | None = None  # the root by another name, through a link, as the user wrote it
     why: str  # why it is no higher rung; "" for the highest
 
     @property
@@ -69,8 +72,12 @@ class Sandbox:
                 # The limit is set inside, where the new user namespace counts from 0; root has none.
                 inner = ["bash", "-c", f'ulimit -u {processes} 2>/dev/null; exec "$@"', "bash", *argv]
                 inside = inner if os.getuid() else argv
-                line = wrapped(self.root, inside, cwd=cwd, env=env, network=network, extra=extra)
-                return Launch(argv=tuple(line), env=env, cwd="/", ruleset=None, depth=2)
+                line = wrapped(
+                    self.root, inside, cwd=cwd, env=env, network=network, extra=extra, given=self.given
+                )
+                return Launch(
+                    argv=tuple(line), env=env, cwd="/", ruleset=None, session_net=not network, depth=2
+                )
             case "landlock":
                 scratch, cache = scratch_folder(), cache_folder(self.root)
                 scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,19 +86,21 @@ class Sandbox:
                 env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
                 readable = [*visible(env), *(NETWORK_FILES if network else ()), "/proc"]
                 writable = [*map(str, filter(None, (self.root, scratch, cache, extra))), *_DEVICES]
-                rules = landlock.Ruleset(read=readable, write=writable, network=network)
-                return Launch(argv=tuple(argv), env=env, cwd=str(cwd), ruleset=rules, depth=0)
+                rules = landlock.Ruleset(read=readable, write=writable, network="all" if network else "none")
+                return Launch(
+                    argv=tuple(argv), env=env, cwd=str(cwd), ruleset=rules, session_net=not network, depth=0
+                )
             case "none":
                 return Launch(argv=tuple(argv), env=env, cwd=str(cwd), ruleset=None, depth=0)
 
 
-def open_sandbox(root: Path, mode: Mode) -> Sandbox:
+def open_sandbox(root: Path, mode: Mode, given: str | None = None) -> Sandbox:
     """The best rung that works here, found by trying it. Raises OSError when `required` and none does."""
     if mode == "off":
         return Sandbox(root=root, level="none", why="switched off")
     why_not = failure(root)
     if why_not is None:
-        return Sandbox(root=root, level="bwrap", why="")
+        return Sandbox(root=root, level="bwrap", why="", given=given)
     if landlock.abi():
         return Sandbox(root=root, level="landlock", why=why_not)
     why = f"{why_not}; this system has no Landlock either"

@@ -7,6 +7,7 @@ import re
 import select
 import shutil
 import socket
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -329,8 +330,53 @@ def test_a_character_is_not_shown_before_all_of_it_is_there(tmp_path: Path) -> N
 def test_only_what_was_left_out_counts_as_cut(tmp_path: Path) -> None:
     with start("shell", str(tmp_path)) as server:
         coloured = server.call("run_command", command=r"printf '\033[31mred\033[0m\r\n'")
-        long = server.call("run_command", command="head -c 5000 /dev/zero | tr '\\0' x")
-    assert "kept" not in coloured.text and "kept 2.02K of 5K" in long.text
+        whole = server.call("run_command", command="head -c 5000 /dev/zero | tr '\\0' x")
+    assert "kept" not in coloured.text and "kept" not in whole.text and "x" * 5000 in whole.text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print('HEAD' + 'x' * 10_000_000 + 'TAIL')",
+        "print('HEAD' + 'x' * 100_000 + 'TAIL', end='')",
+        "print('HEAD\\n' + 'y' * 50_000 + '\\n' + 'short\\n' * 20_000 + 'TAIL')",
+        "print('HEAD', '日本' * 40_000, 'TAIL')",
+    ],
+)
+def test_long_output_keeps_head_and_tail_and_tells_one_number(tmp_path: Path, code: str) -> None:
+    with start("shell", str(tmp_path)) as server:
+        text = server.call("run_command", argv=["python3", "-c", code]).text
+    shown = body(text)
+    assert shown.startswith("HEAD") and shown.rstrip("\n").endswith("TAIL") and len(text.encode()) < 40_000
+    kept, of = re.search(r"kept ([\d,]+) of ([\d,]+) bytes", text).groups()  # type: ignore[union-attr]
+    left, total = re.search(r"\.\.\. ([\d,]+) of ([\d,]+) bytes left out here", text).groups()  # type: ignore[union-attr]
+    assert of == total
+    assert int(kept.replace(",", "")) + int(left.replace(",", "")) == int(total.replace(",", ""))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a sandbox")
+def test_a_root_through_a_link_is_there_by_both_names(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/a.txt").write_text("inside\n")
+    (tmp_path / "link").symlink_to("real")
+    with start("shell", str(tmp_path / "link")) as server:
+        for name in ("link", "real"):
+            assert "inside" in server.call("run_command", argv=["cat", f"{tmp_path}/{name}/a.txt"]).text
+        made = server.call(
+            "run_command", command=f"cp a.txt {tmp_path}/link/b.txt && ls", cwd=f"{tmp_path}/link"
+        )
+    assert "b.txt" in made.text and (tmp_path / "real/b.txt").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a sandbox")
+def test_a_refused_network_is_named_with_what_turns_it_on(tmp_path: Path) -> None:
+    code = "import urllib.request as u; u.urlopen('http://example.org/')"
+    with start("shell", str(tmp_path)) as server:
+        text = server.call("run_command", argv=["python3", "-c", code]).text
+        other = server.call("run_command", argv=["python3", "-c", "raise SystemExit(3)"]).text
+    assert (
+        "the network is off here" in text and "network = true" in text and "the network is off" not in other
+    )
 
 
 def test_the_end_of_a_job_is_noticed_when_it_comes(tmp_path: Path) -> None:
