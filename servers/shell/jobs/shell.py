@@ -375,7 +375,9 @@ def recorded(job: Job, start: int, max_bytes: int = _SHOWN_BYTES) -> Recorded:
     )
     last = _short(tail).encode("utf-8", "surrogatepass")[-int(room * _TAIL) :].decode("utf-8", "ignore")
     kept = min(len((first + last).encode("utf-8", "surrogatepass")), size)
-    return Recorded(f"{first}\n... {size - kept:,} of {size:,} bytes left out here ...\n{last}", end, kept)
+    return Recorded(
+        f"{first}\n... {size - kept:,} bytes left out here, {_kept(kept, size)} ...\n{last}", end, kept
+    )
 
 
 def _short(text: str) -> str:
@@ -413,7 +415,7 @@ def readable_output(data: bytes) -> str:
 def told(job: Job, start: int = 0) -> tuple[str, int]:
     """Header and fenced output of a job from byte `start` on, and where the next part starts."""
     text, end, kept = recorded(job, start)
-    cut = f"kept {kept:,} of {end - start:,} bytes" if kept is not None else ""
+    cut = _kept(kept, end - start) if kept is not None else ""
     shown = "\n".join([header(job, cut), *job.notes])
     if not text:
         return shown + ("\nno output" if start == 0 and not job.running else "\nno new output"), end
@@ -433,3 +435,16 @@ def refused_network(job: Job) -> str:
         f"the network is off here, which is why it said {said!r}: only this session's own commands reach one another, on "
         "127.0.0.1. A policy file (--policy FILE) with [sandbox] network = true turns it on"
     )
+
+
+def _kept(kept: int, size: int) -> str:
+    """The same words in the header and at the cut."""
+    return f"kept {_size(kept)} of {_size(size)}"
+
+
+def _size(count: float) -> str:
+    for unit in ("", "K", "M"):
+        if count < 1000:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.3g}G"

@@ -348,10 +348,8 @@ def test_long_output_keeps_head_and_tail_and_tells_one_number(tmp_path: Path, co
         text = server.call("run_command", argv=["python3", "-c", code]).text
     shown = body(text)
     assert shown.startswith("HEAD") and shown.rstrip("\n").endswith("TAIL") and len(text.encode()) < 40_000
-    kept, of = re.search(r"kept ([\d,]+) of ([\d,]+) bytes", text).groups()  # type: ignore[union-attr]
-    left, total = re.search(r"\.\.\. ([\d,]+) of ([\d,]+) bytes left out here", text).groups()  # type: ignore[union-attr]
-    assert of == total
-    assert int(kept.replace(",", "")) + int(left.replace(",", "")) == int(total.replace(",", ""))
+    assert len(set(re.findall(r"kept [\d.]+K of [\d.]+[KM]", text))) == 1
+    assert len(re.findall(r"[\d,]+ bytes left out here, kept", text)) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a sandbox")
@@ -362,10 +360,9 @@ def test_a_root_through_a_link_is_there_by_both_names(tmp_path: Path) -> None:
     with start("shell", str(tmp_path / "link")) as server:
         for name in ("link", "real"):
             assert "inside" in server.call("run_command", argv=["cat", f"{tmp_path}/{name}/a.txt"]).text
-        made = server.call(
-            "run_command", command=f"cp a.txt {tmp_path}/link/b.txt && ls", cwd=f"{tmp_path}/link"
-        )
-    assert "b.txt" in made.text and (tmp_path / "real/b.txt").exists()
+        copies = f"import shutil; shutil.copy('a.txt', '{tmp_path}/link/b.txt')"
+        made = server.call("run_command", argv=["python3", "-c", copies], cwd=f"{tmp_path}/link")
+    assert "exit=0" in made.text and (tmp_path / "real/b.txt").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a sandbox")
