@@ -28,6 +28,7 @@ COMMANDS = {
     "route": "give a task to the model that suits it best",
     "plan": "let one model plan tasks for others, carry them out and sum up",
     "patterns": "list the patterns there are; go on with one that was broken off or waits for approval",
+    "worker": "take orders of a team's batches from its database and run them here",
     "estimate": "forecast a delegation without running it",
     "calibrate": "measure how fast a local model is here, with a few short test prompts",
     "models": "list local models with their speed, or every provider's",

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,10 @@ CREATE TABLE orders (
     host TEXT, reason TEXT, intent TEXT, record TEXT, ended REAL);
 CREATE INDEX orders_state ON orders (state);
 """
+
+
+class Lost(Exception):
+    """An order is not ours any more: it was cancelled, or taken over by another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,7 @@ class Queue(Protocol):
         ...
 
     def intend(self, key: str, receipt: Mapping[str, Any]) -> None:
-        """Keep the receipt of a change before it is made."""
+        """Keep the receipt of a change before it is made. Raises Lost: then it must not be made."""
         ...
 
     def end(self, key: str, state: State, record: Mapping[str, Any]) -> None:
@@ -95,8 +99,20 @@ class Queue(Protocol):
         """Let it wait again. `tried`: it counts as a try; `reason` is why that failed."""
         ...
 
+    def interrupted(self, running: Collection[str]) -> list[Kept]:
+        """Orders that run by the books while nobody runs them, now ours; `running` are those this process does run."""
+        ...
+
+    def still_ours(self, key: str) -> bool:
+        """Whether an order that we run was neither cancelled nor taken over."""
+        ...
+
     def counts(self) -> dict[State, int]:
         """How many orders are in each state."""
+        ...
+
+    def records(self) -> Iterable[Mapping[str, Any]]:
+        """The line of the output of every order that has ended, the first to end first."""
         ...
 
 
@@ -196,8 +212,18 @@ class BatchFile:
             for key, line, body, state, tries, again, host, reason, intent, record in rows
         ]
 
+    def interrupted(self, running: Collection[str]) -> list[Kept]:
+        return [one for one in self.orders("state = 'running'") if one.key not in running]
+
+    def still_ours(self, key: str) -> bool:
+        del key
+        return True  # the lock file keeps every other process out
+
+    def failures(self, limit: int) -> list[Kept]:
+        """The first orders that have failed."""
+        return self.orders("state = 'failed'", limit=limit)
+
     def records(self) -> Iterable[Mapping[str, Any]]:
-        """The line of the output of every order that has ended, the first to end first."""
         rows = self._all("SELECT record FROM orders WHERE record IS NOT NULL ORDER BY ended, seq")
         return (json.loads(record) for (record,) in rows)
 

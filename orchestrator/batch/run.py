@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from servers.output import ToolError
 from ..errors import RunError
 from .host import Host, kind_of
 from .output import Output
-from .queue import BatchFile, Kept, State
+from .queue import Kept, Lost, Queue, State
 from .schedule import Kind, Schedule
 
 GOOD = ("accepted", "answered", "written")
@@ -56,10 +56,13 @@ class Standing:
 class BatchRun:
     """One process's work on a batch."""
 
-    queue: BatchFile
-    output: Output
+    queue: Queue
+    output: Output | None
+    """None: another process writes it."""
     hosts: Sequence[Host]
     limits: Limits = Limits()
+    follow: bool = False
+    """Wait for further orders when there are none, and for those of others that die."""
     told: Callable[[str], None] = lambda said: None
     """Hears what a person should know, one sentence each."""
     watched: Callable[[Standing], None] = lambda standing: None
@@ -68,7 +71,10 @@ class BatchRun:
     failed_now: int = 0
     _schedule: Schedule = field(init=False)
     _by_name: dict[str, Host] = field(init=False)
-    _kinds: dict[str, Kind] = field(default_factory=dict[str, Kind])
+    _known: set[str] = field(default_factory=set[str])
+    """Keys in the schedule."""
+    _scopes: dict[str, anyio.CancelScope] = field(default_factory=dict[str, anyio.CancelScope])
+    """Of the orders under way."""
     _ready: anyio.Event = field(default_factory=anyio.Event)
     _began: float = field(default_factory=time.monotonic)
 
@@ -78,11 +84,8 @@ class BatchRun:
 
     async def run(self) -> Standing:
         """Until every order has ended or something stops it. Raises RunError when queue or output cannot be written."""
-        settle_interrupted(self.queue, self.hosts)
-        self.output.catch_up(self.queue.records())
-        for one in self.queue.waiting():
-            self._kinds[one.key] = kind = kind_of(one.order, one.size)
-            self._schedule.add(one.key, kind, one.priority)
+        await self._caught_up()
+        await self._filled()
         room = anyio.CapacityLimiter(self.limits.max_parallel or math.inf)
         try:
             async with anyio.create_task_group() as group:
@@ -94,14 +97,29 @@ class BatchRun:
                             work.start_soon(self._work, host, room)
                 group.cancel_scope.cancel()
         finally:
-            settle_interrupted(self.queue, self.hosts)
-            self.output.catch_up(self.queue.records())
-        return self.standing()
+            with anyio.CancelScope(shield=True):
+                await self._caught_up()
+        return await self.standing()
 
-    def standing(self) -> Standing:
+    async def _caught_up(self) -> None:
+        """Settle what an ended process left, and let the output have every line it should have."""
+        await anyio.to_thread.run_sync(settle_interrupted, self.queue, self.hosts, set(self._scopes))
+        if self.output is not None:
+            await anyio.to_thread.run_sync(self.output.catch_up, self.queue.records())
+
+    async def _filled(self) -> None:
+        """Take in what waits and is not known yet."""
+        waiting = await anyio.to_thread.run_sync(self.queue.waiting)
+        for one in waiting:
+            if one.key not in self._known and one.key not in self._scopes:
+                self._known.add(one.key)
+                self._schedule.add(one.key, kind_of(one.order, one.size), one.priority)
+
+    async def standing(self) -> Standing:
+        counts = await anyio.to_thread.run_sync(self.queue.counts)
         up = {host.name: host.at_work() for host in self.hosts if host.is_up}
         return Standing(
-            counts=self.queue.counts(),
+            counts=counts,
             took_s=time.monotonic() - self._began,
             finish_s=self._schedule.ends_s(up),
             running=[f"{host.name}: {key}" for host in self.hosts for key in host.running],
@@ -117,7 +135,8 @@ class BatchRun:
     async def _next(self, host: Host) -> tuple[str, Kind] | None:
         """What to begin now; waits while there may be something later. None when there will be nothing."""
         while self.stopped_why is None:
-            if not len(self._schedule) and not any(other.running for other in self.hosts):
+            idle = not len(self._schedule) and not any(other.running for other in self.hosts)
+            if idle and not self.follow:
                 return None
             if host.is_up:
                 was_down = host.down_why
@@ -130,30 +149,30 @@ class BatchRun:
                 }
                 if (chosen := self._schedule.take(host.name, others)) is not None:
                     host.began(*chosen)
+                    self._known.discard(chosen[0])
                     return chosen
-            if not self._possible():
-                return None
+            if not self.follow:
+                await self._refuse_impossible()
             with anyio.move_on_after(LOOK_S):
                 await self._ready.wait()
         return None
 
-    def _possible(self) -> bool:
-        """Whether any host can take what waits, now or later; orders that none can take fail."""
+    async def _refuse_impossible(self) -> None:
+        """Let orders that no host can take fail; while one is down it may be the one that can."""
         if any(host.running for host in self.hosts) or not all(host.is_up for host in self.hosts):
-            return True
+            return
         for kind in self._schedule.kinds():
             if all(host.seconds(kind) == math.inf for host in self.hosts):
-                self._refuse(kind)
-        return True
+                await self._refuse(kind)
 
-    def _refuse(self, kind: Kind) -> None:
+    async def _refuse(self, kind: Kind) -> None:
         model, tags, _, _ = kind.group
         wanted = " and ".join(
             [f"the model {model}" if model != "auto" else "", f"the tags {', '.join(tags)}" if tags else ""]
         ).strip(" and")
         for key in self._schedule.remove(kind):
             if (kept := self.queue.take(key, "")) is not None:
-                self._end(kept, "failed", {"outcome": "failed", "reason": f"no host has {wanted}"}, 0.0)
+                await self._end(kept, "failed", {"outcome": "failed", "reason": f"no host has {wanted}"}, 0.0)
 
     async def _do(self, host: Host, key: str, kind: Kind) -> None:
         """One order on one host, whatever comes of it."""
@@ -161,29 +180,42 @@ class BatchRun:
         if kept is None:  # cancelled meanwhile
             host.ended(key)
             return
+        receipt = None
         try:
-            receipt = await host.carry_out(kept, partial(_intend, self.queue, key))
+            with anyio.CancelScope() as self._scopes[key]:
+                receipt = await host.carry_out(kept, partial(_intend, self.queue, key))
         except ToolError as exc:
             receipt = Receipt(outcome="failed", reason=str(exc))
+        except Lost:
+            pass
         finally:
             took_s = host.ended(key)
+            del self._scopes[key]
+        if receipt is None:
+            self.told(f"the order {key} was cancelled or taken over; its run was stopped")
+            return
         if receipt.outcome not in GOOD and not await self._answers(host):
-            self.queue.give_back(key, None, tried=False)
-            self._schedule.add(key, kind, kept.order.priority, first=True)
+            await self._wait_again(kept, kind, None, tried=False)
             return
         host.learned()
         record = receipt.model_dump(mode="json", exclude_defaults=True)
         if receipt.outcome in GOOD:
             host.done += 1
-            self._end(kept, "done", record, took_s)
+            await self._end(kept, "done", record, took_s)
         elif kept.tries <= self.limits.retries:
-            self.queue.give_back(key, receipt.reason)
-            self._schedule.add(key, kind, kept.order.priority)
+            await self._wait_again(kept, kind, receipt.reason)
         else:
-            self._end(kept, "failed", record, took_s)
+            await self._end(kept, "failed", record, took_s)
         spent = sum(one.usd for one in self.hosts)
         if self.limits.budget_usd is not None and spent >= self.limits.budget_usd:
             self.stop(f"the hosts have cost {spent:.4f} USD, and --budget-usd is {self.limits.budget_usd:g}")
+
+    async def _wait_again(self, kept: Kept, kind: Kind, reason: str | None, *, tried: bool = True) -> None:
+        """Give it back; one that was no try of its own goes before its like."""
+        await anyio.to_thread.run_sync(lambda: self.queue.give_back(kept.key, reason, tried=tried))
+        if kept.key not in self._known:
+            self._known.add(kept.key)
+            self._schedule.add(kept.key, kind, kept.order.priority, first=not tried)
 
     async def _answers(self, host: Host) -> bool:
         try:
@@ -194,10 +226,11 @@ class BatchRun:
             return False
         return True
 
-    def _end(self, kept: Kept, state: State, receipt: Mapping[str, Any], took_s: float) -> None:
+    async def _end(self, kept: Kept, state: State, receipt: Mapping[str, Any], took_s: float) -> None:
         record = line_of(kept, state, receipt, took_s)
-        self.queue.end(kept.key, state, record)
-        self.output.add(record)
+        await anyio.to_thread.run_sync(self.queue.end, kept.key, state, record)
+        if self.output is not None:
+            self.output.add(record)
         if state == "failed":
             self.failed_now += 1
             most = self.limits.stop_after_failures
@@ -217,8 +250,15 @@ class BatchRun:
 
     async def _watch(self) -> None:
         while True:
-            self.watched(self.standing())
+            self.watched(await self.standing())
             await anyio.sleep(1.0)
+            for key, scope in [*self._scopes.items()]:
+                if not await anyio.to_thread.run_sync(self.queue.still_ours, key):
+                    scope.cancel()
+            if self.follow:
+                await self._caught_up()
+                await self._filled()
+                self._changed()
 
     async def _on_signal(self, scope: anyio.CancelScope) -> None:
         """The first Ctrl-C finishes what runs, the second gives it back."""
@@ -231,14 +271,14 @@ class BatchRun:
                 self.stop("stopped by you")
 
 
-def settle_interrupted(queue: BatchFile, hosts: Sequence[Host]) -> None:
+def settle_interrupted(queue: Queue, hosts: Sequence[Host], running: Collection[str] = ()) -> None:
     """Orders that were under way when a process ended: those whose change was made are done, the rest wait again.
 
     Every queue delivers at least once; the key in the undo store, written together with the change, makes it once.
     """
     if not hosts:
         raise RunError("a batch needs at least one host")
-    for kept in queue.orders("state = 'running'"):
+    for kept in queue.interrupted(running):
         op = hosts[0].made(kept.key) if kept.intent else None
         if kept.intent is None or op is None:
             queue.give_back(kept.key, None, tried=False)
@@ -249,11 +289,12 @@ def settle_interrupted(queue: BatchFile, hosts: Sequence[Host]) -> None:
 def line_of(kept: Kept, state: State, receipt: Mapping[str, Any], took_s: float | None) -> dict[str, Any]:
     """An order's line of the output: which order, how it went, then its receipt."""
     order = kept.order
-    about: dict[str, Any] = {"key": kept.key, "line": kept.line, "ok": state == "done", "tries": kept.tries}
+    key = kept.key.rpartition(":")[2]  # a team's queue puts the batch before it
+    about: dict[str, Any] = {"key": key, "line": kept.line, "ok": state == "done", "tries": kept.tries}
     about |= {"again": kept.again or None, "id": order.id, "label": order.label, "host": kept.host or None}
     about["seconds"] = None if took_s is None else round(took_s, 3)
     return {name: value for name, value in about.items() if value is not None} | dict(receipt)
 
 
-def _intend(queue: BatchFile, key: str, receipt: Receipt) -> None:
+def _intend(queue: Queue, key: str, receipt: Receipt) -> None:
     queue.intend(key, receipt.model_dump(mode="json", exclude_defaults=True))

@@ -14,11 +14,13 @@ import anyio
 from ..errors import ConfigError
 from . import local
 from . import options as common
+from .worker import add_db
 
 if TYPE_CHECKING:
     from ..batch.orders import Keyed
     from ..batch.queue import BatchFile
     from ..batch.run import Standing
+    from ..batch.team_queue import TeamQueue
 
 EXAMPLES = """\
 an order is one JSON object a line: task, and of files, write, gate, schema, model, ladder, deadline_s, max_output,
@@ -74,6 +76,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--stop-after-failures", type=_positive, metavar="N", help="stop when so many have failed"
     )
     parser.add_argument("--budget-usd", type=float, metavar="USD", help="by the hourly prices of the hosts")
+    add_db(parser)
     common.add_json(parser)
     common.add_config(parser)
 
@@ -83,7 +86,30 @@ def run(options: argparse.Namespace) -> int:
         return _looked_after(options)
     if options.out is None:
         raise ConfigError("--out is missing: where shall the receipts go? for example --out receipts.jsonl")
-    return anyio.run(_run, options)
+    return anyio.run(_team if options.db else _run, options)
+
+
+async def _team(options: argparse.Namespace) -> int:
+    """Hand the orders to the team's workers, and write the receipts down as they come."""
+    from ..batch.follow import followed
+    from ..batch.open import id_of, roots_of
+    from ..batch.orders import size_of
+    from ..batch.output import Output
+    from ..batch.team_queue import TeamQueue
+
+    roots = roots_of(common.only(common.config_of(options), ["ollama"]))
+    orders, id = _orders(options, roots), id_of(options.out)
+    queue, output = TeamQueue(options.db, batch=id), Output(options.out)
+    try:
+        queue.begin(id, str(options.input or options.task), str(options.out.absolute()))
+        queue.add([(one, size_of(one.order, roots)) for one in orders])
+        _say(f"batch {id} is with the team; Ctrl-C leaves it there, the same command comes back to it")
+        standing, why = await followed(queue, output, _watch)
+    finally:
+        local.progress("")
+        output.close()
+        queue.close()
+    return _ended(options, id, standing, why)
 
 
 async def _run(options: argparse.Namespace) -> int:
@@ -166,6 +192,8 @@ def _looked_after(options: argparse.Namespace) -> int:
     from ..batch.open import file_of, kept
     from ..batch.queue import BatchFile
 
+    if options.db:
+        return _looked_after_at_the_team(options)
     paths = [file_of(options.id)] if options.id else kept()
     if options.id and not paths[0].exists():
         known = ", ".join(path.stem for path in kept()) or "none"
@@ -188,7 +216,26 @@ def _looked_after(options: argparse.Namespace) -> int:
     return 0
 
 
-def _record(action: str, queue: BatchFile) -> dict[str, Any]:
+def _looked_after_at_the_team(options: argparse.Namespace) -> int:
+    from ..batch.team_queue import TeamQueue
+
+    if not options.id:
+        raise ConfigError(f"which batch? `understudy batch {options.input} ID --db ...`")
+    queue = TeamQueue(options.db, batch=options.id)
+    try:
+        if not queue.counts():
+            raise ConfigError(f"the team has no batch {options.id!r}")
+        record = _record(options.input, queue)
+    finally:
+        queue.close()
+    if options.json:
+        common.print_json({"ok": True, "batches": [record]})
+    else:
+        sys.stdout.write(_line(record))
+    return 0
+
+
+def _record(action: str, queue: BatchFile | TeamQueue) -> dict[str, Any]:
     changed = None
     if action == "cancel":
         changed = queue.set_cancelled()
@@ -197,7 +244,7 @@ def _record(action: str, queue: BatchFile) -> dict[str, Any]:
     id, source, out, made = queue.about
     failures = [
         {"line": one.line, "key": one.key, "reason": (one.record or {}).get("reason")}
-        for one in queue.orders("state = 'failed'", limit=5)
+        for one in queue.failures(5)
     ]
     counts = dict(queue.counts())
     return {

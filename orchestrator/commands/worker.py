@@ -1,0 +1,99 @@
+"""Work on a team's batches: take orders from its database, run them on the models here, give the receipts back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import anyio
+
+from ..errors import ConfigError
+from . import local
+from . import options as common
+
+EXAMPLES = """\
+A worker works in the folder its ollama server is configured for, and needs the files that orders name there.
+Of several workers each takes the next order when it is idle; a dead one's orders are taken over within seconds.
+
+examples:
+  understudy worker --db postgresql://team@db.example.org/understudy --host http://127.0.0.1:11434
+  UNDERSTUDY_DB=postgresql://... understudy worker --slots 2 --tag gpu
+
+exit codes: 0 ended by SIGTERM or Ctrl-C when idle, 1 the database cannot be used
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    add_db(parser)
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        dest="hosts",
+        metavar="ENGINE",
+        help="where the models run; repeatable; default: `hosts` of config.yaml",
+    )
+    parser.add_argument("--allow-remote", action="store_true", help="permit hosts on other machines")
+    parser.add_argument(
+        "--slots", type=int, choices=range(1, 65), metavar="N", help="runs at once on each host"
+    )
+    parser.add_argument(
+        "--tag", action="append", default=[], dest="tags", metavar="TAG", help="what orders may ask for"
+    )
+    parser.add_argument("--retries", type=int, default=1, metavar="N", help="tries again of a failed order")
+    common.add_config(parser)
+
+
+def add_db(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--db",
+        default=os.environ.get("UNDERSTUDY_DB"),
+        metavar="URL",
+        help="the team's PostgreSQL, postgresql://... (default: UNDERSTUDY_DB); needs the extra `team`",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    if not options.db:
+        raise ConfigError("which database? --db postgresql://HOST/NAME, or UNDERSTUDY_DB")
+    return anyio.run(_run, options)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    from ..batch.open import hosts_of
+    from ..batch.run import BatchRun, Limits
+    from ..batch.team_queue import TeamQueue
+
+    config = common.only(common.config_of(options), ["ollama"])
+    queue = TeamQueue(options.db)
+    try:
+        async with hosts_of(config, options.hosts, allow_remote=options.allow_remote) as hosts:
+            for host in hosts:
+                host.slots, host.tags = options.slots or host.slots, host.tags | frozenset(options.tags)
+            limits = Limits(retries=options.retries)
+            batch = BatchRun(
+                queue=queue,
+                output=None,
+                hosts=hosts,
+                limits=limits,
+                follow=True,
+                told=_say,
+                watched=local_line,
+            )
+            _say(f"worker on {', '.join(host.name for host in hosts)}; Ctrl-C finishes what runs and ends")
+            await batch.run()
+    finally:
+        local.progress("")
+        queue.close()
+    return 0
+
+
+def local_line(standing: object) -> None:
+    """What runs now, where a person watches."""
+    local.progress(", ".join(getattr(standing, "running", [])))
+
+
+def _say(said: str) -> None:
+    local.progress("")
+    sys.stderr.write(f"understudy: {said}\n")

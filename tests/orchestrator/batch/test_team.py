@@ -1,0 +1,193 @@
+"""A team's batches on a real PostgreSQL: workers that die, a database that restarts, an order that is cancelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from orchestrator.batch.orders import BatchOrder, Keyed, keyed
+from orchestrator.batch.queue import BatchFile, Lost, Queue
+from orchestrator.batch.team_queue import TeamQueue
+from tests.orchestrator.batch.test_batch import engine, orders, receipts
+from tests.orchestrator.test_cli import UNDERSTUDY
+from tests.postgres import Postgres, postgres, programs
+
+needs_postgres = pytest.mark.skipif(
+    programs() is None and "CI" not in os.environ, reason="PostgreSQL is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as started:
+        yield started
+
+
+@pytest.fixture
+def database(server: Postgres, request: pytest.FixtureRequest) -> Postgres:
+    """A database of this test's own."""
+    name = f"t{abs(hash(request.node.name))}"
+    with psycopg.connect(server.url, autocommit=True) as db:
+        db.execute(f"CREATE DATABASE {name}".encode())
+    return replace(server, url=server.url.rpartition("/")[0] + f"/{name}")
+
+
+Open = Callable[[], Queue]
+
+
+@pytest.fixture(params=["file", pytest.param("team", marks=needs_postgres)])
+def open_queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens one queue again and again, each time as another process would."""
+    opened = list[BatchFile | TeamQueue]()
+
+    def one() -> Queue:
+        if request.param == "file":
+            opened.append(BatchFile(tmp_path / "b.sqlite"))
+        else:
+            opened.append(TeamQueue(request.getfixturevalue("database").url, batch=tmp_path.name))
+        return opened[-1]
+
+    yield one
+    for queue in opened:
+        queue.close()
+
+
+def some(*orders: BatchOrder) -> list[tuple[Keyed, int]]:
+    return [(one, 10) for one in keyed(enumerate(orders, 1))]
+
+
+def test_an_order_is_kept_once_taken_once_and_ended_once(open_queue: Open) -> None:
+    queue = open_queue()
+    many = some(BatchOrder(task="a"), BatchOrder(task="b", priority=2, tags=("gpu",)))
+    assert queue.add(many) == 2 and open_queue().add(many) == 0
+    waiting = {one.order.task: one for one in queue.waiting()}
+    assert waiting["b"].priority == 2 and waiting["b"].order.tags == ("gpu",) and waiting["a"].size == 10
+    key = waiting["a"].key
+    kept = queue.take(key, "here")
+    assert kept and kept.tries == 1 and kept.host == "here" and kept.order.task == "a"
+    assert queue.take(key, "there") is None
+    queue.intend(key, {"outcome": "accepted"})
+    queue.give_back(key, "it was wrong")
+    again = queue.take(key, "there")
+    assert again and again.tries == 2 and again.reason == "it was wrong" and again.intent is None
+    queue.end(key, "done", {"key": key, "ok": True})
+    assert queue.counts() == {"done": 1, "waiting": 1} and list(queue.records()) == [{"key": key, "ok": True}]
+
+
+def test_what_nobody_runs_any_more_is_found(open_queue: Open) -> None:
+    queue = open_queue()
+    queue.add(some(BatchOrder(task="a"), BatchOrder(task="b")))
+    first, second = [one.key for one in queue.waiting()]
+    queue.take(first, "h")
+    queue.take(second, "h")
+    assert [one.key for one in queue.interrupted({second})] == [first]
+    queue.give_back(first, None, tried=False)
+    kept = queue.take(first, "h")
+    assert kept and kept.tries == 1
+
+
+@needs_postgres
+def test_a_dead_workers_order_is_taken_over_and_its_own_word_counts_no_more(database: Postgres) -> None:
+    client = TeamQueue(database.url, batch="dead")
+    client.add(some(BatchOrder(task="a")))
+    dead, other = TeamQueue(database.url), TeamQueue(database.url)
+    key = next(one.key for one in other.waiting() if one.key.startswith("dead:"))
+    assert dead.take(key, "h") and other.interrupted(()) == []
+    dead.close()
+    while not (taken := other.interrupted(())):  # the server notices the end of a connection a moment later
+        time.sleep(0.01)
+    assert [one.key for one in taken] == [key]
+    zombie = TeamQueue(database.url)
+    zombie.worker = dead.worker
+    with pytest.raises(Lost):
+        zombie.intend(key, {})
+    zombie.end(key, "failed", {})
+    other.end(key, "done", {"key": key})
+    assert client.counts() == {"done": 1}
+    for queue in (client, other, zombie):
+        queue.close()
+
+
+@needs_postgres
+def test_workers_killed_and_a_database_restarted_lose_no_order_and_write_none_twice(
+    tmp_path: Path, database: Postgres
+) -> None:
+    many = [{"task": f"t{number}", "write": f"out/{number}.txt"} for number in range(150)]
+    path, out = orders(tmp_path, *many), tmp_path / "r.jsonl"
+    env = {**os.environ, "UNDERSTUDY_DB": database.url}
+
+    def begun(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [UNDERSTUDY, *words], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def until(lines: int) -> None:
+        while not out.exists() or out.read_bytes().count(b"\n") < lines:
+            assert client.poll() is None, client.communicate()
+            time.sleep(0.01)
+
+    with engine(scale=0.0005) as (first, _), engine(scale=0.0005) as (second, _):
+        client = begun("batch", str(path), "--out", str(out))
+        workers = [begun("worker", "--host", url) for url in (first, second)]
+        until(30)
+        workers[0].kill()
+        workers[0].communicate()
+        until(60)
+        client.kill()
+        client.communicate()
+        client = begun("batch", str(path), "--out", str(out))
+        until(90)
+        database.stop()
+        database.start()
+        _, said = client.communicate(timeout=120)
+        assert client.returncode == 0, said
+        workers[1].terminate()
+        _, said = workers[1].communicate(timeout=60)
+        assert workers[1].returncode == 0, said
+    told = receipts(out)
+    assert len(told) == 150 == len({one["key"] for one in told}) and all(one["ok"] for one in told)
+    ops = Counter(one["op"] for one in told)
+    assert len(ops) == 150
+
+
+@needs_postgres
+def test_a_cancelled_order_is_stopped_while_it_runs(tmp_path: Path, database: Postgres) -> None:
+    path, out = orders(tmp_path, {"task": "long"}), tmp_path / "r.jsonl"
+    env = {**os.environ, "UNDERSTUDY_DB": database.url}
+    with engine(scale=100.0) as (url, world):
+        client = subprocess.Popen([UNDERSTUDY, "batch", str(path), "--out", str(out)], cwd=tmp_path, env=env)
+        worker = subprocess.Popen(
+            [UNDERSTUDY, "worker", "--host", url], cwd=tmp_path, env=env, stderr=subprocess.PIPE
+        )
+        while not world.requests:
+            assert worker.poll() is None
+            time.sleep(0.01)
+        from orchestrator.batch.open import id_of
+
+        done = subprocess.run(
+            [UNDERSTUDY, "batch", "cancel", id_of(out), "--json"],
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert json.loads(done.stdout)["batches"][0]["changed"] == 1
+        assert client.wait(60) == 1
+        worker.terminate()
+        _, said = worker.communicate(timeout=60)
+        assert worker.returncode == 0 and b"was cancelled or taken over" in said
+
+
+def test_a_team_without_a_database_is_one_sentence(tmp_path: Path) -> None:
+    path = orders(tmp_path, {"task": "x"})
+    for words in (["worker"], ["batch", str(path), "--out", "r", "--db", "postgresql://127.0.0.1:9/x"]):
+        done = subprocess.run(
+            [UNDERSTUDY, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode in (1, 2) and len(done.stderr.splitlines()) <= 2, done.stderr
