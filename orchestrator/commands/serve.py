@@ -37,6 +37,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         choices=["debug", "info", "warning", "error"],
         help="what goes to stderr (default: %(default)s)",
     )
+    parser.add_argument(
+        "--http",
+        metavar="[HOST:]PORT",
+        help="answer over streamable HTTP; beyond loopback with the token in UNDERSTUDY_TOKEN",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,4 +55,4 @@ def run(options: argparse.Namespace) -> int:
     tools = [one for spec in options.tools for one in load_tools(spec)]
     from ..serve.functions import build
 
-    lifecycle.serve(build(tools))
+    lifecycle.serve(build(tools), http=options.http)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servers.ollama.engines.address import Address
+from servers.protocol.access import HEADER, refused
 
 from ..errors import AuthFailed, BadRequest, NoSuchModel, OrchestratorError, ProviderError
 from ..events import Emit, Notice, ignore
@@ -23,7 +24,7 @@ from ..providers import split
 from ..providers.estimate import tokens_at_most
 from ..providers.ollama import address
 from ..types import Usage
-from .access import HEADER, forwarded, refused
+from .access import forwarded
 from .chat_completions import CHAT_COMPLETIONS
 from .failures import headers_of
 from .gateway import Gateway

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import uvicorn
+
+from servers.protocol import http
 
 from ..config.load import Config
 from ..errors import ConfigError
@@ -15,7 +17,6 @@ from ..events import Emit, Notice, ignore, tee
 from ..session.session import open_session
 from ..store.recorder import open_conversation
 from ..store.store import Store, StoreError
-from .access import is_loopback
 from .app import App
 from .conversations import Conversations
 from .gateway import MAX_TOKENS, Gateway, tell, told
@@ -24,19 +25,11 @@ PORT = 11500
 
 
 def listener(host: str, port: int, token: str | None) -> socket.socket:
-    """Bound, and not yet listening. Raises ConfigError, also for an address others reach where there is no token."""
-    if token is None and not is_loopback(host):
-        raise ConfigError(
-            f"{host} can be reached by others, so the gateway wants a token there; set UNDERSTUDY_GATEWAY_TOKEN"
-        )
+    """Where callers may already wait. Raises ConfigError, also for an address others reach where there is no token."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as exc:
-        raise ConfigError(f"{host} port {port} cannot be used: {exc.strerror or exc}") from exc
-    return bound
+        return http.listener(host, port, token, "UNDERSTUDY_GATEWAY_TOKEN")
+    except ValueError as exc:
+        raise ConfigError(str(exc)) from exc
 
 
 @asynccontextmanager
@@ -68,7 +61,7 @@ async def serving(
         for pattern, model in routes:
             _ = pattern, gateway.model(model)  # what leads nowhere is said now, not to a client later
         app = App(gateway, token=token, emit=emit)
-        server = _Server(
+        server = http.Server(
             uvicorn.Config(
                 app, log_config=None, lifespan="off", timeout_graceful_shutdown=1, server_header=False
             )
@@ -76,19 +69,11 @@ async def serving(
         group = await stack.enter_async_context(anyio.create_task_group())
         group.start_soon(server.serve, [bound])
         try:
-            host, port = bound.getsockname()[:2]
-            yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            yield http.url_of(bound)
         finally:
             server.should_exit = True
             with anyio.CancelScope(shield=True):
                 await app.aclose()
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Signals stay with the command."""
-        yield
 
 
 def _store(emit: Emit) -> Store | None:

@@ -74,7 +74,7 @@ def main() -> None:
         ripgrep.stop_all()
         stop_parsing()
 
-    lifecycle.serve(server, on_end=stop_all)
+    lifecycle.serve(server, http=args.http, on_end=stop_all)
 
 
 def _add_reading(server: ToolServer, workspace: Workspace) -> None:

@@ -201,7 +201,7 @@ def main() -> None:
         server = build(given.root or ".", given.repo, allow_remote=given.allow_remote)
     except (ValueError, ToolError) as exc:
         args.error(str(exc))
-    serve(server, on_end=end_all)
+    serve(server, http=given.http, on_end=end_all)
 
 
 def trust(repo: str, wanted: bool, again: bool) -> str:

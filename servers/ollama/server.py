@@ -228,4 +228,4 @@ def main() -> None:
     except (EngineError, ValueError) as exc:
         args.error(str(exc))
 
-    serve(server, on_end=service.close)
+    serve(server, http=given.http, on_end=service.close)

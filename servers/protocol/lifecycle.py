@@ -26,6 +26,9 @@ from .stdio import open_wire
 ANSWER_S = 0.5  # after stdin closes: how long answers under way may still take
 CLEANUP_S = 1.0  # then: how long ending children may take before the process exits regardless
 
+TOKEN = "UNDERSTUDY_TOKEN"
+"""The variable with the token for callers over HTTP."""
+
 log = logging.getLogger(__name__)
 
 
@@ -42,6 +45,11 @@ def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentPa
     made.add_argument(
         "--log-level", default="warning", choices=levels, help="what goes to stderr (default: %(default)s)"
     )
+    made.add_argument(
+        "--http",
+        metavar="[HOST:]PORT",
+        help=f"answer over streamable HTTP instead of stdio; beyond loopback with the token in {TOKEN}",
+    )
     return made
 
 
@@ -52,12 +60,16 @@ def configure_logging(level: str) -> None:
     )
 
 
-def serve(server: MCPServer, *, on_end: Callable[[], None] = lambda: None) -> NoReturn:
-    """Answer on stdio until stdin closes or SIGTERM comes, then end the process.
+def serve(
+    server: MCPServer, *, http: str | None = None, on_end: Callable[[], None] = lambda: None
+) -> NoReturn:
+    """Answer on stdio until stdin closes or SIGTERM comes, then end the process; with `http`, over HTTP until SIGTERM.
 
     `on_end` runs once before the exit, in a thread with CLEANUP_S seconds; it ends whatever the
     server started. The exit skips interpreter teardown, which costs a client up to half a second.
     """
+    if http is not None:
+        _serve_http(server, http, on_end)
     if sys.stdin is None or sys.stdin.isatty():
         sys.stderr.write(
             "This is an MCP server: a host starts it and speaks JSON-RPC on stdin. See --help.\n"
@@ -66,6 +78,35 @@ def serve(server: MCPServer, *, on_end: Callable[[], None] = lambda: None) -> No
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.now())
     try:
         anyio.run(_serve, server, stop)
+    except KeyboardInterrupt:
+        pass
+    except BaseException:
+        log.exception("the server stopped")
+        stop.exit(1)
+    stop.exit(0)
+
+
+def _serve_http(server: MCPServer, where: str, on_end: Callable[[], None]) -> NoReturn:
+    from .http import address, listener, serve_http
+
+    token = os.environ.get(TOKEN) or None
+    try:
+        bound = listener(*address(where), token, TOKEN)
+    except ValueError as exc:
+        sys.stderr.write(f"--http: {exc}\n")
+        on_end()
+        sys.exit(2)
+    without_telemetry(server)
+    declare_what_exists(server)
+    stop = _Stop(on_end)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.now())
+
+    def ready(url: str) -> None:
+        sys.stderr.write(f"listening at {url}\n")
+        sys.stderr.flush()
+
+    try:
+        anyio.run(serve_http, server, bound, token, ready)
     except KeyboardInterrupt:
         pass
     except BaseException:

@@ -248,7 +248,7 @@ def main() -> None:
         shell = open_shell(Path(given.root), policy)
     except (ValueError, OSError, ToolError) as exc:
         sys.exit(f"understudy-shell: {exc}")
-    serve(build(shell), on_end=shell.close)
+    serve(build(shell), http=given.http, on_end=shell.close)
 
 
 def _policy(file: Path | None, sandbox: Literal["required", "preferred", "off"] | None, root: Path) -> Policy:

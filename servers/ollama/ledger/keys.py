@@ -5,11 +5,11 @@ A delegated run and a local lead's own must come out alike, so that both teach o
 
 from __future__ import annotations
 
-import ipaddress
 import platform
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from ...protocol.access import is_loopback
 from .runs import Key, processor_of, settings_of
 
 
@@ -17,16 +17,6 @@ def host_of(url: str) -> str:
     """The machine behind a base URL: this one's name, or the other's as it was given."""
     place = urlsplit(url).hostname or ""
     return platform.node() if is_loopback(place) else place
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_simulated(version: str) -> bool:
