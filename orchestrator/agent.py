@@ -56,6 +56,8 @@ class Agent:
     )  # on what it spends, for `understudy cost`
 
 
+EMPTY = "Your answer was empty. Go on: call the next tool, or write the answer."
+
 _UNFINISHED: dict[Stop, str] = {
     "length": "was cut at its limit of tokens; raise max_tokens for more",
     "context": "was cut where the model's context was full; begin anew or shorten the history",
@@ -108,7 +110,8 @@ async def run(
             error = cause = None
             return record.reply(agent.name, monotonic() - started, stop=stop)
         raise OutOfTime(
-            f"{agent.name}: no answer within {agent.timeout_s:g} s; {len(record.added)} messages are kept"
+            f"{agent.name}: no answer within {agent.timeout_s:g} s, the reading of prompts included; "
+            f"{len(record.added)} messages are kept. run_timeout_s, or --timeout of a command, allows more"
         )
     except Exception as exc:
         error = str(exc) or reason(exc)
@@ -204,14 +207,21 @@ async def _rounds(
             record.answer = "\n".join(one.text for one in results) if agent.tools_answer else ""
         else:
             record.answer += done.message.text
-            if done.nudge and not record.nudged and step < agent.max_rounds:
-                record.nudged, record.pending, record.answer = True, [user(done.nudge)], ""
+            nudge = done.nudge or (EMPTY if _says_nothing(done, record, request) else "")
+            if nudge and not record.nudged and step < agent.max_rounds:
+                record.nudged, record.pending, record.answer = True, [user(nudge)], ""
                 continue
         if agent.tools_answer or (not calls and done.stop != "pause"):
             return done.stop
     raise OutOfRounds(
         f"{agent.name}: still calling tools after {agent.max_rounds} rounds; raise max_rounds to go on"
     )
+
+
+def _says_nothing(done: Completion, record: _Record, request: Request) -> bool:
+    """Whether it ended, or only thought, right after results of tools: small models do, and go on when told."""
+    after_results = request.messages[-1].role == "tool"
+    return after_results and done.stop == "end" and not record.answer.strip()
 
 
 def _unfinished(stop: Stop, answer: str) -> str | None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from .errors import ConfigError, OrchestratorError, Paused
+from .errors import OrchestratorError
 
 COMMANDS = {
     "demo": "show the whole path on a small project of its own: no key, no network, no Ollama needed",
@@ -118,7 +118,7 @@ def _failed(exc: BaseException, options: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps({"ok": False, "error": str(exc), "kind": type(exc).__name__}) + "\n")
     else:
         sys.stderr.write(f"understudy: {exc}\n")
-    return 2 if isinstance(exc, ConfigError) else 3 if isinstance(exc, Paused) else 1
+    return exc.exit_code if isinstance(exc, OrchestratorError) else 1
 
 
 def _first(exc: BaseException) -> BaseException:

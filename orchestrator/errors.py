@@ -29,9 +29,11 @@ from typing import Any
 
 class OrchestratorError(Exception):
     reply: Any = None  # the Reply of the run that this ended: what was said and done until then
+    exit_code = 1  # of a command that it ends
 
 
-class ConfigError(OrchestratorError): ...
+class ConfigError(OrchestratorError):
+    exit_code = 2
 
 
 class ProviderError(OrchestratorError):
@@ -111,6 +113,8 @@ class InvalidAnswer(RunError): ...
 
 class Paused(RunError):
     """Nothing failed: a decision is missing. `key` is its place in the run, `question` what is to be decided."""
+
+    exit_code = 3
 
     def __init__(self, question: str, *, key: str) -> None:
         super().__init__(f"waits for a decision: {question}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..errors import ConfigError
+from ..errors import ConfigError, OrchestratorError
 from ..events import Event, Notice, ignore, tee
 from . import options as common
 
@@ -131,21 +131,31 @@ async def _run(options: argparse.Namespace, task: str) -> int:
             lead = session.agent(options.model or model, system=options.system)
             lead = replace(lead, tools=()) if options.no_tools else lead
             memory = Memory(window_of(session), show)
-            reply = await memory.ask(session.ask, lead, task, tuple(recorder.history))
+            failed: OrchestratorError | None = None
+            try:
+                reply = await memory.ask(session.ask, lead, task, tuple(recorder.history))
+            except OrchestratorError as exc:
+                if not options.json or exc.reply is None:
+                    raise
+                failed, reply = exc, exc.reply
     if options.json:
         spent = None if session.budget.unknown_calls else session.budget.spent_usd
         kept = {"spent_usd": spent, "session": recorder.session}  # spent: by every model, failed tries too
-        common.print_json(_report(lead.model, reply, seen) | kept)
-    return 0
+        common.print_json(_report(lead.model, reply, seen, failed) | kept)
+    return failed.exit_code if failed else 0
 
 
-def _report(model: str, reply: Reply, seen: list[Event]) -> dict[str, Any]:
+def _report(model: str, reply: Reply, seen: list[Event], failed: OrchestratorError | None) -> dict[str, Any]:
+    """After a failure the same, with why and with what was said until then."""
     from dataclasses import asdict
 
+    why = {} if failed is None else {"error": str(failed), "kind": type(failed).__name__}
+    done = {"messages": [asdict(message) for message in reply.messages]} if failed else {}
     return {
-        "ok": True,
+        "ok": failed is None,
+        **why,
         "model": model,
-        "answered_by": reply.messages[-1].origin,
+        "answered_by": reply.messages[-1].origin if reply.messages else "",
         "text": reply.text,
         "stop": reply.stop,
         "rounds": reply.iterations,
@@ -155,4 +165,5 @@ def _report(model: str, reply: Reply, seen: list[Event]) -> dict[str, Any]:
         "cost_usd": reply.usage.cost_usd,
         "notices": [event.text for event in seen if isinstance(event, Notice)],
         "tool_calls": [asdict(call) for call in reply.tool_calls],
+        **done,
     }

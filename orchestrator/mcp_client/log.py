@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import Self
+from typing import BinaryIO, Self
 
 import anyio
 
@@ -44,6 +44,14 @@ class ServerLog:
                 path.replace(path.with_suffix(".log.1"))
             with path.open("a", encoding="utf-8", errors="replace") as file:
                 file.write(line)
+
+    def opened(self) -> BinaryIO:
+        """The file itself, for a process that writes to it; nowhere when it cannot be opened."""
+        try:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            return self.path.open("ab")
+        except OSError:
+            return open(os.devnull, "ab")
 
 
 class Stderr:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 
+from .log import ServerLog
+
 END_S = 2.5
 
 
@@ -28,13 +30,15 @@ class Warm:
         ours, theirs = socket.socketpair()
         code = f"from servers.protocol.prefork import main; main({theirs.fileno()})"
         # -P: the folder the user stands in must not provide our `servers` package.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with ServerLog("prefork").opened() as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
         theirs.close()
         ours.setblocking(False)
         self._orders = ours
