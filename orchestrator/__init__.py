@@ -6,9 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agent import Agent, run
+    from .agent import run
+    from .chat_completion import acompletion, completion
     from .coding_agent import CodingAgent, NoAnswer
-    from .config.load import Config, load_config
+    from .config.load import Config, from_env, load_config, with_fallbacks
     from .errors import ConfigError, OrchestratorError, ProviderError, RunError
     from .function_tools import FunctionTool, ToolContext, ToolOutcome, tool
     from .patterns import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         synthesise,
         vote,
     )
+    from .plain_agent import Agent
     from .reply import MadeCall, Reply
     from .session.session import Session, open_session
     from .store.store import Store
@@ -61,12 +63,15 @@ __all__ = [
     "Task",
     "ToolContext",
     "ToolOutcome",
+    "acompletion",
+    "completion",
     "consult",
     "debate",
     "decide",
     "delegate",
     "durable",
     "escalate",
+    "from_env",
     "handoff",
     "load_config",
     "open_session",
@@ -79,12 +84,14 @@ __all__ = [
     "synthesise",
     "tool",
     "vote",
+    "with_fallbacks",
 ]
 
 _HOMES = {
-    "agent": ("Agent", "run"),
+    "agent": ("run",),
     "coding_agent": ("CodingAgent", "NoAnswer"),
-    "config.load": ("Config", "load_config"),
+    "chat_completion": ("acompletion", "completion"),
+    "config.load": ("Config", "from_env", "load_config", "with_fallbacks"),
     "terminal.display": ("Display",),
     "function_tools": ("FunctionTool", "ToolContext", "ToolOutcome", "tool"),
     "errors": ("ConfigError", "OrchestratorError", "ProviderError", "RunError"),
@@ -110,6 +117,7 @@ _HOMES = {
         "synthesise",
         "vote",
     ),
+    "plain_agent": ("Agent",),
     "reply": ("MadeCall", "Reply"),
     "session.session": ("Session", "open_session"),
     "store.store": ("Store",),

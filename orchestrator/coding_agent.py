@@ -11,13 +11,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 import anyio
 
 from .agent import Agent
+from .config.call_settings import CallSettings, call_settings
 from .config.load import Config, load_config
 from .errors import ConfigError, OrchestratorError
 from .events import Called, Emit, Event, Notice, Switched, ignore, tee
@@ -25,6 +26,7 @@ from .function_tools import Tool
 from .patterns import consult, delegate
 from .patterns.typed import typed
 from .providers import Provider
+from .providers.plain import as_provider
 from .reply import Reply
 from .session.background_loop import Background, Work
 from .session.context_window import Memory, window_of
@@ -35,16 +37,7 @@ from .store.recorder import Recorder, open_conversation
 from .store.store import Store
 from .terminal.display import Display
 from .tools import Approve
-from .types import Message, Request, Usage
-
-_REQUEST_FIELDS = {field.name for field in fields(Request)} - {
-    "model",
-    "messages",
-    "system",
-    "tools",
-    "options",
-}
-
+from .types import Message, Usage
 
 T = TypeVar("T")
 
@@ -61,7 +54,8 @@ class CodingAgent:
     messages a request carries; None: all. `tools`: functions, "module:function", names of servers, toolboxes, as one
     likes to mix them; None: all that are configured, (): none.
     `reset`: begin by forgetting what this name kept. `chat_kwargs` and `tool_kwargs`: fields of each request
-    of `chat` and `tool_call` (max_tokens, temperature, think, ...); others go to the provider as they are.
+    of `chat` and `tool_call` (max_tokens, temperature, think, timeout, num_retries, ...); others go to the vendor as they
+    are. `system_prompt`: None is the lead's own, "" none.
     `display`: what draws; None: as configured, on standard output. `approve`: given a question of a tool and the choices
     there are, returns one of them, or None to decline; without it everything is declined. `labels`: on what is spent,
     besides the configuration's, for `understudy cost`. `on_success`: told each model call that was answered, with its
@@ -71,7 +65,7 @@ class CodingAgent:
     def __init__(
         self,
         name: str | None = None,
-        system_prompt: str = "",
+        system_prompt: str | None = None,
         model: str | None = None,
         n_latest_messages: int | None = 10,
         tools: Sequence[Tool] | None = None,
@@ -94,10 +88,17 @@ class CodingAgent:
         if name is not None and not 0 < len(name.strip()) <= 100:
             raise ConfigError(f"name: wanted 1 to 100 characters, or None, found {len(name)}")
         whole = config or load_config()
-        self.config = whole.model_copy(update={"labels": {**whole.labels, **(labels or {})}})
+        labelled: dict[str, Any] = {"labels": {**whole.labels, **(labels or {})}}
+        self.config = whole.model_copy(update=labelled)
         self.name, self.system_prompt, self.n_latest_messages = name, system_prompt, n_latest_messages
         self.tools = None if tools is None else tuple(tools)
-        self.chat_kwargs, self.tool_kwargs = dict(chat_kwargs or {}), dict(tool_kwargs or {})
+        self.chat_kwargs = call_settings(chat_kwargs or {}, "chat_kwargs")
+        self.tool_kwargs = call_settings(tool_kwargs or {}, "tool_kwargs")
+        retries = [
+            kwargs.retries for kwargs in (self.chat_kwargs, self.tool_kwargs) if kwargs.retries is not None
+        ]
+        if retries:  # they hold for both: a provider is opened once
+            self.config = self.config.model_copy(update={"retries": max(retries)})
         self.display = display or Display(settings=self.config.display)
         self.display.history = lambda: self.history
         self._model, self._approve = model, approve
@@ -248,17 +249,27 @@ class CodingAgent:
 
         async def work() -> dict[str, str]:
             session = self._open
-            advisers = [session.agent(model, name="adviser") for model in dict.fromkeys(models)]
-            outcome = await consult(session.ask, advisers, question)
-            return {
-                model: said.text if said.ok else NoAnswer(said.error)
-                for model, said in zip(dict.fromkeys(models), outcome.responses, strict=True)
-            }
+            answers: dict[str, str] = dict.fromkeys(models, "")
+            advisers: dict[str, Agent] = {}
+            for model in answers:
+                try:
+                    advisers[model] = session.agent(model, name="adviser")
+                except ConfigError as exc:  # the others are asked all the same
+                    answers[model] = NoAnswer(exc)
+            outcome = await consult(session.ask, list(advisers.values()), question)
+            for model, said in zip(advisers, outcome.responses, strict=True):
+                answers[model] = said.text if said.ok else NoAnswer(said.error)
+            return answers
 
         return self._call(work)
 
-    def add_provider(self, name: str, provider: Provider) -> None:
-        """Models called `name:...` are asked of `provider` from now on."""
+    def add_provider(self, name: str, provider: Any) -> None:
+        """Models called `name:...` are asked of `provider` from now on.
+
+        It has stream(request), or the simple shape: chat(messages, model) -> str, and list_models() where it can. Raises
+        ConfigError when it has neither.
+        """
+        provider = as_provider(name, provider)
         self._given[name] = provider
         if self._session is not None:
             self._session.add_provider(name, provider)
@@ -312,16 +323,14 @@ class CodingAgent:
         """To the screen alone: what the recorder itself has to say."""
         self.display(event)
 
-    def _agent(self, session: Session, kwargs: Mapping[str, Any]) -> Agent:
+    def _agent(self, session: Session, kwargs: CallSettings) -> Agent:
         agent = session.agent(self._model, name=self.name if self.name in self.config.agents else "lead")
-        own = {key: value for key, value in kwargs.items() if key in _REQUEST_FIELDS}
-        rest = {key: value for key, value in kwargs.items() if key not in _REQUEST_FIELDS}
-        options = {**agent.settings.get("options", {}), **rest}
+        options = {**agent.settings.get("options", {}), **kwargs.options}
         return replace(
             agent,
             name=self.name or agent.name,
-            system=self.system_prompt or agent.system,
-            settings={**agent.settings, **own, **({"options": options} if options else {})},
+            system=agent.system if self.system_prompt is None else self.system_prompt,
+            settings={**agent.settings, **kwargs.request, **({"options": options} if options else {})},
             tools=agent.tools if self.tools is None else self.tools,
         )
 

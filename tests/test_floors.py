@@ -43,7 +43,7 @@ FLOORS = {
         {"session"},
         {"terminal"},
         {"demo", "coding_agent", "gateway", "hosts", "serve", "batch"},
-        {"commands"},
+        {"commands", "chat_completion", "plain_agent"},
         {"cli"},
     ],
 }

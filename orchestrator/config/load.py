@@ -147,6 +147,16 @@ def load_config(
     return config
 
 
+def from_env(model: str | None = None, **flags: Any) -> Config:
+    """The configuration of this folder and environment, with `model` as its model. Raises as `load_config`."""
+    return load_config(default_model=model, **flags)
+
+
+def with_fallbacks(primary: str, others: Sequence[str], **flags: Any) -> Config:
+    """The same, where `others` are asked in turn when `primary` cannot answer."""
+    return load_config(**flags).with_fallbacks(primary, others)
+
+
 def _yaml(path: Path) -> Layer:
     data = read_bytes(path)
     return Layer() if data is None else _checked(read_yaml(data, path))

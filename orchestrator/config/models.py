@@ -158,6 +158,9 @@ class Config(_Settings):
     default_model: Model | None = None  # None: not chosen yet
     fast_model: Model | None = None  # called `fast`; writes summaries where summary_model is not set
     max_rounds: int = Field(default=15, ge=1, le=1000)
+    retries: int | None = Field(
+        default=None, ge=0, le=20
+    )  # of providers that say nothing themselves; None: 3
     max_tokens: int | None = Field(default=None, ge=1)  # of one answer; None: the vendor's own limit
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
     timeout_s: Seconds | None = None  # longest silence of a model; None: the provider's default

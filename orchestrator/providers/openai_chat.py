@@ -26,7 +26,7 @@ def body_of(request: Request, *, dialect: Dialect, hosted: bool = False) -> dict
     ]
     body: dict[str, Any] = {
         "model": request.model_name,
-        "messages": _messages(request, dialect),
+        "messages": messages_of(request, dialect),
         "tools": tools or None,
         "tool_choice": _choice(request.tool_choice) if tools else None,
         "response_format": _format(request) if request.schema else None,
@@ -57,7 +57,8 @@ def failed_text(result: ToolResult) -> str:
     return ("ERROR: " if result.is_error else "") + result.text
 
 
-def _messages(request: Request, dialect: Dialect) -> list[dict[str, Any]]:
+def messages_of(request: Request, dialect: Dialect) -> list[dict[str, Any]]:
+    """The system prompt and the messages as this wire has them."""
     wire: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
     for message in request.messages:
         match message.role:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -13,12 +12,11 @@ from ..errors import ConfigError, OrchestratorError
 from ..events import Emit
 from ..providers import ModelInfo, Provider, close, models_of, open_provider, split
 from ..providers.catalog import Price, context_tokens, price_of
-from ..providers.wrap import Around
 from ..providers.wrap.balanced import Balanced
 from ..providers.wrap.budgeted import Budget, Purse
 from ..providers.wrap.compose import guarded, persistent
 from ..providers.wrap.fallback import Fallback, Step
-from ..types import Completion, Delta, Request
+from ..providers.wrap.lent import Lent
 
 
 class Wired:
@@ -40,7 +38,7 @@ class Wired:
         self._whole: dict[str, Provider] = {}
         self._replaced: list[Provider] = []  # what may still be in use, until the end
         self._windows: dict[str, int | None] = {}  # by model, as far as they were asked for
-        self._opening = anyio.Lock()
+        self._opening: dict[str, anyio.Lock] = {}  # by name: an SDK may take seconds to import
 
     def add(self, name: str, provider: Provider) -> None:
         """Use `provider` under this name from now on, within what is configured for the name."""
@@ -54,13 +52,11 @@ class Wired:
 
     async def provider(self, name: str) -> Provider:
         """The provider with everything configured around it. Raises ConfigError."""
-        async with self._opening:
-            return await self._opened(name, ())
+        return await self._opened(name, ())
 
     async def single(self, name: str) -> Provider:
         """The same without what asks twice or spares a call: to measure it. Raises ConfigError."""
-        async with self._opening:
-            return await self._opened_single(name, ())
+        return await self._opened_single(name, ())
 
     async def listed(self, name: str) -> tuple[ModelInfo, ...]:
         """Its models; of a group, its name alone. Raises OrchestratorError."""
@@ -104,7 +100,10 @@ class Wired:
             await close(provider)
 
     def _settings(self, name: str) -> ProviderSettings:
-        return self.config.providers.get(name) or ProviderSettings()
+        settings, retries = self.config.providers.get(name) or ProviderSettings(), self.config.retries
+        if retries is None or settings.steps or "retries" in settings.model_fields_set:
+            return settings
+        return settings.model_copy(update={"retries": retries})
 
     def _vendor(self, name: str) -> str | None:
         """Whose prices a provider of another name has: its kind's, unless it is somewhere else."""
@@ -116,7 +115,8 @@ class Wired:
             single, settings = await self._opened_single(name, within), self._settings(name)
             if settings.fallback and "retries" not in settings.model_fields_set:
                 settings = settings.model_copy(update={"retries": 0})  # each of its models has its own
-            self._whole[name] = persistent(single, settings, folder=self.folder, emit=self.emit)
+            made = persistent(single, settings, folder=self.folder, emit=self.emit)
+            self._whole.setdefault(name, made)  # somebody may have been faster meanwhile
         return self._whole[name]
 
     async def _opened_single(self, name: str, within: tuple[str, ...]) -> Provider:
@@ -128,14 +128,22 @@ class Wired:
                     settings = settings.model_copy(update={"breaker_failures": None})
                 budget = None  # every model of it pays for itself
             elif name in self._given:
-                opened = _Lent(self._given[name])
+                opened = Lent(self._given[name])
             else:
                 options = settings.open_settings()
-                opened = await anyio.to_thread.run_sync(lambda: open_provider(name, **options))
-            self._single[name] = guarded(
-                opened, settings, budget=budget, vendor=self._vendor(name), folder=self.folder, emit=self.emit
-            )
+                async with self._opening.setdefault(name, anyio.Lock()):
+                    if name in self._single:
+                        return self._single[name]
+                    opened = await anyio.to_thread.run_sync(lambda: open_provider(name, **options))
+                    self._single[name] = self._guarded(opened, settings, budget, name)
+            self._single.setdefault(name, self._guarded(opened, settings, budget, name))
         return self._single[name]
+
+    def _guarded(
+        self, opened: Provider, settings: ProviderSettings, budget: Budget | None, name: str
+    ) -> Provider:
+        vendor = self._vendor(name)
+        return guarded(opened, settings, budget=budget, vendor=vendor, folder=self.folder, emit=self.emit)
 
     async def _group(self, name: str, settings: ProviderSettings, within: tuple[str, ...]) -> Provider:
         if settings.fallback:
@@ -154,14 +162,4 @@ class Wired:
         if name in within:
             raise ConfigError(f"the provider {group!r} leads back to itself: {' -> '.join([*within, name])}")
         provider = await (self._opened if retried else self._opened_single)(name, within)
-        return Step(provider=_Lent(provider), model=full, settings=self.config.model_settings(full))
-
-
-class _Lent(Around):
-    """A provider that others close."""
-
-    def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        return self.inner.stream(request)
-
-    async def aclose(self) -> None:
-        """Not here."""
+        return Step(provider=Lent(provider), model=full, settings=self.config.model_settings(full))

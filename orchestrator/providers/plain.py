@@ -1,0 +1,54 @@
+"""Providers of the simple shape, `chat(messages, model) -> str`, as providers of ours; and what to say of others."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from anyio import to_thread
+
+from ..errors import ConfigError, ProviderError, reason
+from ..types import Completion, Delta, Request, Usage, assistant
+from . import ModelInfo, Provider
+from .dialects import Dialect
+from .openai_chat import messages_of
+
+
+class Plain:
+    """`inner` has chat(messages, model), sync or async, and perhaps list_models(); tools are not its own."""
+
+    def __init__(self, name: str, inner: Any) -> None:
+        self.name, self.inner = name, inner
+
+    async def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        messages = messages_of(request, Dialect())
+        text = await self._called(self.inner.chat, messages, request.model_name)
+        if not isinstance(text, str):
+            raise ProviderError(self.name, f"its chat returned {type(text).__name__}, not text")
+        yield Delta(text=text)
+        yield Completion(message=assistant(text, origin=f"{self.name}:{request.model_name}"), usage=Usage())
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        listed = await self._called(self.inner.list_models) if hasattr(self.inner, "list_models") else ()
+        return tuple(ModelInfo(provider=self.name, name=str(one)) for one in listed)
+
+    async def _called(self, function: Callable[..., Any], *args: Any) -> Any:
+        try:
+            found = await to_thread.run_sync(lambda: function(*args))
+            return await found if inspect.isawaitable(found) else found
+        except Exception as exc:
+            raise ProviderError(self.name, reason(exc)) from exc
+
+
+def as_provider(name: str, given: Any) -> Provider:
+    """`given` itself, or what makes it a provider. Raises ConfigError saying what is missing."""
+    if callable(getattr(given, "stream", None)):
+        return given
+    if callable(getattr(given, "chat", None)):
+        return Plain(name, given)
+    kind = given.__name__ if isinstance(given, type) else type(given).__name__
+    raise ConfigError(
+        f"{kind} is no provider: it needs stream(request), or chat(messages, model) -> str"
+        + ("; give an object of it, not the class" if isinstance(given, type) else "")
+    )

@@ -1,0 +1,243 @@
+"""R3, R9, R15-R17, R118: the names that readers of other agent libraries know."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import Agent, CodingAgent, completion, from_env, load_config, tool, with_fallbacks
+from orchestrator.config.load import Config
+from orchestrator.errors import ConfigError, Overloaded, ProviderError
+from orchestrator.providers.scripted import Scripted
+from orchestrator.types import ToolCall, assistant
+from tests.wire.stub import Stub
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load_config(cwd=tmp_path, env={}, display__quiet=True)
+
+
+class Simple:
+    """The shape of a provider that other libraries have."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def chat(self, messages: list[dict[str, Any]], model: str) -> str:
+        self.asked.append((messages, model))
+        return f"{len(messages)} from {model}"
+
+    def list_models(self) -> list[str]:
+        return ["b", "a"]
+
+
+def test_an_agent_is_what_it_was_given_and_nothing_else(config: Config) -> None:
+    @tool
+    def double(x: int) -> int:
+        return 2 * x
+
+    call = assistant(ToolCall(id="1", name="double", arguments={"x": 4}))
+    script = Scripted("hi", call, name="fake")
+    with Agent(
+        "ann", "Be kind.", "fake:m", 4, [double], True, {"temperature": 0.0}, {}, config=config
+    ) as agent:
+        agent.add_provider("fake", script)
+        assert agent.chat("hello") == "hi" and agent.tool_call("double four") == "8"
+        assert [one["role"] for one in agent.messages] == ["user", "assistant", "user", "assistant", "tool"]
+        assert agent.messages[3]["tool_calls"][0]["function"]["name"] == "double"
+    assert script.requests[0].system == "Be kind." and script.requests[0].temperature == 0.0
+    with Agent(model="fake:m", config=config) as bare:
+        script = Scripted("ok", name="fake")
+        bare.add_provider("fake", script)
+        bare.chat("x")
+    assert script.requests[0].system == "" and script.requests[0].tools == ()
+
+
+def test_an_agent_has_a_conversation_for_each_user(config: Config) -> None:
+    for user, said in (("u1", "I am one"), ("u2", "I am two")):
+        with Agent("desk", model="fake:m", session_id=user, config=config) as agent:
+            agent.add_provider("fake", Scripted("noted", name="fake"))
+            agent.chat(said)
+    with Agent("desk", model="fake:m", session_id="u1", config=config) as again:
+        assert [one["content"] for one in again.messages] == ["I am one", "noted"]
+
+
+def test_an_empty_system_prompt_of_a_coding_agent_is_none(config: Config) -> None:
+    for given, empty in (("", True), (None, False)):
+        script = Scripted("ok", name="fake")
+        with CodingAgent(model="fake:m", system_prompt=given, tools=(), config=config) as agent:
+            agent.add_provider("fake", script)
+            agent.chat("x")
+        assert (script.requests[0].system == "") is empty
+
+
+def test_kwargs_that_are_ours_are_kept_from_the_wire_and_others_are_not(config: Config) -> None:
+    script = Scripted(Overloaded("fake", "busy"), name="fake")
+    kwargs = {"timeout": 7, "num_retries": 0, "max_completion_tokens": 5, "top_k": 3}
+    with Agent(model="fake:m", chat_kwargs=kwargs, config=config) as agent:
+        agent.add_provider("fake", script)
+        with pytest.raises(Overloaded):
+            agent.chat("x")
+    (request,) = script.requests  # num_retries=0: asked once
+    assert (request.timeout_s, request.max_tokens, dict(request.options)) == (7, 5, {"top_k": 3})
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "says"),
+    [
+        ({"timeout": "soon"}, "chat_kwargs: timeout: wanted a valid number, found 'soon'"),
+        ({"timeout": -1}, "chat_kwargs: timeout: wanted greater than 0, found -1"),
+        ({"num_retries": 99}, "chat_kwargs: num_retries: wanted less than or equal to 20"),
+        ({"temperature": 3}, "chat_kwargs: temperature: wanted less than or equal to 2"),
+        ({"max_tokens": 0}, "chat_kwargs: max_tokens: wanted greater than or equal to 1"),
+        ({"messages": []}, "chat_kwargs: messages does not belong here; it is given by the prompt"),
+    ],
+)
+def test_a_bad_value_is_blamed_on_the_caller(config: Config, kwargs: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says.replace("(", r"\(")):
+        Agent(model="fake:m", chat_kwargs=kwargs, config=config)
+
+
+def test_a_provider_of_the_simple_shape_works_and_others_are_told_what_they_lack(config: Config) -> None:
+    simple = Simple()
+    with Agent(system_prompt="Be brief.", model="mine:m", config=config) as agent:
+        agent.add_provider("mine", simple)
+        assert agent.chat("hello") == "2 from m"
+        assert agent.list_all_models()["mine"] == ["a", "b"]
+        for wrong, says in ((object(), "object is no provider: it needs stream"), (Simple, None)):
+            if says:
+                with pytest.raises(ConfigError, match=says):
+                    agent.add_provider("wrong", wrong)
+    assert simple.asked[0][0] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "hello"},
+    ]
+
+
+def test_a_provider_that_raises_anything_is_a_failure_and_the_chain_goes_on(config: Config) -> None:
+    class Sick:
+        def chat(self, messages: Any, model: str) -> str:
+            raise KeyError("nothing")
+
+    class Mad:
+        name = "mad"
+
+        async def stream(self, request: Any) -> Any:
+            yield {}["nothing"]
+
+    chained = config.with_fallbacks("sick:m", ["mad:m", "good:m"])
+    with Agent(config=chained) as agent:
+        for name, given in (("sick", Sick()), ("mad", Mad()), ("good", Simple())):
+            agent.add_provider(name, given)
+        assert agent.chat("x") == "1 from m"
+        agent.use_model("sick:m")
+        with pytest.raises(ProviderError, match="sick: KeyError: 'nothing'"):
+            agent.chat("x")
+
+
+def test_completion_speaks_the_words_of_openai_in_and_out(config: Config) -> None:
+    call = assistant(ToolCall(id="c1", name="weather", arguments={"city": "Oslo"}))
+    script = Scripted(call, "Rain.", name="fake")
+    more: dict[str, Any] = {"config": config, "providers": {"fake": script}}
+    messages: list[Any] = [{"role": "system", "content": "Brief."}, {"role": "user", "content": "Oslo?"}]
+    first = completion("fake/m", messages, tools=[WEATHER], **more)
+    assert first.choices[0].finish_reason == "tool_calls"
+    assert first.choices[0].message.tool_calls is not None
+    asked = first.choices[0].message.model_dump(exclude_none=True)
+    answer = {"role": "tool", "tool_call_id": "c1", "content": "rain"}
+    second = completion(
+        "fake:m", [*messages, asked, answer], tools=[WEATHER], max_tokens=9, timeout=3, **more
+    )
+    assert second.choices[0].message.content == "Rain." and second.model == "fake:m"
+    request = script.requests[1]
+    assert (request.system, request.max_tokens, request.timeout_s) == ("Brief.", 9, 3)
+    assert [m.role for m in request.messages] == ["user", "assistant", "tool"]
+    assert request.tools[0].name == "weather"
+
+
+def test_completion_asks_the_fallbacks_and_blames_bad_messages_on_the_caller(config: Config) -> None:
+    more: dict[str, Any] = {
+        "config": config,
+        "providers": {"a": Scripted(Overloaded("a", "busy"), name="a"), "b": Simple()},
+    }
+    hello = [{"role": "user", "content": "hi"}]
+    found = completion("a:m", hello, fallbacks=["b:m"], num_retries=0, **more)
+    assert found.choices[0].message.content == "1 from m" and found.model == "b:m"
+    for messages, says in (
+        ([], "completion: messages: "),
+        ([{"role": "boss"}], "completion: messages.0.role: "),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            completion("b:m", messages, **more)
+
+
+def test_completion_works_inside_a_running_loop_and_against_a_real_wire(stub: Stub, tmp_path: Path) -> None:
+    own = {"base_url": stub.url("openai/v1"), "kind": "openai", "api_key_env": "STUB_KEY"}
+    import os
+
+    os.environ["STUB_KEY"] = "k"
+    config = load_config(cwd=tmp_path, env={}, providers={"house": own})
+
+    async def main() -> Any:
+        return completion("house:stub-text", [{"role": "user", "content": "Hi"}], config=config)
+
+    found = asyncio.run(main())
+    del os.environ["STUB_KEY"]
+    assert found.choices[0].message.content and found.usage.completion_tokens == 20
+
+
+def test_from_env_and_with_fallbacks_give_a_usable_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert from_env("ollama:qwen3:8b").default_model == "ollama:qwen3:8b"
+    chain = with_fallbacks("a:m", ["b:m"], display__quiet=True)
+    with Agent(config=chain) as agent:
+        agent.add_provider("a", Scripted(ProviderError("a", "down"), name="a"))
+        agent.add_provider("b", Scripted("from b", name="b"))
+        assert agent.chat("x") == "from b"
+
+
+def test_a_slow_sdk_holds_up_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    import orchestrator.session.provider_registry as registry
+
+    local_answered = threading.Event()
+
+    def opened(name: str, **settings: Any) -> Any:
+        if name == "anthropic":  # an SDK that takes as long as the local model needs to answer
+            assert local_answered.wait(20)
+        elif name == "ollama":
+            return Tells(name="ollama")
+        return Scripted("slow", name=name)
+
+    class Tells(Scripted):
+        async def stream(self, request: Any) -> Any:
+            local_answered.set()
+            async for item in Scripted("quick", name="ollama").stream(request):
+                yield item
+
+    monkeypatch.setattr(registry, "open_provider", opened)
+    config = load_config(cwd=tmp_path, env={}, display__quiet=True)
+    with CodingAgent(model="ollama:m", tools=(), config=config) as agent:
+        assert agent.consult(["anthropic:x", "ollama:m"], "?") == {"anthropic:x": "slow", "ollama:m": "quick"}
+
+
+def test_a_name_that_means_nothing_sinks_nobody_else(config: Config) -> None:
+    with Agent(model="good:m", config=config) as agent:
+        agent.add_provider("good", Simple())
+        answers = agent.consult(["good:m", "what-is-this"], "?")
+    assert answers["good:m"] == "1 from m" and "no provider is known" in answers["what-is-this"]
