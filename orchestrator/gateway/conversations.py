@@ -27,6 +27,7 @@ class Conversation:
     run: str | None = None  # the run that waits for the results of its calls
     began: float = 0.0
     spent: Usage = field(default_factory=Usage)
+    mark: str = ""  # of what was said up to its last answer
     pending: tuple[Message, ...] = ()  # said to the model, and not kept yet
 
     def asks(self, model: str, new: Sequence[Message]) -> None:
@@ -94,8 +95,9 @@ class Conversations:
     def remember(self, model: str, messages: Sequence[Message], conversation: Conversation) -> None:
         """So far it was answered: `messages` are what a next call of it begins with."""
         mark = next((mark for mark in reversed(_marks(model, messages)) if mark), "")
+        self._known.pop(conversation.mark, None)
+        conversation.mark = mark
         self._known[mark] = conversation
-        self._known.move_to_end(mark)
         while len(self._known) > MAX_OPEN:
             self._known.popitem(last=False)[1].ends()
 

@@ -361,3 +361,20 @@ async def test_routes_aliases_and_groups_answer_under_their_own_names() -> None:
         listed = [model.id async for model in messages.models.list()]
         counted = await messages.messages.count_tokens(model="worker", messages=asked)
     assert {"worker", "safe", "ollama:small:latest"} <= set(listed) and counted.input_tokens > 0
+
+
+async def test_a_long_conversation_stays_one_however_few_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("orchestrator.gateway.conversations.MAX_OPEN", 2)
+    async with gateway(lambda body: CALL) as url, ollama.AsyncClient(host=url) as client:
+        tools: Any = [{"type": "function", "function": {"name": "read", "parameters": SCHEMA}}]
+        asked: list[Any] = [{"role": "user", "content": "Read on."}]
+        for number in range(5):
+            answer = await client.chat("small", messages=asked, tools=tools)
+            asked += [answer.message, {"role": "tool", "tool_name": "read", "content": f"page {number}"}]
+    store = Store()
+    (kept,) = store.sessions()
+    roles = [message.role for message in store.history(kept.id)]
+    store.close()
+    assert roles == ["user", *(["assistant", "tool"] * 4), "assistant"]
