@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, Elicitati
 from pydantic import BaseModel, Field
 
 from ..output import ToolError
-from ..protocol.server import can_ask
+from ..protocol.server import NOT_AGREED, can_ask
 from ..state import audit
 from ..workspace import Confirmed, Workspace, nobody
 from .unified_diff import parse
@@ -42,7 +43,7 @@ def for_move(src: str, dst: str, copy: bool, ctx: Context[Any, Any]) -> Elicit[Y
 def agreed(
     ctx: Context[Any, Any], paths: Sequence[str], answer: ElicitationResult[Yes], *, dry_run: bool = False
 ) -> Confirmed | None:
-    """Which places the user said yes to; None when the answer was no. Found anew: the question is long ago."""
+    """Which places the user said yes to; None when they said no, ToolError when nobody may have. Found anew: the question is long ago."""
     names = _workspace(ctx).wants_yes(paths)
     if dry_run:
         return lambda shown: True
@@ -50,8 +51,13 @@ def agreed(
         return nobody
     yes = isinstance(answer, AcceptedElicitation) and answer.data.change
     audit.record("files", asked=", ".join(names), answer="yes" if yes else "no")
-    if not yes:
+    if not yes and isinstance(answer, AcceptedElicitation):
         return None
+    if not yes:
+        ways = " ".join(f"--allow {shlex.quote(name)}" for name in names)
+        raise ToolError(
+            f"nothing was changed: {NOT_AGREED}; the server's option {ways} would permit it unasked"
+        )
     return frozenset(names).__contains__
 
 

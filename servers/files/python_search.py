@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import signal
 import stat
 import sys
 import warnings
@@ -22,6 +23,8 @@ from ..workspace.globs import matcher
 from ..workspace.walk import open_plain, walk
 
 MAX_CPU_S = 30
+FILE_S = 2.0  # for one file, and more for a large one: some expressions try for ever
+BYTES_PER_S = 5e6
 MAX_MULTILINE_BYTES = 64 << 20
 BLOCK_BYTES = 8 << 20
 BUFFER_BYTES = 64 << 10  # ripgrep's
@@ -39,12 +42,14 @@ def main() -> None:
     except ValueError as exc:
         sys.stderr.write(str(exc))
         sys.exit(2)
+    signal.signal(signal.SIGPROF, _give_up)
     found = 0
     out = sys.stdout.buffer
     for path in _files(query):
         fd = _open(query["root"], path)
         if fd is None:
             continue
+        signal.setitimer(signal.ITIMER_PROF, FILE_S + os.fstat(fd).st_size / BYTES_PER_S)
         with open(fd, "rb") as file:
             read = _as_utf8(file)
             if query["multiline"]:
@@ -54,6 +59,15 @@ def main() -> None:
             found += _answer(out.write, os.fsencode(path), hits, query["mode"])
         out.flush()
     sys.exit(0 if found else 1)
+
+
+def _give_up(*_: object) -> None:
+    sys.stdout.buffer.flush()
+    sys.stderr.write(
+        "this pattern takes too long without ripgrep; make it simpler, such as without nested repeats"
+    )
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def compiled(pattern: str, fixed: bool, ignore_case: bool) -> re.Pattern[str]:

@@ -9,7 +9,7 @@ from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, Elicitati
 from pydantic import BaseModel, Field
 
 from ..output import ToolError
-from ..protocol.server import can_ask
+from ..protocol.server import NOT_AGREED, can_ask
 from ..state import audit
 from .safe.repository import Place
 from .tools.remote import Action, Plan, plan
@@ -51,7 +51,7 @@ def question(
 
 
 def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answer]) -> str | None:
-    """None when it may be done, else why it is not although nothing is wrong. ToolError when it may not."""
+    """None when it may be done, else that the user said no. ToolError when nobody may have been asked."""
     permitted = _permitted(found, ctx)
     yes = isinstance(answer, AcceptedElicitation) and answer.data.go == "yes"
     how = (
@@ -73,7 +73,16 @@ def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answe
             else f"the user can allow it: start understudy-git with --allow-remote {found.action}"
         )
         raise ToolError(f"{found.action} needs the user's yes, and this client cannot ask; {why}")
-    return None if yes else f"not done: the user declined ({found.question})"
+    if not yes and isinstance(answer, AcceptedElicitation):
+        return f"not done: the user declined ({found.question})"
+    if not yes:
+        way = (
+            ""
+            if found.address.outside
+            else f"; understudy-git --allow-remote {found.action} would permit it unasked"
+        )
+        raise ToolError(f"not done ({found.question}): {NOT_AGREED}{way}")
+    return None
 
 
 def desk_of(ctx: Context[Any, Any]) -> Desk:

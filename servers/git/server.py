@@ -95,9 +95,9 @@ def build(
         return commit.stage(place.repository(), paths, unstage=unstage)
 
     @server.tool(annotations=CHANGES, structured_output=False)
-    def git_commit(message: str, amend: bool = False) -> str:
-        """Commit what is staged. amend with message "" keeps the old one."""
-        return commit.commit(place.repository(), message, amend=amend)
+    def git_commit(message: str, amend: bool = False, paths: list[str] | None = None) -> str:
+        """Commit what is staged, and paths. amend with message "" keeps the old one."""
+        return commit.commit(place.repository(), message, amend=amend, paths=paths or [])
 
     @server.tool(annotations=READS, structured_output=False)
     def git_show(rev: str = "HEAD", path: str | None = None, stat_only: bool = False) -> str:

@@ -58,6 +58,7 @@ class ToolServer(MCPServer):
             raise ToolError(
                 f"{name} has no parameter {_short(repr(unknown[0]))}; it takes {_signature(tool.parameters)}"
             )
+        arguments = {key: value for key, value in arguments.items() if value is not None}  # null: the default
         try:
             return await super().call_tool(name, arguments, context)
         except UnexpectedToolError:
@@ -97,6 +98,10 @@ def can_ask(ctx: Context[Any, Any]) -> bool:
     capabilities = ctx.client_capabilities
     able = capabilities.elicitation if capabilities else None
     return able is not None and (able.form is not None or able.url is None)
+
+
+NOT_AGREED = "the user declined, or the host declines by itself where nobody sits at the screen"
+"""Why a question came back without a yes: from here the two cannot be told apart."""
 
 
 def compact(schema: Any) -> Any:

@@ -16,10 +16,10 @@ from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, Elicitati
 from pydantic import BaseModel, Field
 
 from ..output import ToolError, one_line
-from ..protocol.server import can_ask
+from ..protocol.server import NOT_AGREED, can_ask
 from ..state import audit
 from .jobs.jobs import Job, as_text
-from .jobs.shell import Shell, refusal
+from .jobs.shell import Shell, allowing_line, refusal
 from .policy.judge import Decision
 from .quality.test_runners import runner_for, wanted
 
@@ -116,6 +116,11 @@ def cleared(
     )  # fmt: skip
     if refused:
         raise ToolError(refused)
+    if answer == "no" and not isinstance(confirmed, AcceptedElicitation):
+        raise ToolError(
+            f"not run: {NOT_AGREED} ({one_line(worst.part)}: {worst.rule}). "
+            f"A policy file (--policy FILE) with {allowing_line(worst)} would permit it unasked"
+        )
     declined = f"not run: the user declined ({worst.part}: {worst.rule})" if answer == "no" else None
     return Clearance(declined=declined, approved=answer in ("once", "always"))
 

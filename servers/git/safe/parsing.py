@@ -54,6 +54,11 @@ class Porcelain:
     conflicts: list[Entry] = field(default_factory=list[Entry])
     untracked: list[Entry] = field(default_factory=list[Entry])
 
+    @property
+    def changed(self) -> bool:
+        """Whether something is left to stage."""
+        return bool(self.unstaged or self.conflicts or self.untracked)
+
 
 def porcelain(out: bytes) -> Porcelain:
     """Status records, in git's order."""

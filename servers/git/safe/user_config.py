@@ -46,6 +46,12 @@ def network(git: Git) -> list[Pair]:
     return [(key, value) for key, value in _global(git) if _NETWORK.fullmatch(key)]
 
 
+def signs(git: Git) -> bool:
+    """Whether the user's own configuration wants commits signed."""
+    said = [value for key, value in _global(git) if key == "commit.gpgsign"]
+    return bool(said) and said[-1].casefold() in ("true", "yes", "on", "1", "")
+
+
 def known(git: Git, settings: Settings) -> None:
     """ToolError when commits here would have no author."""
     values = dict((*git.config, *settings.entries))

@@ -117,9 +117,16 @@ def _refuse_markers(repo: Repository, found: parsing.Porcelain) -> None:
             raise ToolError(f"{shown(entry.path)} still holds conflict markers; edit it, then stage it")
 
 
-def commit(repo: Repository, message: str, *, amend: bool) -> str:
-    """Commit what is staged; one line says what came of it."""
+def commit(repo: Repository, message: str, *, amend: bool, paths: Sequence[str] = ()) -> str:
+    """Commit what is staged, and `paths` with it; one line says what came of it."""
     _check_message(message, amend=amend)
+    if paths:
+        where = all_inside(repo.top, paths)
+        with alone(repo):
+            if porcelain(repo, where, untracked="all").changed:
+                _stage(repo, where)
+            elif not porcelain(repo, where).staged:
+                raise ToolError(_nothing_to_stage(repo, where, porcelain(repo, where), []))
     with alone(repo):
         _refuse_unready(repo, amend=amend)
         user_config.known(repo.git, repo.settings)
@@ -178,4 +185,7 @@ def _made(repo: Repository, op: str, *, amend: bool) -> str:
     branch = parsing.text_of(repo.git.attempt("symbolic-ref", "--quiet", "--short", "HEAD").out).strip()
     where = f"on {one_line(branch)}" if branch else "on a detached HEAD"
     told = f"{'amended' if amend else 'committed'} {commit_id} {where}: {one_line(subject)[:200]} · op={op}"
-    return "\n".join(part for part in (told, stat.strip(), repo.ignored()) if part)
+    unsigned = (
+        "unsigned: commit.gpgsign is on, but no key is used here" if user_config.signs(repo.git) else ""
+    )
+    return "\n".join(part for part in (told, stat.strip(), unsigned, repo.ignored()) if part)

@@ -121,7 +121,11 @@ def _resume(repo: Repository, action: str, state: State) -> str:
     if state.name == "merge":
         hooks = [] if repo.trusted else ["--no-verify"]
         return _run(
-            repo, "continue merge", ["commit", "--no-edit", "--quiet", "--no-gpg-sign", *hooks], [], []
+            repo,
+            "continue merge",
+            ["commit", "--no-edit", "--quiet", "--no-gpg-sign", "--cleanup=strip", *hooks],
+            [],
+            [],
         )
     span = _left(repo, state)
     return _run(repo, f"continue {state.name}", [_COMMAND[state.name], step], span, [])

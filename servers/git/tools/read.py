@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -44,6 +45,10 @@ def status(repo: Repository) -> Status:
     listed = len(conflicts) + len(staged) + len(unstaged) + len(untracked)
     total = counts.staged + counts.unstaged + counts.untracked + counts.conflicts
     notes = [note for note in (repo.ignored(), *_circumstances(repo)) if note]
+    if found.branch is None and found.head and state.name == "clean":
+        notes.append(
+            f"HEAD is detached at {found.head[:12]}; git_branch(action=create) keeps what is committed here"
+        )
     return Status(
         branch=None if found.branch is None else one_line(found.branch),
         head=found.head,
@@ -152,9 +157,14 @@ def log(
         "log",
         *PATCH,
         f"--format=tformat:{mark}{form}{mark}",
-        f"--max-count={limit + 1}",
-        f"--skip={skip}",
     ]
+    follow = len(paths) == 1 and not os.path.isdir(repo.top / paths[0])  # through renames works for one file
+    # What git skips it does not follow through its renames: such a page is cut out here.
+    args += (
+        ["--follow", f"--max-count={skip + limit + 1}"]
+        if follow
+        else [f"--max-count={limit + 1}", f"--skip={skip}"]
+    )
     args += [
         f"--{name}={value}" for name, value in (("author", author), ("grep", grep), ("since", since)) if value
     ]
@@ -166,6 +176,7 @@ def log(
         *args, "--end-of-options", start, "--", *all_inside(repo.top, paths), max_bytes=MAX_RESULT_BYTES * 50
     )
     parts = done.out.split(mark.encode())
+    parts = parts[:1] + parts[1 + 2 * skip :] if follow else parts
     if plain:  # the first commit is where history begins; only a failure is worth another look
         start = parts[1][:64].partition(b"\0")[0].decode() if len(parts) > 1 else verified(repo, rev)
     if done.code not in (0, None):

@@ -14,6 +14,7 @@ from .read import MAX_PATCH_BYTES, MAX_READ_BYTES, PATCH, told, verified
 
 MAX_BLAME_LINES = 400
 _BLAME_DEFAULT_LINES = 200
+_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?size (\d+)\n")
 _BLAME_HEAD = re.compile(rb"([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?")
 
 
@@ -67,6 +68,8 @@ def _show_path(repo: Repository, rev: str, path: bytes) -> str:
     size = f"more than {len(done.out):,}" if done.cut else f"{len(done.out):,}"
     if b"\0" in done.out[:8000]:
         return f"{where} · {size} bytes, binary; its content is not shown"
+    if pointer := _LFS.match(done.out):
+        return f"{where} · a Git LFS pointer to {int(pointer[1]):,} bytes, which are not in this repository"
     text = masked(visible(parsing.text_of(done.out)))
     what = "a link to" if mode == "120000" else f"{size} bytes"
     return f"{where} · {what}\n{fenced(bounded(text, MAX_PATCH_BYTES), where)}"

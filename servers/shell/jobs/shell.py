@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from ...output import ToolError, fenced, masked, one_line, visible
 from ...state import audit
-from ..policy.judge import Decision, Judge
+from ..policy.judge import Decision, Finding, Judge
 from ..policy.rules import BUILT_IN, NETWORK, Policy
 from ..sandbox.limits import Limits
 from ..sandbox.restore import Guard, guard
@@ -299,12 +299,16 @@ def refusal(decision: Decision, policy: Policy) -> str:
     what = f"not run: {worst.part!r}: {'no rule allows it' if unruled else worst.rule}"
     if decision.effect == "deny":
         return f"{what}. The policy ({policy.source}) denies it."
-    name = _rule_for(worst.part) if unruled else None
-    line = f'allow = ["{name}"]' if name else 'ask_fallback = "allow"'
     return (
         f"{what}, so the policy ({policy.source}) asks the user first, and nobody can be asked here. "
-        f"A policy file (--policy FILE) with {line} would allow it."
+        f"A policy file (--policy FILE) with {allowing_line(worst)} would allow it."
     )
+
+
+def allowing_line(finding: Finding) -> str:
+    """The line of a policy file that lets this through unasked."""
+    name = _rule_for(finding.part) if finding.rule == "default" else None
+    return f'allow = ["{name}"]' if name else 'ask_fallback = "allow"'
 
 
 def _rule_for(part: str) -> str | None:

@@ -1,0 +1,90 @@
+"""Git as people have it: renames followed, pointers and detached heads named, merges without leftovers, one call to commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.git.repos import Repo
+from tests.stdio import Stdio, start
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    repo = Repo(tmp_path / "work")
+    repo.commit("first", a__txt="one\ntwo\nthree\n")
+    return repo
+
+
+@pytest.fixture
+def server(repo: Repo) -> Iterator[Stdio]:
+    with start("git", str(repo.top)) as running:
+        yield running
+
+
+def test_the_log_of_one_file_goes_through_its_renames(repo: Repo, server: Stdio) -> None:
+    repo.git("mv", "a.txt", "b.txt")
+    repo.git("commit", "--quiet", "-m", "rename")
+    repo.write("b.txt", "one\ntwo\nfour\n")
+    repo.git("commit", "--quiet", "-am", "edit")
+    subjects = [c["subject"] for c in server.call("git_log", paths=["b.txt"]).structured["commits"]]
+    assert subjects == ["edit", "rename", "first"]
+    page = server.call("git_log", paths=["b.txt"], limit=2).structured
+    rest = server.call("git_log", paths=["b.txt"], limit=2, cursor=page["cursor"]).structured
+    assert [c["subject"] for c in rest["commits"]] == ["first"]
+
+
+def test_a_pointer_of_git_lfs_is_called_one(repo: Repo, server: Stdio) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "a" * 64 + "\nsize 1234567\n"
+    repo.commit("pointer", big__bin=pointer)
+    assert "a Git LFS pointer to 1,234,567 bytes" in server.call("git_show", path="big.bin").text
+
+
+def test_a_detached_head_is_named(repo: Repo, server: Stdio) -> None:
+    assert not server.call("git_status").structured.get("notes")
+    repo.git("checkout", "--quiet", "--detach")
+    head = repo.git("rev-parse", "HEAD")
+    assert f"HEAD is detached at {head[:12]}" in server.call("git_status").structured["notes"][0]
+
+
+@pytest.mark.parametrize("action", ["merge", "cherry_pick", "rebase"])
+def test_what_git_notes_of_conflicts_does_not_stay_in_messages(
+    repo: Repo, server: Stdio, action: str
+) -> None:
+    repo.git("switch", "--quiet", "-c", "side")
+    repo.commit("theirs", a__txt="1\n")
+    repo.git("switch", "--quiet", "main")
+    repo.commit("ours", a__txt="2\n")
+    assert "conflicts: a.txt" in server.call("git_integrate", action=action, ref="side").text
+    repo.write("a.txt", "3\n")
+    server.call("git_stage", paths=["a.txt"])
+    assert not server.call("git_integrate", action="continue").is_error
+    message = repo.git("log", "-1", "--format=%B")
+    assert message and "#" not in message and "onflict" not in message
+
+
+def test_files_are_staged_and_committed_in_one_call(repo: Repo, server: Stdio) -> None:
+    repo.write("a.txt", "changed\n")
+    repo.write("new.txt")
+    repo.write("other.txt")
+    done = server.call("git_commit", message="two files", paths=["a.txt", "new.txt"])
+    assert not done.is_error and "two files" in done.text
+    assert repo.git("show", "--name-only", "--format=", "HEAD").split() == ["a.txt", "new.txt"]
+    assert repo.git("status", "--porcelain") == "?? other.txt"
+    none = server.call("git_commit", message="nothing", paths=["nope.txt"])
+    assert none.is_error and "nope.txt does not exist" in none.text
+    repo.git("add", "other.txt")
+    assert not server.call("git_commit", message="staged already", paths=["other.txt"]).is_error
+
+
+@pytest.mark.parametrize(("value", "said"), [("true", True), ("false", False)])
+def test_a_commit_that_should_have_been_signed_says_that_it_is_not(
+    repo: Repo, tmp_path: Path, value: str, said: bool
+) -> None:
+    (tmp_path / "gitconfig").write_text(f"[commit]\n\tgpgsign = {value}\n")
+    repo.write("a.txt", "changed\n")
+    with start("git", str(repo.top), env={"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}) as server:
+        done = server.call("git_commit", message="plain", paths=["a.txt"])
+    assert not done.is_error and ("unsigned" in done.text) is said
