@@ -45,6 +45,8 @@ class Mark:
 
 def calls_in(value: Any) -> list[Written]:
     """The calls that a JSON value describes, all of them or none."""
+    if isinstance(value, dict) and isinstance(inner := value.get("tool_calls"), list):
+        value = inner  # a whole message, as the vendors' wires write it
     items = value if isinstance(value, list) else [value]
     calls = [_one(item) for item in items]
     return [call for call in calls if call] if items and all(calls) else []
@@ -65,7 +67,7 @@ def _one(value: Any) -> Written | None:
 def _json(match: re.Match[str]) -> list[Written]:
     """One value, or several behind one another."""
     found: list[Written] = []
-    for text in _values(match["json"]):
+    for text in values(match["json"]):
         calls = calls_in(value_in(text))
         if not calls:
             return []
@@ -73,12 +75,13 @@ def _json(match: re.Match[str]) -> list[Written]:
     return found
 
 
-def _values(text: str) -> Iterator[str]:
-    """The values of a text that holds several, separated by line ends or semicolons."""
+def values(text: str) -> Iterator[str]:
+    """The values of a text that holds several, separated by line ends or semicolons. One brace may be lost or too many."""
     text = text.strip()
-    if calls_in(value_in(text)):
-        yield text
-        return
+    for attempt in (text, text.removesuffix("}"), text + "}"):
+        if calls_in(value_in(attempt)):
+            yield attempt
+            return
     yield from (piece for piece in re.split(r"(?<=[}\]])\s*[;\n]\s*(?=[{\[])", text) if piece.strip())
 
 
@@ -172,9 +175,14 @@ MARKS = (
     _mark("granite", r"<\|tool_call\|>", r"\s*(?P<json>[\[{].*[\]}])"),
     _mark("functools", r"\bfunctools\b", r"\s*(?P<json>\[.*\])"),
     _mark("lists in tags", r"<(?P<tag>tool_calls|TOOLCALL|toolcall|tool_code|function_call)>", rf"{_VALUE}(?:</(?P=tag)>|\Z)"),
+    _mark("internlm", r"<\|action_start\|>", rf"\s*<\|\w{{1,20}}\|>{_VALUE}(?:<\|action_end\|>|\Z)"),
+    _mark("mistral without brackets", r"(?<![\w\[])TOOL_CALLS(?=\[)", r"\s*(?P<json>\[.*\])"),
     _mark("command", r"<\|START_ACTION\|>", rf"{_VALUE}(?:<\|END_ACTION\|>|\Z)"),
     _mark("lfm", r"<\|tool_call_start\|>", r"\s*(?P<code>\[.*?\])\s*(?:<\|tool_call_end\|>|\Z)", _pythonic),
 )  # fmt: skip
+
+LINE_AND_OBJECT = re.compile(r"([\w./:-]{1,200})[ \t]*\n\s*(\{.*\})", re.DOTALL)
+"""How GLM-4 writes a call: its name on a line, its arguments below."""
 
 LEFTOVERS = re.compile(
     r"</?(?:tool_calls?|minimax:tool_call|function_calls|seed:tool_call|｜DSML｜function_calls)>"
@@ -202,5 +210,6 @@ def marked(text: str) -> Iterable[tuple[re.Match[str], list[Written]]]:
 
 LOOKS_MARKED = re.compile(
     r"<tool_calls?>|\[TOOL_CALLS\]|<\|python_tag\|>|<function=|<\|tool_call|<｜tool▁call|<(?:｜DSML｜)?invoke\s|to=functions\."
-    r"|<TOOLCALL>|<\|START_ACTION\|>|functools\["
+    r"|<TOOLCALL>|<\|START_ACTION\|>|functools\[|<start_function_call>|<\|action_start\|>|<\|tools_prefix\|>|TOOL_CALLS\["
+    r"|<steptml:invoke\s"
 )

@@ -25,7 +25,12 @@ _FENCE = re.compile(
 _INLINE = re.compile(r"(?<!`)(?P<ticks>`{1,2})(?!`)[^\n]+?(?<!`)(?P=ticks)(?!`)")
 _BLOCK = re.compile(r"^[ \t]{0,3}>.*$", re.MULTILINE)
 _INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?:(?: {4}|\t)[^\n]*(?:\n|\Z))+")
-_PAIRS = (("“", "”"), ("«", "»"), ('"""', '"""'))
+_TABLE = re.compile(r"^[ \t]{0,12}\|(?![^|\n]*\|>).*\|[ \t]*$", re.MULTILINE)
+_TAGGED = tuple(
+    (f"<{tag}>", f"</{tag}>")
+    for tag in ("pre", "code", "blockquote", "q", "quote", "document", "example", "file", "source")
+)
+_PAIRS = (("“", "”"), ("„", "“"), ("«", "»"), ("<!--", "-->"), *_TAGGED, ('"""', '"""'))
 
 
 def thoughts(text: str) -> list[Span]:
@@ -47,7 +52,7 @@ def block_quotes(text: str) -> list[Span]:
 
 def quotations(text: str) -> list[Span]:
     """Where it quotes without a fence: inline code, block quotes, indented code, quotation marks."""
-    spans = [match.span() for kind in (_INLINE, _BLOCK, _INDENTED) for match in kind.finditer(text)]
+    spans = [match.span() for kind in (_INLINE, _BLOCK, _INDENTED, _TABLE) for match in kind.finditer(text)]
     return [*spans, *(span for opening, closing in _PAIRS for span in _between(text, opening, closing))]
 
 

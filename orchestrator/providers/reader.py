@@ -6,6 +6,7 @@ text of a model that makes its calls by the vendor's own way, nothing is a call.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from ..types import Completion, Message, Part, Request, Stop, Text, Thinking, ToolCall, ToolSpec
 from . import quotations as quoted
 from .call_arguments import fitted, object_in, value_in
-from .call_marks import LEFTOVERS, LOOKS_MARKED, Written, calls_in, marked, pythonic
+from .call_marks import LEFTOVERS, LINE_AND_OBJECT, LOOKS_MARKED, Written, calls_in, marked, pythonic, values
 from .call_names import meant
 from .portable_history import wire_name
 from .sanitize import sane
@@ -22,6 +23,7 @@ MAX_CALLS = 32
 MAX_LEAD_CHARS = 300  # said before a fence that holds a call: more is an explanation
 _PRINTED = "printed_"  # begins the ids of calls that were read from text
 _CUT: tuple[Stop, ...] = ("length", "context", "refusal")
+_OPENING, _CLOSING = tuple("\"'„‚“‘«»(["), tuple("\"'“”‘’»«)]")
 _QUOTED_CHARS = 12  # of a call: shorter ones stand in any text by chance
 
 NUDGE = (
@@ -128,7 +130,7 @@ def _found(words: str, fences: Sequence[quoted.Span], names: Mapping[str, str]) 
     calls: list[Written] = []
     taken: list[quoted.Span] = []
     for match, written in marked(words):
-        if not _within(match.start(), quotations):
+        if not _within(match.start(), quotations) and not _in_marks(words, *match.span()):
             calls += written
             taken.append(match.span())
     if calls:
@@ -144,12 +146,22 @@ def _found(words: str, fences: Sequence[quoted.Span], names: Mapping[str, str]) 
     return [], ""
 
 
+def _in_marks(words: str, start: int, end: int) -> bool:
+    """Whether quotation marks stand right around a place, or it stands in the middle of a sentence."""
+    before, after = words[:start].rpartition("\n")[2], words[end:].partition("\n")[0]
+    if before[-1:] in _OPENING and after[:1] in _CLOSING:
+        return True
+    return bool(re.search(r"\w\W*\Z", before)) and re.match(r"[ ,;]+\w", after) is not None
+
+
 def _whole(body: str, names: Mapping[str, str]) -> list[Written]:
     """The calls that a text consists of: JSON, or Python."""
     if body[:1] in ("{", "["):
-        calls = calls_in(value_in(body))
+        calls = [call for piece in values(body) for call in calls_in(value_in(piece)) or [("", None)]]
         if calls and all(meant(name, names) for name, _ in calls):
             return calls
+    if (line := LINE_AND_OBJECT.fullmatch(body)) and meant(line[1], names) and object_in(line[2]):
+        return [(line[1], line[2])]
     if (
         body.endswith((")", "]"))
         and (calls := pythonic(body))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.agent import Agent, run
 from orchestrator.events import Event, Notice
 from orchestrator.providers import complete
-from orchestrator.providers.reader import understood
+from orchestrator.providers.reader import read, understood
 from orchestrator.providers.scripted import Scripted
 from orchestrator.types import (
     Completion,
@@ -276,3 +276,37 @@ async def test_the_model_is_told_once_and_the_person_too() -> None:
 def test_words_around_a_call_stay_said() -> None:
     done = heard(f"I look first.\n<tool_call>{OBJECT}</tool_call>")
     assert [part.text for part in done.message.parts if isinstance(part, Text)] == ["I look first."]
+
+
+NEIGHBOURS = {
+    "a brace too many": f"<tool_call>\n{OBJECT}}}\n</tool_call>",
+    "a brace lost": f"<tool_call>\n{OBJECT[:-1]}\n</tool_call>",
+    "without brackets": f"TOOL_CALLS[{OBJECT}]",
+    "a whole message": f'{{"tool_calls": [{{"type": "function", "function": {OBJECT}}}]}}',
+    "a line and an object": f"files__write_file\n{JSON}",
+    "internlm": f"<|action_start|><|plugin|>{OBJECT}<|action_end|>",
+}
+
+
+@pytest.mark.parametrize("form", NEIGHBOURS)
+def test_near_forms_of_a_call_are_read(form: str) -> None:
+    (call,) = read(NEIGHBOURS[form], (WRITE, LIST)).calls
+    assert (call.name, dict(call.arguments)) == ("files__write_file", ARGUMENTS)
+    assert not read(NEIGHBOURS[form], (WRITE, LIST), stop="length").calls
+    assert not read(f"<think>{NEIGHBOURS[form]}</think>Done.", (WRITE, LIST)).calls
+
+
+def test_several_objects_in_a_row_are_several_calls() -> None:
+    assert len(read(f"{OBJECT}; {OBJECT}", (WRITE, LIST)).calls) == 2
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        'He wrote "{}" there', "It holds '{}' inside", "Es steht „{}“ darin", "« {} »", "<pre>{}</pre>",
+        "<code>{}</code> is what it says", "<!-- {} -->", "| a | b |\n|---|---|\n| {} | x |", "<document>{}</document>",
+        "For example, you could write {} to call it.", "The file has {} and more.",
+    ],
+)  # fmt: skip
+def test_a_marked_call_that_is_quoted_in_any_way_is_none(around: str) -> None:
+    assert not read(around.format(f"<tool_call>{OBJECT}</tool_call>"), (WRITE, LIST)).calls
