@@ -34,6 +34,7 @@ COMMANDS = {
     "models": "list local models with their speed, or every provider's",
     "bench": "ask several models the same and compare speed, cost, memory and failures",
     "profile": "show measured runs, speeds and how good the forecasts were",
+    "report": "one page of forecasts against measurements, speeds, gates, advice and cost",
     "tools": "list the tools of the configured servers",
     "call": "call one tool, as a model would",
     "serve": "offer Python functions as tools to any MCP host",

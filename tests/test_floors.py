@@ -42,7 +42,7 @@ FLOORS = {
         {"memory"},
         {"session"},
         {"terminal"},
-        {"demo", "coding_agent", "gateway", "hosts", "serve", "batch"},
+        {"demo", "coding_agent", "gateway", "hosts", "serve", "batch", "report"},
         {"commands", "chat_completion", "plain_agent"},
         {"cli"},
     ],

@@ -1,0 +1,84 @@
+"""`understudy report`: the figures of real runs, as JSON and as one page that a browser draws without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from servers.ollama.simulator.api import World
+from servers.ollama.simulator.http import simulated_in_thread
+from servers.ollama.simulator.machine import Machine, SimulatedModel
+from tests.orchestrator.test_cli import script, understudy
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def work(folder: Path) -> None:
+    """Delegations on a simulated engine, and a conversation."""
+    world = World(machine=Machine(SimulatedModel(name="small", context_length=8192)))
+    with simulated_in_thread(world, scale=0.0) as url:
+        for number in range(4):
+            done = understudy("delegate", f"Say <b>{number}</b>.", "--host", url, cwd=folder)
+            assert done.returncode == 0, done.stderr
+    done = understudy(
+        "run", "--model", script(folder / "lead.jsonl", {"text": "Hello."}), "Hi </script>", cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_figures_are_those_of_the_runs(tmp_path: Path) -> None:
+    work(tmp_path)
+    told = json.loads(understudy("report", "--json", cwd=tmp_path).stdout)
+    assert told["ok"] and len(told["speeds"]) == 4 and told["forecasts"]
+    assert {one["provenance"] for one in told["speeds"]} == {"simulated"}
+    assert told["coverage"][-1]["runs"] == len(told["forecasts"])
+    assert [one["runs"] for one in told["odds"]] == [4]
+    assert len(told["timeline"]["calls"]) == 1 and told["timeline"]["calls"][0]["role"] == "lead"
+
+
+def test_an_empty_ledger_makes_a_page_that_says_so(tmp_path: Path) -> None:
+    done = understudy("report", "--out", "r.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Nothing was measured yet." in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert json.loads(understudy("report", "--json", cwd=tmp_path).stdout)["timeline"] is None
+
+
+def test_what_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+    for words in (["--out", "gone/r.html"], ["--since", "someday"], ["--session", "nope"]):
+        done = understudy("report", *words, cwd=tmp_path)
+        assert done.returncode in (1, 2) and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="no browser")
+@pytest.mark.parametrize("width", [500, 1400])
+def test_a_browser_draws_every_plot_within_the_page(tmp_path: Path, width: int) -> None:
+    work(tmp_path)
+    assert understudy("report", "--out", "r.html", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    outside = re.findall(
+        r'(?:src|href)="(?!data:|#)[^"]*"', page[: page.index("<script>")] + page[page.rindex("</script>") :]
+    )
+    assert not outside and "Hi </script>" not in page
+    assert CHROMIUM
+    probe = "document.title = [...document.querySelectorAll('.main-svg')].length + ' ' + document.body.scrollWidth"
+    (tmp_path / "r.html").write_text(
+        page.replace("</body>", f"<script>addEventListener('load', () => {{ {probe} }})</script></body>"),
+        encoding="utf-8",
+    )
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    )
+    drawn = subprocess.run(
+        [CHROMIUM, *flags.split(), "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path}/profile",
+         f"--window-size={width},1600", "--virtual-time-budget=10000", "--dump-dom", f"file://{tmp_path}/r.html"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    found = re.search(r"<title>(\d+) (\d+)</title>", drawn.stdout)
+    assert found, drawn.stderr[-2000:]
+    assert int(found[1]) >= 5 and int(found[2]) <= width
