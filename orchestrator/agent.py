@@ -262,7 +262,7 @@ async def _complete(
                 else:
                     record.said += item.text
                 emit(Streamed(run=run_id, text=item.text, thinking=item.thinking))
-    except OrchestratorError:
+    except (OrchestratorError, BrokenPipeError):  # the latter: nobody reads the screen any more
         raise
     except Exception as exc:
         raise ProviderError(provider.name, f"failed by a fault of its own: {reason(exc)}") from exc

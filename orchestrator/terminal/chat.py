@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,16 +15,21 @@ from rich.console import Console
 
 from ..config.load import Config
 from ..errors import ConfigError, OrchestratorError
-from ..events import Event, Notice, RunEnded
-from ..session.context_window import Memory, window_of
+from ..events import Event, Notice, RunEnded, ToolFinished
+from ..session.context_window import Memory, latest, window_of
 from ..session.session import Session, open_session
 from ..store.recorder import open_conversation
 from ..store.store import Store, StoreError
 from ..tools import Approve
+from ..types import user
 from .display import Display
 from .input import Interrupted, Lines, Reader, Terminal
 from .mentions import with_files
-from .slash_commands import COMMANDS, obey
+from .own_command import own_command
+from .slash_commands import COMMANDS, changes_in, obey
+
+SHOWN_MESSAGES = 6
+"""Of a conversation that goes on, so that one knows where it stood."""
 
 
 async def chat(
@@ -52,18 +57,20 @@ async def chat(
         talk.resume(resume)
     talk.model = model or talk.model or config.default_model
     with closing(talk):
-        approve = talk.display.asking(approve or talk.reader.choose)
+        if approve is not None:
+            talk.approvals = approve
         async with (
             talk.display.alive(),
             open_session(
-                config, talk.emit, approve=approve, conversation=lambda: talk.recorder.session
+                config, talk.emit, approve=talk.approve, conversation=lambda: talk.recorder.session
             ) as session,
         ):
             talk.session = session
             async with anyio.create_task_group() as group:
                 if threading.current_thread() is threading.main_thread() and sys.platform != "win32":
                     await group.start(talk.watch_interrupts)
-                await talk.hold()
+                async with talk.reader.attended(talk):
+                    await talk.hold()
                 group.cancel_scope.cancel()
     if talk.reader.interactive:
         return 0
@@ -83,6 +90,10 @@ class Conversation:
         self.over = False
         self.failed = False
         self.interrupted = False
+        self.approvals: Approve | None = None  # answers in the person's place; None: they are asked
+        self.asides: list[str] = []  # goes along with the next question
+        self.changes: list[tuple[str, str]] = []  # what the last turn changed: server, and operation to undo
+        self._asking = False  # a turn is under way, not the wait for one
         self._turn: anyio.CancelScope | None = None  # the turn, or the wait for the next
         self._told: str | None = None  # the error the screen has already shown
         self._store: Store | None = None
@@ -102,6 +113,10 @@ class Conversation:
         if kept := self.recorder.kept:
             self._memory, self.model = None, kept.model or self.model
             self.say(f"going on with {kept.id}, {kept.messages} messages: {kept.title}")
+            recent = latest(self.recorder.history, SHOWN_MESSAGES)
+            if len(recent) < len(self.recorder.history):
+                self.say(f"its last {len(recent)} messages; /show shows all")
+            self.display.show_conversation_summary(recent)
 
     def kept(self) -> Store:
         if self._store is None:
@@ -112,9 +127,21 @@ class Conversation:
         if self._store is not None:
             self._store.close()
 
+    async def approve(self, question: str, choices: Sequence[str]) -> str | None:
+        return await (self.approvals or self.reader.choose)(question, choices)
+
+    def stop(self) -> bool:
+        """Stop the turn; False where none is under way."""
+        if self._asking and self._turn is not None:
+            self._turn.cancel()
+            return True
+        return False
+
     def emit(self, event: Event) -> None:
         if isinstance(event, RunEnded):
             self._told = event.error
+        elif isinstance(event, ToolFinished) and not event.result.is_error:
+            self.changes += changes_in(event.result)
         self.recorder(event)
         self.display(event)
 
@@ -138,11 +165,10 @@ class Conversation:
                 warned = True
                 self.say("Ctrl-C again leaves, and so does Ctrl-D")
                 continue
-            warned = False
             if line is None:
                 return
             if line.strip():
-                await self._take(line.strip())
+                warned = await self._take(line.strip())
 
     async def watch_interrupts(self, *, task_status: TaskStatus[None]) -> None:
         """SIGINT stops the turn, or the wait for the next one."""
@@ -157,18 +183,33 @@ class Conversation:
             return await self.reader.read()
         raise Interrupted
 
-    async def _take(self, line: str) -> None:
-        self._told = None
+    async def _take(self, line: str) -> bool:
+        """One turn, or one command. Returns whether the person stopped it."""
+        self._told, self._asking = None, True
+        if self.reader.interactive:
+            self.display.asked(line)
         with anyio.CancelScope() as self._turn:
             try:
                 if line.startswith("/") and not line.startswith("//"):
                     await obey(self, line)
+                elif line.startswith("!") and line[1:].strip():
+                    await self._command(line[1:].strip())
                 else:
                     await self._ask(line[1:] if line.startswith("//") else line)
             except OrchestratorError as exc:
                 self.failed = True
                 self._complain(str(exc))
+        self._asking, stopped = False, self._turn.cancelled_caught
         self._turn = None
+        if stopped and self.reader.interactive:
+            self.say("stopped; what was said and done is kept. Ctrl-C again leaves")
+        return stopped
+
+    async def _command(self, command: str) -> None:
+        """Run a command of the person's own; the next question takes along what it printed."""
+        done = await own_command(command, self.config.folder)
+        self.display.show_output(f"! {command}", done)
+        self.asides.append(f"\n\n--- output of {command} ---\n{done}\n--- end ---")
 
     def _complain(self, error: str) -> None:
         if self._told != error:
@@ -180,7 +221,9 @@ class Conversation:
         said = await anyio.to_thread.run_sync(with_files, line, Path(self.config.folder))
         for note in said.notes:
             self.say(note)
+        question, self.asides = user(*said.message.parts, *self.asides), []
+        self.changes = []
         if self._memory is None:
             self._memory = Memory(window_of(self.session), self.display)
         lead = self.session.agent(self.model)
-        await self._memory.ask(self.session.ask, lead, said.message, self.recorder.history)
+        await self._memory.ask(self.session.ask, lead, question, self.recorder.history)

@@ -65,6 +65,18 @@ class Display:
         """What draws, where that is a terminal whose cursor can be moved."""
         return self._form if isinstance(self._form, RichScreen) else None
 
+    def asked(self, text: str) -> None:
+        """What the person typed, where it would else be gone from the screen."""
+        if isinstance(self._form, RichScreen | Screen):
+            self._form.asked(text)
+
+    def show_output(self, title: str, text: str) -> None:
+        """What was run or looked up for the person: a record as a table, a long text in part."""
+        if isinstance(self._form, RichScreen):
+            self._form.output_of(title, text)
+        else:
+            self(Notice(text=f"{title}: {text}"))
+
     @asynccontextmanager
     async def alive(self) -> AsyncGenerator[None]:
         """While this is open, what changes with time is kept up to date."""

@@ -5,26 +5,46 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from dataclasses import dataclass, field
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Protocol, TextIO
+from pydoc import pager
+from select import select
+from typing import Protocol, TextIO, cast
 
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory
+from prompt_toolkit.formatted_text import ANSI
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.patch_stdout import patch_stdout
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.patch_stdout import StdoutProxy
 
 from servers.state.home import home
 
-from ..sanitize import visible
+from ..events import Notice
 from ..tools import fitting
+from .display import Display
+
+PROMPT = "you │ "
+CONTINUED = "    │ "
+PASTE_S = 0.01
+"""How soon after an Enter the rest of a paste comes, where the terminal does not mark pastes."""
 
 
 class Interrupted(Exception):
@@ -34,6 +54,10 @@ class Interrupted(Exception):
 class Reader(Protocol):
     interactive: bool
 
+    def attended(self, talk: Attended) -> AbstractAsyncContextManager[None]:
+        """Open while the conversation lasts."""
+        ...
+
     async def read(self) -> str | None:
         """What the person says next; None at the end. Raises Interrupted."""
         ...
@@ -42,9 +66,31 @@ class Reader(Protocol):
         """One of `choices`, any text where there are none; None when the person takes none."""
         ...
 
+    async def page(self, text: str) -> None:
+        """A long text, in the pager where there is one."""
+        ...
+
+
+class Attended(Protocol):
+    """What a prompt needs of the conversation it stands under."""
+
+    display: Display
+
+    def stop(self) -> bool:
+        """Stop the turn; False where none is under way."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Question:
+    choices: Sequence[str]
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    answer: str | None = None
+
 
 class Terminal:
-    """Editing, history, completion. Enter sends; Alt-Enter, or a backslash before Enter, begins a new line."""
+    """A prompt that stays while answers stream above it. Enter sends; Alt-Enter, or a backslash before Enter, begins
+    a new line. What is sent during a turn waits, and is shown waiting."""
 
     interactive = True
 
@@ -52,42 +98,178 @@ class Terminal:
         self, words: Mapping[str, str], arguments: Callable[[str], Iterable[str]], folder: Path
     ) -> None:
         self._prompt = PromptSession[str](
-            history=FileHistory(str(home() / "chat_history")),
+            self._message,
+            history=_history(),
             completer=_Completer(words, arguments, folder),
             complete_while_typing=False,
             multiline=True,
-            key_bindings=_keys(),
-            prompt_continuation=lambda width, number, wrapped: "... │ ",
+            erase_when_done=True,
+            key_bindings=self._keys(),
+            prompt_continuation=lambda width, number, wrapped: CONTINUED,
         )
-        self._question = PromptSession[str]()
-        self._one = anyio.Lock()  # a terminal holds one prompt at a time
+        self._sent = deque[str | Interrupted | None]()
+        self._more = anyio.Event()
+        self._waited_for = False  # what is sent is taken at once
+        self._question: _Question | None = None
+        self._one = anyio.Lock()  # one question after another, in the order they came
+        self._talk: Attended | None = None
+
+    @asynccontextmanager
+    async def attended(self, talk: Attended) -> AsyncGenerator[None]:
+        self._talk, screen = talk, talk.display.screen
+        with _written_above():
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._attend)
+                if screen is not None:
+                    screen.painter.elsewhere = self._prompt.app.invalidate
+                try:
+                    yield
+                finally:
+                    if screen is not None:
+                        screen.painter.elsewhere = None
+                    group.cancel_scope.cancel()
 
     async def read(self) -> str | None:
+        self._waited_for = True
         try:
-            async with self._one:
-                with patch_stdout(raw=True):  # what servers say meanwhile stands above the line being typed
-                    return await self._prompt.prompt_async("you │ ", handle_sigint=False)
-        except EOFError:
-            return None
-        except KeyboardInterrupt:
-            raise Interrupted from None
+            while not self._sent:
+                self._more = anyio.Event()
+                await self._more.wait()
+        finally:
+            self._waited_for = False
+        sent = self._sent.popleft()
+        self._show_queue()
+        if isinstance(sent, Interrupted):
+            raise sent
+        return sent
 
     async def choose(self, question: str, choices: Sequence[str]) -> str | None:
-        between = f"[{'/'.join(choices)}]" if choices else ">"
-        asked = f"{visible(question)}\n{between} "
+        assert self._talk is not None
+        async with self._one:
+            self._talk.display(Notice(text=question, level="warning"))
+            typed, self._question = self._prompt.default_buffer.document, _Question(choices=choices)
+            self._prompt.default_buffer.reset()
+            self._prompt.app.invalidate()
+            try:
+                await self._question.answered.wait()
+                return self._question.answer
+            finally:
+                self._question = None
+                self._prompt.default_buffer.reset(typed)
+                self._prompt.app.invalidate()
+
+    async def page(self, text: str) -> None:
+        await run_in_terminal(partial(pager, text), in_executor=True)
+
+    async def _attend(self) -> None:
+        with suppress(EOFError):
+            await self._prompt.prompt_async(handle_sigint=False)
+        self._send(None)
+
+    def _message(self) -> ANSI:
+        """The changing part of the screen, and where one types."""
+        if self._prompt.app.is_done or self._talk is None:
+            return ANSI(PROMPT)
+        screen = self._talk.display.screen
+        above = "".join(f"{row}\n" for row in screen.painter.below_as_text()) if screen else ""
+        if self._question is None:
+            return ANSI(above + PROMPT)
+        choices = self._question.choices
+        return ANSI(above + (f"[{'/'.join(choices)}] " if choices else "> "))
+
+    def _send(self, item: str | Interrupted | None) -> None:
+        self._sent.append(item)
+        self._more.set()
+        self._show_queue()
+
+    def _show_queue(self) -> None:
+        if self._talk is not None and (screen := self._talk.display.screen) is not None:
+            waiting = [] if self._waited_for else [item for item in self._sent if isinstance(item, str)]
+            screen.queued = waiting
+            screen.tick()
+
+    def _decide(self, text: str | None) -> None:
+        assert self._question is not None
+        self._question.answer = None if text is None else fitting(text, self._question.choices)
+        self._question.answered.set()
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("enter")
+        def send(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            if self._question is not None:
+                self._decide(buffer.text)
+            elif _pasting(event):
+                buffer.insert_text("\n")
+            elif buffer.document.text_before_cursor.endswith("\\"):
+                buffer.delete_before_cursor()
+                buffer.insert_text("\n")
+            else:
+                text = buffer.text
+                buffer.reset(append_to_history=bool(text.strip()))
+                if text.strip():
+                    self._send(text)
+
+        @keys.add("escape", "enter")
+        def new_line(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        @keys.add("c-c")
+        def stop_clear_or_leave(event: KeyPressEvent) -> None:
+            """A question is declined, a turn stopped, what was typed thrown away; else it is an interrupt."""
+            if self._question is not None:
+                self._decide(None)
+            elif self._talk is not None and self._talk.stop():
+                pass
+            elif event.current_buffer.text:
+                event.current_buffer.reset()
+            else:
+                self._send(Interrupted())
+
+        return keys
+
+
+def _pasting(event: KeyPressEvent) -> bool:
+    """Whether more text came with this Enter: lines that were pasted into a terminal that does not say so."""
+    if any(press.key != Keys.CPRResponse for press in event.key_processor.input_queue):
+        return True
+    try:
+        return bool(select([event.app.input.fileno()], [], [], PASTE_S)[0])
+    except (OSError, ValueError, NotImplementedError):
+        return False
+
+
+def _history() -> History:
+    """The lines typed before, where they can be kept."""
+    path = home() / "chat_history"
+    try:
+        path.touch(mode=0o600)
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(str(path))
+
+
+@contextmanager
+def _written_above() -> Generator[None]:
+    """What is written meanwhile stands above the prompt."""
+    out, err = sys.stdout, sys.stderr
+    with StdoutProxy(sleep_between_writes=0.03, raw=True) as proxy:
+        sys.stdout = sys.stderr = cast(TextIO, proxy)
         try:
-            async with self._one:
-                with patch_stdout(raw=True):
-                    answer = await self._question.prompt_async(asked, handle_sigint=False)
-        except (EOFError, KeyboardInterrupt):
-            return None
-        return fitting(answer, choices)
+            yield
+        finally:
+            sys.stdout, sys.stderr = out, err
 
 
 class Lines:
     """One line, one turn; a line that ends in a backslash goes on. Nobody is there to choose."""
 
     interactive = False
+
+    def attended(self, talk: Attended) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     def __init__(self, source: TextIO | None = None) -> None:
         if source is None and isinstance(sys.stdin, TextIOWrapper):
@@ -110,6 +292,9 @@ class Lines:
     async def choose(self, question: str, choices: Sequence[str]) -> str | None:
         return None
 
+    async def page(self, text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+
     async def _line(self) -> str:
         came, token = anyio.Event(), anyio.lowlevel.current_token()
         self._came = lambda: anyio.from_thread.run_sync(came.set, token=token)
@@ -126,33 +311,6 @@ class Lines:
                 self._lines.put("")
             with suppress(RuntimeError):  # nobody waits any more
                 self._came()
-
-
-def _keys() -> KeyBindings:
-    keys = KeyBindings()
-
-    @keys.add("enter")
-    def send(event: KeyPressEvent) -> None:
-        buffer = event.current_buffer
-        if buffer.document.text_before_cursor.endswith("\\"):
-            buffer.delete_before_cursor()
-            buffer.insert_text("\n")
-        else:
-            buffer.validate_and_handle()
-
-    @keys.add("escape", "enter")
-    def new_line(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("\n")
-
-    @keys.add("c-c")
-    def clear_or_leave(event: KeyPressEvent) -> None:
-        """What was typed is thrown away first; with nothing typed it is an interrupt."""
-        if event.current_buffer.text:
-            event.current_buffer.reset()
-        else:
-            event.app.exit(exception=KeyboardInterrupt())
-
-    return keys
 
 
 class _Completer(Completer):

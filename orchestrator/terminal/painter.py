@@ -63,6 +63,15 @@ class Painter:
             self._wipe()
             self._draw()
 
+    def below_as_text(self) -> list[str]:
+        """The changing part, with its colours as escapes."""
+        found: list[str] = []
+        for row in self.below:
+            with self.console.capture() as captured:
+                self._print(row)
+            found.append(captured.get())
+        return found
+
     def _wipe(self) -> None:
         if self._drawn:
             up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""

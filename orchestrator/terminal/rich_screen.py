@@ -122,6 +122,21 @@ class RichScreen:
         """Draw the changing part as it is now."""
         self.painter.show(self._below())
 
+    def asked(self, text: str) -> None:
+        """What the person says, above its answer."""
+        self._last, self._under = ("you",), None
+        style = self._style("bold")
+        lines = text.split("\n")
+        heads = ["you │ ", *["    │ "] * (len(lines) - 1)]
+        self._rows(
+            [[]]
+            + [
+                [Segment(head, style), *row]
+                for head, line in zip(heads, lines, strict=True)
+                for row in text_rows(self.console, line, self.console.width - 6) or [[]]
+            ]
+        )
+
     def switch(self, old: str, new: str, reason: str = "") -> None:
         why = f" ({one_line(reason, 300)})" if reason else ""
         self._ours(f"model switched: {one_line(old, 80)} → {one_line(new, 80)}{why}", "bold")
@@ -233,7 +248,7 @@ class RichScreen:
             case ToolFinished():
                 run.activity.tools.pop(event.result.call_id, None)
                 call = run.calls.pop(event.result.call_id, None)
-                for entry in self._result(call, event.result, event.seconds, run.speaker):
+                for entry in self._result(call, event.result, event.seconds):
                     self._put(run, entry)
             case Appended():
                 self._appended(run, event)
@@ -433,29 +448,35 @@ class RichScreen:
         call: ToolCall | None,
         result: ToolResult,
         seconds: float | None,
-        speaker: Speaker | None = None,
     ) -> list[Entry]:
         if not result.is_error and self.settings.show_delegations and (receipt := receipt_in(result.text)):
             return self._receipt(receipt)
-        one = shown(result)
+        one = shown(result.text, images=sum(not isinstance(part, Text) for part in result.content))
         took = f" {seconds:.2f} s" if seconds is not None else ""
         called = _called(call) if call else one_line(result.name, 64)
         mark, style = ("✗", "red") if result.is_error else ("→", "")
-        entries = [self._text(f"{mark} {called}{took}", style)]
+        return [
+            self._text(f"{mark} {called}{took}", style),
+            self._body(one, "red" if result.is_error else "dim"),
+            *self._more(called, one),
+        ]
 
+    def _body(self, one: Shown, style: str) -> Entry:
         def drawn(room: int) -> list[Row]:
             inner = max(room - INDENT, MIN_ROOM)
-            head = text_rows(
-                self.console, one_line(one.head, 600), inner, "red" if result.is_error else "dim"
-            )
-            return _indented([*(head if one.head else []), *body_rows(self.console, one, inner)])
+            head = text_rows(self.console, one_line(one.head, 600), inner, style) if one.head else []
+            return _indented([*head, *body_rows(self.console, one, inner)])
 
-        entries.append(drawn)
-        if one.hidden or one.record is not None:
-            entries += self._more(called, one)
-        return entries
+        return drawn
+
+    def output_of(self, title: str, text: str) -> None:
+        """Something looked up for the person, in part where it is long."""
+        one = shown(text)
+        self._entries((), None, [self._text(title), self._body(one, "dim"), *self._more(title, one)])
 
     def _more(self, title: str, one: Shown) -> list[Entry]:
+        if not one.hidden and one.record is None:
+            return []
         more = self._keep(title, one.whole, diff=one.diff)
         if not one.hidden:
             return []

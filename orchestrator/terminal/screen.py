@@ -80,6 +80,9 @@ class Screen:
             case _:
                 pass  # a run that began before this screen was there
 
+    def asked(self, text: str) -> None:
+        self.lines.line(YOU, text)
+
     def switch(self, old: str, new: str, reason: str = "") -> None:
         why = f" ({one_line(reason)})" if reason else ""
         self.lines.line(US, f"model switched: {one_line(old, 80)} → {one_line(new, 80)}{why}", "bold")

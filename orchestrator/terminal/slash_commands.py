@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol, cast, get_args
+from typing import Any, Protocol, TypeVar, cast, get_args
 
 from ..config.load import Config
 from ..config.patterns import BY_USE, settings_of
 from ..errors import ConfigError
 from ..events import Event, Switched
-from ..sanitize import one_line
+from ..sanitize import one_line, visible
 from ..session.panels import run_pattern
 from ..session.session import Session
 from ..store.costs import By, spent, total
 from ..store.recorder import Recorder
-from ..store.store import Store, StoreError
+from ..store.store import Entry, Store, StoreError
 from ..store.transcript import moment, write
+from ..tools import Approve
+from ..types import ToolResult
 from .display import Display
 from .input import Reader
 from .receipt_view import money, usage_text
+from .rich_screen import RichScreen
+
+USAGE_CELLS = 28
+"""Cells of a usage; its meaning fits behind it in 80."""
 
 
 class Conversation(Protocol):
@@ -37,6 +44,9 @@ class Conversation(Protocol):
     """Models by provider, once /models has asked."""
     over: bool
     """Set by a command that ends the conversation."""
+    approvals: Approve | None
+    changes: list[tuple[str, str]]
+    """What the last turn changed: server, and operation to undo."""
 
     def begin(self) -> None: ...
 
@@ -69,8 +79,7 @@ async def obey(talk: Conversation, line: str) -> None:
 
 
 async def _help(talk: Conversation, rest: str) -> None:
-    width = max(len(command.usage) for command in COMMANDS.values())
-    lines = [f"{command.usage.ljust(width)}  {command.meaning}" for command in COMMANDS.values()]
+    lines = [f"{command.usage.ljust(USAGE_CELLS)}  {command.meaning}" for command in COMMANDS.values()]
     talk.say("\n".join([*lines, *_KEYS]))
 
 
@@ -242,13 +251,149 @@ def _write_down(store: Store, session: str, folder: str, name: str) -> Path:
     return path
 
 
+async def _expand(talk: Conversation, rest: str) -> None:
+    screen = _screen(talk)
+    if screen.expand(_number(rest, "/expand")) is None:
+        raise ConfigError(_nothing_cut(screen, rest))
+
+
+async def _view(talk: Conversation, rest: str) -> None:
+    screen = _screen(talk)
+    found = screen.output(_number(rest, "/view"))
+    if found is None:
+        raise ConfigError(_nothing_cut(screen, rest))
+    await talk.reader.page(visible(found.text))
+
+
+def _screen(talk: Conversation) -> RichScreen:
+    if talk.display.screen is None:
+        raise ConfigError("nothing was cut here; --format rich, on a terminal, shows long outputs in part")
+    return talk.display.screen
+
+
+def _nothing_cut(screen: RichScreen, rest: str) -> str:
+    count = len(screen.outputs)
+    return f"there is no output {rest}; there are 1 to {count}" if count else "nothing was cut yet"
+
+
+def _number(rest: str, name: str) -> int | None:
+    if rest and not rest.isdecimal():
+        raise ConfigError(f"{name} wants a number, as {name} 2, or nothing for the last; found {rest!r}")
+    return int(rest) if rest else None
+
+
+async def _thoughts(talk: Conversation, rest: str) -> None:
+    screen = _screen(talk)
+    screen.thoughts = _choice(rest, {"on": True, "off": False, "": not screen.thoughts}, "/thoughts")
+    talk.say(f"thoughts are {'shown' if screen.thoughts else 'counted only; /expand shows them'}")
+
+
+async def _approve(talk: Conversation, rest: str) -> None:
+    modes: dict[str, Approve | None] = {"ask": None, "yes": _yes, "no": _no}
+    if rest:
+        talk.approvals = _choice(rest, modes, "/approve")
+    now = next((mode for mode, answer in modes.items() if answer is talk.approvals), "yes")
+    talk.say(
+        {
+            "ask": "you are asked before a tool does what it should not do unasked",
+            "yes": "every question of a tool is answered with yes; /approve ask asks again",
+            "no": "every question of a tool is answered with no; /approve ask asks again",
+        }[now]
+    )
+
+
+async def _yes(question: str, choices: Sequence[str]) -> str | None:
+    return choices[0]
+
+
+async def _no(question: str, choices: Sequence[str]) -> str | None:
+    return None
+
+
+T = TypeVar("T")
+
+
+def _choice(word: str, known: Mapping[str, T], name: str) -> T:
+    if word not in known:
+        raise ConfigError(f"{name} takes {', '.join(filter(None, known))}, found {word!r}")
+    return known[word]
+
+
+async def _undo(talk: Conversation, rest: str) -> None:
+    """Newest first: a later change may stand on an earlier one."""
+    changes, talk.changes = talk.changes, []
+    if not changes:
+        raise ConfigError("the last turn changed nothing that can be taken back")
+    for place, (server, operation) in enumerate(reversed(changes)):
+        tool = "git_undo" if server == "git" else "undo"
+        done = await talk.session.call_tool(server, tool, {"op": operation})
+        talk.say(done.text)
+        if done.is_error:
+            talk.changes = changes[: len(changes) - place]
+            raise ConfigError(f"{len(talk.changes)} of {len(changes)} changes stand; /undo tries again")
+
+
+def changes_in(result: ToolResult) -> list[tuple[str, str]]:
+    """What a tool's answer says it changed: server, and operation to undo."""
+    server, _, tool = result.name.partition("__")
+    if server not in ("files", "git") or "undo" in tool:
+        return []
+    head = result.text.partition("\n<<")[0]
+    return [(server, found) for found in re.findall(r"\bop(?:=|\":\s*\")([0-9a-f]{6,})", head)]
+
+
+def _rounds(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Of the conversation itself: a question with its answer, then each round of tool results."""
+    found: list[list[Entry]] = []
+    for entry in entries:
+        if entry.main:
+            if not found or found[-1][-1].usage is not None:
+                found.append([])
+            found[-1].append(entry)
+    return found
+
+
+async def _rewind(talk: Conversation, rest: str) -> None:
+    turns, store, session = _number(rest, "/rewind") or 1, talk.kept(), talk.recorder.session
+    if session is None:
+        raise ConfigError("there is nothing to go back from yet")
+    rounds = [entries[0] for entries in _rounds(store.entries(session))]
+    begins = [place for place, first in enumerate(rounds) if first.message.role == "user"]
+    if turns > len(begins):
+        raise ConfigError(f"/rewind goes back at most {len(begins)} turns here, found {turns}")
+    if turns == len(begins):
+        talk.begin()
+        talk.say("back at the beginning; what was said is kept in the old conversation")
+        return
+    talk.resume(store.fork(session, rounds=begins[-turns]))
+
+
+async def _servers(talk: Conversation, rest: str) -> None:
+    if not talk.session.hosted:
+        talk.say("no server is configured; `understudy init` writes an mcp.json")
+    for name in talk.session.hosted:
+        tools = (await talk.session.toolbox([name])).specs
+        command = talk.config.servers[name].command
+        talk.say(f"{name}  {len(tools)} tools  {command}")
+
+
+async def _profile(talk: Conversation, rest: str) -> None:
+    found = await talk.session.call_tool("ollama", "profile", {"model": rest} if rest else {})
+    if found.is_error:
+        raise ConfigError(found.text)
+    talk.display.show_output("measured runs", found.text)
+
+
 async def _quit(talk: Conversation, rest: str) -> None:
     talk.over = True
 
 
 _KEYS = (
-    "Ctrl-C stops a turn; with nothing running it leaves, as Ctrl-D does. Alt-Enter begins a new line.",
-    "@path sends a file of this folder along. A line that begins with // is sent with one slash.",
+    "",
+    "Ctrl-C stops a turn, twice leaves; Ctrl-D leaves. Alt-Enter begins a new line.",
+    "What you send during a turn waits for its end.",
+    "@path sends a file of this folder along; !command runs one of yours and sends",
+    "its output along. A line that begins with // is sent with one slash.",
 )
 
 
@@ -278,7 +423,7 @@ COMMANDS = {
             arguments=_known_models,
         ),
         Command(
-            usage="/consult MODEL,MODEL QUESTION",
+            usage="/consult M,M QUESTION",
             meaning="ask several models the same",
             run=_panel("consult", "models and a question", "ollama:a,openai:b Which is better?"),
             arguments=_known_models,
@@ -321,14 +466,14 @@ COMMANDS = {
         ),
         Command(usage="/tools [SERVER]", meaning="list the tools", run=_tools),
         Command(
-            usage="/cost [day|label|...]",
-            meaning="what this conversation took; with a word, all of them by model, agent, label, day or session",
+            usage="/cost [model|day|...]",
+            meaning="tokens, seconds, money; with a word: of all",
             run=_cost,
             arguments=lambda talk: get_args(By),
         ),
         Command(
             usage="/memory [WORDS]",
-            meaning="what the lead remembers; also /memory store TEXT, delete ID, clear",
+            meaning="what the lead remembers; store TEXT, delete ID",
             run=_memory,
             arguments=lambda talk: ("store", "delete", "clear"),
         ),
@@ -339,6 +484,24 @@ COMMANDS = {
         Command(
             usage="/resume [ID]", meaning="go on with one of them", run=_resume, arguments=_known_sessions
         ),
+        Command(usage="/rewind [N]", meaning="go back N turns, in a new conversation", run=_rewind),
+        Command(usage="/undo", meaning="take back what the last turn changed", run=_undo),
+        Command(
+            usage="/approve [ask|yes|no]",
+            meaning="who answers what tools ask",
+            run=_approve,
+            arguments=lambda talk: ("ask", "yes", "no"),
+        ),
+        Command(usage="/expand [N]", meaning="show an output whole that was cut", run=_expand),
+        Command(usage="/view [N]", meaning="the same in the pager", run=_view),
+        Command(
+            usage="/thoughts [on|off]",
+            meaning="show what models think, or only how long",
+            run=_thoughts,
+            arguments=lambda talk: ("on", "off"),
+        ),
+        Command(usage="/servers", meaning="list the servers", run=_servers),
+        Command(usage="/profile [MODEL]", meaning="measured runs, speeds, forecasts", run=_profile),
         Command(usage="/new", meaning="begin a new conversation", run=_new),
         Command(usage="/save [FILE]", meaning="write it down, as .md or .jsonl", run=_save),
         Command(usage="/help", meaning="this list", run=_help),

@@ -14,8 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..sanitize import one_line, visible
-from ..types import Text as Said
-from ..types import ToolResult
 from .rows import Row, rows, text_rows
 
 OUTPUT_LINES = 6
@@ -40,9 +38,8 @@ class Shown:
     diff: bool = False
 
 
-def shown(result: ToolResult) -> Shown:
-    text = unfenced(result.text).rstrip("\n")
-    images = sum(not isinstance(part, Said) for part in result.content)
+def shown(text: str, *, images: int = 0) -> Shown:
+    text = unfenced(text).rstrip("\n")
     more = f"{images} image{'' if images == 1 else 's'}" if images else ""
     record = _record(text)
     if record is not None:

@@ -141,7 +141,7 @@ def test_ctrl_c_stops_the_turn_and_the_history_stays_valid(place: Place) -> None
     long = {"text": "word " * 1000, "usage": {"total_s": 100.0}}
     model = place.script("one", long, {"expect": ["third"], "text": "three"})
     term = place.chat("--config", "config.yaml", "--model", model)
-    for question, wait in (("first\r", "▌ one"), ("second\r", "word word")):
+    for question, wait in (("first\r", "▌ one"), ("second\r", "▌ word")):
         term.press(question)
         term.expect(wait)
         if wait == "▌ one":
@@ -176,7 +176,9 @@ def test_several_lines_are_one_question(place: Place) -> None:
     term = place.chat("--model", place.script({"expect": ["one\ntwo\nthree"], "text": "got all"}))
     term.press("one")
     term.press(ALT_ENTER)
+    term.expect("    │")
     term.press("two\\\r")
+    term.expect("│ two")
     term.press("three\r")
     term.expect("▌ got all")
 
@@ -185,6 +187,53 @@ def test_pasted_lines_are_one_question(place: Place) -> None:
     term = place.chat("--model", place.script({"expect": ["a = 1\nb = 2"], "text": "pasted"}))
     term.press("\x1b[200~a = 1\nb = 2\x1b[201~\r")
     term.expect("▌ pasted")
+
+
+def test_lines_pasted_where_pastes_are_not_marked_are_one_question(place: Place) -> None:
+    term = place.chat("--model", place.script({"expect": ["a = 1\nb = 2\n\nc"], "text": "pasted"}))
+    term.press("a = 1\rb = 2\r\rc")
+    term.expect("│ c")
+    term.press("\r")
+    term.expect("▌ pasted")
+
+
+def test_what_is_sent_during_a_turn_waits_is_shown_and_is_the_next_question(place: Place) -> None:
+    slow(place)
+    first = {"text": "one " * 20, "usage": {"total_s": 2.0}}
+    model = place.script(first, {"expect": ["and then?"], "text": "then two"})
+    term = place.chat("--config", "config.yaml", "--model", model)
+    term.press("first\r")
+    term.expect("▌ one")
+    term.press("and then?\r")
+    term.expect("queued: and then?")
+    shown = term.expect("▌ then two")
+    assert "you │ and then?" in shown
+
+
+def test_ctrl_c_twice_stops_the_turn_and_leaves(place: Place) -> None:
+    slow(place)
+    term = place.chat(
+        "--config",
+        "config.yaml",
+        "--model",
+        place.script({"text": "word " * 1000, "usage": {"total_s": 100.0}}),
+    )
+    term.press("go\r")
+    term.expect("▌ word")
+    term.press(CTRL_C)
+    term.expect("Ctrl-C again leaves")
+    term.expect(PROMPT)
+    term.press(CTRL_C)
+    assert term.leave() == 0
+
+
+def test_a_command_of_ones_own_runs_and_its_output_goes_along(place: Place) -> None:
+    term = place.chat("--model", place.script({"expect": ["forty-two"], "text": "seen"}))
+    term.press("!echo forty-two\r")
+    term.expect("exit=0")
+    term.expect(PROMPT)
+    term.press("look\r")
+    term.expect("▌ seen")
 
 
 def test_commands_models_and_files_are_completed(place: Place) -> None:
@@ -221,7 +270,7 @@ def test_a_kill_loses_nothing_that_was_said(place: Place) -> None:
     term.expect("▌ kept")
     term.expect(PROMPT)
     term.press("not this\r")
-    term.expect("lost lost")
+    term.expect("▌ lost")
     os.kill(term.pid, signal.SIGKILL)
     assert term.leave() == -signal.SIGKILL
     place.script({"expect": ["what now"], "text": "on we go"})
@@ -231,7 +280,7 @@ def test_a_kill_loses_nothing_that_was_said(place: Place) -> None:
     again.expect(PROMPT)
     again.press("/show\r")
     shown = again.expect("6 messages")
-    assert "▌ remember me" in shown and "▌ not this" in shown and "lost lost" in shown
+    assert "▌ remember me" in shown and "▌ not this" in shown and "▌ lost" in shown
     assert "the program ended" in shown
 
 
