@@ -119,7 +119,7 @@ async def test_help_lists_every_command_of_the_table(tmp_path: Path) -> None:
 
 async def test_help_fits_eighty_columns(tmp_path: Path) -> None:
     _, lines = await typed(tmp_path, "/help")
-    assert max(len(line.removeprefix("understudy │ ")) for line in lines[1:]) <= 76
+    assert max(len(line.removeprefix("understudy │ ")) for line in lines[1:]) <= 78  # and the bar
 
 
 async def test_the_changes_of_the_last_turn_are_taken_back(tmp_path: Path) -> None:
