@@ -19,6 +19,7 @@ from servers.ollama.engines.address import Address, address_of
 from servers.ollama.ledger.profile import overflow_numbers
 
 from ..errors import BadRequest, ConfigError, ContextTooLong, NoSuchModel, ProviderError
+from ..events import Emit, ignore
 from ..types import Completion, Delta, Message, Request, Stop, Thinking, Usage
 from . import ModelInfo
 from .assembler import Assembly
@@ -51,6 +52,7 @@ class Ollama:
         timeout_s: float | None = None,
         num_ctx: int | None = None,
         keep_alive: str | int | None = None,
+        emit: Emit = ignore,
     ) -> None:
         self.name = name
         where = address(name, base_url, api_key)
@@ -67,7 +69,8 @@ class Ollama:
             ),
             lambda client: client.aclose(),
         )
-        self._calls = Calls(self.base_url, lambda path: self._known("GET", path))
+        self._calls = Calls(self.base_url, lambda path: self._known("GET", path), emit)
+        self._cold: dict[str, bool] = {}  # whether a model had to be loaded when it was last looked at
         self._trained: dict[str, int | None] = {}  # context length by model
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
@@ -121,7 +124,7 @@ class Ollama:
             body = body_of(request, num_ctx=num_ctx, room=room, keep_alive=self.keep_alive)
             try:
                 async with (
-                    self._calls.heard(request, body) as heard,
+                    self._calls.heard(request, body, cold=self._cold.get(request.model_name)) as heard,
                     aclosing(self._lines(body, request.timeout_s)) as lines,
                 ):
                     async for line in lines:
@@ -168,7 +171,9 @@ class Ollama:
         running = (await self._known("GET", "/api/ps")).get("models") or []
         loaded = [m.get("context_length") or 0 for m in running if m.get("name") in (name, f"{name}:latest")]
         trained = self._trained[name]
-        if loaded and (loaded[0] >= prompt + (wanted or LEAST_ANSWER_TOKENS) or loaded[0] == trained):
+        fits = loaded and (loaded[0] >= prompt + (wanted or LEAST_ANSWER_TOKENS) or loaded[0] == trained)
+        self._cold[name] = not fits
+        if fits:
             return loaded[0], wanted or max(min(loaded[0] - prompt, ANSWER_TOKENS), LEAST_ANSWER_TOKENS)
         room = wanted or ANSWER_TOKENS
         size = max(SMALLEST_CONTEXT, 1 << (prompt + room - 1).bit_length())

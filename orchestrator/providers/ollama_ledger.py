@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +14,16 @@ import anyio
 from httpx2 import HTTPError
 
 from servers.ollama.engines.ollama import full_name
-from servers.ollama.engines.shared_queue import SharedQueue
+from servers.ollama.engines.shared_queue import Entry, SharedQueue
 from servers.ollama.forecast.prompt_cache import Prompts
 from servers.ollama.ledger.keys import engine_of, host_of, is_simulated, key_of
 from servers.ollama.ledger.ledger import Ledger, LedgerError, Run
 from servers.ollama.ledger.profile import Outcome, from_ollama, outcome_of
 
 from ..errors import ContextTooLong, ProviderError
+from ..events import Emit, current_run, ignore
 from ..types import Request
+from .ollama_forecast import Asked, foretell
 
 KIND = "lead"
 """The kind of task: a turn of a conversation, not a delegation."""
@@ -113,8 +115,11 @@ class Heard:
 class Calls:
     """The calls of one server, each kept in the ledger. One that cannot be kept is logged, and the answer stands."""
 
-    def __init__(self, url: str, ask: Callable[[str], Awaitable[Mapping[str, Any]]]) -> None:
-        """`ask` gets a path of the server; it may raise ProviderError."""
+    def __init__(
+        self, url: str, ask: Callable[[str], Awaitable[Mapping[str, Any]]], emit: Emit = ignore
+    ) -> None:
+        """`ask` gets a path of the server; it may raise ProviderError. `emit` is told what calls should take."""
+        self._emit = emit
         self.url = url
         self._ask = ask
         self._queue = SharedQueue(url)
@@ -124,7 +129,9 @@ class Calls:
         self._version: str | None = None
 
     @asynccontextmanager
-    async def heard(self, request: Request, body: Mapping[str, Any]) -> AsyncGenerator[Heard]:
+    async def heard(
+        self, request: Request, body: Mapping[str, Any], *, cold: bool | None = None
+    ) -> AsyncGenerator[Heard]:
         """A call under way, however it ends; of calls at the same time none tells how fast the model is.
 
         It is announced to other processes that use the engine, but does not wait for them: a person does.
@@ -134,7 +141,9 @@ class Calls:
         for other in self._running:
             other.overlapped = heard.overlapped = True
         self._running.append(heard)
+        ahead = [entry for entry in self._queue.entries(full_name(model)) if entry.began is not None]
         try:
+            self._foretell(heard, len(prompt), ahead, cold)
             with self._queue.ticket(full_name(model), 0.0) as ticket:
                 if ticket is not None:
                     ticket.started(0.0)
@@ -148,6 +157,25 @@ class Calls:
             self._prompts.sent(model, prompt)
             with anyio.CancelScope(shield=True), anyio.move_on_after(ASK_S):
                 await self._keep(heard)
+
+    def _foretell(self, heard: Heard, chars: int, ahead: Sequence[Entry], cold: bool | None) -> None:
+        run = current_run.get()
+        if run is None or self._emit is ignore:
+            return
+        cap = heard.body["options"].get("num_predict")
+        asked = Asked(
+            run=run.run,
+            host=host_of(self.url),
+            model=full_name(heard.model),
+            kind=KIND,
+            chars=chars,
+            cap=cap if isinstance(cap, int) and cap > 0 else None,
+            think=bool(heard.body.get("think")),
+            cached=heard.cached,
+            cold=cold,
+            ahead=ahead,
+        )
+        foretell(asked, self._emit, lambda: heard.wall_s is None)
 
     async def _keep(self, heard: Heard) -> None:
         if self._version is None:

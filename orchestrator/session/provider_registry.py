@@ -134,7 +134,9 @@ class Wired:
                 async with self._opening.setdefault(name, anyio.Lock()):
                     if name in self._single:
                         return self._single[name]
-                    opened = await anyio.to_thread.run_sync(lambda: open_provider(name, **options))
+                    opened = await anyio.to_thread.run_sync(
+                        lambda: open_provider(name, emit=self.emit, **options)
+                    )
                     self._single[name] = self._guarded(opened, settings, budget, name)
             self._single.setdefault(name, self._guarded(opened, settings, budget, name))
         return self._single[name]

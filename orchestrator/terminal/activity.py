@@ -68,7 +68,8 @@ class Activity:
 
 def _foreseen(f: Foreseen, elapsed: float) -> str:
     if f.waiting_for is not None:
-        return f"waiting for {one_line(f.waiting_for, 60)} · {elapsed:.0f} s"
+        waiting = f"waiting for {one_line(f.waiting_for, 60)} · {elapsed:.0f} s"
+        return " · ".join([waiting, *_left(f, elapsed)])
     load, read = f.load_s or 0.0, f.prefill_s
     if elapsed < load:
         doing = [f"loading {elapsed:.0f} s"]

@@ -15,6 +15,7 @@ from orchestrator.agent import Agent
 from orchestrator.config.load import Config, ServerSettings
 from orchestrator.config.models import ProviderSettings
 from orchestrator.errors import ProviderError
+from orchestrator.events import Event, Foreseen, RunStarted
 from orchestrator.providers import complete, open_provider
 from orchestrator.providers.ollama import Ollama
 from orchestrator.session.session import open_session
@@ -156,3 +157,23 @@ async def test_a_server_that_is_not_there_is_one_error_and_no_record(
     with pytest.raises(ProviderError):
         await complete(provider, asking())
     assert ledger_runs() == [] and caplog.text == ""
+
+
+async def test_a_lead_that_ran_before_is_told_what_it_should_take_while_it_runs(tmp_path: Path) -> None:
+    """The forecast waits for nothing and nothing waits for it: it is told beside the answer."""
+    world = World(machine=Machine(SMALL, noise=Noise(spread=0.0)))
+    seen: list[Event] = []
+    async with simulated(world, scale=0.3) as url:
+        config = Config(folder=str(tmp_path), providers={"ollama": ProviderSettings(base_url=url)})
+        async with open_session(config, seen.append) as session:
+            lead = Agent(name="lead", model="ollama:small", tools=())
+            await session.ask(lead, "First.")
+            assert not any(isinstance(event, Foreseen) for event in seen)
+            for _ in range(5):
+                await session.ask(lead, "Say something long enough to be measured.")
+            told = [event for event in seen if isinstance(event, Foreseen)]
+    assert told
+    runs = {event.run: place for place, event in enumerate(seen) if isinstance(event, RunStarted)}
+    for event in told:
+        assert event.run in runs and event.total_s and event.low_s and event.high_s and event.simulated
+        assert event.low_s <= event.total_s <= event.high_s

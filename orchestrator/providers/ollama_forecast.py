@@ -1,0 +1,108 @@
+"""What a call of a local lead should take, told while it runs: looked up beside the call, which waits for nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import anyio.from_thread
+import anyio.lowlevel
+
+from servers.ollama.engines.shared_queue import Entry
+from servers.ollama.forecast.forecast import Forecast
+from servers.ollama.forecast.speed_models import SpeedModels
+from servers.ollama.forecast.token_estimates import CHARS_PER_TOKEN
+from servers.ollama.ledger.ledger import Ledger, LedgerError, Run
+from servers.ollama.ledger.runs import filed, plain, provenance_of
+
+from ..events import Emit, Foreseen
+
+KNOWN_RUNS = 200
+"""Runs of the machine among which one of the model is looked for."""
+SPREAD = 0.2
+"""Of the number of tokens, which is guessed from the length of the text."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A call that has just begun."""
+
+    run: str
+    host: str
+    model: str
+    kind: str
+    chars: int
+    cap: int | None
+    think: bool
+    cached: float | None  # share of the prompt that the engine's cache should hold
+    cold: bool | None  # the model is not loaded; None is not known
+    ahead: Sequence[Entry] = ()  # runs of other processes on this engine
+
+
+def foretell(asked: Asked, emit: Emit, under_way: Callable[[], bool]) -> None:
+    """Emit what is known of the call, soon, as long as it is under way."""
+    token = anyio.lowlevel.current_token()
+    holder = asked.ahead[0].who if asked.ahead else None
+    if holder is not None:
+        emit(Foreseen(run=asked.run, waiting_for=holder))
+
+    def told(event: Foreseen) -> None:
+        if under_way():
+            emit(event)
+
+    def look() -> None:
+        try:
+            found = _forecast(asked)
+        except (LedgerError, OSError) as exc:
+            log.warning("no forecast: %s", exc)
+            return
+        if found is not None:
+            event = _event(asked, *found, holder)
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                anyio.from_thread.run_sync(told, event, token=token)
+
+    threading.Thread(target=look, daemon=True, name="forecast").start()
+
+
+def _forecast(asked: Asked) -> tuple[Forecast, Run] | None:
+    """None while this model never ran here."""
+    with Ledger.open() as ledger:
+        here = (run for run in ledger.runs(last=KNOWN_RUNS) if plain(run.key.host) == asked.host)
+        last = next((run for run in here if run.profile.model == asked.model), None)
+        if last is None:
+            return None
+        models = SpeedModels(ledger)
+        tokens_in = int(asked.chars / CHARS_PER_TOKEN) + 1
+        provenance = provenance_of(simulated=last.profile.simulated, recorded=False)
+        lengths = models.lengths(
+            filed(asked.model, provenance), asked.kind, tokens_in=tokens_in, cap=asked.cap, think=asked.think
+        )
+        found = models.of(last.key).forecast(
+            tokens_in,
+            lengths,
+            tokens_cached=None if asked.cached is None else int(tokens_in * asked.cached),
+            cap=asked.cap,
+            cold=asked.cold,
+            wait_s=sum(entry.left_s for entry in asked.ahead),
+            tokens_spread=SPREAD,
+        )
+        return (found, last) if found is not None else None
+
+
+def _event(asked: Asked, found: Forecast, last: Run, holder: str | None) -> Foreseen:
+    return Foreseen(
+        run=asked.run,
+        load_s=found.load_s if found.cold else 0.0,
+        prefill_s=found.prefill_s,
+        total_s=found.total_s,
+        low_s=found.low_s,
+        high_s=found.high_s,
+        runs=found.runs,
+        waiting_for=holder,
+        simulated=last.profile.simulated,
+    )
