@@ -41,6 +41,7 @@ COMMANDS = {
     "simulate": "run a simulated Ollama, to try everything on without a model",
     "gateway": "serve local models, groups and aliases to clients that can set only a base URL",
     "init": "put the servers into an MCP host: Claude, Cursor, VS Code, Codex, Gemini, Zed and more",
+    "doctor": "say what is here, what is missing and how to get it",
     "audit": "check that the record of what servers decided and did is whole",
     "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
 }

