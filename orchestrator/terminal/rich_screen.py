@@ -54,6 +54,8 @@ TAIL = 10
 """Rows of an answer under way."""
 INDENT = 2
 MAX_OUTPUTS = 200
+PROMPT = "you │ "
+CONTINUED = "    │ "
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,16 +128,13 @@ class RichScreen:
         """What the person says, above its answer."""
         self._last, self._under = ("you",), None
         style = self._style("bold")
-        lines = text.split("\n")
-        heads = ["you │ ", *["    │ "] * (len(lines) - 1)]
-        self._rows(
-            [[]]
-            + [
-                [Segment(head, style), *row]
-                for head, line in zip(heads, lines, strict=True)
-                for row in text_rows(self.console, line, self.console.width - 6) or [[]]
-            ]
-        )
+        said = [
+            row
+            for line in text.split("\n")
+            for row in text_rows(self.console, line, self.console.width - len(CONTINUED)) or [[]]
+        ]
+        heads = [PROMPT, *[CONTINUED] * (len(said) - 1)]
+        self._rows([[], *[[Segment(head, style), *row] for head, row in zip(heads, said, strict=True)]])
 
     def switch(self, old: str, new: str, reason: str = "") -> None:
         why = f" ({one_line(reason, 300)})" if reason else ""
@@ -310,6 +309,8 @@ class RichScreen:
             run = self._front()
             panel = self._panel(run)
             if panel and not any(one.shown for one in panel):
+                for one in self._above(run)[:-1]:
+                    self._flush(one)
                 if not all(one.ended for one in panel):
                     return
                 self._columns(panel)

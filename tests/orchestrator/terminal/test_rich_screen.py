@@ -199,6 +199,21 @@ def test_a_panel_stands_one_after_another_where_it_does_not_fit_or_wrote_code(wi
     assert [rows[at - 1] for at in places] == [f"▌ adviser x:{n}" for n in "abc"]
 
 
+def test_a_panel_names_all_it_asks_before_anybody_answers() -> None:
+    terminal = Terminal(200)
+    rows = terminal.see(
+        started("p", agent="consult"),
+        *[started(n, parent="p", role="adviser", model=f"x:{n}", prompt="well?") for n in "abc"],
+    )
+    assert [row for row in rows if "⇒" in row] == [f"▌ ⇒ adviser x:{n}: well?" for n in "abc"]
+
+
+def test_a_long_question_has_its_name_once() -> None:
+    terminal = Terminal(40)
+    terminal.screen.asked("word " * 20 + "\nnext")
+    assert [row[:6].strip() for row in terminal.rows if row] == ["you │", *["│"] * 3]
+
+
 def test_nested_runs_are_indented_under_who_asked() -> None:
     rows = Terminal().see(
         started("a"),
