@@ -87,7 +87,7 @@ def list_folder(
             else _flat(workspace, places, globs, wanted, skip, check)
         )
         if not total and (globs or wanted.sort != "name"):
-            said = nothing_found(
+            said = "0 files: " + nothing_found(
                 workspace,
                 places,
                 globs,
