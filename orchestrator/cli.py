@@ -37,7 +37,7 @@ COMMANDS = {
     "report": "one page of forecasts against measurements, speeds, gates, advice and cost",
     "tools": "list the tools of the configured servers",
     "call": "call one tool, as a model would",
-    "serve": "offer Python functions as tools to any MCP host",
+    "serve": "offer patterns, or Python functions, as tools to any MCP host",
     "simulate": "run a simulated Ollama, to try everything on without a model",
     "gateway": "serve local models, groups and aliases to clients that can set only a base URL",
     "init": "put the servers into an MCP host: Claude, Cursor, VS Code, Codex, Gemini, Zed and more",

@@ -1,10 +1,13 @@
-"""Offer Python functions as tools to any MCP host, over stdio. A host starts this command; people have `run --tools`."""
+"""Offer patterns, or Python functions, as tools to any MCP host, over stdio. A host starts this command.
+
+Without --tools the patterns: ask, consult, vote, refine, debate, route, plan. With it the functions alone, or both.
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from ..errors import ConfigError
+from . import options as common
 
 EXAMPLES = """\
 In mytools.py:
@@ -17,6 +20,8 @@ In mytools.py:
       return f"Hello {name}!"
 
 examples:
+  understudy serve                                   the patterns, with the models of this folder's configuration
+  claude mcp add panel -- understudy serve
   understudy serve --tools mytools
   understudy serve --tools mytools:say_hello --tools other/place.py
   claude mcp add hello -- understudy serve --tools /home/me/mytools.py
@@ -31,6 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE[:FUNCTION]",
         help="a module's tools, or one function; file.py does as well; repeatable",
     )
+    parser.add_argument("--patterns", action="store_true", help="the patterns beside the functions")
     parser.add_argument(
         "--log-level",
         default="warning",
@@ -42,17 +48,20 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="[HOST:]PORT",
         help="answer over streamable HTTP; beyond loopback with the token in UNDERSTUDY_TOKEN",
     )
+    common.add_config(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    if not options.tools:
-        raise ConfigError("nothing to serve: name a module with --tools, for example --tools mytools")
     from servers.protocol import lifecycle
 
     from ..function_tools.load import load_tools
 
     lifecycle.configure_logging(options.log_level)
     tools = [one for spec in options.tools for one in load_tools(spec)]
-    from ..serve.functions import build
+    if tools and not options.patterns:
+        from ..serve.functions import build
 
-    lifecycle.serve(build(tools), http=options.http)
+        lifecycle.serve(build(tools), http=options.http)
+    from ..serve.patterns import build as build_patterns
+
+    lifecycle.serve(build_patterns(common.config_of(options), tools), http=options.http)

@@ -26,8 +26,8 @@ class Yes(BaseModel):
 class FunctionServer(ToolServer):
     """Lists the functions as they are described, and calls them with what the client sent."""
 
-    def __init__(self, tools: FunctionTools) -> None:
-        super().__init__("understudy-functions")
+    def __init__(self, tools: FunctionTools, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
         self.tools = tools
         for one in tools.tools.values():
             _register(self, one)
@@ -42,9 +42,11 @@ class FunctionServer(ToolServer):
         return await super().call_tool(name, {"arguments": arguments} if known else {}, context)
 
 
-def build(tools: Sequence[FunctionTool[..., Any]]) -> ToolServer:
-    """The server that offers them. Raises ConfigError when two have one name."""
-    return FunctionServer(FunctionTools(tools))
+def build(
+    tools: Sequence[FunctionTool[..., Any]], *, name: str = "understudy-functions", **options: Any
+) -> ToolServer:
+    """The server that offers them; `options` are ToolServer's. Raises ConfigError when two have one name."""
+    return FunctionServer(FunctionTools(tools), name, **options)
 
 
 def _register(server: ToolServer, one: FunctionTool[..., Any]) -> None:

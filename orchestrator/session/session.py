@@ -32,6 +32,8 @@ from .long_results import Bounded
 from .provider_registry import Wired
 from .remembering import Remembering
 
+PATTERNS = "patterns"
+"""Among an agent's tools: the patterns. A lead with all tools has them where a panel is configured."""
 MAX_DEPTH = 3  # how deep a model may ask a model that asks a model
 
 LEAD_SYSTEM = """\
@@ -108,7 +110,11 @@ class Session:
 
     def _instructed(self, agent: Agent) -> Agent:
         """The agent told how its servers say that their tools are used."""
-        servers = [one for one in agent.tools or () if isinstance(one, str) and not is_function(one)]
+        servers = [
+            one
+            for one in agent.tools or ()
+            if isinstance(one, str) and not is_function(one) and one != PATTERNS
+        ]
         said = [
             f"How the tools named {server.name}__... are used, by their server:\n{server.instructions}"
             for server in self._chosen(None if agent.tools is None else servers)
@@ -122,18 +128,29 @@ class Session:
         Waits only for servers whose lists are not known from last time. Raises ConfigError.
         """
         given = () if tools is None else tools
-        servers = [one for one in given if isinstance(one, str) and not is_function(one)]
+        servers = [one for one in given if isinstance(one, str) and not is_function(one) and one != PATTERNS]
         chosen = self._chosen(None if tools is None else servers)
         functions: list[Callable[..., Any] | Toolbox] = []
         for one in self.config.tools if tools is None else given:
             if not isinstance(one, str):
                 functions.append(one)
+            elif one == PATTERNS:
+                continue
             elif one not in servers:
                 functions += await self._functions(one)
+        if PATTERNS in given or (tools is None and self.config.panel):
+            functions += self._patterns()
         for server in chosen:
             await server.known.wait()
         own = [as_toolbox(functions, self.approve)] if functions else []
         return Merged(*own, *chosen) if own or chosen else NO_TOOLS
+
+    def _patterns(self) -> list[FunctionTool[..., Any]]:
+        from .pattern_tools import PatternTools  # whose patterns are built on this module
+
+        if PATTERNS not in self._loaded:
+            self._loaded[PATTERNS] = PatternTools(lambda: self, lambda: None).tools
+        return self._loaded[PATTERNS]
 
     async def _functions(self, spec: str) -> list[FunctionTool[..., Any]]:
         if spec not in self._loaded:

@@ -1,0 +1,133 @@
+"""Patterns as tools: of our own lead, of any MCP host over stdio, long ones as jobs; never deeper than allowed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, StdioServerParameters, stdio_client
+
+from orchestrator import load_config, open_session
+from orchestrator.function_tools import FunctionTools
+from orchestrator.providers.scripted import Scripted
+from orchestrator.session.pattern_tools import PatternTools
+from orchestrator.store.store import Store
+from orchestrator.types import ToolCall, assistant
+from tests.tokens import count
+
+pytestmark = pytest.mark.anyio
+UNDERSTUDY = str(Path(sys.executable).parent / "understudy")
+
+
+def configured(folder: Path, **more: Any) -> Any:
+    (folder / "mcp.json").write_text('{"mcpServers": {}}', encoding="utf-8")
+    lines = [f"{key}: {json.dumps(value)}" for key, value in more.items()]
+    (folder / "own.yaml").write_text("\n".join(lines) or "{}", encoding="utf-8")
+    return load_config(folder / "own.yaml", cwd=folder, env={})
+
+
+def script(folder: Path, name: str, *replies: str) -> str:
+    text = "\n".join(json.dumps({"text": reply}) for reply in replies)
+    (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return f"scripted:{name}.jsonl"
+
+
+async def test_any_host_has_the_patterns_over_stdio(tmp_path: Path) -> None:
+    configured(tmp_path)
+    a, b = script(tmp_path, "a", "ANSWER: x", "roses"), script(tmp_path, "b", "ANSWER: x")
+    parameters = StdioServerParameters(command=UNDERSTUDY, args=["serve"], cwd=tmp_path)
+    async with Client(stdio_client(parameters)) as client:
+        listed = (await client.list_tools()).tools
+        names = [one.name for one in listed]
+        assert names == ["ask", "refine", "route", "plan", "consult", "vote", "debate", "outcome"]
+        voted = await client.call_tool("vote", {"question": "which?", "models": [a, b]})
+        text: str = voted.content[0].text  # type: ignore[union-attr]
+        assert "[vote: 2 of 2 votes; compared by words" in text and not voted.is_error
+        job = re.search(r"\[job (\w+)\]", text)
+        assert job is not None
+        again = await client.call_tool("outcome", {"job": job[1]})
+        assert again.content[0].text == text  # type: ignore[union-attr]
+        asked = await client.call_tool("ask", {"model": a, "prompt": "two lines"})
+        assert "roses" in asked.content[0].text  # type: ignore[union-attr]
+        for tool, given, says in (
+            ("ask", {"model": "nope:x", "prompt": "p"}, "no provider 'nope'"),
+            ("consult", {"question": "q"}, "no models are named"),
+            ("outcome", {"job": "zz"}, f"no job 'zz'; there are {job[1]}"),
+        ):
+            failed = await client.call_tool(tool, given)
+            assert failed.is_error and says in failed.content[0].text  # type: ignore[union-attr]
+    assert count(json.dumps([one.model_dump(exclude_none=True) for one in listed])) < 1_500
+
+
+async def test_our_own_lead_starts_a_panel_where_one_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    panel = [script(tmp_path, "a", "red"), script(tmp_path, "b", "blue")]
+    config = configured(tmp_path, panel=panel)
+    call = ToolCall(id="1", name="consult", arguments={"question": "which?"})
+    lead = Scripted(assistant(call), "red it is", name="fake")
+    async with open_session(config) as session:
+        session.add_provider("fake", lead)
+        reply = await session.ask(session.agent("fake:m"), "choose a colour")
+    assert reply.text == "red it is" and "of scripted:a.jsonl] red" in str(reply.tool_calls[0].result)
+    without = Scripted("hello", name="fake")
+    async with open_session(configured(tmp_path)) as session:
+        session.add_provider("fake", without)
+        await session.ask(session.agent("fake:m"), "hi")
+    assert without.requests[0].tools == ()
+
+
+async def test_models_that_ask_models_stop_at_the_third(tmp_path: Path) -> None:
+    config = configured(tmp_path, agents={"deep": {"model": "fake:m", "tools": ["patterns"]}})
+    call = ToolCall(id="1", name="ask", arguments={"model": "deep", "prompt": "go on"})
+    model = Scripted(*[assistant(call)] * 3, "third", "second", "first", name="fake")
+    async with open_session(config) as session:
+        session.add_provider("fake", model)
+        reply = await session.ask(session.agent(name="deep"), "begin")
+    assert reply.text == "first" and len(model.requests) == 6
+    assert (
+        "would be the 4th model in a chain of delegations; 3 are allowed"
+        in model.requests[3].messages[-1].parts[0].text
+    )  # type: ignore[union-attr]
+
+
+async def test_what_takes_long_goes_on_as_a_job(tmp_path: Path) -> None:
+    turn = anyio.Event()
+
+    class Slow(Scripted):
+        async def stream(self, request: Any) -> Any:
+            await turn.wait()
+            async for item in super().stream(request):
+                yield item
+
+    async with open_session(configured(tmp_path)) as session, anyio.create_task_group() as group:
+        session.add_provider("slow", Slow("done at last", name="slow"))
+        tools = FunctionTools(PatternTools(lambda: session, lambda: group, wait_s=0.01).tools)
+        begun = await tools.call(ToolCall(id="1", name="ask", arguments={"model": "slow:m", "prompt": "p"}))
+        job = re.search(r"still runs as job (\w+): call outcome with it", begun.text)
+        assert job is not None
+        turn.set()
+        text = begun.text
+        with anyio.fail_after(20):
+            while "done at last" not in text:
+                text = (await tools.call(ToolCall(id="2", name="outcome", arguments={"job": job[1]}))).text
+
+
+async def test_a_panel_of_a_host_is_kept_like_any_other(tmp_path: Path) -> None:
+    configured(tmp_path)
+    a = script(tmp_path, "a", "four seasons")
+    parameters = StdioServerParameters(command=UNDERSTUDY, args=["serve"], cwd=tmp_path, env={**os.environ})
+    async with Client(stdio_client(parameters)) as client:
+        await client.call_tool("consult", {"question": "how many?", "models": [a]})
+    store = Store()
+    try:
+        assert any("four seasons" in found.excerpt for found in store.search("seasons"))
+    finally:
+        store.close()
