@@ -29,6 +29,7 @@ EXIT_CODES = (
 def add(parser: argparse.ArgumentParser, question: str = "question") -> None:
     parser.add_argument("question", metavar=question.upper(), help="'-' after it adds standard input")
     parser.add_argument("stdin", nargs="?", choices=["-"], metavar="-", help=argparse.SUPPRESS)
+    parser.add_argument("--preview", action="store_true", help="say what it would take, and ask nobody")
     parser.add_argument("--resume", metavar="ID", help="as a turn of this conversation; 'last': the newest")
     parser.add_argument("--no-keep", action="store_true", help="keep nothing of it")
     parser.add_argument("--quiet", action="store_true", help="print the result alone")
@@ -88,6 +89,10 @@ def run_settings(
     if resumed is not None:
         options.resume, options.no_keep = resumed.session, False
 
+    if getattr(options, "preview", False):
+        assert settings is not None
+        return anyio.run(_preview, options, settings, question, words or {})
+
     async def work(session: Session, person: Person | None) -> Outcome:
         from ..session.panels import resume_pattern, run_pattern
 
@@ -131,3 +136,21 @@ async def _run(options: argparse.Namespace, work: Any) -> int:
         notices = [event.text for event in seen if isinstance(event, Notice)]
         common.print_json({**outcome.as_json(), "session": recorder.session, "notices": notices})
     return 0 if outcome.ok else 1
+
+
+async def _preview(
+    options: argparse.Namespace, settings: PatternSettings, question: str, words: dict[str, str]
+) -> int:
+    from ..session.members import Members
+    from ..session.panels import asked
+    from ..session.preview import preview
+    from ..session.session import open_session
+
+    config = common.config_of(options).model_copy(update={"servers": {}})
+    async with open_session(config) as session:
+        found = await preview(Members(session, words), settings, asked(settings, question, words))
+    if options.json:
+        common.print_json({"ok": True, **found.as_json()})
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in (str(found), *found.warnings)))
+    return 0

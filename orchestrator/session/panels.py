@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -24,20 +24,15 @@ from ..config.patterns import (
     PlanSettings,
     RefineSettings,
     RouteSettings,
-    SpecialistSettings,
     VoteSettings,
 )
-from ..errors import ConfigError, Paused
-from ..events import Journaled
+from ..errors import ConfigError, OutOfBudget, Paused
+from ..events import Journaled, Notice
 from ..patterns import (
     Ask,
-    Meaning,
     Outcome,
-    Specialist,
     Stage,
     attempt,
-    by_judge,
-    by_words,
     consult,
     debate,
     durable,
@@ -54,9 +49,9 @@ from ..patterns import (
 from ..patterns.durable import Approve, Remembered
 from ..patterns.pipeline import filled
 from ..patterns.recorded import recorded
-from ..reply import Reply
 from ..store.resumable import CALL, OUTCOME, PAUSED, Begun
-from ..types import Message
+from .members import Members
+from .preview import Preview, preview
 from .session import Session
 
 Work = Callable[[Ask, str], Awaitable[Outcome]]
@@ -94,7 +89,8 @@ async def run_pattern(
 
     async def journaled(heard: Ask) -> Outcome:
         await journal.once(CALL, call)
-        outcome = replace(await work(heard, prompt), run=key)
+        outcome = await work(heard, prompt)
+        outcome = replace(outcome, run=key, warnings=(*foreseen.warnings, *outcome.warnings))
         if isinstance(settings, AskSettings):
             outcome = replace(outcome, pattern=name or settings.use)
         tell(OUTCOME, outcome.as_json())
@@ -103,12 +99,24 @@ async def run_pattern(
     journal = Remembered(resumed.values if resumed else None, tell)
     prompt = asked(settings, question, words or {})
     work = built(members, settings, pausing(journal, "person", person=person))
+    foreseen = await preview(members, settings, prompt)
+    session.emit(Notice(text=str(foreseen)))
+    _refuse_what_is_too_dear(session, foreseen)
     ask = durable(members.ask, journal, "reply")
     try:
         return await recorded(name or settings.use, prompt, journaled, ask=ask, emit=session.emit, key=key)
     except Paused as exc:
         tell(PAUSED, {"question": exc.question, "key": exc.key})
         raise
+
+
+def _refuse_what_is_too_dear(session: Session, foreseen: Preview) -> None:
+    limit, least = session.config.budget_usd, foreseen.least_usd
+    if limit is not None and least is not None and least > limit - session.budget.spent_usd:
+        raise OutOfBudget(
+            f"it would cost at least ${least:.4f}, and ${limit - session.budget.spent_usd:.4f} are left of the budget;"
+            " nobody was asked"
+        )
 
 
 async def resume_pattern(session: Session, run: Begun, *, person: Person | None = None) -> Outcome:
@@ -184,8 +192,7 @@ def built(members: Members, settings: PatternSettings, approve: Approve) -> Work
             panel, same = members.panel(settings.models, "adviser"), members.meaning(settings.judge)
             return lambda ask, prompt: escalate(ask, panel, prompt, meaning=same(ask))
         case RefineSettings():
-            author = members.one(settings.author, "author")
-            critic = members.one(settings.critic or members.other(author), "critic")
+            author, critic = members.pair(settings)
             worker = members.maybe(settings.implement, "worker", tools=None)
             return lambda ask, prompt: refine(
                 ask,
@@ -222,78 +229,6 @@ def built(members: Members, settings: PatternSettings, approve: Approve) -> Work
                 _stage(members, name, each, settings, approve) for name, each in settings.stages.items()
             ]
             return lambda ask, prompt: pipeline(ask, stages, prompt)
-
-
-class Members:
-    """The agents of one pattern. A member of a panel whose name means nothing fails when it is asked, alone."""
-
-    def __init__(self, session: Session, words: Mapping[str, str] | None = None) -> None:
-        self.session, self.words = session, words or {}  # words: for the parameters of its stages
-        self._unknown: dict[str, str] = {}  # model: why it cannot be asked
-
-    async def ask(self, agent: Agent, prompt: str, *, history: Sequence[Message] = ()) -> Reply:
-        if agent.model in self._unknown:
-            raise ConfigError(self._unknown[agent.model])
-        return await self.session.ask(agent, prompt, history=history)
-
-    def one(self, spec: str | None, name: str, *, system: str | None = None) -> Agent:
-        """A model, or an agent of the configuration by its name. Raises ConfigError."""
-        if spec is not None and spec in self.session.config.agents:
-            return self.session.agent(name=spec, system=system)
-        agent = self.session.agent(spec, name=name, system="" if system is None else system)
-        return agent if name in self.session.config.agents else replace(agent, tools=())
-
-    def maybe(self, spec: str | None, name: str, *, tools: tuple[str, ...] | None = ()) -> Agent | None:
-        if spec is None:
-            return None
-        agent = self.one(spec, name)
-        return agent if spec in self.session.config.agents else replace(agent, tools=tools)
-
-    def panel(self, specs: Sequence[str] | None, name: str) -> list[Agent]:
-        """Raises ConfigError where nobody is named."""
-        found = specs or self.session.config.panel
-        if not found:
-            raise ConfigError(
-                "no models are named: give --models a,b, or `panel: [a, b]` in config.yaml, as provider:model"
-            )
-        return [self._any(spec, name) for spec in found]
-
-    def other(self, author: Agent) -> str | None:
-        """Of the panel, the first that is another model than the author's; None: there is none."""
-        others = (self._any(spec, "critic").model for spec in self.session.config.panel or ())
-        return next((model for model in others if model != author.model), None)
-
-    def meaning(self, judge: str | None) -> Callable[[Ask], Meaning]:
-        if judge is None:
-            return lambda ask: by_words
-        agent = self.one(judge, "judge")
-        return lambda ask: by_judge(ask, agent)
-
-    def specialists(self, settings: RouteSettings) -> list[Specialist]:
-        if settings.specialists:
-            return [
-                Specialist(agent=self._specialist(name, one), description=one.description, odds=one.odds)
-                for name, one in settings.specialists.items()
-            ]
-        return [Specialist(agent=agent) for agent in self.panel(None, "specialist")]
-
-    def workers(self, settings: PlanSettings) -> dict[str, Agent]:
-        if settings.specialists:
-            return {name: self._specialist(name, one) for name, one in settings.specialists.items()}
-        return {"worker": self.one(settings.manager, "worker")}
-
-    def _specialist(self, name: str, one: SpecialistSettings) -> Agent:
-        agent = self._any(one.model, name)
-        if one.model in self.session.config.agents:
-            return replace(agent, name=name, system=one.system or agent.system)
-        return replace(agent, system=one.system or one.description, tools=one.tools)
-
-    def _any(self, spec: str, name: str) -> Agent:
-        try:
-            return self.one(spec, name)
-        except ConfigError as exc:
-            self._unknown[spec] = str(exc)
-            return Agent(name=name, model=spec)
 
 
 def _stage(
