@@ -20,16 +20,18 @@ import anyio
 from .agent import Agent
 from .config.call_settings import CallSettings, call_settings
 from .config.load import Config, load_config
+from .config.patterns import settings_of
 from .errors import ConfigError, OrchestratorError
 from .events import Called, Emit, Event, Notice, Switched, ignore, tee
 from .function_tools import Tool
-from .patterns import consult, delegate
+from .patterns import Outcome, delegate
 from .patterns.typed import typed
 from .providers import Provider
 from .providers.plain import as_provider
 from .reply import Reply
 from .session.background_loop import Background, Work
 from .session.context_window import Memory, window_of
+from .session.panels import run_pattern
 from .session.remembering import AgentMemory
 from .session.session import Session, open_session
 from .session.turn_stream import TurnStream
@@ -245,23 +247,35 @@ class CodingAgent:
         return self._call(work)
 
     def consult(self, models: Sequence[str], question: str) -> dict[str, str]:
-        """{model: its answer}, all asked at once; a model that failed has a NoAnswer."""
+        """{model: its answer}, all asked at once; a model that failed has a NoAnswer. The conversation knows them."""
+        asked = list(dict.fromkeys(models))
+        outcome = self.together("consult", question, models=asked)
+        return {
+            model: said.text if said.ok else NoAnswer(said.error)
+            for model, said in zip(asked, outcome.responses, strict=True)
+        }
 
-        async def work() -> dict[str, str]:
-            session = self._open
-            answers: dict[str, str] = dict.fromkeys(models, "")
-            advisers: dict[str, Agent] = {}
-            for model in answers:
-                try:
-                    advisers[model] = session.agent(model, name="adviser")
-                except ConfigError as exc:  # the others are asked all the same
-                    answers[model] = NoAnswer(exc)
-            outcome = await consult(session.ask, list(advisers.values()), question)
-            for model, said in zip(advisers, outcome.responses, strict=True):
-                answers[model] = said.text if said.ok else NoAnswer(said.error)
-            return answers
+    def vote(self, models: Sequence[str], question: str, *, choices: Sequence[str] = ()) -> Outcome:
+        """What most models say; a tie has no result. `agreement`: 0..1, with every ballot in `responses`."""
+        return self.together("vote", question, models=list(models), choices=list(choices))
 
-        return self._call(work)
+    def refine(self, task: str, *, author: str, critic: str, iterations: int = 2) -> Outcome:
+        """The author's text after at most `iterations` reviews by the critic, fewer when it approves."""
+        return self.together("refine", task, author=author, critic=critic, iterations=iterations)
+
+    def together(self, pattern: str, question: str, **settings: Any) -> Outcome:
+        """The outcome of any pattern: one of config.yaml by its name, or a built-in one with its settings.
+
+        It is a turn of this conversation. Raises ConfigError for settings that it does not have.
+        """
+        own = self.config.patterns.get(pattern)
+        known = own if own is not None and not settings else settings_of({"use": pattern, **settings})
+
+        async def work() -> Outcome:
+            return await run_pattern(self._open, known, question, name=pattern if own else None)
+
+        with self._taking_turn():
+            return self._call(work)
 
     def add_provider(self, name: str, provider: Any) -> None:
         """Models called `name:...` are asked of `provider` from now on.

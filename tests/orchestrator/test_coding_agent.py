@@ -240,6 +240,20 @@ def test_a_consultation_asks_all_at_once_and_keeps_the_answers_that_came(room: R
     assert isinstance(answers["c:3"], NoAnswer) and not isinstance(answers["a:1"], NoAnswer)
 
 
+def test_a_panel_is_a_turn_of_the_conversation(room: Room) -> None:
+    agent = room.agent("b was better")
+    agent.add_provider("a", Scripted("ANSWER: yes", "draft", name="a"))
+    agent.add_provider("b", Scripted("ANSWER: Yes", "<OK>", name="b"))
+    voted = agent.vote(["a:1", "b:1"], "is it?")
+    assert voted.text == "yes" and voted.agreement == 1.0 and len(voted.responses) == 2
+    assert agent.refine("write", author="a:1", critic="b:1").text == "draft"
+    assert agent.chat("which was better?") == "b was better"
+    sent = [message.text for message in room.script.requests[0].messages]
+    assert "[vote, ballot of b:1] ANSWER: Yes" in sent and "[refine, draft of a:1] draft" in sent
+    with pytest.raises(ConfigError, match="roundz"):
+        agent.together("debate", "well?", roundz=3)
+
+
 def test_all_models_are_listed_and_a_dead_provider_does_not_matter(room: Room) -> None:
     agent = room.agent()
     agent.add_provider("fake", Listing(name="fake"))
