@@ -1,0 +1,129 @@
+"""R27, R38, R97, R123, R124: the examples and the documentation run as they stand."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples import consultation, function_calling, persistent_agent, reflection, router_with_fallbacks
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def script(name: str, *lines: Any) -> str:
+    """A recorded model that says these lines; a dict is a whole line, a tuple a call."""
+    written = [
+        {"tool_calls": [{"name": one[0], "arguments": one[1]}]}
+        if isinstance(one, tuple)
+        else one
+        if isinstance(one, dict)
+        else {"text": one}
+        for one in lines
+    ]
+    Path(f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in written), encoding="utf-8")
+    return f"scripted:{name}.jsonl"
+
+
+def test_a_persistent_agent_calls_a_function_and_remembers(capsys: pytest.CaptureFixture[str]) -> None:
+    # Each agent opens the script anew: the first is done with its call, the second goes on to the second line.
+    call = {"tool_calls": [{"name": "say_hello", "arguments": {"name": "Ann"}}]}
+    persistent_agent.main(script("a", call, {"expect": ["Hello Ann!"], "text": "I greeted Ann."}))
+    said = capsys.readouterr().out
+    assert said == "Hello Ann!\nI greeted Ann.\n"
+
+
+def test_function_calling_in_the_words_of_openai(capsys: pytest.CaptureFixture[str]) -> None:
+    from orchestrator.providers.scripted import Scripted
+    from orchestrator.types import ToolCall, assistant
+
+    call = assistant(ToolCall(id="1", name="weather", arguments={"city": "Oslo"}))
+    model = Scripted(call, lambda request: request.messages[-1].parts[0].text, name="fake")  # type: ignore[union-attr]
+    function_calling.main("fake:m", providers={"fake": model})
+    assert "rain in Oslo" in capsys.readouterr().out
+
+
+def test_a_reflection_loop_stops_when_the_reviewer_is_content() -> None:
+    author = script("author", "first", {"expect": ["too short"], "text": "second"})
+    assert (
+        reflection.main(author, script("critic", "too short", {"expect": ["second"], "text": "<OK>"}))
+        == "second"
+    )
+
+
+def test_a_router_asks_the_next_model(capsys: pytest.CaptureFixture[str]) -> None:
+    down = script("down", {"error": {"kind": "Overloaded", "message": "busy"}})
+    router_with_fallbacks.main(down, script("up", "hello"))
+    assert capsys.readouterr().out == "scripted:up.jsonl: hello\n"
+
+
+def test_a_consultation_keeps_the_answers_that_came(capsys: pytest.CaptureFixture[str]) -> None:
+    lead = script("lead", {"expect": ["tabs", "spaces"], "text": "Spaces."})
+    consultation.main(lead, script("x", "tabs"), script("y", "spaces"), "no-such-model-at-all")
+    said = capsys.readouterr().out
+    assert said.endswith("Spaces.\n") and "no provider is known" in said
+
+
+def test_the_page_on_the_library_runs() -> None:
+    model = script("doc", ("double", {"x": 4}), {"expect": ["8"], "text": "Eight."})
+    typed = script("typed", '{"value": 8}')
+    page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(snippets) == 5
+    for snippet in (
+        snippets[0],
+        snippets[0] + snippets[1],
+        snippets[0] + snippets[2],
+        snippets[0] + snippets[3],
+        snippets[4],
+    ):
+        source = f"model = {(typed if snippet is snippets[4] else model)!r}\n{snippet}"
+        done = subprocess.run(
+            [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip(), snippet
+
+
+USER_PROGRAM = """
+from pydantic import BaseModel
+from orchestrator import Agent, Reply, tool
+
+class City(BaseModel):
+    name: str
+
+@tool
+def double(x: int) -> int:
+    return 2 * x
+
+n: int = double(2)
+with Agent(model="ollama:x", tools=[double, "files"]) as agent:
+    text: str = agent.chat("hi")
+    city: City = agent.chat("which?", output_type=City)
+    reply: Reply = agent.reply("hi")
+    for item in agent.stream("hi"):
+        print(item)
+"""
+
+
+def test_a_program_of_a_user_passes_strict_types(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(USER_PROGRAM, encoding="utf-8")
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}', encoding="utf-8")
+    command = [
+        str(Path(sys.executable).parent / "basedpyright"),
+        "--pythonpath",
+        sys.executable,
+        "program.py",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert " error: " not in done.stdout, done.stdout
