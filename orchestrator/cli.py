@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from .commands import log
 from .errors import OrchestratorError
 
 COMMANDS = {
@@ -19,6 +20,7 @@ COMMANDS = {
     "sessions": "list, read, search, export, fork and delete kept conversations",
     "memory": "list, search, add and delete what agents remember, and what earlier runs teach",
     "cost": "show what models cost, by model, agent, label or day",
+    "metrics": "print what models took as Prometheus text",
     "delegate": "hand one task to a local model and get a receipt",
     "batch": "hand many tasks to local models: orders in, receipts out, resumable",
     "consult": "ask several models the same, and one of them for the best of their answers",
@@ -79,6 +81,7 @@ def _run(arguments: list[str]) -> int:
         _parser(None).print_help()
         return 2
     module = importlib.import_module(f".commands.{options.command}", __package__)
+    log.begin(options)
     try:
         return module.run(options)
     except KeyboardInterrupt:
@@ -112,6 +115,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
             module = importlib.import_module(f".commands.{name}", __package__)
             added.description, added.epilog = module.__doc__, module.EXAMPLES
             module.add(added)
+            log.add(added)
     return parser
 
 

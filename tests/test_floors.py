@@ -39,7 +39,7 @@ FLOORS = {
         {"agent"},
         {"patterns"},
         {"config", "store"},
-        {"memory"},
+        {"memory", "telemetry", "run_log"},
         {"session"},
         {"terminal"},
         {"demo", "coding_agent", "gateway", "hosts", "serve", "batch", "report"},

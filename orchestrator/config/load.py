@@ -72,6 +72,7 @@ _SCALARS = (
     "budget_usd",
     "budget_usd_per_day",
     "budget_usd_per_conversation",
+    "telemetry",
     "budget_allows_unknown",
 )
 _OTHER_WORDS = {
@@ -80,6 +81,7 @@ _OTHER_WORDS = {
     "timeout": "timeout_s",
     "timeout_seconds": "run_timeout_s",
     "max_budget": "budget_usd",
+    "enable_tracing": "telemetry",
     "max_cost_usd": "budget_usd",
     "num_retries": "retries",
     "fallbacks": "fallback",
@@ -266,6 +268,7 @@ def _environment(real: Mapping[str, str], variables: Mapping[str, str]) -> Layer
                     "default_model",
                     "fast_model",
                     "summary_model",
+                    "telemetry",
                     "format",
                     "embeddings",
                     "path",
@@ -309,14 +312,17 @@ def _validated(whole: Layer, folder: Path, variables: Mapping[str, str], notices
 def _placed(config: Config, folder: Path) -> dict[str, ServerSettings]:
     """The servers in use, each in its folder; ours for Ollama knows the configured address."""
     ollama = config.providers.get("ollama")
+    traced = {"UNDERSTUDY_TELEMETRY": config.telemetry} if config.telemetry else {}
     told = {"OLLAMA_BASE_URL": ollama.base_url} if ollama and ollama.base_url else {}
     return {
         name: server.model_copy(
             update={
                 "cwd": str(folder / Path(server.cwd).expanduser()),
-                "env": (
-                    {**told, **server.env} if server.command == SERVER_COMMANDS["ollama"] else server.env
-                ),
+                "env": {
+                    **(told if server.command == SERVER_COMMANDS["ollama"] else {}),
+                    **(traced if server.command in SERVER_COMMANDS.values() else {}),
+                    **server.env,
+                },
             }
         )
         for name, server in config.servers.items()

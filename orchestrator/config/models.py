@@ -175,6 +175,9 @@ class Config(_Settings):
     budget_usd_per_conversation: Dollars | None = None
     budget_usd_per_label: dict[Label, Dollars] = {}  # by key=value, over all time
     labels: dict[str, str] = {}  # on every call that is paid, for `understudy cost --by label`
+    telemetry: Annotated[str, AfterValidator(_base_url)] | None = (
+        None  # OTLP endpoint for traces and metrics, as http://127.0.0.1:4318
+    )
     aliases: dict[str, Model] = {}
     models: dict[
         str, ModelSettings

@@ -91,6 +91,8 @@ def needs_trust(layer: Layer, folder: Path) -> dict[Place, str]:
         tools = entry.get("tools")
         if any(mark in str(one) for one in (tools if isinstance(tools, list) else ()) for mark in ":."):
             asked[("agents", name)] = f"run the Python code of {short(tools, 200)}"
+    if "telemetry" in layer.values:
+        asked[("telemetry",)] = f"send what happens to {short(layer.values['telemetry'])}"
     if "memory" in layer.values:
         asked[("memory",)] = f"set memory to {short(layer.values['memory'])}"
     for name, entry in _entries(layer, "hosts"):

@@ -72,7 +72,13 @@ PASSED = [
     "REQUESTS_CA_BUNDLE",
 ]
 """What every server gets of the environment: where it is, who runs it, how it reaches the network."""
-PASSED_TO_OURS = ["UNDERSTUDY_HOME", "OLLAMA_HOST", "OLLAMA_BASE_URL", "OLLAMA_API_KEY"]
+PASSED_TO_OURS = [
+    "UNDERSTUDY_HOME",
+    "OLLAMA_HOST",
+    "OLLAMA_BASE_URL",
+    "OLLAMA_API_KEY",
+    "UNDERSTUDY_TELEMETRY",
+]
 MAX_INSTRUCTIONS_CHARS = 2_000
 
 

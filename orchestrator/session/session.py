@@ -25,6 +25,7 @@ from ..mcp_client.server import Hosted, Launch
 from ..providers import ModelInfo, Provider, sdk_warnings, split
 from ..providers.wrap.budgeted import Budget, Purse
 from ..reply import Reply
+from ..run_log import RunLog
 from ..store.spending import Limits, Spending
 from ..tools import NO_TOOLS, Approve, Merged, Progress, Toolbox, no_progress
 from ..types import Message, ToolCall, ToolResult
@@ -243,7 +244,13 @@ async def open_session(
     `conversation`: the id of the kept conversation that models are asked for; what they cost is written down with it.
     """
     spending = Spending(_limits(config), conversation=conversation)
-    emit = tee(emit, spending)
+    emit = tee(emit, spending, RunLog())
+    traced = None
+    if config.telemetry:
+        from ..telemetry import open_telemetry  # its packages are an extra
+
+        traced = await anyio.to_thread.run_sync(open_telemetry, config.telemetry)
+        emit = tee(traced, emit)
     warm = None if sys.platform == "win32" else Warm()
     async with AsyncExitStack() as stack:
         launches = {name: Launch(**server.launch()) for name, server in config.servers.items()}
@@ -257,6 +264,8 @@ async def open_session(
             for name, launch in launches.items()
         ]
         stack.callback(spending.close)
+        if traced is not None:
+            stack.push_async_callback(anyio.to_thread.run_sync, traced.flush)
         session = Session(config, hosted, emit, spending, approve)
         stack.enter_context(
             sdk_warnings.heard_by(lambda text: session.emit(Notice(text=text, level="warning")))

@@ -20,6 +20,7 @@ from typing import NoReturn
 import anyio
 from mcp.server import MCPServer
 
+from . import telemetry
 from .sdk_private import declare_what_exists, lowlevel_of, without_telemetry
 from .stdio import open_wire
 
@@ -75,6 +76,10 @@ def serve(
             "This is an MCP server: a host starts it and speaks JSON-RPC on stdin. See --help.\n"
         )
     stop = _Stop(on_end)
+    try:
+        stop.flush = telemetry.begin(f"understudy-{server.name}")
+    except telemetry.TelemetryError as exc:
+        log.warning("%s", exc)
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.now())
     try:
         anyio.run(_serve, server, stop)
@@ -120,6 +125,7 @@ class _Stop:
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self.on_end = on_end
+        self.flush: Callable[[], None] | None = None  # sends what telemetry has gathered
         self.once = threading.Lock()
 
     def now(self) -> None:
@@ -144,6 +150,8 @@ class _Stop:
     def _clean(self) -> None:
         try:
             self.on_end()
+            if self.flush is not None:
+                self.flush()
         except Exception:
             log.exception("clean-up failed")
 
@@ -152,7 +160,8 @@ async def _serve(server: MCPServer, stop: _Stop) -> None:
     if sys.platform == "win32":
         return await server.run_stdio_async()
     lowlevel = lowlevel_of(server)
-    without_telemetry(server)
+    if stop.flush is None:
+        without_telemetry(server)
     declare_what_exists(server)
     read, write = await open_wire(ANSWER_S, lambda: stop.after(ANSWER_S + CLEANUP_S / 2), stop.now)
     gc.freeze()  # what is loaded by now stays: collections need not look at it again
