@@ -234,3 +234,12 @@ def test_serve_without_tools_offers_the_patterns(tmp_path: Path) -> None:
         [UNDERSTUDY, "serve"], input=said, capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert json.loads(done.stdout.splitlines()[0])["result"]["serverInfo"]["name"] == "understudy-patterns"
+
+
+def test_serve_says_which_tools_cannot_be_loaded(tmp_path: Path) -> None:
+    command = [UNDERSTUDY, "serve", "--tools", "nope_at_all"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 2 and "cannot be loaded: ModuleNotFoundError" in done.stderr
+    assert done.stdout == ""

@@ -22,6 +22,7 @@ from orchestrator import load_config, open_session
 from orchestrator.agent import Agent
 from orchestrator.config.patterns import settings_of
 from orchestrator.errors import Paused, ProviderError
+from orchestrator.events import Event, RunEnded, tee
 from orchestrator.patterns import Outcome, decide, durable, pausing, plan, refine, vote
 from orchestrator.patterns.durable import Remembered
 from orchestrator.providers.scripted import Scripted
@@ -174,19 +175,28 @@ def test_a_plan_killed_by_the_system_goes_on_in_another_process(tmp_path: Path, 
 async def test_cancelling_a_panel_leaves_a_history_that_can_be_sent(tmp_path: Path) -> None:
     (tmp_path / "mcp.json").write_text('{"mcpServers": {}}', encoding="utf-8")
 
+    answered, stop = anyio.Event(), anyio.CancelScope()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, RunEnded) and event.error is None:
+            answered.set()
+
     class Never(Scripted):
         async def stream(self, request: Any) -> Any:
+            await answered.wait()
+            await anyio.wait_all_tasks_blocked()  # the answer has reached its panel
+            stop.cancel()
             await anyio.sleep(600)
             yield
 
     config = load_config(cwd=tmp_path, env={})
     with closing(Store()) as store:
         recorder = open_conversation(store)
-        async with open_session(config, recorder) as session:
+        async with open_session(config, tee(recorder, watch)) as session:
             session.add_provider("a", Scripted("quick", name="a"))
             session.add_provider("b", Never(name="b"))
             settings = settings_of({"use": "consult", "models": ["a:1", "b:1"]})
-            with anyio.fail_after(20), anyio.move_on_after(0.3):
+            with anyio.fail_after(60), stop:
                 await run_pattern(session, settings, "well?")
             texts = [(m.role, m.text) for m in recorder.history]
             assert texts == [
