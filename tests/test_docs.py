@@ -1,0 +1,75 @@
+"""Issue 20: what the documentation names is there: commands, functions, tools, files and tests."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import COMMANDS
+
+HERE = Path(__file__).resolve().parent.parent
+PAGES = sorted([*HERE.glob("*.md"), *HERE.glob("docs/**/*.md")])
+ROW = re.compile(r"^\| (R\d+) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+REQUIREMENTS = {
+    row[1]: row for row in ROW.finditer((HERE / "docs/requirements.md").read_text(encoding="utf-8"))
+}
+
+
+def _is_there(name: str) -> bool:
+    """What stands in backquotes in the column "where": a command, a tool, a path or a dotted Python name."""
+    if name.startswith("understudy "):
+        return name.split()[1] in COMMANDS
+    if tool := re.fullmatch(r"(files|shell|git|ollama): (\w+)", name):
+        text = (HERE / "servers" / tool[1] / "server.py").read_text(encoding="utf-8")
+        return re.search(rf"@\w+\.tool\b(?:(?!\n\n)[\s\S])*?def {tool[2]}\(", text) is not None
+    if name.startswith("/"):  # an address of the gateway
+        return f'"{name}"' in "".join(
+            path.read_text(encoding="utf-8") for path in (HERE / "orchestrator/gateway").glob("*.py")
+        )
+    if "/" in name:
+        return (HERE / name).is_file()
+    try:
+        if importlib.util.find_spec(name):  # a module need not be imported for this: SDKs take seconds
+            return True
+    except ModuleNotFoundError:
+        pass
+    parts = name.split(".")
+    found: object = importlib.import_module(parts[0])
+    for part in parts[1:]:
+        found = getattr(found, part, None)
+    return found is not None
+
+
+def test_the_table_has_every_requirement_once_and_in_order() -> None:
+    assert list(REQUIREMENTS) == [f"R{number}" for number in range(1, 126)]
+
+
+@pytest.mark.parametrize("number", REQUIREMENTS)
+def test_what_a_row_names_is_there(number: str) -> None:
+    where, shown = REQUIREMENTS[number][3], REQUIREMENTS[number][4]
+    if "open" in (where, shown):
+        assert where == shown == "open"
+        return
+    names, tests = re.findall(r"`([^`]+)`", where), re.findall(r"`([^`]+)`", shown)
+    assert names and tests
+    assert [name for name in names if not _is_there(name)] == []
+    for test in tests:
+        path, _, function = test.partition("::")
+        assert re.search(
+            rf"^(async )?def {function}\(", (HERE / path).read_text(encoding="utf-8"), re.MULTILINE
+        ), f"{test} is gone"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = [
+        *re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL),
+        *re.findall(r"`([^`\n]+)`", text),
+    ]
+    named = {word for part in code for word in re.findall(r"(?<![\w./-])understudy +([a-z]+)", part)}
+    assert named <= set(COMMANDS)
