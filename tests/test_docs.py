@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,37 @@ def test_every_command_a_page_names_exists(page: Path) -> None:
     ]
     named = {word for part in code for word in re.findall(r"(?<![\w./-])understudy +([a-z]+)", part)}
     assert named <= set(COMMANDS)
+
+
+GUIDE = dict(
+    re.findall(
+        r"^## (.+?)\n.*?^```python\n(.*?)^```",
+        (HERE / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+PRINTED = {
+    "A provider": "HELLO",
+    "A tool": "['text']\n2",
+    "A server": "['add_minutes']",
+    "A pattern": "bob read 30",
+    "A gate": "(True, '')\n(False, 'a.txt holds characters beyond ASCII')",
+    "A command": '{"words": 3}',
+    "An engine": "hello",
+}
+
+
+def test_there_is_a_guide_to_each_way_of_extending() -> None:
+    assert list(GUIDE) == list(PRINTED)
+
+
+@pytest.mark.parametrize("section", PRINTED)
+def test_a_guides_code_is_short_and_runs_as_printed(
+    section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(GUIDE[section].splitlines()) <= 40
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "program.py"
+    program.write_text(GUIDE[section], encoding="utf-8")
+    runpy.run_path(str(program))
+    assert PRINTED[section] in capsys.readouterr().out
