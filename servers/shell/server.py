@@ -63,10 +63,16 @@ def build(shell: Shell) -> ToolServer:
         cwd: str = ".",
         timeout_s: Annotated[float, Field(le=MAX_TIMEOUT_S)] = 120,
         wait_s: Wait = 20,
-        stdin: str | None = None,
+        stdin: str = "",
+        interactive: bool = False,
         env: dict[str, str] | None = None,
     ) -> str:
-        """Run a command in the project, sandboxed: exit code, head and tail of the output; still running after wait_s: a job. Background children end with it."""
+        """Run a command in the project, sandboxed: exit code, head and tail of the output; still running after wait_s: a job. Background children end with it.
+        interactive: a terminal that job input reaches; else it reads stdin, then end of file."""
+        if interactive and stdin:
+            raise ToolError(
+                "stdin is the whole input; with interactive=true it is typed by job(action='input')"
+            )
         decision = shell.judge(command, argv, cwd, env)
         shown = command or as_text(argv or ())
         clear = cleared(ctx, decision, key_of(command, argv, cwd, env), confirmed, shown)
@@ -78,7 +84,7 @@ def build(shell: Shell) -> ToolServer:
             argv,
             cwd=cwd,
             timeout_s=timeout_s,
-            stdin=stdin,
+            stdin=None if interactive else stdin,
             env=env,
             network=online,
             approved=clear.approved,

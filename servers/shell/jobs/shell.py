@@ -118,7 +118,7 @@ class Shell:
         *,
         cwd: str = ".",
         timeout_s: float = 120,
-        stdin: str | None = None,
+        stdin: str | None = "",
         env: Mapping[str, str] | None = None,
         network: bool | None = None,
         extra: Path | None = None,

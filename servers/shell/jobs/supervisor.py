@@ -179,8 +179,11 @@ class _Job:
             return pipe.read().decode("utf-8", "replace") or None  # empty: exec closed it
 
     def _open_stdin(self) -> tuple[int | None, int]:
-        """Our end and the command's. A terminal, as a person would have: a pipe would make rg and others read it."""
+        """Our end and the command's. Nothing at all is no pipe: an empty one would make rg and others read it."""
         text = self.spec["stdin"]
+        if text == "":
+            self.input_ends = True
+            return None, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         if text is not None:
             theirs, ours = os.pipe()
             self.input += text.encode("utf-8", "surrogatepass")

@@ -63,7 +63,9 @@ def test_long_output_keeps_head_and_tail_and_says_so(tmp_path: Path) -> None:
 
 def test_a_long_command_becomes_a_job_that_can_be_waited_for(tmp_path: Path) -> None:
     with start("shell", str(tmp_path)) as server:
-        first = server.call("run_command", command="echo begun; read line; echo got $line", wait_s=0.5)
+        first = server.call(
+            "run_command", command="echo begun; read line; echo got $line", wait_s=0.5, interactive=True
+        )
         assert "job=j1" in first.text and "begun" in first.text
         server.call("job", id="j1", action="input", text="this\n")
         last = server.call("job", id="j1", action="wait")
@@ -225,10 +227,15 @@ def test_programs_that_would_read_a_pipe_do_not_hang(tmp_path: Path) -> None:
     with start("shell", str(tmp_path)) as server:
         assert "needle" in server.call("run_command", command="grep -rn needle").text
         assert body(server.call("run_command", command="wc -c", stdin="12345").text).strip() == "5"
-        server.call("run_command", command="cat", wait_s=0.3)
-        server.call("job", id="j3", action="input", text="typed\n")
-        ended = server.call("job", id="j3", action="input", text="").text
-        assert "exit=0" in ended or "exit=0" in server.call("job", id="j3", action="wait").text
+        assert body(server.call("run_command", command="cat").text).strip() == ""
+        python = server.call("run_command", command="python3; echo then $?").text
+        assert "then 0" in python, "nobody can type: it reads end of file"
+        both = server.call("run_command", command="cat", stdin="x", interactive=True)
+        assert both.is_error and "interactive" in both.text
+        server.call("run_command", command="cat", wait_s=0.3, interactive=True)
+        server.call("job", id="j5", action="input", text="typed\n")
+        ended = server.call("job", id="j5", action="input", text="").text
+        assert "exit=0" in ended or "exit=0" in server.call("job", id="j5", action="wait").text
 
 
 @pytest.mark.skipif(not shutil.which("rg"), reason="needs rg")
@@ -322,7 +329,7 @@ def test_a_sandbox_planted_in_the_workspace_is_not_taken_for_the_real_one(tmp_pa
 def test_a_character_is_not_shown_before_all_of_it_is_there(tmp_path: Path) -> None:
     code = "import sys\nfor part in (b'a\\xe6\\x97', b'\\xa5b\\n'):\n    sys.stdout.buffer.write(part)\n    sys.stdout.flush()\n    input()\n"
     with start("shell", str(tmp_path)) as server:
-        first = server.call("run_command", argv=["python3", "-c", code], wait_s=1)
+        first = server.call("run_command", argv=["python3", "-c", code], wait_s=1, interactive=True)
         second = server.call("job", id="j1", action="input", text="go\n")
     assert body(first.text).strip() == "a" and body(second.text).strip() == "\u65e5b"
 
