@@ -76,9 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     command = next((word for word in arguments if not word.startswith("-")), None)
-    options = _parser(command).parse_args(arguments)
+    options = parser_of(command).parse_args(arguments)
     if options.command is None:
-        _parser(None).print_help()
+        parser_of(None).print_help()
         return 2
     module = importlib.import_module(f".commands.{options.command}", __package__)
     log.begin(options)
@@ -98,7 +98,7 @@ def _run(arguments: list[str]) -> int:
         return _failed(_first(known), options)
 
 
-def _parser(command: str | None) -> argparse.ArgumentParser:
+def parser_of(command: str | None) -> argparse.ArgumentParser:
     """Arguments are declared for the named command alone: declaring all would import them all."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(

@@ -9,6 +9,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import yaml
 
 from orchestrator.cli import COMMANDS
 
@@ -108,3 +109,18 @@ def test_a_guides_code_is_short_and_runs_as_printed(
     program.write_text(GUIDE[section], encoding="utf-8")
     runpy.run_path(str(program))
     assert PRINTED[section] in capsys.readouterr().out
+
+
+def test_the_reference_says_what_the_command_line_says() -> None:
+    page = runpy.run_path(str(HERE / "scripts/reference"))["page"]
+    written = (HERE / "docs/reference.md").read_text(encoding="utf-8")
+    assert written == page(), "run .venv/bin/python scripts/reference"
+
+
+def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere() -> None:
+    site = yaml.safe_load((HERE / "mkdocs.yml").read_text(encoding="utf-8"))
+    pages = {path.name for path in (HERE / "docs").glob("*.md")}
+    assert {page for entry in site["nav"] for page in entry.values()} == pages
+    for name in pages:
+        links = re.findall(r"\]\((?!https?:)([^)#]+)", (HERE / "docs" / name).read_text(encoding="utf-8"))
+        assert [link for link in links if link not in pages] == []
