@@ -44,6 +44,7 @@ COMMANDS = {
     "gateway": "serve local models, groups and aliases to clients that can set only a base URL",
     "init": "put the servers into an MCP host: Claude, Cursor, VS Code, Codex, Gemini, Zed and more",
     "doctor": "say what is here, what is missing and how to get it",
+    "config": "show every setting and where it came from, secrets masked",
     "audit": "check that the record of what servers decided and did is whole",
     "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
 }

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from ..errors import ConfigError
 
@@ -78,13 +79,21 @@ class Layer:
         for key in place[:-1]:
             inner = inner.setdefault(key, {})
         inner[place[-1]] = value
+        self._written(place, value, origin)
+
+    def _written(self, place: Place, value: Any, origin: str) -> None:
+        """Each part too: below it there may be an origin of a lower layer."""
         self.origins[place] = origin
+        if isinstance(value, dict):
+            for key, part in cast(dict[str, Any], value).items():
+                self._written((*place, key), part, origin)
 
     def drop(self, place: Place) -> None:
         inner: Any = self.values
         for key in place[:-1]:
             inner = inner[key]
         del inner[place[-1]]
+        self.origins = {one: origin for one, origin in self.origins.items() if one[: len(place)] != place}
 
     def over(self, other: Layer) -> Layer:
         """Both, with the values of this one where both have them."""
@@ -187,6 +196,17 @@ def read_env_file(data: bytes, path: Path) -> dict[str, str]:
     """The variables of a .env file, as data: nothing is expanded and the environment does not change."""
     found = dotenv_values(stream=io.StringIO(_text(data, path)), interpolate=False)
     return {name: value for name, value in found.items() if value}
+
+
+def env_file_origins(data: bytes, path: Path) -> dict[str, str]:
+    """Where each variable of a .env file stands."""
+    found: dict[str, str] = {}
+    for one in parse_stream(io.StringIO(_text(data, path))):
+        if one.key is not None:
+            text = one.original.string
+            line = one.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+            found[one.key] = f"{path}, line {line}: {one.key}"
+    return found
 
 
 def read_servers(data: bytes, path: Path, env: Mapping[str, str], folder: Path) -> tuple[Layer, list[str]]:

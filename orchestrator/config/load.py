@@ -21,7 +21,17 @@ from servers.protocol.registry import SERVER_COMMANDS
 
 from ..errors import ConfigError
 from ..providers.names import COMPATIBLE
-from .files import Layer, Place, read_bytes, read_env_file, read_scalar, read_servers, read_yaml, short
+from .files import (
+    Layer,
+    Place,
+    env_file_origins,
+    read_bytes,
+    read_env_file,
+    read_scalar,
+    read_servers,
+    read_yaml,
+    short,
+)
 from .models import (
     AgentSettings,
     Config,
@@ -102,7 +112,15 @@ _PARTS: dict[Place, type[BaseModel]] = {
     ("servers", "*"): ServerSettings,
     ("hosts", "*"): HostSettings,
 }
-_OWN = {"folder", "with_keys", "notices"}
+_FLAGS = {
+    "default_model": "model",
+    "run_timeout_s": "timeout",
+    "display__format": "format",
+    "display__quiet": "quiet",
+    "labels": "label",
+}
+"""Settings whose option on the command line has a name of its own."""
+_OWN = {"folder", "with_keys", "notices", "written"}
 """Fields that are found out, not written."""
 
 
@@ -127,8 +145,13 @@ def load_config(
     own = Path(platformdirs.user_config_dir("understudy", appauthor=False))
     real = os.environ if env is None else env
     notices: list[str] = []
-    dotenv = {**_env_file(own / ".env", None, notices), **_env_file(folder / ".env", approve, notices)}
+    origins: dict[str, str] = {}
+    dotenv = {
+        **_env_file(own / ".env", None, notices, origins),
+        **_env_file(folder / ".env", approve, notices, origins),
+    }
     variables = {**dotenv, **{name: value for name, value in real.items() if value}}
+    origins |= {name: f"the environment variable {name}" for name, value in real.items() if value}
     low = (
         _servers(folder, own, variables, approve, notices) if mcp is None else _given(mcp, folder, variables)
     )
@@ -141,8 +164,11 @@ def load_config(
         low = _workspace_yaml(folder / "config.yaml", approve, notices).over(
             _yaml(own / "config.yaml").over(low)
         )
-    whole = _flags(flags).over(_environment(real, variables).over(low))
+    whole = _flags(flags).over(_environment(variables, origins).over(low))
     config = _validated(whole, folder, variables, notices)
+    for provider in config.with_keys:
+        key = next(name for name in KEYS[provider] if variables.get(name))
+        whole.put(("keys", provider), key, origins[key])
     if env is None:
         for name in _EXPORTED & dotenv.keys():
             os.environ.setdefault(name, dotenv[name])
@@ -192,7 +218,10 @@ def _workspace_yaml(path: Path, approve: Approve | None, notices: list[str]) -> 
     return layer
 
 
-def _env_file(path: Path, approve: Approve | None, notices: list[str]) -> dict[str, str]:
+def _env_file(
+    path: Path, approve: Approve | None, notices: list[str], origins: dict[str, str]
+) -> dict[str, str]:
+    """The variables of a .env file that may be used; `origins` learns where each stands."""
     data = read_bytes(path)
     if data is None:
         return {}
@@ -210,6 +239,7 @@ def _env_file(path: Path, approve: Approve | None, notices: list[str]) -> dict[s
     own = path.parent == Path(platformdirs.user_config_dir("understudy", appauthor=False))
     if risky and not own and not allowed(path, data, list(risky.values()), approve, notices):
         found = {name: value for name, value in found.items() if name not in risky}
+    origins |= {name: origin for name, origin in env_file_origins(data, path).items() if name in found}
     return found
 
 
@@ -245,12 +275,11 @@ def _given(mcp: str | Path, folder: Path, variables: Mapping[str, str]) -> Layer
     return read_servers(data, path, variables, folder)[0]
 
 
-def _environment(real: Mapping[str, str], variables: Mapping[str, str]) -> Layer:
+def _environment(variables: Mapping[str, str], origins: Mapping[str, str]) -> Layer:
     layer = Layer()
 
     def put(place: Place, variable: str, value: Any) -> None:
-        where = "the environment variable" if real.get(variable) else ".env:"
-        layer.put(place, value, f"{where} {variable}")
+        layer.put(place, value, origins[variable])
 
     for variable, name in BASE_URLS.items():
         if value := variables.get(variable):
@@ -290,7 +319,7 @@ def _flags(flags: Mapping[str, Any]) -> Layer:
     for flag, value in flags.items():
         if value is not None:
             place = tuple(flag.split("__"))
-            layer.put(place, value, f"--{'-'.join(place).replace('_', '-')}")
+            layer.put(place, value, f"--{_FLAGS.get(flag, flag).replace('_', '-')}")
     return _checked(layer)
 
 
@@ -306,7 +335,7 @@ def _validated(whole: Layer, folder: Path, variables: Mapping[str, str], notices
         config = Config.model_validate(whole.values | found)
     except ValidationError as exc:
         raise ConfigError(_sentence(exc.errors(include_url=False)[0], whole)) from exc
-    return config.model_copy(update={"servers": _placed(config, folder)})
+    return config.model_copy(update={"servers": _placed(config, folder), "written": whole})
 
 
 def _placed(config: Config, folder: Path) -> dict[str, ServerSettings]:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ..providers.catalog import Price
 from ..providers.names import resolve
 from ..providers.wrap.wrapping import Wrapping
-from .files import short
+from .files import Layer, short
 from .names import Dollars, Label, Model, Models, Name, Names, Seconds
 from .patterns import PatternSettings
 
@@ -194,6 +194,7 @@ class Config(_Settings):
     folder: str = "."  # the workspace, absolute
     with_keys: frozenset[str] = Field(default=frozenset(), repr=False)  # providers whose key was found
     notices: tuple[str, ...] = ()  # what was passed over, for the person
+    written: Layer = Field(default_factory=Layer, exclude=True, repr=False)  # what was set, and where
 
     def request_settings(self, model: str = "") -> dict[str, Any]:
         """The fields of every call of `model` that are set."""

@@ -125,7 +125,7 @@ def test_a_wrong_variable_or_flag_is_named(tmp_path: Path) -> None:
     ):
         load_config(cwd=tmp_path, env={"UNDERSTUDY_MAX_ROUNDS": "lots"})
     write(tmp_path, ".env", "UNDERSTUDY_TEMPERATURE=9\n")
-    with pytest.raises(ConfigError, match=r"\.env: UNDERSTUDY_TEMPERATURE: temperature: .* found 9"):
+    with pytest.raises(ConfigError, match=r"\.env, line 1: UNDERSTUDY_TEMPERATURE: temperature: .* found 9"):
         load_config(cwd=tmp_path, env={})
     with pytest.raises(
         ConfigError, match=r"--max-round: max_round: unknown key; did you mean 'max_rounds'\?"
