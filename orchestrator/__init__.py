@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from .chat_completion import acompletion, completion
     from .coding_agent import CodingAgent, NoAnswer
     from .config.load import Config, from_env, load_config, with_fallbacks
-    from .errors import ConfigError, OrchestratorError, ProviderError, RunError
+    from .errors import ConfigError, OrchestratorError, ProviderError, RunError, Stopped
     from .function_tools import FunctionTool, ToolContext, ToolOutcome, tool
+    from .hooks import Hooks
     from .patterns import (
         Job,
         Outcome,
@@ -47,6 +48,7 @@ __all__ = [
     "ConfigError",
     "Display",
     "FunctionTool",
+    "Hooks",
     "Job",
     "MadeCall",
     "NoAnswer",
@@ -59,6 +61,7 @@ __all__ = [
     "Session",
     "Specialist",
     "Stage",
+    "Stopped",
     "Store",
     "Task",
     "ToolContext",
@@ -94,7 +97,8 @@ _HOMES = {
     "config.load": ("Config", "from_env", "load_config", "with_fallbacks"),
     "terminal.display": ("Display",),
     "function_tools": ("FunctionTool", "ToolContext", "ToolOutcome", "tool"),
-    "errors": ("ConfigError", "OrchestratorError", "ProviderError", "RunError"),
+    "errors": ("ConfigError", "OrchestratorError", "ProviderError", "RunError", "Stopped"),
+    "hooks": ("Hooks",),
     "patterns": (
         "Job",
         "Outcome",

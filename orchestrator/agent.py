@@ -28,6 +28,7 @@ from .events import (
 )
 from .function_tools import Tool
 from .history import STOPPED, closing
+from .hooks import NO_HOOKS, Hooks
 from .providers import Provider
 from .reply import Reply
 from .tools import NO_TOOLS, Progress, ReadOnly, Toolbox
@@ -54,9 +55,14 @@ class Agent:
     labels: Mapping[str, str] = field(
         default_factory=dict[str, str]
     )  # on what it spends, for `understudy cost`
+    hooks: Hooks = NO_HOOKS
 
 
 EMPTY = "Your answer was empty. Go on: call the next tool, or write the answer."
+
+SUM_UP = """\
+You have used all the rounds you had, and no tool is left. Say in a few sentences what is done, what you found, and what
+is still missing."""
 
 _UNFINISHED: dict[Stop, str] = {
     "length": "was cut at its limit of tokens; raise max_tokens for more",
@@ -80,8 +86,9 @@ async def run(
     open, so what was emitted as Appended can always be sent to a provider. Only a question that fits no model joins
     nothing.
 
-    Raises ProviderError when the model cannot answer, OutOfRounds after `agent.max_rounds` calls,
-    OutOfTime after `agent.timeout_s`; the exception's `reply` says what was done until then.
+    Raises ProviderError when the model cannot answer, OutOfRounds after `agent.max_rounds` calls and one more without
+    tools that sums up, OutOfTime after `agent.timeout_s`, RunError where a hook stops it; the exception's `reply` says
+    what was done until then, its text what was said last.
     """
     question = prompt if isinstance(prompt, Message) else user(prompt)
     run_id, started = secrets.token_hex(4), monotonic()
@@ -142,6 +149,7 @@ class _Record:
     spent: Usage = field(default_factory=Usage)
     answered: int = 0  # model calls
     recorded: bool = False
+    summed_up: Completion | None = None  # the last word of a run that is out of rounds
     nudged: bool = False  # it was told once that what it wrote called nothing
     answer: str = ""  # since the last tool call; a paused answer goes on in the next round
 
@@ -182,7 +190,7 @@ class _Record:
             results=self.results,
             origin=origin,
         )
-        return replace(self.append(run_id, *end), cause=cause)
+        return replace(self.append(run_id, *end, done=self.summed_up), cause=cause)
 
 
 async def _rounds(
@@ -196,12 +204,12 @@ async def _rounds(
             tools=tools.specs,
             **agent.settings,
         )
-        done = await _complete(provider, request, record, run_id, emit)
+        done = await _complete(agent, provider, request, record, run_id, emit)
         emit(record.append(run_id, done.message, done=done))
         for doubt in done.doubts:
             emit(Notice(text=f"{agent.name}: {doubt}; nothing was called", level="warning"))
         if calls := done.message.tool_calls:
-            results = await _call_all(tools, calls, record, run_id, emit)
+            results = await _call_all(agent, tools, calls, record, run_id, emit)
             emit(record.append(run_id, Message(role="tool", parts=results)))
             record.results.clear()
             record.answer = "\n".join(one.text for one in results) if agent.tools_answer else ""
@@ -213,9 +221,26 @@ async def _rounds(
                 continue
         if agent.tools_answer or (not calls and done.stop != "pause"):
             return done.stop
+    await _sum_up(agent, record, provider, run_id, emit)
     raise OutOfRounds(
         f"{agent.name}: still calling tools after {agent.max_rounds} rounds; raise max_rounds to go on"
     )
+
+
+async def _sum_up(agent: Agent, record: _Record, provider: Provider, run_id: str, emit: Emit) -> None:
+    """One last call without tools, so that what was found is not lost; where it fails, the run ends without it."""
+    settings = {key: value for key, value in agent.settings.items() if key not in ("tool_choice", "schema")}
+    messages = (*record.history, *record.added, user(SUM_UP))
+    request = Request(
+        model=agent.model, system=_system(agent, agent.max_rounds), messages=messages, **settings
+    )
+    try:
+        done = await _complete(agent, provider, request, record, run_id, emit)
+    except OrchestratorError as exc:
+        record.said = record.thought = ""
+        emit(Notice(text=f"{agent.name} could not sum up: {exc}", level="warning"))
+    else:
+        record.said, record.summed_up = done.message.text, done
 
 
 def _says_nothing(done: Completion, record: _Record, request: Request) -> bool:
@@ -250,6 +275,13 @@ async def _called(tools: Toolbox, call: ToolCall, progress: Progress) -> ToolRes
 
 
 async def _complete(
+    agent: Agent, provider: Provider, request: Request, record: _Record, run_id: str, emit: Emit
+) -> Completion:
+    request = await agent.hooks.request(request)
+    return await agent.hooks.completion(request, await _streamed(provider, request, record, run_id, emit))
+
+
+async def _streamed(
     provider: Provider, request: Request, record: _Record, run_id: str, emit: Emit
 ) -> Completion:
     try:
@@ -270,27 +302,39 @@ async def _complete(
 
 
 async def _call_all(
-    tools: Toolbox, calls: Sequence[ToolCall], record: _Record, run_id: str, emit: Emit
+    agent: Agent, tools: Toolbox, calls: Sequence[ToolCall], record: _Record, run_id: str, emit: Emit
 ) -> tuple[ToolResult, ...]:
-    """Run the calls side by side; results come back in the order the model asked."""
+    """Run the calls side by side; results come back in the order the model asked. A hook may end all of them."""
     results: dict[int, ToolResult] = {}
+    stopped: list[OrchestratorError] = []
 
     async def one(place: int, call: ToolCall) -> None:
         def progress(done: float, total: float | None, message: str) -> None:
             emit(ToolProgress(run=run_id, call_id=call.id, done=done, total=total, message=message))
 
-        started = monotonic()
-        emit(ToolStarted(run=run_id, call=call))
-        if call.raw is not None:
-            answer = result(
-                call, f"the arguments of {call.name} were not a JSON object: {call.raw[:200]}", is_error=True
-            )
-        else:
-            answer = await _called(tools, call, progress)
-        results[place] = record.results[call.id] = answer
-        emit(ToolFinished(run=run_id, result=answer, seconds=monotonic() - started))
+        try:
+            decided = call if call.raw is not None else await agent.hooks.call(call)
+            made = replace(decided, id=call.id) if isinstance(decided, ToolCall) else call
+            started = monotonic()
+            emit(ToolStarted(run=run_id, call=made))
+            if isinstance(decided, ToolResult):
+                answer = decided
+            elif call.raw is not None:
+                why = f"the arguments of {call.name} were not a JSON object: {call.raw[:200]}"
+                answer = result(call, why, is_error=True)
+            else:
+                answer = await agent.hooks.result(made, await _called(tools, made, progress))
+        except OrchestratorError as exc:  # of a hook: tools do not raise
+            stopped.append(exc)
+            group.cancel_scope.cancel()
+            return
+        # whatever was called in its place, the model reads the answer to the call it made
+        results[place] = record.results[call.id] = replace(answer, call_id=call.id, name=call.name)
+        emit(ToolFinished(run=run_id, result=results[place], seconds=monotonic() - started))
 
     async with anyio.create_task_group() as group:
         for place, call in enumerate(calls):
             group.start_soon(one, place, call)
+    if stopped:
+        raise stopped[0]
     return tuple(results[place] for place in range(len(calls)))

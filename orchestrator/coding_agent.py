@@ -24,6 +24,7 @@ from .config.patterns import settings_of
 from .errors import ConfigError, OrchestratorError
 from .events import Called, Emit, Event, Notice, Switched, ignore, tee
 from .function_tools import Tool
+from .hooks import NO_HOOKS, Hooks
 from .patterns import Outcome, delegate
 from .patterns.typed import typed
 from .providers import Provider
@@ -62,6 +63,8 @@ class CodingAgent:
     there are, returns one of them, or None to decline; without it everything is declined. `labels`: on what is spent,
     besides the configuration's, for `understudy cost`. `on_success`: told each model call that was answered, with its
     tokens and cost; what it raises becomes a warning and breaks nothing. `emit`: told everything that happens.
+    `hooks`: asked before and after each model call and tool call, of panels and workers too; they may change, decline or
+    stop.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class CodingAgent:
         labels: Mapping[str, str] | None = None,
         on_success: Callable[[Called], None] | None = None,
         emit: Emit = ignore,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         """Raises ConfigError for what the configuration or the arguments have wrong."""
         if n_latest_messages is not None and n_latest_messages < 0:
@@ -103,7 +107,7 @@ class CodingAgent:
             self.config = self.config.model_copy(update={"retries": max(retries)})
         self.display = display or Display(settings=self.config.display)
         self.display.history = lambda: self.history
-        self._model, self._approve = model, approve
+        self._model, self._approve, self._hooks = model, approve, hooks
         self._store = Store() if name is not None else None
         self._recorder = self._remembered(reset)
         quiet = display is None and self.config.display.quiet
@@ -382,6 +386,7 @@ class CodingAgent:
                     config,
                     self._emit,
                     approve=self._asked(),
+                    hooks=self._hooks,
                     conversation=lambda: self._recorder.session,
                 )
             )

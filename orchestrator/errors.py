@@ -18,6 +18,7 @@ OrchestratorError
     ├── OutOfRounds
     ├── OutOfTime
     ├── OutOfBudget
+    ├── Stopped              a hook ended it
     ├── InvalidAnswer        no answer had the form that was asked for
     └── Paused               a person has to decide first; the run goes on from there when it is resumed
 """
@@ -106,6 +107,9 @@ class OutOfTime(RunError): ...
 
 
 class OutOfBudget(RunError): ...
+
+
+class Stopped(RunError): ...
 
 
 class InvalidAnswer(RunError): ...

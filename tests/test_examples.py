@@ -79,7 +79,7 @@ def test_the_page_on_the_library_runs() -> None:
     typed = script("typed", '{"value": 8}')
     page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(snippets) == 5
+    assert len(snippets) == 6
     for snippet in (
         snippets[0],
         snippets[0] + snippets[1],

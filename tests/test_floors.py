@@ -33,7 +33,7 @@ FLOORS = {
     ],
     "orchestrator": [
         {"types", "errors", "sanitize"},
-        {"events", "tools", "history", "reply"},
+        {"events", "tools", "history", "reply", "hooks"},
         {"providers"},
         {"providers.wrap", "mcp_client", "function_tools"},
         {"agent"},

@@ -20,6 +20,7 @@ from ..errors import ConfigError, OrchestratorError, RunError
 from ..events import Emit, Notice, ignore, tee
 from ..function_tools import FunctionTool, Tool, as_toolbox
 from ..function_tools.load import is_function, load_tools
+from ..hooks import NO_HOOKS, Hooks
 from ..mcp_client.prefork import Warm
 from ..mcp_client.server import Hosted, Launch
 from ..providers import ModelInfo, Provider, sdk_warnings, split
@@ -56,8 +57,9 @@ class Session:
         emit: Emit,
         purse: Purse | None = None,
         approve: Approve | None = None,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
-        self.config, self.emit, self.approve = config, emit, approve
+        self.config, self.emit, self.approve, self.hooks = config, emit, approve, hooks
         self._loaded: dict[str, list[FunctionTool[..., Any]]] = {}  # by "module:function"
         self.hosted = {server.name: server for server in hosted}
         self.wired = Wired(config, emit, purse)
@@ -86,6 +88,7 @@ class Session:
             timeout_s=config.run_timeout_s,
             settings=config.request_settings(full),
             tools=kept.tools if kept else None if name == "lead" else (),
+            hooks=self.hooks,
         )
 
     async def ask(self, agent: Agent, prompt: str | Message, *, history: Sequence[Message] = ()) -> Reply:
@@ -237,10 +240,12 @@ async def open_session(
     emit: Emit = ignore,
     *,
     approve: Approve | None = None,
+    hooks: Hooks = NO_HOOKS,
     conversation: Callable[[], str | None] = lambda: None,
 ) -> AsyncGenerator[Session]:
     """A session whose servers start in the background and end, with everything they started, when it closes.
 
+    `hooks`: asked around each model call and tool call of all its agents.
     `conversation`: the id of the kept conversation that models are asked for; what they cost is written down with it.
     """
     spending = Spending(_limits(config), conversation=conversation)
@@ -266,7 +271,7 @@ async def open_session(
         stack.callback(spending.close)
         if traced is not None:
             stack.push_async_callback(anyio.to_thread.run_sync, traced.flush)
-        session = Session(config, hosted, emit, spending, approve)
+        session = Session(config, hosted, emit, spending, approve, hooks)
         stack.enter_context(
             sdk_warnings.heard_by(lambda text: session.emit(Notice(text=text, level="warning")))
         )
