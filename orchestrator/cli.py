@@ -45,6 +45,7 @@ COMMANDS = {
     "init": "put the servers into an MCP host: Claude, Cursor, VS Code, Codex, Gemini, Zed and more",
     "doctor": "say what is here, what is missing and how to get it",
     "config": "show every setting and where it came from, secrets masked",
+    "completion": "print a script that completes commands and options in bash, zsh or fish",
     "audit": "check that the record of what servers decided and did is whole",
     "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
 }
@@ -108,6 +109,7 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=formatter,
     )
+    parser.set_defaults(parser_of=parser_of)  # `completion` tells of every command
     parser.add_argument("--version", action="version", version=f"understudy {version('understudy')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, summary in COMMANDS.items():
