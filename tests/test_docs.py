@@ -7,6 +7,7 @@ import importlib.util
 import re
 import runpy
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -124,3 +125,13 @@ def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere() -> Non
     for name in pages:
         links = re.findall(r"\]\((?!https?:)([^)#]+)", (HERE / "docs" / name).read_text(encoding="utf-8"))
         assert [link for link in links if link not in pages] == []
+
+
+def test_the_readme_shows_a_picture_of_the_screen_that_is_small_and_whole() -> None:
+    named = re.findall(r"!\[[^\]]+\]\(([^)]+\.svg)\)", (HERE / "README.md").read_text(encoding="utf-8"))
+    assert named == ["docs/demo.svg"]
+    picture = (HERE / named[0]).read_bytes()
+    assert len(picture) < 100_000
+    shown = "".join(ElementTree.fromstring(picture).itertext()).replace("\u00a0", " ")
+    assert "I look at the code and run the tests." in shown
+    assert "accepted" in shown and "forecast:" in shown and "recited:" in shown
