@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .chat_completion import acompletion, completion
     from .coding_agent import CodingAgent, NoAnswer
     from .config.load import Config, from_env, load_config, with_fallbacks
+    from .delegated import Delegated
     from .errors import ConfigError, OrchestratorError, ProviderError, RunError, Stopped
     from .function_tools import FunctionTool, ToolContext, ToolOutcome, tool
     from .hooks import Hooks
@@ -46,6 +47,7 @@ __all__ = [
     "CodingAgent",
     "Config",
     "ConfigError",
+    "Delegated",
     "Display",
     "FunctionTool",
     "Hooks",
@@ -95,6 +97,7 @@ _HOMES = {
     "coding_agent": ("CodingAgent", "NoAnswer"),
     "chat_completion": ("acompletion", "completion"),
     "config.load": ("Config", "from_env", "load_config", "with_fallbacks"),
+    "delegated": ("Delegated",),
     "terminal.display": ("Display",),
     "function_tools": ("FunctionTool", "ToolContext", "ToolOutcome", "tool"),
     "errors": ("ConfigError", "OrchestratorError", "ProviderError", "RunError", "Stopped"),

@@ -21,6 +21,7 @@ from .agent import Agent
 from .config.call_settings import CallSettings, call_settings
 from .config.load import Config, load_config
 from .config.patterns import settings_of
+from .delegated import Delegated
 from .errors import ConfigError, OrchestratorError
 from .events import Called, Emit, Event, Notice, Switched, ignore, tee
 from .function_tools import Tool
@@ -32,6 +33,7 @@ from .providers.plain import as_provider
 from .reply import Reply
 from .session.background_loop import Background, Work
 from .session.context_window import Memory, window_of
+from .session.delegation import shown_delegation
 from .session.panels import run_pattern
 from .session.remembering import AgentMemory
 from .session.session import Session, open_session
@@ -240,13 +242,39 @@ class CodingAgent:
     async def _models(self) -> dict[str, list[str]]:
         return await self._open.models()
 
-    def delegate(self, target_model: str, task: str, *, context: str = "") -> str:
-        """The target's answer. It sees `task` and `context`, nothing of the conversation."""
+    def delegate(self, target_model: str, task: str, *, context: str = "", **order: Any) -> Delegated:
+        """The target's answer, a str that is also the receipt: files, gate, profile, forecast, advice.
 
-        async def work() -> str:
+        It sees `task` and `context`, nothing of the conversation. Models of Ollama, and "auto", go through the ollama
+        server; `order`: further arguments of its tool delegate (files, write, gate, ladder, deadline_s, max_output, schema,
+        think). A failed gate is a receipt too. Raises OrchestratorError where nothing could run.
+        """
+        full = "ollama:auto" if target_model == "auto" else self.config.resolve(target_model, self._given)
+        provider, _, model = full.partition(":")
+        local = provider == "ollama" and provider not in self._given and "ollama" in self.config.servers
+        if order and not local:
+            raise ConfigError(
+                f"{next(iter(order))} is for models that the ollama server runs, and {full} is not one of them"
+            )
+
+        async def work() -> Delegated:
             session = self._open
-            worker = session.agent(target_model, name="worker")
-            return (await delegate(session.ask, worker, task, context=context)).text
+            if not local:
+                worker = session.agent(full, name="worker")
+                reply = await delegate(session.ask, worker, task, context=context)
+                return Delegated.answered(reply.text, full)
+            asked = {"task": task, "context": context, "model": model, **order}
+            if "ollama" in session.hosted:
+                return Delegated.of(await shown_delegation(session, asked))
+            servers = {"ollama": self.config.servers["ollama"]}  # not among this agent's own tools
+            alone = self.config.model_copy(update={"servers": servers})
+            failed = None
+            async with open_session(alone, self._emit, approve=self._asked()) as other:
+                try:
+                    return Delegated.of(await shown_delegation(other, asked))
+                except OrchestratorError as exc:  # raised below: the session's task group would wrap it
+                    failed = exc
+            raise failed
 
         return self._call(work)
 

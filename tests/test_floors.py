@@ -42,6 +42,7 @@ FLOORS = {
         {"memory", "telemetry", "run_log"},
         {"session"},
         {"terminal"},
+        {"delegated"},
         {"demo", "coding_agent", "gateway", "hosts", "serve", "batch", "report"},
         {"commands", "chat_completion", "plain_agent"},
         {"cli"},

@@ -62,11 +62,13 @@ async def _run(options: argparse.Namespace) -> int:
     order = {name: getattr(options, name) for name in names}
     order |= {"gate": [_gate(words) for words in options.gate], "schema": _schema(options.schema)}
     order |= {"ladder": [name for name in options.ladder.split(",") if name], "think": options.think or None}
+    from ..session.delegation import hand_over
+
     async with local.server(options) as session:
-        receipt = await local.ask(session, "delegate", order)
-        while receipt["outcome"] == "running":
-            wait = {"id": receipt["delegation"], "action": "wait", "wait_s": 45}
-            receipt = await local.ask(session, "delegation", wait)
+        try:
+            receipt, _ = await hand_over(session, order, lambda done, total, said: local.progress(said))
+        finally:
+            local.progress("")
     good = receipt["outcome"] in ("accepted", "answered")
     if options.json:
         common.print_json({"ok": good, **receipt})

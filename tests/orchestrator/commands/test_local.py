@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from orchestrator import Agent, ConfigError, OrchestratorError, load_config
 from orchestrator.cli import main
 from servers.ollama.simulator.api import Fault, World
 from servers.ollama.simulator.http import simulated_in_thread
@@ -215,3 +216,24 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
     with ollama() as url:
         done = understudy(folder, "simulate", "--port", url.rpartition(":")[2])
     assert done.returncode == 1 and "cannot be used" in done.stderr and "--port 0" in done.stderr
+
+
+def test_a_program_delegates_as_the_command_does_and_gets_the_receipt_as_a_str(folder: Path) -> None:
+    with ollama() as host:
+        config = load_config(cwd=folder, env={"OLLAMA_BASE_URL": host})
+        for tools in ((), ["ollama"], ["ollama"]):
+            with Agent(model="scripted:none", tools=tools, config=config) as agent:
+                said = agent.delegate("ollama:small:latest", "Say what this is.", files=["notes.txt"])
+            assert said == said.answer and said.success and said.outcome == "answered"
+            assert said.profile and said.profile.total_s and said.profile.tokens_out
+            assert said.model == "small:latest" and said.record["run"]
+            assert said.files == () and (said.gate is None or said.gate.passed is None)
+    assert said.forecast and said.forecast.total_s  # from the runs before
+
+
+def test_a_delegation_that_cannot_be_is_named(folder: Path) -> None:
+    with ollama() as host, Agent(config=load_config(cwd=folder, env={"OLLAMA_BASE_URL": host})) as agent:
+        with pytest.raises(ConfigError, match="files is for models that the ollama server runs"):
+            agent.delegate("anthropic:claude-x", "Say it.", files=["notes.txt"])
+        with pytest.raises(OrchestratorError, match="nothing"):
+            agent.delegate("auto", "Say it.", files=["nothing.txt"])

@@ -1,0 +1,81 @@
+"""What `delegate` returns: the worker's words as a str, with the whole receipt at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from .terminal.receipt_view import Advice, File, Forecast, Gate, Profile, Receipt, answer_in, receipt_lines
+
+
+class Delegated(str):
+    """The answer; where there is none, what was done or why nothing was, in words.
+
+    `record`: the whole receipt as the ollama server gives it; {} of a model that it does not run. What is unknown is
+    None.
+    """
+
+    __slots__ = ("receipt", "record")
+    record: Mapping[str, Any]
+    receipt: Receipt
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """From the server's record."""
+        receipt = Receipt.model_validate(record)
+        answer = answer_in(receipt)
+        made = cls(answer or "\n".join(text for text, _ in receipt_lines(receipt)))
+        made.receipt, made.record = receipt, record
+        return made
+
+    @classmethod
+    def answered(cls, text: str, model: str) -> Self:
+        """From the answer of a model that is asked directly: nothing checked it, nothing was forecast."""
+        made = cls(text)
+        made.receipt, made.record = Receipt(outcome="answered", model=model, answer=text), {}
+        return made
+
+    @property
+    def success(self) -> bool:
+        """Whether there is a result: accepted by its gate, or answered or written with nothing to check it."""
+        return self.receipt.outcome in ("accepted", "answered", "written")
+
+    @property
+    def outcome(self) -> str:
+        """accepted, answered, written, partial, escalate, refused, cancelled, failed or interrupted."""
+        return self.receipt.outcome
+
+    @property
+    def answer(self) -> str | None:
+        """The worker's words; None where it wrote files or nothing."""
+        return answer_in(self.receipt) or None
+
+    @property
+    def model(self) -> str | None:
+        """Who did it, the last that was tried."""
+        return self.receipt.model
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """Changed files: path, lines added, lines removed."""
+        return self.receipt.files
+
+    @property
+    def gate(self) -> Gate | None:
+        """`passed` (None: nothing could be checked) and its checks."""
+        return self.receipt.gate
+
+    @property
+    def profile(self) -> Profile | None:
+        """Measured seconds and tokens of the run."""
+        return self.receipt.profile
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """Seconds as forecast before the run, and the error of that."""
+        return self.receipt.forecast
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """How to ask so that the next run is better."""
+        return self.receipt.advice
