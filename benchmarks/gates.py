@@ -134,8 +134,8 @@ def _count(tally: Tally, case: Case, receipt: dict[str, Any]) -> None:
     else:
         tally.bad += 1
         tally.accepted += accepted
-    if receipt["gate"]:
-        tally.seconds.append(sum(check["took_s"] or 0 for check in receipt["gate"]["checks"]))
+    if receipt.get("gate"):
+        tally.seconds.append(sum(check.get("took_s", 0.0) for check in receipt["gate"]["checks"]))
 
 
 def _recited(script: Path, case: Case) -> Recited:

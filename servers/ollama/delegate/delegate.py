@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -24,14 +24,27 @@ from ..gates.answer import BadAnswer, Candidate, without_thoughts
 from ..gates.gates import verdict
 from ..gates.kinds import RunGate
 from ..gates.staging import Staging
-from ..ledger.receipt import Ended, FileChanged, Forecasted, Gated, Profiled, Receipt, Tried, told
+from ..ledger.receipt import (
+    NOISE_S,
+    Advised,
+    Ended,
+    FileChanged,
+    Forecasted,
+    Gated,
+    Profiled,
+    Receipt,
+    Tried,
+    told,
+)
 from .estimate import Estimator
 from .jobs import Progress
+from .next_call import after_failure, after_refusal, next_calls
 from .request import Order, Prepared, prepare
-from .runner import Ran, Runner, RunRejected, advised, forecasted
+from .runner import Ran, Runner, RunRejected, forecasted
 
 MAX_DIFF_BYTES = 1_600
 MAX_ANSWER_BYTES = 24_000
+REJECTED_CHARS = 300
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +72,22 @@ class Delegator:
             receipt = await self._try(climb, model, progress)
             if receipt is not None:
                 return await self._settled(climb, receipt.model_copy(update={"chosen": climb.chosen}))
-        return await self._settled(climb, climb.escalate(self.runtime.note))
+        receipt = climb.escalate(self.runtime.note)
+        if climb.last is not None:
+            advice = await self._after_failure(climb, climb.last)
+            receipt = receipt.model_copy(update={"advice": advice})
+        return await self._settled(climb, receipt)
+
+    async def _after_failure(self, climb: _Climb, ran: Ran) -> list[Advised]:
+        try:
+            options = await self.estimator.options(climb.prepared, "auto")
+        except ToolError:
+            options = []
+        cut_at = ran.size.num_predict if ran.answer.profile.outcome == "length" else None
+        why = climb.why or ""
+        return await anyio.to_thread.run_sync(
+            lambda: after_failure(climb.prepared, ran.model.name, cut_at=cut_at, why=why, options=options)
+        )
 
     async def _settled(self, climb: _Climb, receipt: Receipt) -> Receipt:
         """The receipt with what it saves its caller; that and the advice in it go to the ledger."""
@@ -107,6 +135,7 @@ class Delegator:
         ran = await self.runner.advise(ran)
         if candidate is None or why is not None:
             climb.failed(self.tried(ran, why), ran, gated)
+            climb.rejected = began(climb.prepared, candidate, ran)
             return None
         climb.ran = ran
         receipt = await self._accept(climb, ran, candidate, gated, progress.delegation)
@@ -178,13 +207,14 @@ class Delegator:
         prepared = climb.prepared
         receipt = Receipt(
             outcome="accepted" if gated and gated.passed else "written" if candidate.files else "answered",
+            reason=None if gated and gated.passed else "unchecked: no gate could judge it",
             run=ran.id,
             model=ran.model.name,
-            gate=gated,
-            profile=Profiled.of(ran.answer.profile),
-            waited_s=ran.waited_s,
+            gate=gated if gated and gated.checks else None,
+            profile=Profiled.brief(ran.answer.profile),
+            waited_s=waited(ran),
             forecast=ran.forecasted(),
-            advice=ran.advised(),
+            advice=next_calls(prepared.order, ran.recommendation),
             note=self.runtime.note,
         )
         if not candidate.files:
@@ -239,6 +269,7 @@ class _Climb:
     gated: Gated | None = None
     why: str | None = None
     chosen: str | None = None
+    rejected: str | None = None
     recommendation: Recommendation | None = None
     """Of a refused rung."""
     began: float = field(default_factory=time.monotonic)
@@ -274,10 +305,11 @@ class _Climb:
             model=last.model,
             chosen=self.chosen,
             gate=self.gated,
-            profile=Profiled.of(ran.answer.profile) if ran else None,
-            waited_s=ran.waited_s if ran else None,
+            profile=Profiled.brief(ran.answer.profile) if ran else None,
+            waited_s=waited(ran) if ran else None,
             forecast=ran.forecasted() if ran else _forecasted(self.recommendation),
-            advice=ran.advised() if ran else advised(self.recommendation) if self.recommendation else [],
+            rejected=self.rejected,
+            advice=[] if ran else after_refusal(self.prepared.order, self.recommendation),
             tried=self.tried,
             note=note,
         )
@@ -308,12 +340,35 @@ def shown(answer: str, model: str) -> str:
     return fenced(bounded(masked(visible(answer)), MAX_ANSWER_BYTES, tail=0.2), f"answer of {model}")
 
 
-def short_diff(prepared: Prepared, candidate: Candidate) -> str:
-    """The accepted change as a unified diff with little context, fenced and bounded."""
+def waited(ran: Ran) -> float | None:
+    """Seconds spent waiting for other work, where they are worth telling."""
+    return ran.waited_s if ran.waited_s >= NOISE_S else None
+
+
+def began(prepared: Prepared, candidate: Candidate | None, ran: Ran) -> str | None:
+    """How a rejected answer begins, or the beginning of the change it would have made."""
+    if candidate is not None and candidate.files:
+        text = "\n".join(line for line in diff_of(prepared, candidate) if line[:3] not in ("---", "+++"))
+    else:
+        text = ran.answer.text.strip()
+    shown = text[:REJECTED_CHARS] + ("..." if len(text) > REJECTED_CHARS else "")
+    return fenced(masked(visible(shown)), "rejected") if shown else None
+
+
+def diff_of(prepared: Prepared, candidate: Candidate) -> list[str]:
+    """The change as a unified diff with little context."""
     lines: list[str] = []
     for path, text in candidate.files.items():
         old = prepared.known(path)
-        lines += difflib.unified_diff(
-            old.text.splitlines() if old else [], text.splitlines(), f"a/{path}", f"b/{path}", "", "", 1, ""
-        )
-    return fenced(bounded(masked(visible("\n".join(lines))), MAX_DIFF_BYTES, tail=0.2), "diff")
+        old_lines = old.text.splitlines() if old else []
+        lines += difflib.unified_diff(old_lines, text.splitlines(), f"a/{path}", f"b/{path}", "", "", 1, "")
+    return lines
+
+
+def short_diff(prepared: Prepared, candidate: Candidate) -> str | None:
+    """The accepted change to files that were there, fenced and bounded; a new file can be read where it lies."""
+    there = {path: text for path, text in candidate.files.items() if prepared.known(path)}
+    if not there:
+        return None
+    diff = "\n".join(diff_of(prepared, replace(candidate, files=there)))
+    return fenced(bounded(masked(visible(diff)), MAX_DIFF_BYTES, tail=0.2), "diff")

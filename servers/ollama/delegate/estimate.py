@@ -17,8 +17,9 @@ from ..forecast.plans import largest_output
 from ..ledger.ledger import LedgerError
 from ..ledger.receipt import Advised, Forecasted, Number
 from ..ledger.runs import Totals, filed
+from .next_call import arguments_of, next_calls
 from .request import Order, Prepared, prepare
-from .runner import Runner, RunRejected, advised, forecasted
+from .runner import Runner, RunRejected, forecasted
 
 
 class Expected(BaseModel):
@@ -64,7 +65,7 @@ class Estimator:
         """Forecasts for one model, or the ranked table of all. ToolError as delegate."""
         prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
         ranked = self.chooser.ranked(await self.options(prepared, order.model))
-        return await anyio.to_thread.run_sync(_estimate, order.kind, ranked, self.runtime.note)
+        return await anyio.to_thread.run_sync(_estimate, order, ranked, self.runtime.note)
 
     async def pick(self, prepared: Prepared) -> tuple[Model, str]:
         """The model `auto` means for a task, and why in one line. ToolError when none can do it."""
@@ -104,14 +105,14 @@ class Estimator:
         )
 
 
-def _estimate(kind: str, ranked: Sequence[Option], note: str | None) -> Estimate:
+def _estimate(order: Order, ranked: Sequence[Option], note: str | None) -> Estimate:
     able = [option for option in ranked if option.why_not is None]
     models = [_expected(option) for option in ranked]
-    advice = _advice(ranked)
+    advice = _advice(order, ranked)
     best = models[ranked.index(able[0])] if able else None
     return Estimate(
         verdict=_verdict(ranked, best, advice),
-        kind=kind,
+        kind=order.kind,
         best=best.model if best else None,
         models=models,
         advice=advice,
@@ -147,16 +148,17 @@ def _odds(totals: Totals | None) -> float | None:
     return totals.gate_passed / judged if totals and judged else None
 
 
-def _advice(ranked: Sequence[Option]) -> list[Advised]:
+def _advice(order: Order, ranked: Sequence[Option]) -> list[Advised]:
     """For the first model, knowing the others; with a deadline nobody meets, the nearest plan."""
     plans = [option.plan for option in ranked if option.plan]
     if not plans:
         return []
     found = plans[0].recommend([other.worker for other in plans[1:]])
-    said = advised(found)
+    said = next_calls(order, found)
     if found.refusal is not None:
-        change: dict[str, object] = {"deadline_s": found.refusal.needs_s} if found.refusal.needs_s else {}
-        said.insert(0, Advised(action="meet_deadline", say=found.refusal.say, change=change))
+        needs_s = found.refusal.needs_s
+        call = arguments_of(order, deadline_s=needs_s) if needs_s else {}
+        said.insert(0, Advised(action="meet_deadline", say=found.refusal.say, call=call))
     return said
 
 

@@ -20,7 +20,7 @@ from ..forecast.forecaster import Forecaster, Planned, RunPlan
 from ..forecast.plans import HOPELESS, Task
 from ..ledger.ledger import LedgerError
 from ..ledger.profile import Profile
-from ..ledger.receipt import Advised, Forecasted, Gated
+from ..ledger.receipt import Forecasted, Gated
 from ..ledger.runs import Key, Run, filed
 from ..reports.advice_outcomes import recorded
 from .cpu_load import Load
@@ -75,10 +75,6 @@ class Ran:
             return None
         return profile.total_s if profile.total_s is not None else profile.wall_s
 
-    def advised(self) -> list[Advised]:
-        """What would have made this run better, for the next like it."""
-        return advised(self.recommendation) if self.recommendation else []
-
 
 def forecasted(
     forecast: Forecast, measured_s: float | None = None, given_s: float | None = None
@@ -88,18 +84,11 @@ def forecasted(
         low_s=forecast.low_s,
         high_s=forecast.high_s,
         runs=forecast.runs,
-        cold=forecast.cold,
-        cap_s=forecast.cap_s,
+        cold=forecast.cold if measured_s is None else None,
+        cap_s=forecast.cap_s if measured_s is None else None,
         error=(forecast.total_s - measured_s) / measured_s if measured_s else None,
         error_given_length=(given_s - measured_s) / measured_s if measured_s and given_s else None,
     )
-
-
-def advised(recommendation: Recommendation) -> list[Advised]:
-    return [
-        Advised(action=a.action, say=a.say, saves_s=a.saves_s, then_s=a.then_s, change=dict(a.change))
-        for a in recommendation.advice
-    ]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -118,12 +118,10 @@ class Chooser:
                 f"no model here can do this: {reasons}" if reasons else "there is no model here yet"
             )
         drawn = max(able, key=lambda o: o.utility(self.random.betavariate(*o.passing)))
-        best = self.ranked(able)[0]
-        others = [str(o) for o in self.ranked(options) if o is not drawn and o.why_not is None][:2]
-        reason = "best expected worth" if drawn is best else "tried, as little is known of it yet"
-        line = f"{drawn} ({reason if len(options) > 1 else 'the only one here'})" + (
-            f"; then {'; '.join(others)}" if others else ""
+        reason = (
+            "best expected worth" if drawn is self.ranked(able)[0] else "tried, as little is known of it yet"
         )
+        line = f"{drawn} ({reason if len(options) > 1 else 'the only one here'})"
         return drawn, line
 
 

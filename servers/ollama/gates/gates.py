@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from ...output import ToolError
-from ..ledger.receipt import Checked, Gated
+from ..ledger.receipt import NOISE_S, Checked, Gated
 from .json_schema import schema_wrong
 from .kinds import KINDS, Judged
 
@@ -72,7 +72,14 @@ async def verdict(gates: Gates, judged: Judged) -> Gated:
             passed, note = None if unasked else False, str(exc)
         if passed is False or (kind.proves and not (unasked and passed is None)):
             took_s = time.perf_counter() - began
-            checks.append(Checked(gate=kind.name, passed=passed, note=note[:MAX_NOTE_CHARS], took_s=took_s))
+            checks.append(
+                Checked(
+                    gate=kind.name,
+                    passed=passed,
+                    note=note[:MAX_NOTE_CHARS],
+                    took_s=took_s if took_s >= NOISE_S else None,
+                )
+            )
         if passed is False:
             return Gated(passed=False, checks=checks)
     return Gated(passed=True if any(check.passed for check in checks) else None, checks=checks)

@@ -18,6 +18,10 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
+NOISE_S = 0.05
+"""A shorter wait or load is left out of a receipt."""
+
+
 Number = Annotated[float | None, PlainSerializer(_short)]
 
 Ended = Literal[
@@ -39,7 +43,7 @@ interrupted: its server ended."""
 class Profiled(BaseModel):
     """The profile of a run. Null: the server did not report it, or it cannot be known."""
 
-    model: str
+    model: str | None
     outcome: str
     load_s: Number
     prefill_s: Number
@@ -57,12 +61,23 @@ class Profiled(BaseModel):
     context_used: Number
     gpu_share: Number
     thinking_share: Number
-    simulated: bool
-    recorded: bool
+    simulated: bool | None
+    recorded: bool | None
 
     @classmethod
     def of(cls, profile: Profile) -> Self:
         return cls(**asdict(profile))
+
+    @classmethod
+    def brief(cls, profile: Profile) -> Self:
+        """Where the time went, for a receipt; the whole profile is a matter of `profile`."""
+        ended = profile.outcome in ("done", "length")
+        whole = cls.of(profile).model_dump()
+        left_out = ["first_token_s", "num_ctx", "context_used", "gpu_share"]
+        left_out += [name for name in ("load_s", "queue_s") if (whole[name] or 0) < NOISE_S]
+        left_out += ["wall_s"] if ended and profile.total_s is not None else []
+        left_out += [name for name in ("thinking_share", "simulated", "recorded") if not whole[name]]
+        return cls.model_validate({**whole, **dict.fromkeys(left_out)})
 
 
 class Checked(BaseModel):
@@ -103,13 +118,13 @@ class Forecasted(BaseModel):
 
 
 class Advised(BaseModel):
-    """One way to make the next query run well. `change`: what to do, for programs; `then_s`: the forecast then."""
+    """One way to a better result. `call`: the arguments to send then; `then_s` and `odds`: what is expected of it."""
 
     action: str
     say: str
-    saves_s: Number = None
+    call: dict[str, object] = {}
     then_s: Number = None
-    change: dict[str, object] = {}
+    odds: Number = None
 
 
 class Tried(BaseModel):
@@ -135,6 +150,8 @@ class Receipt(BaseModel):
     chosen: str | None = None
     answer: str | None = None
     data: object = None
+    rejected: str | None = None
+    """How a rejected answer begins, or the change it would have made."""
     files: list[FileChanged] = []
     op: str | None = None
     diff: str | None = None
@@ -185,12 +202,16 @@ class Rated(BaseModel):
 
 
 def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
-    """A record as a tool result: whole as structured content, and as text without what is unknown or empty.
+    """A record as a tool result: as structured content, and as text without what is unknown or empty.
 
+    Of a receipt the structured part is as short: some hosts show their model only that.
     With `error` the text is that sentence and the result a tool error. Tools declare no output schema: seven of
     them would cost every host more than all their descriptions.
     """
-    return server.reply(record, text=error or told(record), error=error is not None)
+    result = server.reply(record, text=error or told(record), error=error is not None)
+    if isinstance(record, Receipt):
+        result.structured_content = cast("dict[str, object]", _told(record.model_dump(mode="json")))
+    return result
 
 
 def told(record: BaseModel) -> str:

@@ -228,6 +228,14 @@ class Overview:
         """Record a judgement. ToolError when there is no such run."""
         ledger = await self._ledger()
         try:
+            rated = await anyio.to_thread.run_sync(ledger.run, run)
+            if verdict == "good" and (rated.gate_passed is False or rated.profile.outcome != "done"):
+                what = (
+                    "its gate failed"
+                    if rated.gate_passed is False
+                    else f"it ended as {rated.profile.outcome!r}"
+                )
+                raise ToolError(f"run {run} cannot be rated good: {what}; revised and rejected are left")
             await anyio.to_thread.run_sync(ledger.rate, run, verdict, note)
         except LedgerError as exc:
             raise ToolError(str(exc)) from exc

@@ -95,7 +95,7 @@ async def test_a_server_waits_for_another_processs_run_and_says_who_has_the_engi
             process.stdin and process.stdin.close()
             done = await client.call_tool("delegation", {"id": id, "action": "wait"})
             receipt = done.structured_content or {}
-            assert receipt["outcome"] == "answered" and receipt["waited_s"] > 0.3
+            assert receipt["outcome"] == "answered" and receipt.get("waited_s", 0.0) > 0.3
             assert (refused.structured_content or {})["outcome"] == "refused"
         process.wait()
 

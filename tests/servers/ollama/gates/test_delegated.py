@@ -178,7 +178,7 @@ def test_a_file_that_changed_meanwhile_is_left_alone(tree: Path) -> None:
 )
 def test_quotes_must_stand_in_the_material(tree: Path, answer: str, passed: bool | None) -> None:
     receipt = delegate(tree, answer, files=["notes.md"], gate="quotes")
-    assert receipt["gate"]["passed"] is passed
+    assert (receipt.get("gate") or {}).get("passed") is passed
     assert receipt["outcome"] == {True: "accepted", False: "escalate", None: "answered"}[passed]
 
 
@@ -206,7 +206,7 @@ SCHEMA = {
 def test_an_answer_must_fit_its_schema(tree: Path, answer: str, outcome: str) -> None:
     receipt = delegate(tree, answer, schema=SCHEMA)
     assert receipt["outcome"] == outcome
-    assert receipt["data"] == ({"n": 3} if outcome == "accepted" else None)
+    assert receipt.get("data") == ({"n": 3} if outcome == "accepted" else None)
 
 
 def test_a_schema_that_wants_the_network_or_for_ever_does_not_pass(tree: Path) -> None:

@@ -73,7 +73,7 @@ ASK = "When does it close on Thursdays, and who waits outside?"
 )
 async def test_what_is_no_answer_is_a_failure(tmp_path: Path, answer: str, why: str) -> None:
     receipt = await receipt_of(tmp_path, answer, task=ASK)
-    assert receipt["outcome"] == "escalate" and why in receipt["reason"], receipt["reason"]
+    assert receipt["outcome"] == "escalate" and why in receipt["reason"], receipt.get("reason")
     chunks = await receipt_of(tmp_path, answer, answer, tool="delegate_map", task=ASK)
     assert chunks["outcome"] == "escalate", chunks
 
@@ -93,7 +93,7 @@ async def test_what_is_no_answer_is_a_failure(tmp_path: Path, answer: str, why: 
 )
 async def test_what_a_task_itself_allows_is_an_answer(tmp_path: Path, task: str, answer: str) -> None:
     receipt = await receipt_of(tmp_path, answer, task=task)
-    assert receipt["outcome"] == "answered", receipt["reason"]
+    assert receipt["outcome"] == "answered", receipt.get("reason")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ async def test_a_length_the_task_names_is_kept(tmp_path: Path, task: str, answer
 )
 async def test_data_that_says_nothing_or_invents_is_a_failure(tmp_path: Path, data: Any, why: str) -> None:
     receipt = await receipt_of(tmp_path, json.dumps(data), task="Extract the animals.", schema=LIST)
-    assert receipt["outcome"] == "escalate" and why in receipt["reason"], receipt["reason"]
+    assert receipt["outcome"] == "escalate" and why in receipt["reason"], receipt.get("reason")
     allowed = await receipt_of(
         tmp_path, '{"names": []}', task="Extract the cats, an empty list if there are none.", schema=LIST
     )
@@ -183,7 +183,7 @@ async def test_what_a_file_may_not_become(
     tmp_path: Path, write: str, task: str, answer: str, why: str
 ) -> None:
     receipt = await receipt_of(tmp_path, answer, task=task, files=["calc.py"], write=write)
-    assert receipt["outcome"] == "escalate" and why in receipt["reason"], receipt["reason"]
+    assert receipt["outcome"] == "escalate" and why in receipt["reason"], receipt.get("reason")
     assert (tmp_path / "tree" / "calc.py").read_text(encoding="utf-8") == CALC
     assert not (tmp_path / "tree" / "test_calc.py").exists()
 
@@ -206,7 +206,7 @@ async def test_the_strongest_gate_a_task_allows_is_chosen_and_named(
     tmp_path: Path, task: str, answer: str, gate: str
 ) -> None:
     receipt = await receipt_of(tmp_path, answer, task=task, files=["calc.py"], write="calc.py")
-    assert receipt["outcome"] == "accepted", receipt["reason"]
+    assert receipt["outcome"] == "accepted", receipt.get("reason")
     assert gate in [check["gate"] for check in receipt["gate"]["checks"]]
 
 
@@ -220,7 +220,7 @@ async def test_the_material_s_own_words_are_checked_where_the_task_asks_for_them
 async def test_fences_copied_along_are_no_part_of_an_answer(tmp_path: Path) -> None:
     whole = f"```python\n<<data 0a1b2c3d calc.py>>\n{CALC.replace('* 2', '* 3')}<<end 0a1b2c3d>>\n```"
     receipt = await receipt_of(tmp_path, whole, task="Three times", files=["calc.py"], write="edits")
-    assert receipt["outcome"] == "accepted", receipt["reason"]
+    assert receipt["outcome"] == "accepted", receipt.get("reason")
     assert (tmp_path / "tree" / "calc.py").read_text(encoding="utf-8") == CALC.replace("* 2", "* 3")
 
 
@@ -244,7 +244,7 @@ async def test_every_row_is_classified_once_by_its_own_name(
     receipt = await receipt_of(
         tmp_path, answer, task="Classify each row once.", files=["rows.csv"], schema=schema
     )
-    assert (receipt["outcome"] == "accepted") is (why is None) and (why or "") in (receipt["reason"] or "")
+    assert (receipt["outcome"] == "accepted") is (why is None) and (why or "") in receipt.get("reason", "")
 
 
 async def test_a_worker_may_put_its_own_answer_right_once(tmp_path: Path) -> None:

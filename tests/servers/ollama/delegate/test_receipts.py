@@ -1,0 +1,89 @@
+"""What a receipt says and costs: the rejected answer, the next call, nothing that its reader pays for in vain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from servers.ollama.engines.replay import Recited
+from servers.ollama.server import build
+from tests.tokens import count
+
+pytestmark = pytest.mark.anyio
+
+CODE = "def area(w, h):\n    return w + h\n"
+SECONDS = {"total_duration": 2_000_000_000, "load_duration": 1_000, "prompt_eval_count": 300}
+SECONDS |= {"prompt_eval_duration": 500_000_000, "eval_count": 40, "eval_duration": 1_400_000_000}
+
+
+async def called(
+    folder: Path, answers: list[dict[str, Any]], *calls: tuple[str, dict[str, Any]]
+) -> list[Any]:
+    """The results of these calls, in turn; a delegation's result is (receipt, text)."""
+    tree = folder / "tree"
+    tree.mkdir(exist_ok=True)
+    (tree / "calc.py").write_text(CODE, encoding="utf-8")
+    said = [{"final": SECONDS, **answer} for answer in answers]
+    models = [{"name": "small", "size_bytes": 10**8}, {"name": "big", "size_bytes": 10**10}]
+    (folder / "r.json").write_text(json.dumps({"models": models, "answers": said}), encoding="utf-8")
+    async with Client(build([str(tree)], Recited(str(folder / "r.json")))) as client:
+        return [await client.call_tool(tool, arguments) for tool, arguments in calls]
+
+
+EDIT = {"task": "Multiply", "files": ["calc.py"], "write": "edits", "model": "small"}
+
+
+async def test_a_failure_shows_the_rejected_answer_and_the_call_that_may_succeed(tmp_path: Path) -> None:
+    answer = "calc.py\n<<<<<<< SEARCH\n    return w / h\n=======\n    return w * h\n>>>>>>> REPLACE\n"
+    (result,) = await called(tmp_path, [{"text": answer}], ("delegate", EDIT))
+    receipt = json.loads(result.content[0].text)
+    assert receipt == result.structured_content
+    assert "return w / h" in receipt["rejected"] and "SEARCH lines do not occur" in receipt["reason"]
+    assert receipt["advice"][0]["call"] == {**EDIT, "write": "calc.py"}
+
+    wrong = f"```python\n{CODE.replace('w + h', 'w *')}```"
+    (result,) = await called(tmp_path, [{"text": wrong}], ("delegate", EDIT))
+    receipt = result.structured_content
+    assert "+    return w *" in receipt["rejected"]
+    assert receipt["advice"][0]["call"] == {**EDIT, "model": "big"} and receipt["advice"][0]["odds"] > 0.3
+
+    (again,) = await called(
+        tmp_path,
+        [{"text": f"```python\n{CODE.replace('+', '*')}```"}],
+        ("delegate", receipt["advice"][0]["call"]),
+    )
+    assert again.structured_content["outcome"] == "accepted"
+
+
+async def test_who_cannot_be_bettered_is_told_to_do_it_himself(tmp_path: Path) -> None:
+    (result,) = await called(tmp_path, [{"text": "NONE"}], ("delegate", {"task": "Why?", "model": "big"}))
+    assert result.structured_content["advice"] == [
+        {"action": "do_it_yourself", "say": "do it yourself: no other model here is likelier to pass"}
+    ]
+
+
+async def test_a_run_that_failed_cannot_be_rated_good(tmp_path: Path) -> None:
+    good, rejected = {"run": 1, "verdict": "good"}, {"run": 1, "verdict": "rejected"}
+    ask = {"task": "Why?", "model": "big"}
+    _, no, yes = await called(
+        tmp_path, [{"text": "NONE"}], ("delegate", ask), ("rate", good), ("rate", rejected)
+    )
+    assert no.is_error and "its gate failed" in no.content[0].text and not yes.is_error
+
+
+async def test_receipts_are_short_for_hosts_that_show_either_part(tmp_path: Path) -> None:
+    ask = {"task": "What does it return?", "files": ["calc.py"], "model": "big"}
+    answered, accepted = await called(
+        tmp_path,
+        [{"text": "The sum of both."}, {"text": f"```python\n{CODE.replace('+', '*')}```"}],
+        ("delegate", ask),
+        ("delegate", {**EDIT, "model": "big"}),
+    )
+    for result, most in ((answered, 230), (accepted, 290)):
+        text, structured = result.content[0].text, json.dumps(result.structured_content)
+        assert count(text) <= most and count(structured) <= most, (count(text), text)
+        assert "null" not in structured
