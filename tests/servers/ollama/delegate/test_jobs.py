@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers_and_no_request(tree: Path
     with serving(tree, world) as server:
         result = server.call("delegate", task="x", model="small", files=["big.txt"])
     assert result.is_error and "but small:latest holds 8,192 here" in result.text
-    assert result.structured["outcome"] == "refused" and result.structured["run"] is None
+    assert result.structured["outcome"] == "refused" and "run" not in result.structured
     assert world.requests == []
 
 
@@ -251,7 +251,7 @@ def test_a_briefing_is_short_and_survives_a_damaged_ledger(tree: Path, own_state
         refused = server.call("profile")
     assert "small:latest" in text and "ledger" in text and len(text) < 2400
     assert "error" in json.loads(summary["text"])
-    assert receipt["outcome"] == "answered" and receipt["run"] is None
+    assert receipt["outcome"] == "answered" and "run" not in receipt
     assert refused.is_error and "ledger" in refused.text
     assert ledger.read_bytes() == b"not a database" * 100
 
