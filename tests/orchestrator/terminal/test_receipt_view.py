@@ -59,7 +59,7 @@ async def test_the_real_receipt_is_drawn_with_its_worker_marked_as_scripted(tmp_
     assert lines[0].startswith("lead fake:lead │ ⇒ worker small: What does it do?")
     worker = [line.partition("│ ")[2] for line in lines if line.startswith("  worker scripted small │ ")]
     assert worker[:2] == ["It reads the price", "of one item."]
-    assert worker[2].startswith("answered · gate nothing checked · job ")
+    assert worker[2].startswith("answered (unchecked: no gate could judge it) · job ")
     (profile,) = [line for line in worker if line.startswith("profile: ")]
     assert (
         profile
