@@ -63,7 +63,7 @@ async def test_the_real_receipt_is_drawn_with_its_worker_marked_as_scripted(tmp_
     (profile,) = [line for line in worker if line.startswith("profile: ")]
     assert (
         profile
-        == "profile: 3.0 s (recorded) = queue 0.0 + load 0.5 + prompt 0.5 (40 tokens, 80/s) + answer 2.0 (21 tokens, 10/s)"
+        == "profile: 3.0 s (recorded) = load 0.5 + prompt 0.5 (40 tokens, 80/s) + answer 2.0 (21 tokens, 10/s)"
     )
     assert lines[-2] == "lead fake:lead │ I see."
 
