@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from servers.ollama.delegate.request import Order
 from servers.ollama.engines.protocol import EngineError, Model
 from servers.ollama.forecast.plans import Task
 from servers.ollama.forecast.token_estimates import CHARS_PER_TOKEN
-from servers.ollama.gates.gates import parse_gates
+from servers.ollama.gates.gates import Gates, parse_gates
 from servers.ollama.ledger.receipt import Receipt
 from servers.ollama.service import Service
 
@@ -32,8 +31,6 @@ MODELS_S = 30.0
 DOWN_S = (1.0, 30.0)
 """How long a host that failed is left alone: the first time, and at most."""
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(slots=True, kw_only=True)
 class Host:
@@ -48,7 +45,6 @@ class Host:
     running: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """By key: when it began, and how long it should take; the monotonic clock."""
     spent_s: float = 0.0
-    done: int = 0
     down_until: float = 0.0
     down_why: str | None = None
     _down_s: float = DOWN_S[0]
@@ -95,7 +91,7 @@ class Host:
                 self._seconds[kind] = (now, await self._forecast(kind))
 
     async def carry_out(self, kept: Kept, before_write: Callable[[Receipt], None]) -> Receipt:
-        """The receipt of an order. Raises ToolError when it cannot work, EngineError when the host is gone."""
+        """The receipt of an order. Raises ToolError when it cannot work."""
         delegator = self.service.delegator
         receipt = await delegator.delegate(_asked(kept), Progress(delegation=kept.key), before_write)
         if receipt.model is not None:
@@ -168,7 +164,8 @@ class Host:
 
 def kind_of(order: BatchOrder, size: int) -> Kind:
     """What decides how long an order takes and who can take it."""
-    asked = Order(task=order.task, write=order.write, gates=parse_gates(None, order.data_schema))
+    gates = Gates() if order.data_schema is None else Gates(asked={"schema": order.data_schema})
+    asked = Order(task=order.task, write=order.write, gates=gates)
     return Kind((order.model, order.tags, asked.kind, asked.format), bucket_of(size))
 
 

@@ -12,6 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from servers.ollama.gates.gates import parse_gates
+from servers.output import ToolError
+
 from ..errors import ConfigError
 
 MAX_TOLD = 20
@@ -69,8 +72,10 @@ def from_jsonl(path: Path) -> list[Keyed]:
         if not line.strip():
             continue
         try:
-            orders.append((number, BatchOrder.model_validate(_object(line))))
-        except (ValueError, RecursionError) as exc:
+            order = BatchOrder.model_validate(_object(line))
+            parse_gates(order.gate, order.data_schema)
+            orders.append((number, order))
+        except (ValueError, RecursionError, ToolError) as exc:
             wrong.append(f"line {number}: {_told(exc)}")
     if wrong:
         more = f"\nand {len(wrong) - MAX_TOLD:,} more" if len(wrong) > MAX_TOLD else ""

@@ -72,6 +72,23 @@ class Kept:
     """The line of the output, once it has ended."""
 
 
+def kept_of(row: Sequence[Any]) -> Kept:
+    """The order in a row of key, line, body, state, tries, again, host, reason, intent, record."""
+    key, line, body, state, tries, again, host, reason, intent, record = row
+    return Kept(
+        key=key,
+        line=line,
+        order=BatchOrder.model_validate_json(body),
+        state=state,
+        tries=tries,
+        again=again,
+        host=host,
+        reason=reason,
+        intent=json.loads(intent) if intent else None,
+        record=json.loads(record) if record else None,
+    )
+
+
 class Queue(Protocol):
     """What runs a batch needs of the place where its orders are kept. Methods block."""
 
@@ -196,21 +213,7 @@ class BatchFile:
             " ORDER BY seq LIMIT ?",
             (*values, limit),
         )
-        return [
-            Kept(
-                key=key,
-                line=line,
-                order=BatchOrder.model_validate_json(body),
-                state=state,
-                tries=tries,
-                again=again,
-                host=host,
-                reason=reason,
-                intent=json.loads(intent) if intent else None,
-                record=json.loads(record) if record else None,
-            )
-            for key, line, body, state, tries, again, host, reason, intent, record in rows
-        ]
+        return [kept_of(row) for row in rows]
 
     def interrupted(self, running: Collection[str]) -> list[Kept]:
         return [one for one in self.orders("state = 'running'") if one.key not in running]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import time
@@ -13,16 +14,17 @@ from typing import Any
 import anyio
 
 from servers.ollama.engines.protocol import EngineError
-from servers.ollama.ledger.receipt import Receipt
+from servers.ollama.ledger.receipt import GOOD, Receipt
 from servers.output import ToolError
 
-from ..errors import RunError
+from ..errors import OrchestratorError, RunError
 from .host import Host, kind_of
 from .output import Output
 from .queue import Kept, Lost, Queue, State
 from .schedule import Kind, Schedule
 
-GOOD = ("accepted", "answered", "written")
+log = logging.getLogger(__name__)
+
 LOOK_S = 0.5
 """How often a host that has nothing to do looks again."""
 
@@ -73,8 +75,10 @@ class BatchRun:
     _by_name: dict[str, Host] = field(init=False)
     _known: set[str] = field(default_factory=set[str])
     """Keys in the schedule."""
+    _ours: set[str] = field(default_factory=set[str])
+    """Keys of orders that we take, run or end: alive, so that a thread that looks for lost ones sees them in time."""
     _scopes: dict[str, anyio.CancelScope] = field(default_factory=dict[str, anyio.CancelScope])
-    """Of the orders under way."""
+    """Of the runs under way."""
     _ready: anyio.Event = field(default_factory=anyio.Event)
     _began: float = field(default_factory=time.monotonic)
 
@@ -103,7 +107,7 @@ class BatchRun:
 
     async def _caught_up(self) -> None:
         """Settle what an ended process left, and let the output have every line it should have."""
-        await anyio.to_thread.run_sync(settle_interrupted, self.queue, self.hosts, set(self._scopes))
+        await anyio.to_thread.run_sync(settle_interrupted, self.queue, self.hosts, self._ours)
         if self.output is not None:
             await anyio.to_thread.run_sync(self.output.catch_up, self.queue.records())
 
@@ -111,7 +115,7 @@ class BatchRun:
         """Take in what waits and is not known yet."""
         waiting = await anyio.to_thread.run_sync(self.queue.waiting)
         for one in waiting:
-            if one.key not in self._known and one.key not in self._scopes:
+            if one.key not in self._known and one.key not in self._ours:
                 self._known.add(one.key)
                 self._schedule.add(one.key, kind_of(one.order, one.size), one.priority)
 
@@ -128,8 +132,11 @@ class BatchRun:
     async def _work(self, host: Host, room: anyio.CapacityLimiter) -> None:
         """One slot of a host: order after order."""
         while (chosen := await self._next(host)) is not None:
-            async with room:
-                await self._do(host, *chosen)
+            try:
+                async with room:
+                    await self._do(host, *chosen)
+            finally:
+                self._ours.discard(chosen[0])
             self._changed()
 
     async def _next(self, host: Host) -> tuple[str, Kind] | None:
@@ -150,6 +157,7 @@ class BatchRun:
                 if (chosen := self._schedule.take(host.name, others)) is not None:
                     host.began(*chosen)
                     self._known.discard(chosen[0])
+                    self._ours.add(chosen[0])
                     return chosen
             if not self.follow:
                 await self._refuse_impossible()
@@ -188,6 +196,13 @@ class BatchRun:
             receipt = Receipt(outcome="failed", reason=str(exc))
         except Lost:
             pass
+        except OrchestratorError:  # the queue cannot be written: no order may go on
+            raise
+        except Exception:  # a fault of one order must not end all the others
+            log.exception("the order %s crashed", key)
+            receipt = Receipt(
+                outcome="failed", reason="it failed through a fault of its own; the log has the details"
+            )
         finally:
             took_s = host.ended(key)
             del self._scopes[key]
@@ -200,7 +215,6 @@ class BatchRun:
         host.learned()
         record = receipt.model_dump(mode="json", exclude_defaults=True)
         if receipt.outcome in GOOD:
-            host.done += 1
             await self._end(kept, "done", record, took_s)
         elif kept.tries <= self.limits.retries:
             await self._wait_again(kept, kind, receipt.reason)

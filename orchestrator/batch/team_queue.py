@@ -20,7 +20,7 @@ from servers.state.sqlite import statements
 
 from ..errors import ConfigError, RunError
 from .orders import BatchOrder, Keyed
-from .queue import Kept, Lost, State, Waiting
+from .queue import Kept, Lost, State, Waiting, kept_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -67,6 +67,7 @@ class TeamQueue:
         self.name = f"{platform.node()}, process {os.getpid()}"
         self._error = psycopg.Error
         self._lock = threading.Lock()
+        self._page_after = 0
         self._known = False
         """The database has answered once: then it is waited for when it goes."""
         self._open = lambda: psycopg.connect(url, autocommit=True, connect_timeout=10)
@@ -116,15 +117,24 @@ class TeamQueue:
         return self._with(insert)
 
     def waiting(self) -> list[Waiting]:
-        """The first that wait, of every batch or of this one."""
-        rows = self._all(
-            "SELECT batch || ':' || key, priority, size, body FROM understudy_orders WHERE state = 'waiting'"
-            " AND (%s::text IS NULL OR batch = %s) ORDER BY priority DESC, seq LIMIT %s",
+        """Some of those that wait: the first, and a page of the rest, the next page each time.
+
+        Of the first alone a worker that can take none of them would never see what it could take.
+        """
+        fields = "seq, batch || ':' || key, priority, size, body"
+        wanted = "state = 'waiting' AND (%s::text IS NULL OR batch = %s)"
+        first = self._all(
+            f"SELECT {fields} FROM understudy_orders WHERE {wanted} ORDER BY priority DESC, seq LIMIT %s",
             (self.batch, self.batch, OFFERED),
         )
+        page = self._all(
+            f"SELECT {fields} FROM understudy_orders WHERE {wanted} AND seq > %s ORDER BY seq LIMIT %s",
+            (self.batch, self.batch, self._page_after, OFFERED),
+        )
+        self._page_after = page[-1][0] if len(page) == OFFERED else 0
         return [
             Waiting(key=key, priority=priority, size=size, order=BatchOrder.model_validate_json(body))
-            for key, priority, size, body in rows
+            for _, key, priority, size, body in {row[0]: row for row in [*first, *page]}.values()
         ]
 
     def take(self, key: str, host: str) -> Kept | None:
@@ -135,7 +145,7 @@ class TeamQueue:
             f" FOR UPDATE SKIP LOCKED) RETURNING {_FIELDS}",
             (host, self.worker, batch, own),
         )
-        return _kept(rows[0]) if rows else None
+        return kept_of(rows[0]) if rows else None
 
     def intend(self, key: str, receipt: Mapping[str, Any]) -> None:
         if not self._mine("SET intent = %s", (json.dumps(receipt),), key):
@@ -162,7 +172,7 @@ class TeamQueue:
             f"SELECT {_FIELDS} FROM understudy_orders WHERE worker = %s AND state = 'running'", (self.worker,)
         )
         lost = [
-            kept for row in own if (kept := _kept(row)).key not in running
+            kept for row in own if (kept := kept_of(row)).key not in running
         ]  # claimed as the connection broke
         return lost + self._of_the_dead()
 
@@ -178,7 +188,7 @@ class TeamQueue:
                 (self.worker, worker),
             )
             self._all("SELECT pg_advisory_unlock(%s)", (worker,))
-            taken += [_kept(row) for row in rows]
+            taken += [kept_of(row) for row in rows]
         return taken
 
     def still_ours(self, key: str) -> bool:
@@ -198,7 +208,7 @@ class TeamQueue:
             f"SELECT {_FIELDS} FROM understudy_orders WHERE batch = %s AND state = 'failed' ORDER BY seq LIMIT %s",
             (self.batch, limit),
         )
-        return [_kept(row) for row in rows]
+        return [kept_of(row) for row in rows]
 
     def records(self) -> Iterable[Mapping[str, Any]]:
         rows = self._all(
@@ -267,19 +277,3 @@ class TeamQueue:
         except self._error as exc:
             said = " ".join(str(exc).split()) or type(exc).__name__
             raise RunError(f"the team's database {self.path} cannot be used: {said}") from exc
-
-
-def _kept(row: Sequence[Any]) -> Kept:
-    key, line, body, state, tries, again, host, reason, intent, record = row
-    return Kept(
-        key=key,
-        line=line,
-        order=BatchOrder.model_validate_json(body),
-        state=state,
-        tries=tries,
-        again=again,
-        host=host,
-        reason=reason,
-        intent=json.loads(intent) if intent else None,
-        record=json.loads(record) if record else None,
-    )

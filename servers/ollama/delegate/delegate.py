@@ -25,6 +25,7 @@ from ..gates.gates import verdict
 from ..gates.kinds import RunGate
 from ..gates.staging import Staging
 from ..ledger.receipt import (
+    GOOD,
     NOISE_S,
     Advised,
     Ended,
@@ -95,7 +96,7 @@ class Delegator:
         if ran is None:
             return receipt
         order, content = climb.prepared.order, 0
-        if receipt.outcome in ("accepted", "answered", "written"):
+        if receipt.outcome in GOOD:
             content = sum(len(text.text) for text in climb.prepared.inputs.values())
             content += len(ran.answer.text)
         without, spent = int(content / CHARS_PER_TOKEN), spent_tokens(order, receipt)

@@ -86,6 +86,16 @@ def test_lines_that_are_no_orders_are_all_named_and_nothing_is_run(tmp_path: Pat
         assert said in done.stderr
 
 
+def test_a_gate_or_schema_that_means_nothing_is_named_before_anything_runs(tmp_path: Path) -> None:
+    path = orders(
+        tmp_path, {"task": "x", "schema": {"type": 5}}, {"task": "y", "gate": "taste"}, {"task": "z"}
+    )
+    done = batch(tmp_path, str(path), "--out", "r.jsonl")
+    assert done.returncode == 2 and not (tmp_path / "r.jsonl").exists()
+    assert "line 1: the schema" in done.stderr and "line 2:" in done.stderr and "taste" in done.stderr
+    assert "line 3" not in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -16,7 +16,7 @@ import pytest
 
 from orchestrator.batch.orders import BatchOrder, Keyed, keyed
 from orchestrator.batch.queue import BatchFile, Lost, Queue
-from orchestrator.batch.team_queue import TeamQueue
+from orchestrator.batch.team_queue import OFFERED, TeamQueue
 from tests.orchestrator.batch.test_batch import engine, orders, receipts
 from tests.orchestrator.test_cli import UNDERSTUDY
 from tests.postgres import Postgres, postgres, programs
@@ -96,6 +96,17 @@ def test_what_nobody_runs_any_more_is_found(open_queue: Open) -> None:
 
 
 @needs_postgres
+def test_a_worker_sees_every_order_though_it_looks_at_some_at_a_time(database: Postgres) -> None:
+    client = TeamQueue(database.url, batch="many")
+    client.add(some(*(BatchOrder(task=f"{number}") for number in range(2 * OFFERED + 5))))
+    worker = TeamQueue(database.url)
+    seen = {one.key for _ in range(3) for one in worker.waiting()}
+    assert len(seen) == 2 * OFFERED + 5
+    worker.close()
+    client.close()
+
+
+@needs_postgres
 def test_a_dead_workers_order_is_taken_over_and_its_own_word_counts_no_more(database: Postgres) -> None:
     client = TeamQueue(database.url, batch="dead")
     client.add(some(BatchOrder(task="a")))
@@ -133,6 +144,7 @@ def test_workers_killed_and_a_database_restarted_lose_no_order_and_write_none_tw
     def until(lines: int) -> None:
         while not out.exists() or out.read_bytes().count(b"\n") < lines:
             assert client.poll() is None, client.communicate()
+            assert any(worker.poll() is None for worker in workers), "nobody is left to do the work"
             time.sleep(0.01)
 
     with engine(scale=0.0005) as (first, _), engine(scale=0.0005) as (second, _):
