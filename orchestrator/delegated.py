@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from servers.ollama.ledger.runs import DELIVERED
+
 from .terminal.receipt_view import Advice, File, Forecast, Gate, Profile, Receipt, answer_in, receipt_lines
 
 
@@ -38,7 +40,7 @@ class Delegated(str):
     @property
     def success(self) -> bool:
         """Whether there is a result: accepted by its gate, or answered or written with nothing to check it."""
-        return self.receipt.outcome in ("accepted", "answered", "written")
+        return self.receipt.outcome in DELIVERED
 
     @property
     def outcome(self) -> str:

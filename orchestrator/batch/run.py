@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 
 from servers.ollama.engines.protocol import EngineError
-from servers.ollama.ledger.receipt import GOOD, Receipt
+from servers.ollama.ledger.receipt import Receipt
+from servers.ollama.ledger.runs import DELIVERED
 from servers.output import ToolError
 
 from ..errors import OrchestratorError, RunError
@@ -209,12 +210,12 @@ class BatchRun:
         if receipt is None:
             self.told(f"the order {key} was cancelled or taken over; its run was stopped")
             return
-        if receipt.outcome not in GOOD and not await self._answers(host):
+        if receipt.outcome not in DELIVERED and not await self._answers(host):
             await self._wait_again(kept, kind, None, tried=False)
             return
         host.learned()
         record = receipt.model_dump(mode="json", exclude_defaults=True)
-        if receipt.outcome in GOOD:
+        if receipt.outcome in DELIVERED:
             await self._end(kept, "done", record, took_s)
         elif kept.tries <= self.limits.retries:
             await self._wait_again(kept, kind, receipt.reason)

@@ -9,6 +9,8 @@ from typing import Any
 
 import anyio
 
+from servers.ollama.ledger.runs import DELIVERED
+
 from ..errors import ConfigError
 from . import local
 from . import options as common
@@ -22,7 +24,7 @@ examples:
   understudy delegate "Add docstrings." --file src/a.py --write edits --gate tests --ladder qwen3:8b,qwen3:32b
   understudy delegate "List every person and year." --file letter.txt --schema people.json --gate quotes --json
 
-exit codes: 0 accepted or answered, 1 not accepted (nothing was written)
+exit codes: 0 accepted, or answered or written with nothing to check it, 1 not accepted (nothing was written)
 """
 
 
@@ -69,7 +71,7 @@ async def _run(options: argparse.Namespace) -> int:
             receipt, _ = await hand_over(session, order, lambda done, total, said: local.progress(said))
         finally:
             local.progress("")
-    good = receipt["outcome"] in ("accepted", "answered")
+    good = receipt["outcome"] in DELIVERED
     if options.json:
         common.print_json({"ok": good, **receipt})
     else:

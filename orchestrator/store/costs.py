@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from servers.ollama.forecast.token_estimates import CHARS_PER_TOKEN
+from servers.ollama.ledger.runs import DELIVERED
 
 from ..errors import ConfigError
 from ..providers.catalog import Prices, cost_usd
@@ -162,7 +163,7 @@ def _receipt(body: Any, asked_chars: int | None, lead: str | None) -> _Delegatio
         return None
     own = Usage(input_tokens=_tokens(len(text)), output_tokens=_tokens(asked_chars or 0))
     instead = Usage(input_tokens=profile.get("tokens_in"), output_tokens=profile.get("tokens_out"))
-    good = outcome in ("accepted", "answered")
+    good = outcome in DELIVERED
     return _Delegation(lead=lead, good=good, own=own, instead=instead, cost_usd=0.0)
 
 

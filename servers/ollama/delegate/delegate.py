@@ -25,7 +25,6 @@ from ..gates.gates import verdict
 from ..gates.kinds import RunGate
 from ..gates.staging import Staging
 from ..ledger.receipt import (
-    GOOD,
     NOISE_S,
     Advised,
     Ended,
@@ -37,6 +36,7 @@ from ..ledger.receipt import (
     Tried,
     told,
 )
+from ..ledger.runs import DELIVERED
 from .estimate import Estimator
 from .jobs import Progress
 from .next_call import after_failure, after_refusal, next_calls
@@ -96,7 +96,7 @@ class Delegator:
         if ran is None:
             return receipt
         order, content = climb.prepared.order, 0
-        if receipt.outcome in GOOD:
+        if receipt.outcome in DELIVERED:
             content = sum(len(text.text) for text in climb.prepared.inputs.values())
             content += len(ran.answer.text)
         without, spent = int(content / CHARS_PER_TOKEN), spent_tokens(order, receipt)

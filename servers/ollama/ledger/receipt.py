@@ -40,10 +40,6 @@ Ended = Literal[
 interrupted: its server ended."""
 
 
-GOOD: tuple[Ended, ...] = ("accepted", "answered", "written")
-"""The outcomes that bring what was asked for, checked or not."""
-
-
 class Profiled(BaseModel):
     """The profile of a run. Null: the server did not report it, or it cannot be known."""
 

@@ -11,6 +11,8 @@ from .profile import Profile
 from .schema import RUN_COLUMNS
 
 Verdict = Literal["good", "revised", "rejected"]
+DELIVERED = ("accepted", "answered", "written")
+"""Outcomes of a delegation that brought what was asked for, checked or not."""
 VERDICTS: tuple[Verdict, ...] = ("good", "revised", "rejected")
 
 MAX_RAW_CHARS = 20_000

@@ -218,6 +218,16 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
     assert done.returncode == 1 and "cannot be used" in done.stderr and "--port 0" in done.stderr
 
 
+def test_a_file_that_no_gate_can_check_is_written_and_is_no_failure(folder: Path) -> None:
+    with simulated_in_thread(World(machine=Machine(SMALL)), scale=0.0) as url:
+        done = understudy(
+            folder, "delegate", "Say something.", "--write", "said.txt", "--host", url, "--json"
+        )
+    told = json.loads(done.stdout)
+    assert told["outcome"] == "written" and (folder / "said.txt").exists()
+    assert done.returncode == 0 and told["ok"] is True
+
+
 def test_a_program_delegates_as_the_command_does_and_gets_the_receipt_as_a_str(folder: Path) -> None:
     with ollama() as host:
         config = load_config(cwd=folder, env={"OLLAMA_BASE_URL": host})
