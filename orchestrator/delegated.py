@@ -7,7 +7,16 @@ from typing import Any, Self
 
 from servers.ollama.ledger.runs import DELIVERED
 
-from .terminal.receipt_view import Advice, File, Forecast, Gate, Profile, Receipt, answer_in, receipt_lines
+from .terminal.screen.receipt_view import (
+    Advice,
+    File,
+    Forecast,
+    Gate,
+    Profile,
+    Receipt,
+    answer_in,
+    receipt_lines,
+)
 
 
 class Delegated(str):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import ConfigError
-from ..terminal.receipt_view import money
+from ..terminal.screen.receipt_view import money
 from . import options as common
 from .local import number, table
 

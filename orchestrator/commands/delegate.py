@@ -97,7 +97,7 @@ def _schema(path: Path | None) -> Any:
 
 def _shown(record: dict[str, Any]) -> str:
     from ..sanitize import visible
-    from ..terminal.receipt_view import Receipt, receipt_lines
+    from ..terminal.screen.receipt_view import Receipt, receipt_lines
 
     receipt = Receipt.model_validate(record)
     answer = f"{visible(receipt.answer).rstrip()}\n\n" if receipt.answer and not receipt.files else ""

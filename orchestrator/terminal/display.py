@@ -26,10 +26,10 @@ from ..events import (
 )
 from ..sanitize import one_line, shown_arguments, shown_text, visible
 from ..types import Message, Text, ToolCall, ToolResult
-from .lines import writable
-from .receipt_view import answer_in, receipt_in, receipt_lines, speaker_name, usage_text
-from .rich_screen import RichScreen
-from .screen import Screen
+from .screen.lines import writable
+from .screen.plain_screen import Screen
+from .screen.receipt_view import answer_in, receipt_in, receipt_lines, speaker_name, usage_text
+from .screen.rich_screen import RichScreen
 
 TICK_S = 0.25
 Asks = Callable[[str, Sequence[str]], Awaitable[str | None]]

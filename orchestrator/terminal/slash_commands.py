@@ -24,8 +24,8 @@ from ..tools import Approve
 from ..types import ToolResult
 from .display import Display
 from .input import Reader
-from .receipt_view import money, usage_text
-from .rich_screen import RichScreen
+from .screen.receipt_view import money, usage_text
+from .screen.rich_screen import RichScreen
 
 USAGE_CELLS = 28
 """Cells of a usage; its meaning fits behind it in 80."""

@@ -26,8 +26,8 @@ from orchestrator.events import (
     ToolProgress,
     ToolStarted,
 )
-from orchestrator.terminal.blocks import Blocks
-from orchestrator.terminal.rich_screen import RichScreen
+from orchestrator.terminal.screen.blocks import Blocks
+from orchestrator.terminal.screen.rich_screen import RichScreen
 from orchestrator.types import ToolCall, Usage, result, user
 from tests.screens import screen
 

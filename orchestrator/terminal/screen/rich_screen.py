@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 
-from ..config.models import DisplaySettings
-from ..events import (
+from ...config.models import DisplaySettings
+from ...events import (
     Appended,
     Called,
     Event,
@@ -26,12 +26,13 @@ from ..events import (
     ToolProgress,
     ToolStarted,
 )
-from ..sanitize import clipped, one_line, shown_arguments
-from ..types import Message, Text, Thinking, ToolCall, ToolResult
+from ...sanitize import clipped, one_line, shown_arguments
+from ...types import Message, Text, Thinking, ToolCall, ToolResult
 from .activity import Activity, Working
 from .blocks import Block, Blocks
 from .lines import Speaker
 from .painter import Painter
+from .plain_screen import PALETTE, counted
 from .receipt_view import (
     MAX_ANSWER_LINES,
     Receipt,
@@ -43,7 +44,6 @@ from .receipt_view import (
     usage_text,
 )
 from .rows import BAR, MIN_ROOM, Row, beside, code_rows, prose_rows, text_rows, theme_of, themed
-from .screen import PALETTE, counted
 from .tool_view import DIFF_LINES, Shown, body_rows, diff_rows, shown
 
 Entry = Callable[[int], list[Row]]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from ..config.models import DisplaySettings
-from ..events import (
+from ...config.models import DisplaySettings
+from ...events import (
     Appended,
     Called,
     Event,
@@ -23,8 +23,8 @@ from ..events import (
     ToolProgress,
     ToolStarted,
 )
-from ..sanitize import clipped, one_line, shown_arguments, shown_text
-from ..types import Message, Text, Thinking, ToolCall, ToolResult
+from ...sanitize import clipped, one_line, shown_arguments, shown_text
+from ...types import Message, Text, Thinking, ToolCall, ToolResult
 from .lines import Lines, Speaker
 from .receipt_view import (
     MAX_ANSWER_LINES,

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ..sanitize import one_line, visible
+from ...sanitize import one_line, visible
 from .rows import Row, rows, text_rows
 
 OUTPUT_LINES = 6

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from ..sanitize import visible
+from ...sanitize import visible
 from .blocks import Block
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import re
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..sanitize import one_line
-from ..types import Usage
+from ...sanitize import one_line
+from ...types import Usage
 
 MAX_ANSWER_LINES = 40
 MAX_DIFF_LINES = 40

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..events import Foreseen
-from ..sanitize import one_line, shown_arguments
-from ..types import ToolCall
+from ...events import Foreseen
+from ...sanitize import one_line, shown_arguments
+from ...types import ToolCall
 
 CHARS_PER_TOKEN = 4
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.segment import Segment, Segments
 
-from ..sanitize import visible
+from ...sanitize import visible
 
 MIN_ROOM = 20  # cells for what is said, however long the name
 _HELD = 40  # cells: a word longer than this does not wait for its end
