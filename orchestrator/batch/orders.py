@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from servers.ollama.gates.documents import file_of
 from servers.ollama.gates.gates import parse_gates
 from servers.output import ToolError
 
@@ -124,7 +125,7 @@ def keyed(orders: Iterable[tuple[int, BatchOrder]]) -> list[Keyed]:
 def size_of(order: BatchOrder, roots: Sequence[Path]) -> int:
     """About how many characters the worker reads; files that are not there count nothing here."""
     chars = len(order.task) + len(order.context)
-    for name in order.files:
+    for name in map(file_of, order.files):
         path = next((root / name for root in roots if (root / name).is_file()), None)
         chars += path.stat().st_size if path else 0
     return chars

@@ -32,7 +32,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task")
     parser.add_argument("--model", default="auto", help="default: auto, the best by odds and seconds")
     parser.add_argument(
-        "--file", action="append", default=[], dest="files", metavar="PATH", help="material; repeatable"
+        "--file",
+        action="append",
+        default=[],
+        dest="files",
+        metavar="PATH",
+        help="material: a file, or lines of one as a.py#L10-40; repeatable",
     )
     parser.add_argument(
         "--write", metavar="PATH|edits|patch", help="put the result on disk instead of printing it"

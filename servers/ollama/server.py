@@ -96,7 +96,7 @@ def build(
         context: str = "",
         wait_s: float = 45,
     ) -> CallToolResult:
-        """Let a local model do one task. It reads `files` by path; you get a receipt with profile and advice.
+        """Let a local model do one task. It reads `files` by path, or a part: a.py#L10-40; you get a receipt with profile and advice.
         write: path to fill, or "edits"/"patch" to change `files`; lands only if the gate passes.
         gate: syntax always; "quotes", "tests", {"command": str, "max_changed_lines": n}.
         ladder: models to try next. Slower than wait_s: returns a delegation id."""

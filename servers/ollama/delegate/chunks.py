@@ -86,7 +86,12 @@ def cut(text: Document, max_chars: int) -> list[Chunk]:
         size += len(line)
     if lines:
         pieces.append((start, start + len(lines) - 1, "".join(lines)))
-    return [_chunk(text, *piece) for piece in pieces if piece[2].strip()]
+    before = text.first - 1
+    return [
+        _chunk(text.file.path, start + before, end + before, body, text)
+        for start, end, body in pieces
+        if body.strip()
+    ]
 
 
 def evened(sizes: Sequence[int], max_chars: int) -> int:
@@ -96,8 +101,7 @@ def evened(sizes: Sequence[int], max_chars: int) -> int:
     return min(max_chars, -(-largest // pieces) + 200)
 
 
-def _chunk(text: Document, start: int, end: int, body: str) -> Chunk:
-    piece = replace(
-        text, path=f"{text.path}:{start}-{end}", decoded=replace(text.decoded, body=body, ends="\n")
-    )
-    return Chunk(path=text.path, start=start, end=end, text=piece)
+def _chunk(path: str, start: int, end: int, body: str, text: Document) -> Chunk:
+    decoded = replace(text.decoded, body=body, ends="\n")
+    piece = Document(path=f"{path}:{start}-{end}", rev=text.rev, decoded=decoded)
+    return Chunk(path=path, start=start, end=end, text=piece)

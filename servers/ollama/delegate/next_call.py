@@ -72,7 +72,7 @@ def after_failure(
         call = arguments_of(order, model=failed, max_output=more)
         return [Advised(action="raise_cap", say=f"max_output={more}", call=call, odds=mine.odds)]
     if order.write == "edits" and "SEARCH" in why and len(prepared.inputs) == 1:
-        path = next(iter(prepared.inputs))
+        path = prepared.main
         call = arguments_of(order, model=failed, write=path)
         return [
             Advised(action="whole_file", say=f"write={path}: the whole file instead of blocks", call=call)

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from ...output import ToolError
@@ -18,7 +18,7 @@ from ..gates.gates import Gates
 from ..gates.kinds import Judged, RunGate
 from ..gates.no_answer import Asked
 from ..gates.quotes import asks_for_quotes, put_in_quotes
-from ..gates.repair import defined_names, without_fences
+from ..gates.repair import closer, defined_names, without_fences
 from . import prompt
 from .prompt import Source
 
@@ -103,8 +103,7 @@ class Prepared:
         if order.write == "patch":
             return "patch"
         if order.write == "edits":
-            chars = sum(len(text.text) for path, text in self.inputs.items() if path == self.main)
-            return "whole" if chars <= WHOLE_CHARS else "edits"
+            return "whole" if self._given_whole(self.main) else "edits"
         return "whole" if self.target is not None else None
 
     @property
@@ -114,9 +113,29 @@ class Prepared:
             return self.target
         if self.order.write not in IN_PLACE:
             return None
-        named = [path for path in self.inputs if path.rpartition("/")[2] in self.order.task]
-        plain = [path for path in self.inputs if not _TEST.search(path)]
-        return named[0] if len(named) == 1 and named[0] in plain else next(iter([*plain, *self.inputs]))
+        named = [path for path in self.files if path.rpartition("/")[2] in self.order.task]
+        plain = [path for path in self.files if not _TEST.search(path)]
+        return named[0] if len(named) == 1 and named[0] in plain else next(iter([*plain, *self.files]))
+
+    @property
+    def files(self) -> dict[str, Document]:
+        """The files the worker was given, whole or in part, by their own paths."""
+        return {text.file.path: text.file for text in self.inputs.values()}
+
+    @property
+    def changeable(self) -> dict[str, Document]:
+        """As `files`, but only the lines that were given; of a file given in several parts, the whole."""
+        found: dict[str, Document] = {}
+        for text in self.inputs.values():
+            path = text.file.path
+            found[path] = text.file if path in found else text
+        return found
+
+    def _given_whole(self, path: str | None) -> bool:
+        """Whether the worker sees all there is to write of this file, and it is small enough to be written out."""
+        text = self.changeable.get(path or "")
+        seen = any(text is given for given in self.inputs.values())
+        return text is not None and seen and len(text.text) <= WHOLE_CHARS
 
     def messages(self, failure: str | None = None, answer: str | None = None) -> tuple[dict[str, str], ...]:
         """The conversation a run starts from; `failure` is why the last answer was rejected.
@@ -138,22 +157,39 @@ class Prepared:
         if not any("<<data " in text.text for text in self.inputs.values()):
             answer = without_fences(answer)
         if self.order.write == "edits":
-            return edited(answer, self.inputs, self.main)
+            return self._put_back(edited(answer, self.changeable, self.main))
         if self.order.write == "patch":
-            return from_patch(answer, self.inputs)
+            return self._put_back(from_patch(answer, self.changeable))
         if self.target is not None:
-            before = self.before.text if self.before else None
-            return rewritten(answer, self.target, before, schema=self.order.gates.schema is not None)
+            before = self.rewritten.text if self.rewritten else None
+            schema = self.order.gates.schema is not None
+            return self._put_back(rewritten(answer, self.target, before, schema=schema))
         if self.order.gates.schema is None and self.order.quotes:
             answer = put_in_quotes(answer, self.material)
         return answered(answer, schema=self.order.gates.schema is not None)
+
+    @property
+    def rewritten(self) -> Document | None:
+        """What the target's new content takes the place of: all of it, or the lines that were given."""
+        return self.changeable.get(self.target or "") or self.before
+
+    def _put_back(self, candidate: Candidate) -> Candidate:
+        """Whole files from a candidate that holds the parts given; one that is the whole file already stays."""
+        given = self.changeable
+        files = {
+            path: text
+            if (part := given.get(path)) is None or closer(text, part.file.text, than=part.text)
+            else part.put_back(text)
+            for path, text in candidate.files.items()
+        }
+        return replace(candidate, files=files)
 
     def judged(self, candidate: Candidate, runs: Mapping[str, RunGate]) -> Judged:
         """A candidate as gates look at it. ToolError when a file cannot be written as its kind."""
         return Judged(
             candidate=candidate,
             before={path: text for path in candidate.files if (text := self.known(path))},
-            given=self.inputs,
+            given=self.files,
             asked=Asked(
                 task=self.order.task,
                 kind=self.order.kind,
@@ -168,7 +204,7 @@ class Prepared:
 
     def known(self, path: str) -> Document | None:
         """The file as the worker was given it, or as it was found before the run."""
-        return self.before if path == self.target and self.before is not None else self.inputs.get(path)
+        return self.before if path == self.target and self.before is not None else self.files.get(path)
 
     def contents(self, candidate: Candidate) -> dict[str, bytes]:
         """The candidate's files as they would lie on disk. ToolError when one cannot be written as its kind."""
@@ -197,8 +233,8 @@ class Prepared:
         if self.target is None:
             return 0, 0
         return (
-            (len(self.before.text), len(self.before.text))
-            if self.before
+            (len(self.rewritten.text), len(self.rewritten.text))
+            if self.rewritten
             else (0, max(given, _NEW_FILE_CHARS))
         )
 
@@ -221,8 +257,10 @@ class Prepared:
         if language is None:
             return prompt.PLAIN.format(path=path)
         if self.known(path):
-            return prompt.WHOLE.format(path=path, language=language)
-        modules = {name: document for name, document in self.inputs.items() if name.endswith(".py")}
+            text = self.changeable.get(path)
+            shown = f"lines {text.first}-{text.last} of {path}" if text is not None and text.whole else path
+            return prompt.WHOLE.format(path=shown, language=language)
+        modules = {name: document for name, document in self.files.items() if name.endswith(".py")}
         imports = [
             f"from {PurePath(name).stem} import {', '.join(names)}"
             for name, document in modules.items()
@@ -253,15 +291,24 @@ def prepare(workspace: Workspace, order: Order) -> Prepared:
     if order.write in IN_PLACE:
         if not inputs:
             raise ToolError(f'write="{order.write}" changes the files given in `files`; it has none')
-        for path in inputs:
-            check_writable(workspace, path)
+        for text in inputs.values():
+            check_writable(workspace, text.file.path)
         return Prepared(order=order, inputs=inputs, target=None, before=None)
     if not order.write:
         return Prepared(order=order, inputs=inputs, target=None, before=None)
     check_writable(workspace, order.write)
     target = workspace.shown(order.write)
-    before = inputs.get(target) or (
-        read_text(workspace, order.write) if workspace.exists(order.write) else None
+    given = [text for text in inputs.values() if text.file.path == target]
+    if len(given) > 1 and all(text.whole for text in given):
+        raise ToolError(
+            f'write="{order.write}" with {len(given)} parts of it in files: give one, or write="edits"'
+        )
+    before = (
+        given[0].file
+        if given
+        else read_text(workspace, order.write)
+        if workspace.exists(order.write)
+        else None
     )
     return Prepared(order=order, inputs=inputs, target=target, before=before)
 

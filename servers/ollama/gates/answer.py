@@ -244,7 +244,7 @@ def _json_edits(text: str) -> list[tuple[str, list[str], list[str]]]:
 
 def _known(named: str, known: Sequence[str]) -> str:
     """The input a worker means. It may change only what it was given."""
-    clean = re.sub(r"^(?:\./|[ab]/(?=.))", "", named.strip()) if named not in known else named
+    clean = re.sub(r"^(?:\./|[ab]/(?=.))|#L[\dL-]+$", "", named.strip()) if named not in known else named
     if clean in known:
         return clean
     raise BadAnswer(f"{named[:120]!r} is not one of the files given: {', '.join(known)}")

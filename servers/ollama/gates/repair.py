@@ -105,6 +105,18 @@ def is_whole(before: str, text: str) -> bool:
     return len(old) < 4 or difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() > 0.25
 
 
+def closer(text: str, one: str, *, than: str) -> bool:
+    """Whether a text is nearer to `one` than to another, by its length and by the lines they share."""
+    if abs(len(text) - len(one)) >= abs(len(text) - len(than)):
+        return False
+    new = text.strip().split("\n")
+    ratios = [
+        difflib.SequenceMatcher(None, old.strip().split("\n"), new, autojunk=False).ratio()
+        for old in (one, than)
+    ]
+    return ratios[0] > ratios[1]
+
+
 _FENCE_LINE = re.compile(
     r"^[ \t]*<<(?:data [0-9a-f]{8} [^\n]*|end [0-9a-f]{8})>>[ \t]*(?:\n|\Z)", re.MULTILINE
 )
