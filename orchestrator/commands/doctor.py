@@ -1,5 +1,5 @@
 """Say what is here, what is missing and how to get it: Python, git, sandbox, ripgrep, Ollama, keys, configuration,
-disk and records."""
+disk and records; with --host what an MCP host sees of the servers in its file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ..errors import OrchestratorError
+from ..errors import ConfigError, OrchestratorError
+from ..hosts.table import HOSTS
 from ..sanitize import visible
 from . import options as common
+
+if TYPE_CHECKING:
+    from ..hosts.check import Seen
 
 EXAMPLES = """\
 examples:
   understudy doctor
   understudy doctor --json
+  understudy doctor --host codex             start our servers as Codex would: its variables, its folder
+  understudy doctor --host claude-code --all-servers
 
 exit codes: 0 nothing is wrong, 1 something is; what is only missing counts as nothing wrong
 """
@@ -41,11 +48,30 @@ class Finding:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host", choices=sorted(HOSTS), help="look at what this host sees of the servers in its file"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="with --host: the project (default: here)"
+    )
+    parser.add_argument(
+        "--all-servers", action="store_true", help="with --host: start the servers of others too"
+    )
     common.add_json(parser)
     common.add_config(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    findings = _host(options) if options.host else _machine(options)
+    good = all(one.state != "wrong" for one in findings)
+    if options.json:
+        common.print_json({"ok": good, "findings": [asdict(one) for one in findings]})
+    else:
+        sys.stdout.write("".join(map(_line, findings)))
+    return 0 if good else 1
+
+
+def _machine(options: argparse.Namespace) -> list[Finding]:
     checks: tuple[Callable[[], Finding], ...] = (
         _python,
         _git,
@@ -57,13 +83,39 @@ def run(options: argparse.Namespace) -> int:
         _records,
         _disk,
     )
-    findings = [check() for check in checks]
-    good = all(one.state != "wrong" for one in findings)
-    if options.json:
-        common.print_json({"ok": good, "findings": [asdict(one) for one in findings]})
-    else:
-        sys.stdout.write("".join(map(_line, findings)))
-    return 0 if good else 1
+    return [check() for check in checks]
+
+
+def _host(options: argparse.Namespace) -> list[Finding]:
+    """What a host sees of the servers in its file, each started as it would start it."""
+    import anyio
+
+    from ..hosts.check import seen_by
+
+    host, root = HOSTS[options.host], options.root.expanduser().resolve()
+    path, again = host.file(root), f"understudy init --host {options.host} --write"
+    if not root.is_dir():
+        raise ConfigError(f"--root: {root} is not a folder")
+    seen = anyio.run(partial(seen_by, host, root, all_servers=options.all_servers))
+    if not seen:
+        return [
+            Finding(subject=host.title, state="missing", found=f"{path} names no server", next_step=again)
+        ]
+    return [_seen(one, f"{again} --replace") for one in seen]
+
+
+def _seen(one: Seen, again: str) -> Finding:
+    if one.problem:
+        return Finding(
+            subject=one.name,
+            state="wrong",
+            found=one.problem,
+            next_step=f"{again} writes it anew; its --help names what else an entry can say",
+        )
+    if one.tools is None:
+        return Finding(subject=one.name, state="good", found="; ".join(one.notes))
+    told, step = "; ".join((f"{one.tools} tools from {one.command}", *one.notes)), again if one.notes else ""
+    return Finding(subject=one.name, state="missing" if one.notes else "good", found=told, next_step=step)
 
 
 def _line(one: Finding) -> str:

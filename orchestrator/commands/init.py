@@ -7,6 +7,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..errors import ConfigError
 from ..hosts.table import HOSTS
@@ -36,6 +37,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the policy file that decides on commands, for the servers",
     )
+    parser.add_argument(
+        "--allow-remote", action="store_true", help="let OLLAMA_HOST name another machine: files go there"
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--write", action="store_true", help="put it into the host's file; what stands there stays"
@@ -57,7 +61,10 @@ def run(options: argparse.Namespace) -> int:
     policy = options.policy and options.policy.expanduser().resolve()
     if policy is not None and not policy.is_file():
         raise ConfigError(f"--policy: there is no file {policy}")
-    host, wanted = HOSTS[options.host], servers(root, name=options.name, policy=policy)
+    host, wanted = (
+        HOSTS[options.host],
+        servers(root, name=options.name, policy=policy, allow_remote=options.allow_remote),
+    )
     if options.remove:
         path, gone = remove(host, root, list(wanted))
         said = (
@@ -67,7 +74,25 @@ def run(options: argparse.Namespace) -> int:
     elif options.write:
         path = install(host, root, wanted, replace=options.replace)
         sys.stdout.write(f"{path} now starts {', '.join(wanted)}. {host.after}\n")
+        _say_what_will_not_start(options.allow_remote)
     else:
         sys.stdout.write(shown(host, root, wanted))
         sys.stderr.write(f"This belongs into {host.file(root)}; --write puts it there. {host.after}\n")
+        _say_what_will_not_start(options.allow_remote)
     return 0
+
+
+def _say_what_will_not_start(allow_remote: bool) -> None:
+    from servers.ollama.engines.address import address_of
+    from servers.protocol.access import is_loopback
+
+    try:
+        host = urlsplit(address_of().url).hostname or ""
+    except ValueError as exc:
+        sys.stderr.write(f"The ollama server will not start: {exc}\n")
+        return
+    if not is_loopback(host) and not allow_remote:
+        sys.stderr.write(
+            f"The ollama server will not start: its models would run on {host}, and files would go there; "
+            "--allow-remote permits it\n"
+        )

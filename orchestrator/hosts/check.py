@@ -7,10 +7,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 
-from .install import ENGINE, entries_of, is_ours
+from servers.protocol.registry import SERVER_COMMANDS
+
+from .install import CARRIED, ENGINE, entries_of, is_ours, program
 from .table import Host, Server
 
 START_S = 30.0
@@ -21,26 +24,34 @@ START_S = 30.0
 class Seen:
     name: str
     command: str
-    ours: bool
     tools: int | None = None  # None: it did not start, or was not started
     problem: str | None = None  # one sentence
-    notes: tuple[str, ...] = ()  # what works otherwise than here
+    notes: tuple[str, ...] = ()  # what works otherwise than here, or why it was not started
 
 
-async def seen_by(host: Host, root: Path) -> list[Seen]:
-    """Each server of the host's file: ours as it runs there, others by name alone. Raises ConfigError.
+async def seen_by(host: Host, root: Path, *, all_servers: bool = False) -> list[Seen]:
+    """Each server of the host's file as it runs there; empty where it names none. Raises ConfigError.
 
-    `doctor` shows these; an empty list means that the host's file names no server.
+    `all_servers`: those of others are started too, whatever the file says to run.
     """
     found = entries_of(host, host.file(root))
     seen: dict[str, Seen] = {}
 
-    async def look(name: str, entry: object) -> None:
+    async def look(name: str, entry: Any) -> None:
         server = host.server(entry)
-        if server is None or not is_ours(server):
-            seen[name] = Seen(name=name, command=server.command if server else "", ours=False)
+        command = server.command if server else ""
+        if server is None:
+            why = "it is no program that a host starts, and was not looked at"
+        elif entry.get("enabled") is False or entry.get("disabled") is True:
+            why = "it is switched off"
+        elif not all_servers and not is_ours(server):
+            why = "it is none of ours and was not started"
+        elif not all_servers and not _as_written_by_us(host, root, server):
+            why = "it runs what a file of this folder says, and was not started"
         else:
             seen[name] = await _started(host, root, name, server)
+            return
+        seen[name] = Seen(name=name, command=command, notes=(why,))
 
     async with anyio.create_task_group() as group:
         for name, entry in found.items():
@@ -48,20 +59,29 @@ async def seen_by(host: Host, root: Path) -> list[Seen]:
     return [seen[name] for name in found]
 
 
+def _as_written_by_us(host: Host, root: Path, server: Server) -> bool:
+    """Whether looking runs nothing but an installed server: a project's file may come from anybody."""
+    if host.shared:
+        return True
+    bare = Path(server.command).name == server.command
+    outside = os.path.isabs(server.command) and not Path(server.command).is_relative_to(root)
+    return (bare or outside or server.command == program(Path(server.command).stem)) and (
+        set(server.env) <= {*CARRIED, *ENGINE}
+    )
+
+
 async def _started(host: Host, root: Path, name: str, server: Server) -> Seen:
     env, notes = environment(host, server), list[str]()
-    if server.command.endswith("ollama"):
+    if Path(server.command).stem == SERVER_COMMANDS["ollama"]:
         notes += [
             f"{key} is set here and does not reach it"
             for key in ENGINE
             if os.environ.get(key) and key not in env
         ]
-    if os.environ.get("UNDERSTUDY_HOME") != env.get("UNDERSTUDY_HOME"):
+    if is_ours(server) and os.environ.get("UNDERSTUDY_HOME") != env.get("UNDERSTUDY_HOME"):
         notes.append("it keeps its state elsewhere: UNDERSTUDY_HOME is set differently here")
     tools, problem = await _tools(server, env, host.cwd or str(root))
-    return Seen(
-        name=name, command=server.command, ours=True, tools=tools, problem=problem, notes=tuple(notes)
-    )
+    return Seen(name=name, command=server.command, tools=tools, problem=problem, notes=tuple(notes))
 
 
 def environment(host: Host, server: Server) -> dict[str, str]:

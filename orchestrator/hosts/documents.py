@@ -51,6 +51,7 @@ class Toml:
 
     def put(self, path: Sequence[str], value: Any) -> str:
         import tomlkit
+        from tomlkit.items import InlineTable
 
         table: Any = self.document
         for key in path[:-1]:
@@ -61,7 +62,10 @@ class Toml:
                 raise Misshapen(f"wanted a table {key!r}, found something else")
         if path[-1] in table:
             del table[path[-1]]
-        table[path[-1]] = tomlkit.item({key: _inline(item) for key, item in value.items()})
+        if isinstance(table, InlineTable):
+            table[path[-1]] = _inline(value)
+        else:
+            table[path[-1]] = tomlkit.item({key: _inline(item) for key, item in value.items()})
         return self._lines(tomlkit.dumps(self.document))
 
     def without(self, path: Sequence[str]) -> str:
@@ -84,8 +88,11 @@ def _inline(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     table = tomlkit.inline_table()
-    table.update(value)
+    table.update({key: _inline(item) for key, item in value.items()})
     return table
+
+
+_REST_OF_LINE = re.compile(r"[ \t]*(#[^\r\n]*)?(?=[\r\n]|\Z)")
 
 
 class Yaml:
@@ -108,23 +115,17 @@ class Yaml:
         if node is None:
             gap = "" if not self.text or self.text.endswith("\n") else newline
             return self.text + gap + _block(path, value, "", newline)
+        flow = False
         for depth, key in enumerate(path):
             rest = path[depth:]
             if _empty(node):
-                indent = " " * (2 * depth)
-                place = node.end_mark.index
-                return (
-                    self.text[:place]
-                    + newline
-                    + _block(rest, value, indent, newline).rstrip()
-                    + self.text[place:]
-                )
+                return self._filled(node, rest, value, newline, flow)
             if not isinstance(node, yaml.MappingNode):
                 raise Misshapen(f"wanted a mapping with {key!r}, found something else")
             found = next((pair for pair in node.value if pair[0].value == key), None)
             if found is None:
                 return self._added(node, rest, value, newline)
-            node = found[1]
+            node, flow = found[1], node.flow_style
         return self.text[: node.start_mark.index] + _flow(value) + self.text[_end(node) :]
 
     def without(self, path: Sequence[str]) -> str:
@@ -142,6 +143,27 @@ class Yaml:
             return self.text[:start].rstrip().removesuffix(",") + self.text[end:]
         line = self.text.find("\n", end)
         return self.text[: self.text.rfind("\n", 0, start) + 1] + (self.text[line + 1 :] if line >= 0 else "")
+
+    def _filled(self, node: Any, path: Sequence[str], value: Any, newline: str, flow: bool) -> str:
+        """In place of a null, written or not."""
+        head, end = self.text[: node.start_mark.index], node.end_mark.index
+        if flow:
+            for key in reversed(path):
+                value = {key: value}
+            return f"{head} {_flow(value)}{self.text[end:]}"
+        column = head.rfind("\n") + 1
+        indent = " " * (
+            len(head) - column - len(head[column:].lstrip(" ")) + 2 if head[column:].strip() else 0
+        )
+        comment = _REST_OF_LINE.match(self.text, end)
+        place = comment.end() if comment else end
+        return (
+            head.rstrip(" ")
+            + self.text[end:place]
+            + newline
+            + _block(path, value, indent, newline).rstrip()
+            + self.text[place:]
+        )
 
     def _added(self, node: Any, path: Sequence[str], value: Any, newline: str) -> str:
         place = node.start_mark.index
@@ -171,7 +193,7 @@ def _key(key: str) -> str:
 
 
 def _empty(node: Any) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null") and not node.value
+    return isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")
 
 
 def _end(node: Any) -> int:

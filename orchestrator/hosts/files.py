@@ -15,6 +15,8 @@ BOM = "\ufeff"
 def read(path: Path) -> str | None:
     """The text with its byte order mark and line ends as they are; None where there is no file. Raises ConfigError."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ConfigError(f"{path} is no regular file; nothing was changed")
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         return None

@@ -21,18 +21,23 @@ CARRIED = ("UNDERSTUDY_HOME",)
 ENGINE = ("OLLAMA_HOST", "OLLAMA_BASE_URL")
 
 
-def servers(root: Path, *, name: str | None = None, policy: Path | None = None) -> dict[str, Server]:
-    """Our servers on `root`, by the names they get: `name` before each where several projects share a file."""
+def servers(
+    root: Path, *, name: str | None = None, policy: Path | None = None, allow_remote: bool = False
+) -> dict[str, Server]:
+    """Our servers on `root`, by the names they get: `name` before each where several projects share a file.
+
+    `allow_remote`: models may run on another machine.
+    """
     made: dict[str, Server] = {}
     for kind, command in SERVER_COMMANDS.items():
         args = [str(root)]
         if policy is not None and kind in ("shell", "ollama"):
             args += ["--policy", str(policy)]
+        if allow_remote and kind == "ollama":
+            args.append("--allow-remote")
         wanted = CARRIED + (ENGINE if kind == "ollama" else ())
         env = {key: os.environ[key] for key in wanted if os.environ.get(key)}
-        made[f"{name}-{kind}" if name else kind] = Server(
-            command=_program(command), args=tuple(args), env=env
-        )
+        made[f"{name}-{kind}" if name else kind] = Server(command=program(command), args=tuple(args), env=env)
     return made
 
 
@@ -165,10 +170,10 @@ def _pruned(value: Any, keys: Sequence[str]) -> Any:
     return rest | ({keys[0]: inner} if inner not in ({}, None) else {})
 
 
-def _program(command: str) -> str:
+def program(command: str) -> str:
     """Hosts start servers elsewhere with a short PATH, so the path is absolute."""
     script = Path(sys.executable).parent / (command + (".exe" if sys.platform == "win32" else ""))
     return str(script) if script.exists() else command
 
 
-__all__ = ["HOSTS", "entries_of", "install", "is_ours", "remove", "servers", "shown"]
+__all__ = ["HOSTS", "entries_of", "install", "is_ours", "program", "remove", "servers", "shown"]

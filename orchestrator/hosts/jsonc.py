@@ -44,6 +44,10 @@ class Jsonc:
         """The text with `value` at `path`. Raises ValueError where something else than an object is in the way."""
         node = self.root
         for depth, key in enumerate(path):
+            if node.value is None:  # as good as an empty object
+                for outer in reversed(path[depth:]):
+                    value = {outer: value}
+                break
             if not isinstance(node.value, dict):
                 raise Misshapen(f"wanted an object with {key!r}, found something else")
             if key not in node.members:
@@ -80,8 +84,8 @@ class Jsonc:
 
     def _added(self, node: Node, key: str, value: Any) -> str:
         text, newline = self.text, self._newline()
-        if not text.strip():
-            return self._written({key: value}, "") + newline
+        if node.start == node.end:
+            return text + self._written({key: value}, "") + newline
         outer = self._indent_at(self._line_start(node.start))
         if node.members:
             first, last = next(iter(node.members.values()))[0], max(n.end for _, n in node.members.values())
@@ -137,8 +141,9 @@ class _Reader:
         self.text, self.place = text, 0
 
     def whole(self) -> Node:
-        if not self.text.strip():
-            return Node({}, 0, len(self.text))
+        self._gap()
+        if self.place == len(self.text):  # nothing, or nothing but comments
+            return Node({}, self.place, self.place)
         node = self._value(0)
         self._gap()
         if self.place < len(self.text):

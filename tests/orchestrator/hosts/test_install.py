@@ -128,12 +128,29 @@ def test_what_hosts_do_not_pass_on_stands_in_the_entries(
     assert held["shell"]["args"] == held["ollama"]["args"] == [str(project), "--policy", str(policy)]
 
 
+def test_models_on_another_machine_are_permitted_in_the_entry_or_named_as_what_will_not_start(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "10.0.0.9")
+    monkeypatch.delenv("OLLAMA_BASE_URL", raising=False)
+    words = ["init", "--host", "claude-code", "--root", str(project), "--write"]
+    assert main(words) == 0
+    assert "will not start" in (said := capsys.readouterr().err) and "--allow-remote permits it" in said
+    assert main([*words, "--replace", "--allow-remote"]) == 0
+    assert capsys.readouterr().err == ""
+    held = entries_of(HOSTS["claude-code"], project / ".mcp.json")
+    assert held["ollama"]["args"] == [str(project), "--allow-remote"] and held["shell"]["args"] == [
+        str(project)
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "written", "said"),
     [
         ("claude-code", b"// comments\n{}", "is not JSON"),
         ("vscode", b'{"servers": [}', "line 1: wanted a value"),
         ("vscode", b'{"servers": []}', "wanted an object"),
+        ("vscode", b'{"servers": {}} {', "wanted the end"),
         ("codex", b"mcp_servers = 3", "nothing was changed"),
         ("codex", b"[[[", "is not TOML"),
         ("fast-agent", b"mcp: [", "is not YAML"),
@@ -158,6 +175,41 @@ def test_a_folder_in_place_of_the_file_is_one_sentence(
     (project / ".mcp.json").mkdir()
     assert main(["init", "--host", "claude-code", "--root", str(project), "--write"]) == 2
     assert "is a folder" in capsys.readouterr().err
+
+
+def test_a_pipe_in_place_of_the_file_is_one_sentence(project: Path) -> None:
+    os.mkfifo(project / ".mcp.json")
+    with pytest.raises(ConfigError, match="no regular file"):
+        install(HOSTS["claude-code"], project, servers(project))
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("zed", "// nothing yet\n"),
+        ("zed", '{"context_servers": null}'),
+        ("claude-code", "null"),
+        ("codex", 'mcp_servers = {mine = {command = "x"}}\n'),
+        ("fast-agent", "mcp: ~ # mine\nlogger: {}\n"),
+        ("fast-agent", "mcp:\n  servers: # mine\nlogger: {}\n"),
+        ("fast-agent", "{mcp: , logger: {}}"),
+        ("fast-agent", "{mcp: {servers: null}}"),
+    ],
+)
+def test_nothing_where_servers_go_is_as_good_as_an_empty_table(
+    name: str, written: str, project: Path
+) -> None:
+    host = HOSTS[name]
+    path = host.file(project)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(written)
+    install(host, project, servers(project))
+    assert {one: host.server(e) for one, e in entries_of(host, path).items() if one != "mine"} == servers(
+        project
+    )
+    assert all(comment in path.read_text() for comment in re.findall(r"(?://|#) .*", written))
+    remove(host, project, NAMES)
+    assert set(entries_of(host, path)) <= {"mine"}
 
 
 VALUES: Any = st.recursive(
@@ -205,4 +257,40 @@ async def test_a_host_is_shown_what_it_would_see(project: Path, monkeypatch: pyt
     assert seen["files"].tools and seen["files"].problem is None
     assert seen["git"].tools is None and "/gone/understudy-git" in (seen["git"].problem or "")
     assert "OLLAMA_HOST is set here and does not reach it" in seen["ollama"].notes
-    assert not seen["other"].ours
+    assert seen["other"].tools is None and "not looked at" in seen["other"].notes[0]
+
+
+@pytest.mark.anyio
+async def test_a_projects_file_runs_nothing_of_the_projects_own_before_the_person_says_so(
+    project: Path,
+) -> None:
+    trap, mark = project / "understudy-files", project / "ran"
+    trap.write_text(f"#!/bin/sh\necho x > {mark}\n")
+    trap.chmod(0o700)
+    git = servers(project)["git"].command
+    entries = {
+        "a": {"command": str(trap)},
+        "b": {"command": "./understudy-files"},
+        "c": {"command": git, "env": {"PYTHONPATH": str(project)}},
+        "d": {"command": "sh", "args": [str(trap)]},
+        "e": {"command": git, "disabled": True},
+    }
+    (project / ".mcp.json").write_text(json.dumps({"mcpServers": entries}))
+    seen = await seen_by(HOSTS["claude-code"], project)
+    assert [one.tools for one in seen] == [None] * 5 and not mark.exists()
+    assert all(one.notes and one.problem is None for one in seen)
+    all_of_them = await seen_by(HOSTS["claude-code"], project, all_servers=True)
+    assert mark.exists() and all_of_them[3].problem
+
+
+def test_doctor_says_what_a_host_sees(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["doctor", "--host", "claude-code", "--root", str(project)]
+    assert main(words) == 0
+    assert "names no server" in (said := capsys.readouterr().out) and "understudy init --host" in said
+    path = install(HOSTS["claude-code"], project, {"files": servers(project)["files"]})
+    assert main(words) == 0
+    assert re.search(r"^ok +files: \d+ tools from /", capsys.readouterr().out)
+    path.write_text(path.read_text().replace(str(project), str(project / "gone")))
+    assert main([*words, "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["state"] == "wrong" and "gone" in finding["found"] and "--replace" in finding["next_step"]
