@@ -17,7 +17,7 @@ COMMANDS = {
     "demo": "show the whole path on a small project of its own: no key, no network, no Ollama needed",
     "run": "give a lead one task",
     "chat": "talk with a lead in the terminal",
-    "sessions": "list, read, search, export, fork and delete kept conversations",
+    "sessions": "list, read, replay, search, export, fork and delete kept conversations",
     "memory": "list, search, add and delete what agents remember, and what earlier runs teach",
     "cost": "show what models cost, by model, agent, label or day",
     "metrics": "print what models took as Prometheus text",

@@ -31,8 +31,17 @@ def closing(
     if calls:
         answers = [known.get(call.id) or result(call, cause, is_error=True) for call in calls]
         added.append(Message(role="tool", parts=tuple(answers)))
-    why = f"[interrupted: {cause[:MAX_CAUSE_CHARS]}]"
+    why = _why(cause)
     partial = said.rstrip()
     thinking = (Thinking(text=thought),) if thought.strip() else ()
     added.append(assistant(*thinking, f"{partial}\n\n{why}" if partial else why, origin=origin))
     return tuple(added)
+
+
+def before_closing(text: str, cause: str) -> str:
+    """What had been said of an answer that `closing` ended for this cause."""
+    return text.removesuffix(_why(cause)).rstrip()
+
+
+def _why(cause: str) -> str:
+    return f"[interrupted: {cause[:MAX_CAUSE_CHARS]}]"

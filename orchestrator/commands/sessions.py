@@ -1,4 +1,4 @@
-"""List, read, search, export, fork, delete and repair kept conversations."""
+"""List, read, replay, search, export, fork, delete and repair kept conversations."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ examples:
   understudy sessions                              the newest conversations
   understudy sessions search "parser bug"
   understudy sessions show last
+  understudy sessions replay last                  the screen once more, as it was
   understudy sessions export last --to talk.md     or talk.jsonl, with everything
   understudy sessions fork last --rounds 3         begin again after the third round
   understudy sessions delete 4f2a
@@ -35,7 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "action",
         nargs="?",
         default="list",
-        choices=["list", "show", "search", "export", "fork", "delete", "repair"],
+        choices=["list", "show", "replay", "search", "export", "fork", "delete", "repair"],
     )
     parser.add_argument("which", nargs="*", metavar="ID", help="which conversation; for search, the words")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N lines (default: 20)")
@@ -44,6 +45,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--to", type=Path, metavar="FILE", help="export: .md or .jsonl; standard output without it"
+    )
+    parser.add_argument(
+        "--format", choices=["rich", "plain", "json", "markdown"], help="replay: how to show what happened"
     )
     common.add_json(parser)
 
@@ -82,6 +86,26 @@ def _show(store: Store, options: argparse.Namespace) -> int:
     if options.json:
         return _export(store, options)
     Display().show_conversation_summary(store.history(kept.id))
+    return 0
+
+
+def _replay(store: Store, options: argparse.Namespace) -> int:
+    from ..config.load import load_config
+    from ..events import RunStarted
+    from ..store.replay import inherited, replay
+    from ..store.store import is_main
+    from ..terminal.display import Display
+
+    kept = _one(store, options)
+    display = Display(
+        settings=load_config(display__format="json" if options.json else options.format).display
+    )
+    if begin := inherited(store, kept.id):
+        display.show_conversation_summary(begin)
+    for event in replay(store, kept.id):
+        if isinstance(event, RunStarted) and is_main(event):
+            display.asked(event.prompt)
+        display(event)
     return 0
 
 
@@ -162,6 +186,7 @@ def _one(store: Store, options: argparse.Namespace) -> Kept:
 _ACTIONS = {
     "list": _list,
     "show": _show,
+    "replay": _replay,
     "search": _search,
     "export": _export,
     "fork": _fork,

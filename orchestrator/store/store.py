@@ -67,6 +67,15 @@ class Found:
     excerpt: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unended:
+    """A run nobody ended."""
+
+    run: str
+    closing: tuple[Message, ...]  # what makes its record whole
+    seconds: float  # from its beginning to the last that is known of it
+
+
 class Store:
     """The conversations of this user. Safe to use from several threads and processes."""
 
@@ -213,6 +222,19 @@ class Store:
             said = [entry.message for _, entry in kept if entry.run == event.run]
             kept += [(begun, entry) for entry in self._closing(session, event, said, at)]
         return [entry for _, entry in sorted(kept, key=lambda pair: pair[0])]
+
+    def unended(self, session: str) -> list[Unended]:
+        """The runs that were never ended, because their process was killed or still works on them."""
+        last = "SELECT max(at) FROM events WHERE session = ? AND run = ?"
+        return [
+            Unended(
+                run=event.run,
+                closing=tuple(entry.message for entry in self._closing(session, event, said, at)),
+                seconds=float(self._read(last, session, event.run)[0][0]) - at,
+            )
+            for _, event, at in self._open_runs(session)
+            for said in [self._said(session, event.run)]
+        ]
 
     def usage(self, session: str) -> dict[str, Usage]:
         """What each model used in all, workers and advisers included; unknown stays None."""
@@ -387,6 +409,13 @@ class Store:
             )
             for message in (*begin, *end)
         ]
+
+    def _said(self, session: str, run: str) -> list[Message]:
+        said = (
+            "SELECT body FROM rounds JOIN messages ON round = rounds.id WHERE session = ? AND run = ?"
+            " ORDER BY rounds.id, messages.id"
+        )
+        return [message_of(json.loads(body)) for (body,) in self._read(said, session, run)]
 
     def _results(self, session: str, run: str) -> dict[str, ToolResult]:
         """The results of tools that had finished, by the call's id."""

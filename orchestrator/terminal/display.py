@@ -67,7 +67,7 @@ class Display:
 
     def asked(self, text: str) -> None:
         """What the person typed, where it would else be gone from the screen."""
-        if isinstance(self._form, RichScreen | Screen):
+        if isinstance(self._form, RichScreen | Screen | Markdown):
             self._form.asked(text)
 
     def show_output(self, title: str, text: str) -> None:
@@ -280,6 +280,10 @@ class Markdown(_Written):
                 self.write(f"> {event.level}: {one_line(event.text, 400)}\n")
             case _:
                 pass
+
+    def asked(self, text: str) -> None:
+        self._last = None
+        self.write(f"\n### you\n\n{visible(text)}")
 
     def switch(self, old: str, new: str, reason: str = "") -> None:
         why = f" ({one_line(reason)})" if reason else ""

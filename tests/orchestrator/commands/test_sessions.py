@@ -6,10 +6,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
+from orchestrator.agent import Agent, run
 from orchestrator.cli import main
-from orchestrator.events import Appended, RunStarted
+from orchestrator.events import Appended, RunStarted, Streamed
+from orchestrator.providers.scripted import Scripted
+from orchestrator.store.recorder import Recorder
 from orchestrator.store.store import Store
 from orchestrator.types import Usage, assistant, user
 
@@ -28,6 +32,10 @@ def talk(store: Store, title: str, rounds: int = 1) -> str:
         messages = (user(f"{title} {n}"), assistant(f"answer {n}", origin="o:m"))
         store.append(session, started, Appended(run=started.run, messages=messages, usage=Usage()))
     return session
+
+
+def said_so(text: str) -> Streamed:
+    return Streamed(run="k", text=text, thinking=False)
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -65,6 +73,36 @@ def test_one_is_shown_exported_forked_and_deleted(
     assert (fork["parent"], fork["messages"]) == (session, 2)
     assert said(capsys, "delete", session, "--json")[0] == 0
     assert [kept.id for kept in store.sessions()] == [fork["id"]]
+
+
+def test_a_conversation_is_replayed_with_what_it_began_with_elsewhere(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder = Recorder(store)
+    answers = Scripted("one fish", "two fish")
+    lead = Agent(name="lead", model="o:m")
+    anyio.run(lambda: run(lead, "how many?", provider=answers, emit=recorder))
+    fork = Recorder(store, store.find(store.fork(str(recorder.session))))
+    anyio.run(lambda: run(lead, "and now?", provider=answers, emit=fork))
+    for piece in (
+        RunStarted(run="k", parent=None, agent="lead", model="o:m", prompt="more"),
+        said_so("three f"),
+    ):
+        fork(piece)  # and then its process was killed
+    lines = said(capsys, "replay", "last", "--format", "plain")[1].splitlines()
+    assert lines[:3] == [
+        "you │ how many?",
+        "scripted:m │ one fish",
+        "understudy │ 2 messages, 1 model, 0 tool calls",
+    ]
+    assert lines[3:5] == ["you │ and now?", "lead o:m │ two fish"] and lines[5].startswith("lead o:m │ ·")
+    assert lines[6:8] == ["you │ more", "lead o:m │ three f"]
+    assert lines[-1] == "lead o:m │ ✗ stopped: the program ended before the answer was complete"
+    kinds = [
+        json.loads(line)["kind"]
+        for line in said(capsys, "replay", str(recorder.session), "--json")[1].splitlines()
+    ]
+    assert kinds == ["run_started", "streamed", "appended", "run_ended"]
 
 
 def test_what_is_wrong_is_one_sentence(

@@ -22,6 +22,7 @@ from orchestrator.events import Appended, Event, Notice, RunEnded, RunStarted, S
 from orchestrator.providers.scripted import Scripted
 from orchestrator.store.codec import message_json
 from orchestrator.store.recorder import Recorder, open_conversation
+from orchestrator.store.replay import replay
 from orchestrator.store.store import Damaged, Store, StoreError, Unwritable
 from orchestrator.types import Message, Thinking, ToolCall, ToolResult, Usage, assistant, user
 
@@ -134,6 +135,9 @@ def test_a_process_killed_at_any_event_has_kept_all_that_had_happened(own_state:
         if said.count("appended") < 5:
             assert "the program ended" in everything
         assert store.search("long")
+        again = [event.kind for event in replay(store, kept.id) if event.kind != "streamed"]
+        happened = [kind for kind in said if kind != "streamed"]
+        assert again == (happened if happened[-1] == "run_ended" else [*happened, "appended", "run_ended"])
         store.close()
     else:
         pytest.fail("the turn never came to its end")
