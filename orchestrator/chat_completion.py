@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .config.arguments import names, text
 from .config.call_settings import call_settings
 from .config.load import Config, load_config
 from .errors import BadRequest, ConfigError
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 _WIRE = ("tools", "tool_choice", "response_format", "reasoning_effort")
 
 
-def completion(model: str, messages: Sequence[Mapping[str, Any]], **kwargs: Any) -> ChatCompletion:
+def completion(model: str, messages: str | Sequence[Mapping[str, Any]], **kwargs: Any) -> ChatCompletion:
     """The model's answer as OpenAI's ChatCompletion: `.choices[0].message.content`, `.usage`, tool calls.
 
-    `model`: "provider:model", "provider/model" or an alias. `messages` and `tools` as Chat Completions has them; tools
-    are returned as calls, not run. `fallbacks`: models asked in turn where the first cannot answer. `timeout` in
+    `model`: "provider:model", "provider/model" or an alias. `messages` (or the text of one) and `tools` as Chat Completions has
+    them; tools are returned as calls, not run. `.usage` is None where nobody counted. `fallbacks`: models asked in turn where the first cannot answer. `timeout` in
     seconds, `num_retries`, `max_tokens`, `temperature`; further keywords go to the vendor. `config`, `providers`: a
     configuration, and providers by name. Raises ConfigError for what the caller has wrong, ProviderError otherwise.
     Safe inside a running event loop, which waits meanwhile; `acompletion` does not hold it up.
@@ -39,7 +40,7 @@ def completion(model: str, messages: Sequence[Mapping[str, Any]], **kwargs: Any)
 
 async def acompletion(
     model: str,
-    messages: Sequence[Mapping[str, Any]],
+    messages: str | Sequence[Mapping[str, Any]],
     *,
     fallbacks: Sequence[str] = (),
     config: Config | None = None,
@@ -51,8 +52,10 @@ async def acompletion(
 
     body = {key: kwargs.pop(key) for key in _WIRE if key in kwargs}
     settings = call_settings(kwargs, "completion")
+    turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+    fallbacks = names(fallbacks, "fallbacks")
     try:
-        asked = CHAT_COMPLETIONS.read({"model": model, "messages": [dict(one) for one in messages], **body})
+        asked = CHAT_COMPLETIONS.read({"model": text(model, "model"), "messages": turns, **body})
     except BadRequest as exc:
         raise ConfigError(f"completion: {exc.message}") from exc
     config = (config or load_config()).model_copy(update={"servers": {}})
@@ -69,4 +72,7 @@ async def acompletion(
         request = replace(asked.request, **{**given, "model": agent.model})
         done = await complete(await session.provider(split(agent.model)[0]), request)
     answered = replace(asked, request=replace(asked.request, model=done.message.origin or agent.model))
-    return ChatCompletion.model_validate(CHAT_COMPLETIONS.whole(answered, done))
+    written = CHAT_COMPLETIONS.whole(answered, done)
+    if done.usage.input_tokens is None and done.usage.output_tokens is None:
+        del written["usage"]  # the wire wants numbers there, but 0 would be wrong: nobody counted
+    return ChatCompletion.model_validate(written)

@@ -18,13 +18,14 @@ from typing import Any, Self, TypeVar, overload
 import anyio
 
 from .agent import Agent
+from .config.arguments import names, text
 from .config.call_settings import CallSettings, call_settings
 from .config.load import Config, load_config
 from .config.patterns import settings_of
 from .delegated import Delegated
 from .errors import ConfigError, OrchestratorError
 from .events import Called, Emit, Event, Notice, Switched, ignore, tee
-from .function_tools import Tool
+from .function_tools import Tool, given_tools
 from .hooks import NO_HOOKS, Hooks
 from .patterns import Outcome, delegate
 from .patterns.typed import typed
@@ -36,7 +37,7 @@ from .session.context_window import Memory, window_of
 from .session.delegation import shown_delegation
 from .session.panels import run_pattern
 from .session.remembering import AgentMemory
-from .session.session import Session, open_session
+from .session.session import Session, no_server, open_session, servers_among
 from .session.turn_stream import TurnStream
 from .store.recorder import Recorder, open_conversation
 from .store.store import Store
@@ -89,17 +90,19 @@ class CodingAgent:
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         """Raises ConfigError for what the configuration or the arguments have wrong."""
-        if n_latest_messages is not None and n_latest_messages < 0:
-            raise ConfigError(
-                f"n_latest_messages: wanted 0 or more, or None for all, found {n_latest_messages}"
-            )
-        if name is not None and not 0 < len(name.strip()) <= 100:
+        window: Any = n_latest_messages
+        if window is not None and (not isinstance(window, int) or window < 0):
+            raise ConfigError(f"n_latest_messages: wanted 0 or more, or None for all, found {window!r}")
+        if name is not None and not 0 < len(text(name, "name").strip()) <= 100:
             raise ConfigError(f"name: wanted 1 to 100 characters, or None, found {len(name)}")
+        for what, given in (("system_prompt", system_prompt), ("model", model)):
+            if given is not None:
+                text(given, what)
         whole = config or load_config()
         labelled: dict[str, Any] = {"labels": {**whole.labels, **(labels or {})}}
         self.config = whole.model_copy(update=labelled)
         self.name, self.system_prompt, self.n_latest_messages = name, system_prompt, n_latest_messages
-        self.tools = None if tools is None else tuple(tools)
+        self.tools = None if tools is None else given_tools(tools)
         self.chat_kwargs = call_settings(chat_kwargs or {}, "chat_kwargs")
         self.tool_kwargs = call_settings(tool_kwargs or {}, "tool_kwargs")
         retries = [
@@ -159,6 +162,7 @@ class CodingAgent:
         `output_type`: a pydantic model, dataclass or other type that the answer must have; the value is `output`. An
         answer that does not fit is asked for again with what is wrong, twice, then InvalidAnswer is raised.
         """
+        text(prompt, "prompt")
         with self._taking_turn():
             return self._call(lambda: self._answer(prompt, output_type))
 
@@ -176,6 +180,8 @@ class CodingAgent:
 
         For `for` and for `async for`; it begins with the first step. Leaving the loop stops the turn. Raises as `reply`.
         """
+
+        text(prompt, "prompt")
 
         def start(listen: Emit) -> Work[Reply]:
             turn = self._taking_turn()
@@ -224,12 +230,13 @@ class CodingAgent:
             settings = {"tool_choice": "any", **agent.settings}
             return (await session.ask(replace(agent, settings=settings, tools_answer=True), prompt)).text
 
+        text(prompt, "prompt")
         with self._taking_turn():
             return self._call(work)
 
     def use_model(self, model: str) -> None:
         """Go on with another model; the conversation stays. Raises ConfigError for a name that means nothing."""
-        new = self.config.resolve(model, self._given)
+        new = self.config.resolve(text(model, "model"), self._given)
         with self._taking_turn():
             old, self._model = self.model, new
         if old is not None and old != new:
@@ -249,6 +256,7 @@ class CodingAgent:
         server; `order`: further arguments of its tool delegate (files, write, gate, ladder, deadline_s, max_output, schema,
         think). A failed gate is a receipt too. Raises OrchestratorError where nothing could run.
         """
+        text(task, "task")
         full = "ollama:auto" if target_model == "auto" else self.config.resolve(target_model, self._given)
         provider, _, model = full.partition(":")
         local = provider == "ollama" and provider not in self._given and "ollama" in self.config.servers
@@ -280,7 +288,7 @@ class CodingAgent:
 
     def consult(self, models: Sequence[str], question: str) -> dict[str, str]:
         """{model: its answer}, all asked at once; a model that failed has a NoAnswer. The conversation knows them."""
-        asked = list(dict.fromkeys(models))
+        asked = list(dict.fromkeys(names(models, "models")))
         outcome = self.together("consult", question, models=asked)
         return {
             model: said.text if said.ok else NoAnswer(said.error)
@@ -289,7 +297,8 @@ class CodingAgent:
 
     def vote(self, models: Sequence[str], question: str, *, choices: Sequence[str] = ()) -> Outcome:
         """What most models say; a tie has no result. `agreement`: 0..1, with every ballot in `responses`."""
-        return self.together("vote", question, models=list(models), choices=list(choices))
+        asked = {"models": list(names(models, "models")), "choices": list(names(choices, "choices"))}
+        return self.together("vote", question, **asked)
 
     def refine(self, task: str, *, author: str, critic: str, iterations: int = 2) -> Outcome:
         """The author's text after at most `iterations` reviews by the critic, fewer when it approves."""
@@ -300,6 +309,7 @@ class CodingAgent:
 
         It is a turn of this conversation. Raises ConfigError for settings that it does not have.
         """
+        text(question, "question")
         own = self.config.patterns.get(pattern)
         known = own if own is not None and not settings else settings_of({"use": pattern, **settings})
 
@@ -404,10 +414,15 @@ class CodingAgent:
             return self._background
 
     def _opened(self) -> tuple[Background, Session]:
-        config, background = self.config, Background()
+        config = self.config
         if self.tools is not None:  # servers nobody may use need not start
-            wanted = {name: server for name, server in config.servers.items() if name in self.tools}
+            asked = servers_among(self.tools)
+            for name in asked:
+                if name not in config.servers:
+                    raise no_server(name, config.servers)
+            wanted = {name: server for name, server in config.servers.items() if name in asked}
             config = config.model_copy(update={"servers": wanted})
+        background = Background()
         try:
             session = background.enter(
                 open_session(

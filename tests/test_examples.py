@@ -9,9 +9,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from examples import consultation, function_calling, persistent_agent, reflection, router_with_fallbacks
+from examples import (
+    basic_usage,
+    consultation,
+    function_calling,
+    multi_model_refactor,
+    persistent_agent,
+    provider_chain,
+    react_agent,
+    reflection,
+    router_with_fallbacks,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,6 +83,66 @@ def test_a_consultation_keeps_the_answers_that_came(capsys: pytest.CaptureFixtur
     consultation.main(lead, script("x", "tabs"), script("y", "spaces"), "no-such-model-at-all")
     said = capsys.readouterr().out
     assert said.endswith("Spaces.\n") and "no provider is known" in said
+
+
+def test_a_react_agent_shows_its_actions_and_what_came_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    model = script(
+        "m",
+        ("distance_km", {"start": "Oslo", "end": "Rome"}),
+        ("calculate", {"expression": "2009 / 2"}),
+        {"expect": ["1004.5"], "text": "1004.5"},
+    )
+    react_agent.main(model, "Half the way from Oslo to Rome?")
+    assert capsys.readouterr().out.splitlines() == [
+        "Action: distance_km {'start': 'Oslo', 'end': 'Rome'}",
+        "Observation: 2009",
+        "Action: calculate {'expression': '2009 / 2'}",
+        "Observation: 1004.5",
+        "Answer after 3 steps: 1004.5",
+    ]
+
+
+@pytest.mark.parametrize(("code", "stages"), [("yes", "plan, work, code"), ("no", "plan, work")])
+def test_a_chain_of_vendors_writes_code_only_where_it_is_wanted(
+    code: str, stages: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = script("p", f"1. split\nCODE: {code}")
+    work = script("w", {"expect": ["1. split"], "text": "worked out"})
+    coder = script("c", {"expect": ["worked out"], "text": "def f(): ..."})
+    anyio.run(provider_chain.main, plan, work, coder, "1h30m")
+    said = capsys.readouterr().out
+    assert said == f"{'def f(): ...' if code == 'yes' else 'worked out'}\nstages: {stages}\n"
+
+
+def test_basic_usage_shows_every_exchange(capsys: pytest.CaptureFixture[str]) -> None:
+    lead, local = (
+        script("lead", "A receipt says what was done.", "Yes."),
+        script("local", "Proof.", "Un reçu.", "Oui."),
+    )
+    basic_usage.main(lead, local)
+    said = capsys.readouterr().out
+    for line in (
+        "A receipt says",
+        "model switched",
+        "Proof.",
+        "Un reçu.",
+        "Yes.",
+        "Oui.",
+        "2 answers",
+        "2 models",
+    ):
+        assert line in said
+
+
+def test_a_refactoring_is_written_once_it_parses_and_is_approved() -> None:
+    before, after = "x = 1 + 1 + 0\n", "x = 2\n"
+    Path("m.py").write_text(before, encoding="utf-8")
+    no, yes = (json.dumps({"approved": verdict, "reason": "x"}) for verdict in (False, True))
+    lead = script("lead", "1. add up")
+    assert not multi_model_refactor.refactor(lead, script("w", "x = (", after), script("r", no), "m.py")
+    assert Path("m.py").read_text(encoding="utf-8") == before
+    assert multi_model_refactor.refactor(lead, script("w", after), script("r", yes), "m.py")
+    assert Path("m.py").read_text(encoding="utf-8") == after
 
 
 def test_the_page_on_the_library_runs() -> None:

@@ -67,7 +67,8 @@ def run(options: argparse.Namespace, use: str, **given: Any) -> int:
     """Run the pattern of this kind with what was given on the command line. Raises ConfigError, Paused."""
     from ..config.patterns import settings_of
 
-    settings = settings_of({"use": use, **{key: value for key, value in given.items() if value is not None}})
+    asked = {key: value for key, value in given.items() if value is not None}
+    settings = settings_of({"use": use, **asked}, form="--{}")
     return run_settings(options, settings)
 
 

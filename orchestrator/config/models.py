@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ..providers.catalog import Price
 from ..providers.names import resolve
 from ..providers.wrap.wrapping import Wrapping
+from .arguments import names, text
 from .files import Layer, short
 from .names import Dollars, Label, Model, Models, Name, Names, Seconds
 from .patterns import PatternSettings
@@ -218,7 +219,7 @@ class Config(_Settings):
 
     def with_fallbacks(self, primary: str, others: Sequence[str]) -> Config:
         """This configuration with `primary` as its model and `others` asked in turn where it cannot answer."""
-        chain = ProviderSettings(fallback=(primary, *others))
+        chain = ProviderSettings(fallback=(text(primary, "primary"), *names(others, "others")))
         return self.model_copy(
             update={"default_model": "chain", "providers": {**self.providers, "chain": chain}}
         )

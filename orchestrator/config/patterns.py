@@ -218,13 +218,22 @@ def fields_at(place: tuple[str, ...], use: str) -> list[str]:
     return list(BY_USE.get(use, AskSettings).model_fields)
 
 
-def settings_of(values: dict[str, Any]) -> PatternSettings:
-    """A pattern as it was typed. Raises ConfigError naming the option."""
+def settings_of(values: dict[str, Any], form: str = "{}") -> PatternSettings:
+    """A pattern as it was typed. Raises ConfigError naming the setting in this form: "--{}" is an option."""
+    if (use := _use(values)) not in BY_USE:
+        raise ConfigError(
+            f"there is no pattern {use!r}; there are {', '.join(BY_USE)}, and those of config.yaml"
+        )
     try:
         return TypeAdapter[PatternSettings](PatternSettings).validate_json(json.dumps(values))
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"][1:])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(fields_at(tuple(place.split("."))[:-1], use))
+            raise ConfigError(f"there is no setting {place!r} of {use}; there are {known}") from exc
         wanted = first["msg"].removeprefix("Value error, ").replace("Input should be", "wanted")
+        wanted = wanted.replace("a valid array", "a list")
         found = "" if first["type"] == "value_error" else f", found {short(first['input'])}"
-        raise ConfigError(f"--{place.replace('_', '-')}: {wanted}{found}") from exc
+        said = place.replace("_", "-") if form.startswith("-") else place
+        raise ConfigError(f"{form.format(said)}: {wanted}{found}") from exc

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from .function_tool import FunctionTool, ToolContext, ToolOutcome, tool
-from .toolbox import FunctionTools, Tool, as_toolbox
+from .toolbox import FunctionTools, Tool, as_toolbox, given_tools
 
-__all__ = ["FunctionTool", "FunctionTools", "Tool", "ToolContext", "ToolOutcome", "as_toolbox", "tool"]
+__all__ = [
+    "FunctionTool",
+    "FunctionTools",
+    "Tool",
+    "ToolContext",
+    "ToolOutcome",
+    "as_toolbox",
+    "given_tools",
+    "tool",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..errors import ConfigError
 from ..tools import Approve, Merged, Progress, Toolbox, no_progress
@@ -12,6 +12,21 @@ from .function_tool import FunctionTool, shown
 
 Tool = str | Callable[..., Any] | Toolbox
 """What `tools=` takes: the name of a server, "module:function", a function, or a whole toolbox."""
+
+
+def given_tools(tools: object) -> tuple[Tool, ...]:
+    """What was given as `tools=`, one alone as well. Raises ConfigError for what is none."""
+    alone = isinstance(tools, str) or callable(tools) or hasattr(tools, "specs")
+    if not alone and not isinstance(tools, Iterable):
+        raise ConfigError(f"tools: {_WANTED}, found {type(tools).__name__}")
+    found: tuple[Any, ...] = (tools,) if alone else tuple(cast("Iterable[Any]", tools))
+    for one in found:
+        if not (isinstance(one, str) or callable(one) or hasattr(one, "specs")):
+            raise ConfigError(f"tools: {_WANTED}, found {type(one).__name__}")
+    return found
+
+
+_WANTED = "wanted functions, names of servers, module:function or toolboxes"
 
 
 class FunctionTools:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, replace
@@ -114,11 +114,7 @@ class Session:
 
     def _instructed(self, agent: Agent) -> Agent:
         """The agent told how its servers say that their tools are used."""
-        servers = [
-            one
-            for one in agent.tools or ()
-            if isinstance(one, str) and not is_function(one) and one != PATTERNS
-        ]
+        servers = servers_among(agent.tools or ())
         said = [
             f"How the tools named {server.name}__... are used, by their server:\n{server.instructions}"
             for server in self._chosen(None if agent.tools is None else servers)
@@ -132,7 +128,7 @@ class Session:
         Waits only for servers whose lists are not known from last time. Raises ConfigError.
         """
         given = () if tools is None else tools
-        servers = [one for one in given if isinstance(one, str) and not is_function(one) and one != PATTERNS]
+        servers = servers_among(given)
         chosen = self._chosen(None if tools is None else servers)
         functions: list[Callable[..., Any] | Toolbox] = []
         for one in self.config.tools if tools is None else given:
@@ -226,12 +222,22 @@ class Session:
 
     def _chosen(self, servers: Sequence[str] | None) -> list[Hosted]:
         names = list(self.hosted) if servers is None else servers
-        if strange := [name for name in names if name not in self.hosted]:
-            known = ", ".join(self.hosted) or "none"
-            raise ConfigError(
-                f"no server {strange[0]!r} is configured; there are {known}; functions are named module:function"
-            )
+        for name in names:
+            if name not in self.hosted:
+                raise no_server(name, self.hosted)
         return [self.hosted[name] for name in names]
+
+
+def no_server(name: str, known: Iterable[str]) -> ConfigError:
+    return ConfigError(
+        f"no server {name!r} is configured; there are {', '.join(known) or 'none'}; "
+        "functions are named module:function"
+    )
+
+
+def servers_among(tools: Iterable[Tool]) -> list[str]:
+    """The names of servers among what was given as tools."""
+    return [one for one in tools if isinstance(one, str) and not is_function(one) and one != PATTERNS]
 
 
 @asynccontextmanager

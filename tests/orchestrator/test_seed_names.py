@@ -110,6 +110,48 @@ def test_a_bad_value_is_blamed_on_the_caller(config: Config, kwargs: dict[str, A
         Agent(model="fake:m", chat_kwargs=kwargs, config=config)
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"name": 3}, "name: wanted text, found 3"),
+        ({"system_prompt": 3}, "system_prompt: wanted text, found 3"),
+        ({"model": ["a"]}, r"model: wanted text, found \['a'\]"),
+        ({"n_latest_messages": "ten"}, "n_latest_messages: wanted 0 or more, or None for all, found 'ten'"),
+        ({"tools": [3]}, "tools: wanted functions, names of servers, .*, found int"),
+        ({"tools": 3}, "tools: wanted functions, .*, found int"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(config: Config, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Agent(config=config, **given)
+
+
+def test_one_stands_for_a_list_of_one_and_a_str_is_not_its_letters(config: Config) -> None:
+    def double(x: int) -> int:
+        return 2 * x
+
+    call = assistant(ToolCall(id="1", name="double", arguments={"x": 4}))
+    with Agent(model="fake:m", tools=double, config=config) as agent:  # type: ignore[arg-type]
+        agent.add_provider("fake", Scripted("yes", call, name="fake"))
+        assert agent.consult("fake:m", "?") == {"fake:m": "yes"} and agent.tool_call("four") == "8"
+        for settings, says in (
+            ({"models": "fake:m"}, "models: wanted a list, found 'fake:m'"),
+            ({"modles": ["fake:m"]}, "there is no setting 'modles' of vote; there are .*models"),
+        ):
+            with pytest.raises(ConfigError, match=says):
+                agent.together("vote", "?", **settings)
+        with pytest.raises(ConfigError, match="no pattern 'voet'; there are ask, consult"):
+            agent.together("voet", "?")
+    with (
+        Agent(model="fake:m", tools="fiels", config=config) as agent,  # type: ignore[arg-type]
+        pytest.raises(ConfigError, match="no server 'fiels' is configured; there are files"),
+    ):
+        agent.chat("?")
+    assert with_fallbacks("a:1", "b:1").providers["chain"].fallback == ("a:1", "b:1")
+    done = completion("fake:m", "?", providers={"fake": Scripted("yes", name="fake")}, config=config)
+    assert done.choices[0].message.content == "yes" and done.usage is None  # nobody counted
+
+
 def test_a_provider_of_the_simple_shape_works_and_others_are_told_what_they_lack(config: Config) -> None:
     simple = Simple()
     with Agent(system_prompt="Be brief.", model="mine:m", config=config) as agent:

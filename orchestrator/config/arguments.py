@@ -1,0 +1,33 @@
+"""Arguments of programs: one where a list would do, and one sentence for what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import ConfigError
+from .files import short
+
+
+def listed(given: Any, what: str) -> tuple[Any, ...]:
+    """Several, or one: a str is one and not its letters. Raises ConfigError that begins with `what`."""
+    if isinstance(given, str) or callable(given):
+        return (given,)
+    if isinstance(given, Iterable):
+        return tuple(given)
+    raise ConfigError(f"{what}: wanted a list, found {short(given)}")
+
+
+def names(given: Any, what: str) -> tuple[str, ...]:
+    """As `listed`, of text alone."""
+    found = listed(given, what)
+    if strange := [one for one in found if not isinstance(one, str)]:
+        raise ConfigError(f"{what}: wanted text, found {short(strange[0])}")
+    return found
+
+
+def text(given: Any, what: str) -> str:
+    """`given`, which has to be text. Raises ConfigError that begins with `what`."""
+    if not isinstance(given, str):
+        raise ConfigError(f"{what}: wanted text, found {short(given)}")
+    return given
