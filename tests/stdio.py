@@ -23,7 +23,7 @@ from mcp import Client
 
 from orchestrator.mcp_client.transport import pipe_transport
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -188,4 +188,4 @@ def _warm() -> socket.socket:
 def _end() -> None:
     process, sock = _process.pop()
     sock.close()
-    process.wait(10)
+    process.wait(60)

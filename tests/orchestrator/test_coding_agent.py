@@ -224,7 +224,7 @@ def test_a_delegation_shows_itself_and_sees_only_what_it_is_given(room: Room) ->
 
 def test_a_consultation_asks_all_at_once_and_keeps_the_answers_that_came(room: Room) -> None:
     agent = room.agent()
-    barrier = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=60)
 
     class Together(Scripted):
         async def stream(self, request: Any) -> Any:
@@ -345,7 +345,7 @@ def test_a_program_that_forgets_to_close_ends_by_itself_with_its_servers(tmp_pat
         encoding="utf-8",
     )
     command = [sys.executable, "-c", SCRIPT]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("It says hello.\n") and done.stderr == ""
     assert "lead scripted:demo.jsonl │" in done.stdout or "doc scripted:demo.jsonl │" in done.stdout

@@ -71,7 +71,7 @@ class Stub:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.server.should_exit = True
-        self.thread.join(5)
+        self.thread.join(60)
         self.socket.close()
 
     def _app(self) -> Starlette:

@@ -75,7 +75,7 @@ async def test_the_tools_of_several_servers_are_one_toolbox_and_nothing_survives
 ) -> None:
     (tmp_path / "a.txt").write_text("forty-two\n", encoding="utf-8")
     before = children(os.getpid())
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with open_session(
             config(tmp_path, files=ours("files", tmp_path), other=foreign(tmp_path))
         ) as session:
@@ -89,7 +89,7 @@ async def test_the_tools_of_several_servers_are_one_toolbox_and_nothing_survives
 
 
 async def test_a_server_that_ends_says_why_and_the_next_call_starts_it_again(tmp_path: Path) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with open_session(config(tmp_path, other=foreign(tmp_path))) as session:
             ended = await session.call_tool("other", "leave", {})
             assert ended.is_error and "last words" in ended.text and "next call" in ended.text
@@ -98,7 +98,7 @@ async def test_a_server_that_ends_says_why_and_the_next_call_starts_it_again(tmp
 
 
 async def test_a_killed_server_of_ours_is_started_again_by_the_next_call(tmp_path: Path) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with open_session(config(tmp_path, files=ours("files", tmp_path))) as session:
             await session.connected()
             for pid in children(os.getpid()):
@@ -112,7 +112,7 @@ async def test_a_killed_server_of_ours_is_started_again_by_the_next_call(tmp_pat
 async def test_a_program_that_does_not_exist_is_one_sentence_and_the_others_go_on(tmp_path: Path) -> None:
     seen: list[Event] = []
     gone = ServerSettings(command="no-such-program-here", cwd=str(tmp_path))
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with open_session(
             config(tmp_path, gone=gone, files=ours("files", tmp_path)), seen.append
         ) as session:
@@ -127,7 +127,7 @@ async def test_a_program_that_does_not_exist_is_one_sentence_and_the_others_go_o
 async def test_a_root_that_does_not_exist_reaches_the_person_in_the_servers_own_words(tmp_path: Path) -> None:
     seen: list[Event] = []
     missing = ServerSettings(command="understudy-files", args=(str(tmp_path / "gone"),), cwd=str(tmp_path))
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with open_session(config(tmp_path, files=missing), seen.append) as session:
             await session.connected()
     assert any(isinstance(event, Notice) and "gone" in event.text for event in seen)
@@ -142,7 +142,7 @@ async def test_a_folder_with_its_own_servers_package_does_not_provide_ours(tmp_p
     old = os.getcwd()
     os.chdir(tmp_path)
     try:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             async with open_session(config(tmp_path, files=ours("files", tmp_path))) as session:
                 assert not (await session.call_tool("files", "list_files", {})).is_error
     finally:
@@ -153,7 +153,7 @@ async def test_a_folder_with_its_own_servers_package_does_not_provide_ours(tmp_p
 async def test_the_first_model_request_does_not_wait_for_servers_seen_before(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("forty-two\n", encoding="utf-8")
     setting = config(tmp_path, files=ours("files", tmp_path))
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with open_session(setting) as session:
             await session.connected()
         async with open_session(setting) as session:
@@ -183,7 +183,7 @@ async def test_a_confirmation_reaches_the_person_with_its_choices(
         return choice
 
     (tmp_path / "old").mkdir()
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with open_session(config(tmp_path, shell=ours("shell", tmp_path)), approve=approve) as session:
             answer = await session.call_tool("shell", "run_command", {"command": "rm -r old"})
     assert (tmp_path / "old").exists() is not runs
@@ -193,7 +193,7 @@ async def test_a_confirmation_reaches_the_person_with_its_choices(
 
 
 async def test_nobody_to_ask_means_a_refusal_that_names_the_rule(tmp_path: Path) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with open_session(config(tmp_path, shell=ours("shell", tmp_path))) as session:
             answer = await session.call_tool("shell", "run_command", {"command": "rm -r old"})
     assert answer.is_error and "--policy" in answer.text

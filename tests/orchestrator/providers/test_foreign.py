@@ -177,7 +177,7 @@ async def test_aimock_calls_tools_and_answers(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
     kind, path, settings = MOCKED[wire]
     provider = open_provider(wire, kind=kind, base_url=aimock + path, **settings)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         first, second = await conversed(provider, "any")
     assert [call.arguments for call in first.message.tool_calls] == [{"city": "Oslo"}, {"city": "Łódź"}]
     assert (first.stop, second.message.text, second.stop) == ("tool", "It is sunny in both.", "end")

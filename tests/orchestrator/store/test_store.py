@@ -356,7 +356,7 @@ async def test_threads_share_one_store(store: Store) -> None:
     def write(n: int) -> None:
         append(store, session, user(f"q{n}"), assistant("a"), run=f"r{n}")
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             for n in range(20):
                 group.start_soon(anyio.to_thread.run_sync, write, n)

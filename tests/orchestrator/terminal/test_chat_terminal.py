@@ -21,8 +21,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.processes import PATIENCE_S, alive, own_sleep, until
+
 CTRL_C, CTRL_D, ALT_ENTER, TAB = b"\x03", b"\x04", b"\x1b\r", b"\t"
-PATIENCE_S = 10.0
 PROMPT = "you │"  # the space after it is a movement of the cursor
 
 
@@ -344,7 +345,7 @@ def piped(place: Place, model: str) -> subprocess.Popen[str]:
     )
 
 
-def until(process: subprocess.Popen[str], text: str) -> None:
+def read_until(process: subprocess.Popen[str], text: str) -> None:
     assert process.stdout is not None
     while text not in (line := process.stdout.readline()):
         assert line, f"ended before {text!r}: {process.stderr and process.stderr.read()}"
@@ -353,7 +354,7 @@ def until(process: subprocess.Popen[str], text: str) -> None:
 def test_an_interrupt_ends_a_conversation_over_a_pipe_without_a_word_of_python(place: Place) -> None:
     slow(place)
     with piped(place, place.script("unused")) as process:
-        until(process, "Ctrl-D leaves")
+        read_until(process, "Ctrl-D leaves")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 130
         assert process.stderr is not None and process.stderr.read() == ""
@@ -366,10 +367,10 @@ def test_an_interrupt_during_a_turn_over_a_pipe_stops_that_turn(place: Place) ->
         assert process.stdin is not None
         process.stdin.write("first\nsecond\n")
         process.stdin.close()
-        until(process, "│ word")
+        read_until(process, "│ word")
         process.send_signal(signal.SIGINT)
-        until(process, "stopped: cancelled")
-        until(process, "│ next")
+        read_until(process, "stopped: cancelled")
+        read_until(process, "│ next")
         assert process.wait(PATIENCE_S) == 0
 
 
@@ -390,23 +391,19 @@ def test_bytes_that_are_no_text_do_not_end_a_conversation(place: Place) -> None:
 
 
 def test_ctrl_c_while_a_tool_runs_ends_the_tool_and_the_next_turn_works(place: Place) -> None:
-    command = f"sleep {100_000 + os.getpid()}"
+    mark = own_sleep()
+    command = f"sleep {mark}"
     call = {"tool_calls": [{"name": "shell__run_command", "arguments": {"command": command}}]}
     model = place.script(call, {"expect": ["go on"], "text": "going on"})
     term = place.chat("--model", model, servers="shell.json")
     term.press("wait\r")
-    running: list[psutil.Process] = []
-    term.until(lambda: running.extend(named(command)) or running, command)
+    term.until(lambda: alive(mark), command)
     term.press(CTRL_C)
     term.expect("stopped: cancelled")
     term.expect(PROMPT)
-    assert psutil.wait_procs(running, PATIENCE_S)[1] == [], "the command goes on after its turn was stopped"
+    until(lambda: not alive(mark), "the end of the command of a stopped turn")
     term.press("go on\r")
     term.expect("▌ going on")
-
-
-def named(command: str) -> list[psutil.Process]:
-    return [p for p in psutil.process_iter(["cmdline"]) if " ".join(p.info["cmdline"] or ()) == command]
 
 
 @pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])

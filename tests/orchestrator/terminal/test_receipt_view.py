@@ -47,7 +47,7 @@ async def drawn(
     display = Display(Console(file=file), DisplaySettings(format="plain"))
     task = {"task": "What does it do?", "model": "small", "files": ["price.py"], **arguments}
     call = ToolCall(id="1", name="ollama__delegate", arguments=task)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with open_session(config, display) as session:
             session.add_provider("fake", Scripted(assistant(call), "I see.", name="fake"))
             await session.ask(session.agent("fake:lead"), "Find out.")

@@ -430,7 +430,7 @@ async def test_files_that_run_code_change_only_with_the_users_yes(
             return ElicitResult(action="accept", content={"change": answer == "yes"})
         return ElicitResult(action="decline" if answer == "decline" else "cancel")
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with connect("files", str(root), mode=mode, elicitation_callback=reply) as client:
             result = await client.call_tool("write_file", {"path": "Makefile", "content": "all:\n"})
             patch = "--- /dev/null\n+++ b/package.json\n@@ -0,0 +1 @@\n+{}\n"

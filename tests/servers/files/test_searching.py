@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from servers.files import listing, ripgrep
 from servers.files.searching import search_text
 from servers.output import ToolError
 from servers.workspace import Workspace, walk
+from tests.processes import until
 from tests.stdio import Stdio, start
 
 needs_ripgrep = pytest.mark.skipif(shutil.which("rg") is None, reason="ripgrep is not installed")
@@ -307,12 +307,9 @@ def test_a_search_that_is_cancelled_ends_its_process(server: Stdio, root: Path) 
         "tools/call", {"name": "search_files", "arguments": {"pattern": "(a.*){12}z", "path": "big.txt"}}
     )
     running = psutil.Process(server.pid)
-    end = time.monotonic() + 10
-    while not running.children() and time.monotonic() < end:
-        continue
+    until(running.children, "the search", pause_s=0)
     server.notify("notifications/cancelled", {"requestId": number})
-    while running.children():
-        assert time.monotonic() < end, "the search went on"
+    until(lambda: not running.children(), "the end of the search")
     assert "needle" in server.call("search_files", pattern="needle", path="a.py").text
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.processes import until
 from tests.stdio import Stdio, start
 from tests.tokens import count
 
@@ -174,12 +174,13 @@ def test_closing_stdin_ends_a_search_under_way(root: Path) -> None:
         "tools/call", {"name": "search_files", "arguments": {"pattern": "(a.*){12}z", "path": "big.txt"}}
     )
     running = psutil.Process(server.pid)
-    end = time.monotonic() + 10
-    while not (children := running.children()):
-        assert time.monotonic() < end, "no search was started"
+    children: list[psutil.Process] = []
+    until(lambda: children.extend(running.children()) or children, "the search", pause_s=0)
     server.close()
-    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
-        assert time.monotonic() < end, "the search went on"
+    until(
+        lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children),
+        "the end of the search",
+    )
 
 
 def test_a_state_folder_that_everybody_may_write_to_is_refused_with_what_to_do(

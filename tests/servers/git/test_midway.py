@@ -292,7 +292,7 @@ async def test_an_address_swapped_while_the_user_thinks_is_not_used(repo: Repo, 
         repo.git("config", "remote.../good.git.url", "../bad.git")
         return ElicitResult(action="accept", content={"go": "yes"})
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with connect(
             "git", str(repo.top.parent), "--repo", "work", mode="legacy", elicitation_callback=swap
         ) as client:

@@ -60,7 +60,7 @@ async def call(client: Client, **arguments: Any) -> tuple[str, bool]:
 async def test_a_push_names_its_goal_and_goes_after_a_yes(repo: Repo, mode: str) -> None:
     tip = repo.commit("mine", a__txt="two\n")
     user = User("yes")
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with connect("git", str(repo.top), mode=mode, elicitation_callback=user) as client:
             text, failed = await call(client, action="push")
     assert not failed, text
@@ -75,7 +75,7 @@ async def test_a_push_names_its_goal_and_goes_after_a_yes(repo: Repo, mode: str)
 async def test_a_no_leaves_everything_as_it_was(repo: Repo, go: str | None) -> None:
     before = repo.git("--git-dir=../hub.git", "rev-parse", "main")
     repo.commit("mine", a__txt="two\n")
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with connect("git", str(repo.top), elicitation_callback=User(go)) as client:
             text, _ = await call(client, action="push")
     assert "declined" in text

@@ -8,7 +8,6 @@ import random
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import until
 from tests.servers.git.repos import Repo, running
 from tests.stdio import Stdio, start
 
@@ -425,12 +425,9 @@ def test_a_cancelled_call_stops_git_and_changes_nothing(repo: Repo) -> None:
         before = repo.picture()
         number = server.send("tools/call", {"name": "git_commit", "arguments": {"message": "m"}})
         process = psutil.Process(server.pid)
-        deadline = time.monotonic() + 20
-        while not running(process, "slow"):
-            assert time.monotonic() < deadline
+        until(lambda: running(process, "slow"))
         server.notify("notifications/cancelled", {"requestId": number})
-        while running(process, "slow"):
-            assert time.monotonic() < deadline
+        until(lambda: not running(process, "slow"))
         assert not server.call("git_status").is_error
         assert repo.picture() == before
         assert not list((repo.top / ".git").glob("*.lock"))

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from servers.git.safe.repository import Place
 from servers.git.safe.trust import Trust
 from servers.state.audit import first_break
+from tests.processes import until
 from tests.servers.git.repos import Repo, running
 from tests.stdio import Result, Stdio, start
 
@@ -348,9 +348,8 @@ def test_a_switch_killed_halfway_is_taken_back(repo: Repo) -> None:
     Trust().grant(found.settings, found.top, found.common_dir)
     with start("git", str(repo.top)) as server:
         server.send("tools/call", {"name": "git_branch", "arguments": {"action": "switch", "name": "other"}})
-        process, deadline = psutil.Process(server.pid), time.monotonic() + 20
-        while not running(process, "sleep 60"):
-            assert time.monotonic() < deadline
+        process = psutil.Process(server.pid)
+        until(lambda: running(process, "sleep 60"), pause_s=0)
         for member in (*process.children(recursive=True), process):
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()

@@ -7,7 +7,6 @@ import os
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +15,7 @@ import anyio
 import pytest
 from mcp import Client
 
+from tests.processes import PATIENCE_S, command_lines_with, until
 from tests.stdio import Stdio, connect, start
 from tests.tokens import count
 
@@ -31,7 +31,6 @@ SERVERS = {
     },
     "ollama": {"list_models", "estimate", "delegate", "delegation", "delegate_map", "profile", "rate"},
 }  # fmt: skip
-END_S = 2.0
 every = pytest.mark.parametrize("name", SERVERS)
 
 
@@ -50,7 +49,7 @@ def server(request: pytest.FixtureRequest, root: Path) -> Iterator[Stdio]:
         yield running
 
 
-def gone(pid: int, within_s: float = END_S) -> bool:
+def gone(pid: int, within_s: float = PATIENCE_S) -> bool:
     """Whether the process has ended, or does within the time."""
     try:
         process = os.pidfd_open(pid)
@@ -75,7 +74,7 @@ def test_a_client_of_the_handshake_era_lists_its_tools(name: str, revision: str,
 @every
 @pytest.mark.anyio
 async def test_a_client_of_the_newest_revision_lists_its_tools(name: str, root: Path) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with connect(name, str(root), mode="2026-07-28") as client:
             assert isinstance(client, Client)
             assert {tool.name for tool in (await client.list_tools()).tools} == SERVERS[name]
@@ -138,10 +137,8 @@ def test_a_request_that_is_none_is_answered_under_its_id(
 @every
 def test_closing_stdin_at_rest_ends_it_at_once(name: str, root: Path) -> None:
     with start(name, str(root)) as running:
-        pid, began = running.pid, time.monotonic()
         running.close()
-        assert time.monotonic() - began < END_S
-        assert gone(pid)
+        assert gone(running.pid)
 
 
 @every
@@ -162,28 +159,12 @@ def test_a_long_command_ends_with_the_server(root: Path) -> None:
         "tools/call",
         {"name": "run_command", "arguments": {"command": f"touch {marker}; sleep 300", "wait_s": 40}},
     )
-    deadline = time.monotonic() + 20
-    while not marker.exists() and time.monotonic() < deadline:
+    while not marker.exists():
         if select.select([running.stdout], [], [], 0.02)[0]:
             pytest.fail(f"the command did not run: {running.answer(number)}")
-    began = time.monotonic()
     running.close()
-    assert time.monotonic() - began < END_S + 0.5
     assert gone(running.pid)
-    assert "sleep 300" not in processes_with(str(marker))
-
-
-def processes_with(words: str) -> str:
-    found: list[str] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            except OSError:
-                continue
-            if words in line:
-                found.append(line)
-    return "\n".join(found)
+    until(lambda: not command_lines_with(str(marker)), "the end of the command")
 
 
 @every

@@ -31,7 +31,7 @@ async def test_a_host_that_declines_by_itself_is_told_the_line_that_permits_it(
         return ElicitResult(action=action)  # type: ignore[arg-type]
 
     tool, arguments, line = CALLS[server]
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with connect(server, str(repo.top), elicitation_callback=nobody) as client:
             result = await client.call_tool(tool, arguments)
     said = str(result.content[0])

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 import servers
 from servers.state.audit import first_break
+from tests.processes import alive, own_sleep, until
 from tests.stdio import Result, Stdio
 
 REPOSITORY = Path(servers.__file__).parents[1]
@@ -136,26 +136,26 @@ def opened(request: pytest.FixtureRequest, top: Path) -> Generator[Place]:
     server.close()
 
 
-def alive(mark: str) -> list[int]:
-    return [p.pid for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
-
-
 def test_no_daemon_survives_its_command(place: Place) -> None:
+    double, deaf, plain = own_sleep(), own_sleep(), own_sleep()
     result = place.python(
         "import os, subprocess\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
-        "        os.close(0); os.close(1); os.close(2)\n        os.execvp('sleep', ['sleep', '8401'])\n    os._exit(0)\n"
-        "subprocess.Popen(['setsid', 'bash', '-c', \"trap '' TERM HUP INT; sleep 8402\"])\n"
-        "subprocess.Popen(['sleep', '8403'])\nprint('done')\n"
+        "        os.close(0); os.close(1); os.close(2)\n        os.execvp('sleep', ['sleep', '"
+        f"{double}'])\n    os._exit(0)\n"
+        f"subprocess.Popen(['setsid', 'bash', '-c', \"trap '' TERM HUP INT; sleep {deaf}\"])\n"
+        f"subprocess.Popen(['sleep', '{plain}'])\nprint('done')\n"
     )
     assert "exit=0" in result.text and "done" in result.text
-    assert not alive("8401") and not alive("8402") and not alive("8403")
+    assert not alive(double, deaf, plain)
 
 
 def test_a_fork_bomb_is_held_and_gone(place: Place) -> None:
-    (place.root / "bomb.sh").write_text("b() { b | b & }; b; sleep 8411\n", encoding="utf-8")
-    result = place.run("bash bomb.sh", timeout_s=1)
+    mark = own_sleep()
+    bomb = f"bomb-{mark}.sh"
+    (place.root / bomb).write_text(f"b() {{ b | b & }}; b; sleep {mark}\n", encoding="utf-8")
+    result = place.run(f"bash {bomb}", timeout_s=1)
     assert "timed out" in result.text or "too many processes" in result.text
-    assert not alive("8411") and not alive("bomb.sh")
+    assert not alive(mark, bomb)
 
 
 def test_memory_is_bounded_for_one_process_and_for_the_tree(place: Place) -> None:
@@ -319,7 +319,8 @@ def test_the_server_and_its_helpers_cannot_be_killed(place: Place) -> None:
     assert "supervisor was killed" not in result.text
     assert psutil.pid_exists(place.server.pid)
     if place.level == "bwrap":  # everything it can see is its own
-        assert "exit=137" in place.run("kill -9 -1; sleep 8421", timeout_s=1).text or not alive("8421")
+        mark = own_sleep()
+        assert "exit=137" in place.run(f"kill -9 -1; sleep {mark}", timeout_s=1).text or not alive(mark)
 
 
 def test_the_audit_is_a_whole_chain(place: Place) -> None:
@@ -341,17 +342,12 @@ def test_a_killed_server_leaves_nobody(tmp_path: Path) -> None:
     for mode in ("preferred", "off"):
         (tmp_path / "policy.toml").write_text('default = "allow"\n', encoding="utf-8")
         server = spawn(0, [str(root), "--sandbox", mode, "--policy", str(tmp_path / "policy.toml")], env)
-        server.call(
-            "run_command",
-            command="(setsid bash -c 'trap \"\" TERM; sleep 8431; true' &); sleep 8432",
-            wait_s=0.3,
-        )
-        assert alive("8431") and alive("8432")
+        away, here = own_sleep(), own_sleep()
+        deaf = f'trap "" TERM; sleep {away}; true'
+        server.call("run_command", command=f"(setsid bash -c '{deaf}' &); sleep {here}", wait_s=0)
+        until(lambda: alive(away) and alive(here), f"the start without a sandbox ({mode})")  # noqa: B023
         os.kill(server.pid, 9)
-        deadline = time.monotonic() + 10
-        while (alive("8431") or alive("8432")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not alive("8431") and not alive("8432"), mode
+        until(lambda: not alive(away, here), f"the end ({mode})")  # noqa: B023
         server.close()
 
 

@@ -181,7 +181,7 @@ def test_a_file_that_does_not_import_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_hanging_test_times_out_and_the_log_says_where(tmp_path: Path) -> None:
-    project(tmp_path, {"test_a.py": "import time\n\n\ndef test_hangs():\n    time.sleep(8341)\n"})
+    project(tmp_path, {"test_a.py": "import time\n\n\ndef test_hangs():\n    time.sleep(8300)\n"})
     with start("shell", str(tmp_path)) as server:
         report = server.call("run_tests", timeout_s=3).structured
         log = server.call("job", id=report["job"]).text

@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,16 +15,13 @@ import pytest
 from servers.output import ToolError
 from servers.workspace import Change, Workspace
 from servers.workspace.undo_store import UndoStore
+from tests.processes import until
 from tests.stdio import Stdio, start
-
-WAIT_S = 20.0
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
-    """Spin until something has happened, so that what follows falls into the middle of it."""
-    end = time.monotonic() + WAIT_S
-    while not happened():
-        assert time.monotonic() < end, "it never happened"
+    """Spin, so that what follows falls into the middle of what has just happened."""
+    until(happened, pause_s=0)
 
 
 def kill(server: Stdio) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from servers.ollama.simulator.api import Fault, World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
+from tests.processes import until
 from tests.stdio import Stdio, as_result, start
 
 FIX = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -160,19 +160,12 @@ def test_a_kill_in_the_middle_of_a_gate_leaves_no_process_and_no_trace(tree: Pat
 
         until(testing)
         os.kill(server.pid, signal.SIGKILL)
-        _, left = psutil.wait_procs(started, timeout=10)
+        _, left = psutil.wait_procs(started, timeout=60)
         assert left == [] and contents(tree) == before
         (tree / "test_a.py").write_text(TESTS, encoding="utf-8")
         with ollama(tree, url) as next_server:
             assert next_server.call("delegate", **EDIT).structured["outcome"] == "accepted"
         server.close()
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Come back once it holds; one that never does is a failure, not a hang."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, "waited 20 s"
 
 
 def words(process: psutil.Process) -> str:

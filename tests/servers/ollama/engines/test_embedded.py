@@ -136,7 +136,7 @@ async def test_a_slow_run_can_be_cancelled_and_the_engine_goes_on(tree: Path) ->
     try:
         with anyio.move_on_after(0.2):
             await runtime.chat(query("reciter", "wait " * 6000, num_ctx=32768), lambda *_: None)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             answer = await runtime.chat(query("reciter", "Fix add", num_ctx=32768), lambda *_: None)
         assert answer.text == FIX
     finally:

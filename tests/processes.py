@@ -1,0 +1,39 @@
+"""Processes of one test alone, whatever else runs on the machine, and waiting for what they do."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+import psutil
+
+PATIENCE_S = 60.0  # long enough for a machine with much else to do; nothing waits this long when all is well
+
+
+def own_sleep() -> str:
+    """A time for `sleep`, over two hours, that no other process on the machine was given."""
+    return f"8300.{secrets.randbelow(10**12):012d}"
+
+
+def alive(*marks: str) -> list[int]:
+    """The processes that have one of the marks as a word of their command line."""
+    found: list[int] = []
+    for process in psutil.process_iter(["cmdline"]):
+        if set(marks) & set(process.info["cmdline"] or ()):
+            found.append(process.pid)
+    return found
+
+
+def command_lines_with(words: str) -> list[str]:
+    """The command lines that hold these words, which must be a test's own, such as its folder."""
+    lines = (" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+    return [line for line in lines if words in line]
+
+
+def until(holds: Callable[[], object], what: str = "it", pause_s: float = 0.005) -> None:
+    """Come back once it holds; one that never does is a failure, not a hang."""
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end, f"{what} did not happen in {PATIENCE_S:.0f} s"
+        time.sleep(pause_s)
