@@ -17,6 +17,7 @@ _MOSTLY_ASCII = 0.3  # share of non-ASCII bytes up to which a western encoding i
 _ENOUGH_BYTES = 64  # below, a guess at an encoding is worth nothing
 _HIGH = bytes(range(128, 256))
 _ASCII = bytes(range(128)).decode("ascii")
+_WORD = re.compile(r"[\w\x80-\U0010ffff]+")
 
 _MARKS = (  # UTF-32 first: its little-endian mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -101,8 +102,13 @@ class Text:
         return replace(self, body=body, ends=kept)
 
     def _refuse_guess(self, new: str, old: str) -> None:
-        """ToolError when new text needs to know what the file's bytes above 127 mean, which nobody has said."""
-        unknown = next((char for char in new if not char.isascii() and char not in old), None)
+        """ToolError when new text needs to know what the file's bytes above 127 mean, which nobody has said.
+
+        Words that stood in the replaced text may stay: whatever their bytes mean, they go on to mean it.
+        """
+        known = set(_WORD.findall(old))
+        words = (word for word in _WORD.findall(new) if not word.isascii() and word not in known)
+        unknown = next((char for word in words for char in word if not char.isascii()), None)
         if unknown is not None:
             raise ToolError(
                 f"the new text has {unknown!r} (U+{ord(unknown):04X}), and the file's encoding is only guessed to be "

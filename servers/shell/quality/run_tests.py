@@ -136,6 +136,7 @@ class TestRuns:
             return reports[0]
         running = [one for one in reports if one.status == "running"]
         bad = [one for one in reports if one.status not in ("passed", "running")]
+        bad.sort(key=lambda one: one.status != "failed")  # a failure is known, whatever else is not
         passed = [
             self._named(run) for run, one in zip(self.runs, reports, strict=True) if one.status == "passed"
         ]

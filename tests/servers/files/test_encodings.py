@@ -94,6 +94,10 @@ GUESSED = "Имя: Йван\nx\n".encode("cp1251")
     [
         ("edit_file", {"edits": [{"old": "x", "new": "André"}]}),
         ("edit_file", {"edits": [{"start": 2, "end": 2, "new": "й"}]}),
+        (
+            "edit_file",
+            {"edits": [{"old": "Éâàí", "new": "Ésope"}]},
+        ),  # a letter that stood there, in another word
         ("write_file", {"content": "é", "if_exists": "append"}),
         ("write_file", {"content": "André\n", "if_exists": "overwrite"}),
     ],

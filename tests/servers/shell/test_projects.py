@@ -45,6 +45,14 @@ def test_a_failing_test_below_a_passing_root_fails_the_run(tmp_path: Path) -> No
 
 
 @needs_node
+def test_a_known_failure_is_told_as_one_beside_a_runner_without_a_report(tmp_path: Path) -> None:
+    plain = {"package.json": '{"scripts": {"test": "node -e 0"}}'}
+    report = run(project(tmp_path, {**plain, "backend/test_x.py": FAILS}))
+    assert (report["status"], report["failed"]) == ("failed", 1)
+    assert ". (npm test): no report" in report["note"]
+
+
+@needs_node
 def test_a_project_that_cannot_run_is_no_pass(tmp_path: Path) -> None:
     project(tmp_path, {**NODE, "backend/test_x.py": PASSES})
     without_pytest(tmp_path / "backend")
