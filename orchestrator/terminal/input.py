@@ -40,7 +40,7 @@ from servers.state.home import home
 from ..events import Notice
 from ..tools import fitting
 from .display import Display
-from .screen.rich_screen import CONTINUED, PROMPT
+from .screen.page import CONTINUED, PROMPT
 
 PASTE_S = 0.01
 """How soon after an Enter the rest of a paste comes, where the terminal does not mark pastes."""

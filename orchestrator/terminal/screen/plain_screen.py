@@ -36,8 +36,8 @@ from .receipt_view import (
     speaker_name,
     usage_text,
 )
+from .speakers import Speakers
 
-PALETTE = ("cyan", "magenta", "green", "yellow", "blue", "bright_red", "bright_cyan", "bright_magenta")
 YOU = Speaker(name="you", style="bold")
 US = Speaker(name="understudy", style="dim")
 
@@ -61,7 +61,7 @@ class Screen:
         self.settings = settings
         self.lines = Lines(console, styled=settings.format == "rich")
         self._runs: dict[str, _Run] = {}
-        self._styles: dict[str, str] = {}
+        self._speakers = Speakers(coloured=settings.color_code_models)
 
     def event(self, event: Event) -> None:
         match event:
@@ -88,7 +88,7 @@ class Screen:
         self.lines.line(US, f"model switched: {one_line(old, 80)} → {one_line(new, 80)}{why}", "bold")
 
     def delegation(self, delegator: str, delegatee: str, task: str, *, by: Speaker | None = None) -> None:
-        speaker = by or self._speaker(delegator)
+        speaker = by or self._speakers.of(delegator)
         self.lines.line(speaker, f"⇒ {one_line(delegatee, 80)}: {one_line(task, 300)}", "bold")
 
     def consultation(self, question: str, responses: Mapping[str, str]) -> None:
@@ -98,7 +98,7 @@ class Screen:
 
     def response(self, model: str, response: str, response_type: str = "answer") -> None:
         kind = "" if response_type == "answer" else f" ({one_line(response_type, 40)})"
-        self.lines.line(self._speaker(f"{one_line(model, 80)}{kind}", model), response)
+        self.lines.line(self._speakers.of(f"{one_line(model, 80)}{kind}", model), response)
 
     def summary(self, history: Sequence[Message]) -> None:
         for message in history:
@@ -111,19 +111,11 @@ class Screen:
             "dim",
         )
 
-    def _speaker(self, name: str, model: str = "", depth: int = 0) -> Speaker:
-        """Every model keeps the colour it got when it first spoke."""
-        key = model or name
-        if key not in self._styles:
-            self._styles[key] = PALETTE[len(self._styles) % len(PALETTE)]
-        style = self._styles[key] if self.settings.color_code_models else ""
-        return Speaker(name=name, style=style, depth=depth)
-
     def _started(self, event: RunStarted) -> None:
         parent = self._runs.get(event.parent or "")
         depth = parent.speaker.depth + 1 if parent else 0
         name = f"{one_line(event.agent, 40)} {one_line(event.model, 80)}".strip()
-        speaker = self._speaker(name, event.model, depth)
+        speaker = self._speakers.of(name, event.model, depth)
         if event.role != "lead" and self.settings.show_delegations:
             by = parent.speaker if parent else YOU
             self.delegation("", f"{event.role} {event.model}", event.prompt, by=by)
@@ -236,7 +228,7 @@ class Screen:
             self.lines.line(speaker, f"← {name}{took}: {shown_text(result.text)}{more}", "dim")
 
     def _receipt(self, speaker: Speaker, receipt: Receipt) -> None:
-        worker = self._speaker(speaker_name(receipt), receipt.model or "", speaker.depth + 1)
+        worker = self._speakers.of(speaker_name(receipt), receipt.model or "", speaker.depth + 1)
         if answer := answer_in(receipt):
             said = answer.rstrip("\n").split("\n")
             self.lines.line(worker, "\n".join(said[:MAX_ANSWER_LINES]))
@@ -246,7 +238,7 @@ class Screen:
             self.lines.line(worker, text, style)
 
     def _message(self, message: Message) -> None:
-        speaker = YOU if message.role == "user" else self._speaker(message.origin or "model")
+        speaker = YOU if message.role == "user" else self._speakers.of(message.origin or "model")
         for part in message.parts:
             match part:
                 case Text():
