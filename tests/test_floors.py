@@ -43,6 +43,7 @@ FLOORS = {
         {"session"},
         {"terminal.screen"},
         {"terminal"},
+        {"terminal.chat"},
         {"delegated"},
         {"demo", "coding_agent", "gateway", "hosts", "serve", "batch", "report"},
         {"commands", "chat_completion", "plain_agent"},

@@ -34,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..terminal.chat import chat
+    from ..terminal.chat.chat import chat
 
     config = common.config_of(options)
     approve = common.approve_of(options) if options.yes else None  # the conversation asks at its own prompt

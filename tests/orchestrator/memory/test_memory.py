@@ -27,7 +27,7 @@ from orchestrator.memory.memory import Memory, id_of
 from orchestrator.memory.vectors import add_distance, packed
 from orchestrator.providers import Embeds, open_provider
 from orchestrator.providers.scripted import Scripted
-from orchestrator.terminal.chat import chat
+from orchestrator.terminal.chat.chat import chat
 from orchestrator.terminal.display import Display
 from orchestrator.types import ToolCall, assistant
 from tests.wire.listings import embedding

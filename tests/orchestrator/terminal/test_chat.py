@@ -13,9 +13,9 @@ from rich.console import Console
 
 from orchestrator.config.load import load_config
 from orchestrator.store.store import Kept, Store, StoreError
-from orchestrator.terminal.chat import chat
-from orchestrator.terminal.input import Lines
-from orchestrator.terminal.slash_commands import COMMANDS
+from orchestrator.terminal.chat.chat import chat
+from orchestrator.terminal.chat.commands import COMMANDS
+from orchestrator.terminal.chat.input import Lines
 from orchestrator.types import Message
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..types import Image, Message, Part, Text, user
+from ...types import Image, Message, Part, Text, user
 
 MAX_FILE_BYTES = 200_000
 MAX_ALL_BYTES = 500_000

@@ -37,10 +37,10 @@ from prompt_toolkit.patch_stdout import StdoutProxy
 
 from servers.state.home import home
 
-from ..events import Notice
-from ..tools import fitting
-from .display import Display
-from .screen.page import CONTINUED, PROMPT
+from ...events import Notice
+from ...tools import fitting
+from ..display import Display
+from ..screen.page import CONTINUED, PROMPT
 
 PASTE_S = 0.01
 """How soon after an Enter the rest of a paste comes, where the terminal does not mark pastes."""

@@ -13,20 +13,21 @@ import anyio
 from anyio.abc import TaskStatus
 from rich.console import Console
 
-from ..config.load import Config
-from ..errors import ConfigError, OrchestratorError
-from ..events import Event, Notice, RunEnded, ToolFinished
-from ..session.context_window import Memory, latest, window_of
-from ..session.session import Session, open_session
-from ..store.recorder import open_conversation
-from ..store.store import Store, StoreError
-from ..tools import Approve
-from ..types import user
-from .display import Display
+from ...config.load import Config
+from ...errors import ConfigError, OrchestratorError
+from ...events import Event, Notice, RunEnded, ToolFinished
+from ...session.context_window import Memory, latest, window_of
+from ...session.session import Session, open_session
+from ...store.recorder import open_conversation
+from ...store.store import Store, StoreError
+from ...tools import Approve
+from ...types import user
+from ..display import Display
+from .commands import COMMANDS, obey
 from .input import Interrupted, Lines, Reader, Terminal
 from .mentions import with_files
 from .own_command import own_command
-from .slash_commands import COMMANDS, changes_in, obey
+from .tool_commands import changes_in
 
 SHOWN_MESSAGES = 6
 """Of a conversation that goes on, so that one knows where it stood."""
