@@ -15,7 +15,7 @@ from mcp.shared.message import SessionMessage
 
 SEALED = "understudy.dev/as-sent"
 CONNECTION_CLOSED = -32000  # by which the SDK says that a server has gone; a server's own code is another one
-_SERVER_ERROR = -32099
+SERVER_ERROR = -32099
 
 
 class Lines:
@@ -104,11 +104,11 @@ def _error(error: Any) -> dict[str, Any]:
     said = error if isinstance(error, dict) else {"message": error}
     code, message = said.get("code"), said.get("message")
     if not isinstance(code, int) or isinstance(code, bool):
-        code = _SERVER_ERROR
+        code = SERVER_ERROR
     if not isinstance(message, str) or not message.strip():
         message = json.dumps(error, ensure_ascii=False)
     data = said.get("data")
-    return {"code": _SERVER_ERROR if code == CONNECTION_CLOSED else code, "message": message} | (
+    return {"code": SERVER_ERROR if code == CONNECTION_CLOSED else code, "message": message} | (
         {} if data is None else {"data": data}
     )
 
@@ -117,7 +117,7 @@ def _result(method: str, result: Any) -> dict[str, Any]:
     match method:
         case "tools/list":
             return _listing(result)
-        case "tools/call" if not _asks(result):
+        case "tools/call" if not _unfinished(result):
             return {"content": [], "resultType": "complete", "_meta": {SEALED: result}}
         case "initialize":
             return _introduced(result)
@@ -125,10 +125,15 @@ def _result(method: str, result: Any) -> dict[str, Any]:
             return result if isinstance(result, dict) else {}
 
 
-def _asks(result: Any) -> bool:
-    """Whether a call has to be answered first: the newer protocol's way to put a question."""
-    asked = isinstance(result, dict) and result.get("resultType") == "input_required"
-    return asked and isinstance(result.get("inputRequests"), dict)
+def _unfinished(result: Any) -> bool:
+    """Whether this is no result yet: a question that comes first, or a task that leads to it."""
+    match result:
+        case {"resultType": "input_required", "inputRequests": {**_questions}}:
+            return True
+        case {"resultType": "task", "taskId": str(_)}:
+            return True
+        case _:
+            return False
 
 
 def _listing(result: Any) -> dict[str, Any]:

@@ -304,18 +304,23 @@ class Hosted:
             "client_info": types.Implementation(name="understudy", version=version("understudy")),
             "message_handler": hear,
         }
+        answers: dict[str, Any] = {}
         if not self.launch.ours:
-            options["list_roots_callback"] = roots
-        if (approve := self.approve) is None:
-            return options
+            options["list_roots_callback"] = answers["roots/list"] = roots
+        if (approve := self.approve) is not None:
 
-        async def elicit(context: Any, params: Any) -> Any:
-            from .questions import put
+            async def elicit(context: Any, params: Any) -> Any:
+                from .questions import put
 
-            with self._tools.patient() if self._tools else nullcontext():
-                return await put(self.name, params, approve)
+                with self._tools.patient() if self._tools else nullcontext():
+                    return await put(self.name, params, approve)
 
-        return options | {"elicitation_callback": elicit}
+            options["elicitation_callback"] = answers["elicitation/create"] = elicit
+        if not self.launch.ours:  # which are asked after by their ids
+            from .tasks import Following
+
+            options["extensions"] = [Following(answers)]
+        return options
 
     @asynccontextmanager
     async def _transport(self, errlog: int) -> AsyncGenerator[TransportStreams]:

@@ -18,6 +18,7 @@ from .lines import CONNECTION_CLOSED, sealed
 from .listing import ListedTool, read_tools
 from .names import portable_names
 from .results import read_result
+from .tasks import heard
 
 MAX_PAGES = 100
 SESSION_ENDED = "Session terminated"
@@ -117,12 +118,18 @@ class McpTools:
             scope.deadline = self._deadline()
             watch(progress, total, message or "")
 
+        def on_status(doing: str) -> None:
+            scope.deadline = self._deadline()
+            watch(anyio.current_time() - began, None, doing)
+
+        began, told = anyio.current_time(), heard.set(on_status)
         with anyio.CancelScope(deadline=self._deadline()) as scope:
             self._open.add(scope)
             try:
                 answer = await self.client.call_tool(tool.name, arguments, progress_callback=on_progress)
             finally:
                 self._open.discard(scope)
+                heard.reset(told)
             content, failed = read_result(sealed(None, answer.meta), tool.output_schema)
             return ToolResult(call_id=call.id, name=call.name, content=content, is_error=failed)
         return result(

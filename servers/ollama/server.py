@@ -15,6 +15,7 @@ from pydantic import WithJsonSchema
 
 from ..protocol.lifecycle import configure_logging, parser, serve
 from ..protocol.server import ToolServer
+from ..protocol.tasks import Tasks
 from ..shell.policy.rules import BUILT_IN, Policy, load
 from ..workspace import Workspace
 from .delegate.map import MapOrder
@@ -59,7 +60,9 @@ def build(
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await runtime.aclose()
 
-    server = ToolServer("understudy-ollama", instructions=INSTRUCTIONS, lifespan=lifespan)
+    server = ToolServer(
+        "understudy-ollama", instructions=INSTRUCTIONS, lifespan=lifespan, extensions=[Tasks(service)]
+    )
 
     @server.tool(annotations=LOOKS, structured_output=False)
     async def list_models() -> CallToolResult:

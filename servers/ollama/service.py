@@ -12,6 +12,7 @@ from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult
 
 from ..output import ToolError
+from ..protocol.tasks import Standing, failed, patience
 from ..shell.policy.rules import Policy
 from ..workspace import Workspace
 from .delegate.delegate import Delegator
@@ -28,8 +29,8 @@ from .ledger.receipt import Delegations, Mapped, Receipt, Seen, reply
 from .reports.briefing import Briefing
 from .reports.overview import Overview
 
-MAX_WAIT_S = 50.0
-"""Hosts give up on a call after 60 s."""
+MAX_WAIT_S, WAIT_S = 50.0, 45.0
+"""Hosts give up on a call after 60 s: the longest wait, and the usual one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,14 +120,38 @@ class Service:
             return self._ended(job)
         return reply(_seen(job))
 
+    async def standing(self, id: str) -> Standing:
+        """A delegation as a task."""
+        job = await self.jobs.get(id)
+        if isinstance(job, KeptJob):
+            state, began, doing, left = job.state, job.began, job.doing, None
+        else:
+            state, began = job.state, time.time() - (time.monotonic() - job.started)
+            doing, left = str(job.progress), None if job.progress.steps else job.progress.remaining_s
+        if state in ("running", "cancelled"):
+            return Standing(began=began, doing=doing, remaining_s=left, cancelled=state == "cancelled")
+        try:
+            done = self._ended(job) if isinstance(job, Job) else await self._result_on_disk(job)
+        except ToolError as exc:
+            done = failed(str(exc))
+        return Standing(began=began, result=done)
+
+    async def cancel(self, id: str) -> None:
+        """Nothing happens to one of another server: that answers for it."""
+        job = await self.jobs.get(id)
+        if isinstance(job, Job):
+            await self.jobs.cancel(job)
+
     async def _waited(self, job: Job[Receipt], wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
         async def tell(progress: Progress) -> None:
             """In seconds, which always grow, as the protocol wants; tokens begin anew with each run."""
             left = None if progress.steps else progress.remaining_s
             await ctx.report_progress(job.took_s, left and job.took_s + left, str(progress))
 
-        if await job.ended(_within(wait_s), tell):
+        wait = patience(_within(wait_s), WAIT_S)
+        if await job.ended(wait.seconds, tell):
             return self._ended(job)
+        wait.leaves(job.id)
         reason = f'{job.progress}; delegation(id="{job.id}", action="wait") goes on waiting'
         if wait_s > MAX_WAIT_S:
             reason += f"; wait_s is at most {MAX_WAIT_S:.0f}, as hosts give up on a call after 60 s"
@@ -135,12 +160,15 @@ class Service:
     async def _kept(self, job: KeptJob, action: str, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
         """As `look_after`, for a delegation of another server, which may have been killed."""
         if action == "wait":
-            with anyio.move_on_after(_within(wait_s)):
+            wait = patience(_within(wait_s), WAIT_S)
+            with anyio.move_on_after(wait.seconds):
                 while job.state == "running":
                     await ctx.report_progress(time.time() - job.began, None, job.doing)
                     await anyio.sleep(0.5)
                     found = await self.jobs.get(job.id)
                     job = found if isinstance(found, KeptJob) else job
+            if job.state == "running":
+                wait.leaves(job.id)
         if action == "status":
             return reply(_seen_on_disk(job))
         if job.state == "running":
@@ -152,6 +180,9 @@ class Service:
                 f'{job.doing}, in another server; delegation(id="{job.id}", action="wait") goes on waiting'
             )
             return reply(Receipt(outcome="running", delegation=job.id, reason=reason))
+        return await self._result_on_disk(job)
+
+    async def _result_on_disk(self, job: KeptJob) -> CallToolResult:
         if job.state == "failed":
             raise ToolError(job.result or "it failed")
         if job.result is not None:

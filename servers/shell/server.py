@@ -17,14 +17,16 @@ from pydantic import Field
 from ..output import ToolError, masked, one_line
 from ..protocol.lifecycle import configure_logging, parser, serve
 from ..protocol.server import ToolServer, reply
+from ..protocol.tasks import Tasks, patience
 from ..workspace import Workspace
 from .consent import Answer, Desk, cleared, confirm, confirm_tests, desk_of, judged_tests, key_of
 from .jobs.jobs import Job, as_text
 from .jobs.shell import MAX_TIMEOUT_S, Shell, ending, open_shell, told
+from .long_work import BACKGROUND, LongWork
 from .policy.rules import BUILT_IN, Policy, load
 from .quality.format import format_code as format_files
 from .quality.lint import lint as lint_files
-from .quality.run_tests import TestRuns, start_all_tests
+from .quality.run_tests import start_all_tests
 
 MAX_WAIT_S = 45.0  # many hosts give up on a call after 60 s
 
@@ -50,9 +52,10 @@ def build(shell: Shell) -> ToolServer:
             tasks.cancel_scope.cancel()
 
     workspace = Workspace([shell.root])
-    tests: dict[str, TestRuns] = {}
+    work = LongWork(shell=shell)
+    tests = work.tests
     told_once = f"{INSTRUCTIONS} {shell.sandbox.limits}".strip()
-    server = ToolServer("understudy-shell", instructions=told_once, lifespan=desk)
+    server = ToolServer("understudy-shell", instructions=told_once, lifespan=desk, extensions=[Tasks(work)])
 
     @server.tool(annotations=_RUNS, structured_output=False)
     async def run_command(
@@ -89,17 +92,15 @@ def build(shell: Shell) -> ToolServer:
             network=online,
             approved=clear.approved,
         )
-        await _waited(ctx, job, wait_s)
+        left = await _waited(ctx, job, wait_s)
         if job.failure:
             raise ToolError(job.failure)
+        if left and decision.background:
+            job.notes.append(BACKGROUND)
         text, job.read_bytes = told(job)
         if job.running:
             return f"{text}\nstill running; next: job(id={job.id!r}, action='wait')"
-        if decision.background:
-            text += (
-                "\nbackground processes ended with the command; run what should go on as a command of its own"
-            )
-        return text
+        return f"{text}\n{BACKGROUND}" if decision.background else text
 
     @server.tool(annotations=_CHANGES, structured_output=False)
     async def job(
@@ -115,7 +116,9 @@ def build(shell: Shell) -> ToolServer:
         found.poll()
         match action:
             case "wait":
-                await found.wait(wait_s)
+                wait = patience(wait_s, MAX_WAIT_S)
+                if not await found.wait(wait.seconds):
+                    wait.leaves(found.id)
             case "kill":
                 found.send({"kill": 1.0})
                 if not await found.wait(10):
@@ -157,20 +160,27 @@ def build(shell: Shell) -> ToolServer:
         if max_failures < 1:
             raise ToolError(f"max_failures is a whole number above 0, found {max_failures}")
         runs = await start_all_tests(shell, target, keyword, max_failures=max_failures, timeout_s=timeout_s)
-        deadline = anyio.current_time() + MAX_WAIT_S
+        wait = patience(MAX_WAIT_S, MAX_WAIT_S)
+        deadline = anyio.current_time() + wait.seconds
         for each in runs.jobs:
             tests[each.id] = runs
             await _waited(ctx, each, max(deadline - anyio.current_time(), 0))
+        if any(each.running for each in runs.jobs):
+            wait.leaves(runs.jobs[0].id)
         return reply(await anyio.to_thread.run_sync(runs.report))
 
     return server
 
 
-async def _waited(ctx: Context[Any, Any], job: Job, wait_s: float) -> None:
-    """Wait for the job; a cancelled call ends it."""
+async def _waited(ctx: Context[Any, Any], job: Job, wait_s: float) -> bool:
+    """Wait for the job; whether it goes on, as a task where there can be one. A cancelled call ends it."""
+    wait = patience(wait_s, MAX_WAIT_S)
     try:
-        if not await job.wait(wait_s):
-            desk_of(ctx).watch(job)
+        if await job.wait(wait.seconds):
+            return False
+        desk_of(ctx).watch(job)
+        wait.leaves(job.id)
+        return True
     except anyio.get_cancelled_exc_class():
         job.send({"kill": 0})
         raise
