@@ -132,7 +132,7 @@ def _syntax(judged: Judged) -> Result:
         if (
             path in known
             and judged.old(path) is None
-            and (fault := python_code.wrong_import(path, text, others))
+            and (fault := python_code.wrong_import(path, text, others, judged.asked.task))
         ):
             return False, fault
     names = ", names known" if judged.python else ""

@@ -32,9 +32,14 @@ def unknown_names(path: str, text: str, before: str | None) -> str | None:
     return None
 
 
-def wrong_import(path: str, text: str, others: Mapping[str, str]) -> str | None:
-    """An import of what a given module does not define, or of its names from a module that is not there."""
+def wrong_import(path: str, text: str, others: Mapping[str, str], task: str = "") -> str | None:
+    """An import of what a given module does not define, or of its names from a module that is not there.
+
+    A module that another file imports or that the task names is taken to be there.
+    """
     modules = {PurePath(name).stem: _bound(body) for name, body in others.items() if name.endswith(".py")}
+    homes = {name: set(definitions(body) or []) for name, body in others.items() if name.endswith(".py")}
+    told = set[str]().union(*(_imported(body) for body in others.values()), re.findall(r"\w+", task))
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
             continue
@@ -42,8 +47,9 @@ def wrong_import(path: str, text: str, others: Mapping[str, str]) -> str | None:
         bound = modules.get(module)
         if bound is not None and (strange := sorted(names - bound)) and "__getattr__" not in bound:
             return f"{path}: line {node.lineno}: {module} has no {strange[0]!r}"
-        home = next((name for name, has in modules.items() if names and names <= has), None)
-        if bound is None and home is not None and _made_up(module):
+        home = next((PurePath(name).stem for name, has in homes.items() if names and names <= has), None)
+        known = bound is not None or module in told or node.module.partition(".")[0] in told
+        if home is not None and not known and _made_up(module):
             return (
                 f"{path}: line {node.lineno}: {', '.join(sorted(names))} is in {home}, not in {node.module}"
             )
@@ -158,6 +164,17 @@ def _bound(text: str) -> set[str]:
             if any(alias.name == "*" for alias in node.names):
                 found.add("__getattr__")
     return found
+
+
+def _imported(text: str) -> set[str]:
+    """The modules a file imports from, by the first and the last part of their names."""
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+    names = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return {part for name in names for part in (name.partition(".")[0], name.rpartition(".")[2])}
 
 
 def _made_up(module: str) -> bool:

@@ -210,6 +210,26 @@ async def test_the_strongest_gate_a_task_allows_is_chosen_and_named(
     assert gate in [check["gate"] for check in receipt["gate"]["checks"]]
 
 
+@pytest.mark.parametrize(
+    ("task", "module", "name"),
+    [
+        ("Write a program", "math", "pi"),
+        ("Write a program", "vectors", "norm"),
+        ("Write a program", "vectors.plane", "twice"),
+        ("Write a program over the package shapes", "shapes", "area"),
+    ],
+)
+async def test_a_module_that_a_file_imports_or_the_task_names_is_taken_to_be_there(
+    tmp_path: Path, task: str, module: str, name: str
+) -> None:
+    (tmp_path / "tree").mkdir()
+    user = "from vectors import norm\n\n\ndef length(a):\n    return norm(a)\n"
+    (tmp_path / "tree" / "user.py").write_text(user, encoding="utf-8")
+    answer = f"from {module} import {name}\n\nprint({name})\n"
+    receipt = await receipt_of(tmp_path, answer, task=task, files=["calc.py", "user.py"], write="main.py")
+    assert receipt["outcome"] == "accepted", receipt.get("reason")
+
+
 async def test_the_material_s_own_words_are_checked_where_the_task_asks_for_them(tmp_path: Path) -> None:
     receipt = await receipt_of(tmp_path, "Dogs wait outside.", task="Quote the sentence about dogs.")
     assert receipt["outcome"] == "accepted" and '"Dogs wait outside."' in receipt["answer"]
