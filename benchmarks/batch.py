@@ -1,6 +1,6 @@
 """Batches: makespan against an oracle and round robin, and what a queue of orders costs against a bare SQLite table.
 
-    python benchmarks/batch.py [--worlds N]
+    python -m benchmarks.batch [--worlds N]
 
 Makespan: three unlike hosts (speeds 1:3:10), orders of several seconds, forecasts wrong by as much as measured ones
 (a lognormal factor whose median error is 15 %). The oracle knows the true seconds and places the longest first where
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.ratios import Row, figure, ratio, report
 from orchestrator.batch.orders import BatchOrder, Keyed
 from orchestrator.batch.queue import BatchFile
 from orchestrator.batch.schedule import AtWork, Kind, Schedule, bucket_of
@@ -138,12 +139,22 @@ def ours(path: Path, count: int, waiting: int) -> float:
     return took / count
 
 
+AT_MOST = {
+    "makespan, median / oracle": 1.1,
+    "makespan, median / round": 0.7,
+    "CPU of an order, 100,000 waiting / 1,000": 1.3,
+    "CPU of an order": 1.5,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--worlds", type=int, default=200, metavar="N")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
+    rows: dict[str, Row] = {}
     rng = random.Random(19)
     to_oracle, to_robin = list[float](), list[float]()
     for _ in range(given.worlds):
@@ -153,16 +164,16 @@ def main() -> None:
         to_robin.append(took / round_robin(orders))
     for name, ratios in (("oracle", to_oracle), ("round robin", to_robin)):
         high = sorted(ratios)[math.floor(0.95 * len(ratios))]
-        print(f"makespan / {name}: median {statistics.median(ratios):.2f}, 95 % below {high:.2f}")
+        rows[f"makespan, median / {name}"] = figure(statistics.median(ratios))
+        rows[f"makespan, 95 % of worlds below / {name}"] = figure(high)
     with tempfile.TemporaryDirectory() as folder:
         each = dict[int, float]()
         for waiting in (1_000, 10_000, 100_000):
             floor = bare(Path(folder, f"bare{waiting}"), 1000, waiting)
             each[waiting] = ours(Path(folder, f"ours{waiting}.sqlite"), 1000, waiting)
-            print(
-                f"an order taken and ended, {waiting:,} waiting: {1e6 * each[waiting]:.0f} us of CPU, {each[waiting] / floor:.2f} of a bare table"
-            )
-        print(f"growth from 1,000 to 100,000 waiting: {each[100_000] / each[1_000]:.2f}")
+            rows[f"CPU of an order, {waiting:,} waiting / a bare table"] = ratio(each[waiting], floor)
+        rows["CPU of an order, 100,000 waiting / 1,000 waiting"] = ratio(each[100_000], each[1_000])
+    report(rows, as_json=given.json, at_most=AT_MOST)
 
 
 if __name__ == "__main__":

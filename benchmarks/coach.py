@@ -24,6 +24,7 @@ from pathlib import Path
 import anyio
 import httpx2
 
+from benchmarks.ratios import Row, figure, report
 from benchmarks.worlds import key_of, random_machine, shape_of
 from servers.ollama.forecast.advice import recommend
 from servers.ollama.forecast.plans import Task, Worker
@@ -82,11 +83,15 @@ async def main() -> None:
     )
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
     tallies = {name: Tally([0] * CALLS, [0] * CALLS, [0.0] * CALLS) for name in CALLERS}
     for seed in range(given.seed, given.seed + given.worlds):
         for name, told in (await world_of(seed)).items():
             tallies[name].add(told)
+    if given.json:
+        report(figures(tallies, given.worlds), as_json=True, at_least={"by its third call": 0.8})
+        return
     print(
         f"{given.worlds} random worlds (simulated), "
         f"deadlines the fastest version meets in {FEASIBLE:.0%} of tries"
@@ -99,6 +104,18 @@ async def main() -> None:
         ):
             shares = "  ".join(f"{count / given.worlds:6.1%}" for count in counted)
             print(f"{name:8s} {what} 1..{CALLS}: {shares}")
+
+
+def figures(tallies: Mapping[str, Tally], worlds: int) -> dict[str, Row]:
+    advised = tallies["advised"]
+    rows: dict[str, Row] = {
+        "by its third call, deadlines the advised caller met": figure(advised.by[2] / worlds, "%")
+    }
+    for n in (1, CALLS - 1):
+        for floor in ("naive", "oracle"):
+            share = advised.at[n] / max(tallies[floor].at[n], 1)
+            rows[f"deadlines met at call {n + 1}, advised / {floor}"] = figure(share)
+    return rows
 
 
 async def world_of(seed: int) -> dict[str, list[Call]]:

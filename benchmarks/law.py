@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import math
 import multiprocessing
@@ -21,11 +22,13 @@ import random
 import tempfile
 import urllib.request
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Protocol
 
+from benchmarks.ratios import Row, figure, report
 from benchmarks.worlds import random_machine, shape_of
 from servers.ollama.forecast.model_shape import Shape
 from servers.ollama.forecast.speed_model import SpeedModel
@@ -130,23 +133,33 @@ def main() -> None:
     )
     parser.add_argument("--live", type=int, default=40, help="runs of a real engine on this machine")
     parser.add_argument("--worlds", type=int, default=60, help="simulated machines")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
+    rows: dict[str, Row] = {}
+    with redirect_stdout(io.StringIO()) if given.json else nullcontext():
+        tables(given.live, given.worlds, rows)
+    if given.json:
+        report(rows, as_json=True, at_most={"simulated": 0.15})
+
+
+def tables(live_runs: int, machines: int, rows: dict[str, Row]) -> None:
+    """Print every table, and note what it says from the third run on."""
     for (model, threads), runs in recorded().items():
         kind = "busy machine" if threads == "2" else "one thread"
-        table(f"recorded: {model}, {kind}", [(runs, SHAPES[model])])
-    if given.live:
+        rows |= table(f"recorded: {model}, {kind}", [(runs, SHAPES[model])])
+    if live_runs:
         try:
-            table("live: 22 M random weights, this machine now", [live(given.live)])
+            rows |= table("live: 22 M random weights, this machine now", [live(live_runs)])
         except ImportError as exc:
             print(f"live: skipped, the engine extra is not installed ({exc.name})")
-    if given.worlds:
-        worlds = [simulated(seed) for seed in range(50_000, 50_000 + given.worlds)]
-        table(f"simulated: {given.worlds} machines nobody has seen", worlds)
-        loads = [beside_a_load(seed) for seed in range(60_000, 60_000 + given.worlds)]
-        load_table(f"simulated: {given.worlds} machines where a load begins and ends", loads)
+    if machines:
+        worlds = [simulated(seed) for seed in range(50_000, 50_000 + machines)]
+        rows |= table(f"simulated: {machines} machines nobody has seen", worlds)
+        loads = [beside_a_load(seed) for seed in range(60_000, 60_000 + machines)]
+        load_table(f"simulated: {machines} machines where a load begins and ends", loads)
 
 
-def table(title: str, series: Sequence[tuple[Sequence[Timed], Shape | None]]) -> None:
+def table(title: str, series: Sequence[tuple[Sequence[Timed], Shape | None]]) -> dict[str, Row]:
     print(f"\n{title} ({sum(len(runs) for runs, _ in series)} runs)")
     print(f"  {'':34s}" + "".join(f"{f'k>={k}':>14s}" for k in KS))
     kinds = {
@@ -156,12 +169,23 @@ def table(title: str, series: Sequence[tuple[Sequence[Timed], Shape | None]]) ->
         "our speed model, no shape": lambda _: OurSpeedModel(None),
         "our speed model": OurSpeedModel,
     }
+    errors: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for name, make in kinds.items():
         scored = [s for runs, shape in series for s in scores(make(shape), runs)]
         cells = []
         for k in KS:
             cells.append(_cell([(error, inside) for n, error, inside in scored if n >= k]))
         print(f"  {name:34s}" + "".join(f"{cell:>14s}" for cell in cells))
+        late = [(error, inside) for n, error, inside in scored if n >= 3]
+        errors[name] = median(error for error, _ in late)
+        shares[name] = sum(inside for _, inside in late) / len(late)
+    ours, constant = (errors[name] for name in ("our speed model", "constant rate, median"))
+    return {
+        f"{title}: median error from the fourth run on": figure(ours, "%"),
+        f"{title}: error / that of a constant rate": figure(ours / constant),
+        f"{title}, 90 % intervals held": figure(shares["our speed model"], "%"),
+    }
 
 
 def load_table(title: str, series: Sequence[Loaded]) -> None:

@@ -1,7 +1,7 @@
 """What panels gain over one model asked as often for the same tokens (self-consistency).
 
-    python benchmarks/panels.py [--questions 400] [--seed 1]
-    python benchmarks/panels.py --models ollama:qwen3:0.6b,ollama:llama3.2:1b [--questions 20]
+    python -m benchmarks.panels [--questions 400] [--seed 1]
+    python -m benchmarks.panels --models ollama:qwen3:0.6b,ollama:llama3.2:1b [--questions 20]
 
 The first runs worlds with planted competence: what each simulated model knows, how it errs and how it gives in are
 given, so that a gain or its absence is known beforehand. The second runs sums with known answers on real models.
@@ -10,15 +10,18 @@ given, so that a gain or its absence is known beforehand. The second runs sums w
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import random
 import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 
 import anyio
 
+from benchmarks.ratios import Row, figure, report
 from orchestrator.agent import Agent
 from orchestrator.patterns import Ask, Outcome, debate, escalate, refine, vote
 from orchestrator.reply import Reply
@@ -153,8 +156,8 @@ WORLDS = {
 }  # fmt: skip
 
 
-async def simulated(questions: int, seed: int) -> bool:
-    """Print every world; whether the preview's warnings agree with what was measured."""
+async def simulated(questions: int, seed: int, rows: dict[str, Row]) -> bool:
+    """Print every world, and note its figures; whether the preview's warnings agree with what was measured."""
     from orchestrator.session.preview import DEBATES_ALONE
 
     agrees = True
@@ -167,10 +170,12 @@ async def simulated(questions: int, seed: int) -> bool:
             base, samples = await same_tokens(minds, "a", found.tokens, questions, seed)
             gain, half = found.against(base, questions)
             said = f"{base.right:.1%} of {samples} samples"
+            rows[f"{title}: {name}, more right answers than one model, same tokens"] = figure(gain, "%")
             print(f"{name:28}{found.right:>8.1%}{found.tokens:>9.0f}{said:>26}{gain:>+11.1%} ± {half:.1%}")
             if name == "debate, one model":
                 more, half = found.against(voted, questions)
                 cost = found.tokens / voted.tokens
+                rows[f"{title}: tokens of a debate of one model / its vote of three"] = figure(cost)
                 holds = more <= half and cost >= 1.5
                 agrees &= holds
                 print(
@@ -218,11 +223,17 @@ def main() -> int:
     parser.add_argument("--models", help="real ones, by commas, as provider:model")
     parser.add_argument("--questions", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, of the simulated worlds")
     options = parser.parse_args()
     if options.models:
         anyio.run(real, options.models.split(","), options.questions or 20, options.seed)
         return 0
-    return 0 if anyio.run(simulated, options.questions or 400, options.seed) else 1
+    rows: dict[str, Row] = {}
+    with redirect_stdout(io.StringIO()) if options.json else nullcontext():
+        agrees = anyio.run(simulated, options.questions or 400, options.seed, rows)
+    if options.json:
+        report(rows, as_json=True)
+    return int(not agrees)
 
 
 if __name__ == "__main__":

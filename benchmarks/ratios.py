@@ -1,4 +1,4 @@
-"""What the benchmarks share: tool calls to real servers, two sides timed in turn, and rows of ratios."""
+"""What the benchmarks share: tool calls to real servers, two sides timed in turn, and rows of figures."""
 
 from __future__ import annotations
 
@@ -13,30 +13,65 @@ from typing import Any
 
 from mcp import Client, StdioServerParameters, stdio_client
 
-Row = dict[str, float] | str
-"""A ratio with the seconds behind it, or a sentence."""
+Row = dict[str, Any] | str
+"""A figure: `value` in `unit` (`x` is times the floor or peer that the row's name says after its stroke, with the
+seconds behind it; `%` is a share of 1), with `aim` and `met` where something is aimed at. Or a sentence: why not."""
 Work = Callable[[], Coroutine[Any, Any, object]]
 
 
-def report(rows: Mapping[str, Row], *, as_json: bool) -> None:
-    """Print the rows, one a line."""
+def report(
+    rows: Mapping[str, Row],
+    *,
+    as_json: bool,
+    at_most: Mapping[str, float] = {},
+    at_least: Mapping[str, float] = {},
+) -> None:
+    """Print the rows, one a line, with what is aimed at in a row whose name begins so."""
+    told = {name: _aimed(name, row, at_most, at_least) for name, row in rows.items()}
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps(told))
         return
-    width = max(map(len, rows))
-    for name, row in rows.items():
-        print(f"{name:<{width}}  {row if isinstance(row, str) else _shown(row)}")
+    width = max(map(len, told))
+    for name, row in told.items():
+        print(f"{name:<{width}}  {shown(row)}")
 
 
-def ratio(ours_s: float, theirs_s: float) -> dict[str, float]:
+def ratio(ours_s: float, theirs_s: float) -> dict[str, Any]:
     return {
-        "ratio": round(ours_s / theirs_s, 3),
+        "value": round(ours_s / theirs_s, 3),
+        "unit": "x",
         "ours_s": round(ours_s, 6),
         "theirs_s": round(theirs_s, 6),
     }
 
 
-async def pair(ours: Work, theirs: Work, rounds: int) -> dict[str, float]:
+def figure(value: float, unit: str = "x") -> dict[str, Any]:
+    return {"value": round(value, 4), "unit": unit}
+
+
+def shown(row: Row) -> str:
+    """A figure as people read it."""
+    if isinstance(row, str):
+        return row
+    value, unit = row["value"], row["unit"]
+    text = f"x{value:.2f}" if unit == "x" else f"{value:.1%}" if unit == "%" else f"{value:,.6g} {unit}"
+    if "ours_s" in row:
+        text += f"   ({row['ours_s'] * 1000:.1f} ms against {row['theirs_s'] * 1000:.1f} ms)"
+    return text + (f"   aim {row['aim']}: {'met' if row['met'] else 'missed'}" if "aim" in row else "")
+
+
+def _aimed(name: str, row: Row, at_most: Mapping[str, float], at_least: Mapping[str, float]) -> Row:
+    if isinstance(row, str):
+        return row
+    for limits, word in ((at_most, "at most"), (at_least, "at least")):
+        for start, limit in limits.items():
+            if name.startswith(start):
+                met = row["value"] <= limit if limits is at_most else row["value"] >= limit
+                return {**row, "aim": f"{word} {shown({'value': limit, 'unit': row['unit']})}", "met": met}
+    return row
+
+
+async def pair(ours: Work, theirs: Work, rounds: int) -> dict[str, Any]:
     """Medians of both, after one run each to warm up; run in turn so that a busy machine is busy for both."""
     took: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds + 1):
@@ -68,7 +103,3 @@ def calling(client: Client, **always: Any) -> Callable[..., Work]:
         return work
 
     return call
-
-
-def _shown(row: Mapping[str, float]) -> str:
-    return f"x{row['ratio']:.2f}   ({row['ours_s'] * 1000:.1f} ms against {row['theirs_s'] * 1000:.1f} ms)"

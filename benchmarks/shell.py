@@ -1,6 +1,6 @@
 """What deciding on and containing a command costs, as ratios against a bare subprocess measured in the same run.
 
-    python benchmarks/shell.py [--rounds N] [--json]
+    python -m benchmarks.shell [--rounds N] [--json]
 
 | figure | against | aim on a quiet machine |
 |---|---|---|
@@ -8,7 +8,7 @@
 | supervised, Landlock | the same | at most 8 |
 | supervised, bubblewrap | the same | at most 16 |
 | bubblewrap alone | the same | the floor of the line above |
-| through the server (tools/call) | the same | at most 20 |
+| through the server (tools/call) | the same | at most 12 |
 | a decision, short and long | the same | at most 0.2 and 0.5 |
 
 Supervised means all of it: fork server, control groups, spool with masking, the whole tree ended.
@@ -17,7 +17,6 @@ Supervised means all of it: fork server, control groups, spool with masking, the
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -30,6 +29,7 @@ from time import perf_counter
 import anyio
 from mcp import Client
 
+from benchmarks.ratios import ratio, report
 from servers.shell.jobs.shell import Shell
 from servers.shell.policy.judge import Judge
 from servers.shell.policy.rules import BUILT_IN
@@ -41,6 +41,15 @@ SHORT = "ls -la"
 LONG = (
     "cd src && for f in *.py; do grep -n 'def ' \"$f\" | head -5; done; python3 -m pytest -q 2>&1 | tail -20"
 )
+
+AT_MOST = {
+    "supervised, none": 8,
+    "supervised, landlock": 8,
+    "supervised, bwrap": 16,
+    "through the server": 12,
+    "a short decision": 0.2,
+    "a long decision": 0.5,
+}
 
 
 def main() -> None:
@@ -58,12 +67,8 @@ def main() -> None:
         os.environ["UNDERSTUDY_HOME"] = str(Path(folder, "state"))
         medians = anyio.run(measure, root, options.rounds)
     bare = medians["bare subprocess"]
-    rows = {name: {"ms": round(s * 1000, 3), "ratio": round(s / bare, 3)} for name, s in medians.items()}
-    if options.json:
-        print(json.dumps(rows))
-        return
-    for name, row in rows.items():
-        print(f"{name:28} {row['ms']:9.3f} ms   {row['ratio']:7.3f}")
+    rows = {f"{name} / bare subprocess": ratio(s, bare) for name, s in medians.items() if s is not bare}
+    report(rows, as_json=options.json, at_most=AT_MOST)
 
 
 async def measure(root: Path, rounds: int) -> dict[str, float]:
