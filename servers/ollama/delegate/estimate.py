@@ -32,7 +32,11 @@ class Expected(BaseModel):
     """Of a typical run: its prompt and its answer."""
     max_output: int | None = None
     """The largest that fits the context, and the deadline where there is one."""
+    again_s: Number = None
+    """Of another question on the same files right afterwards, which the engine need not read again."""
     tokens_in: int | None
+    tokens_cached: int | None = None
+    """Prompt tokens that the engine has read already."""
     tokens_out_p50: int | None
     tokens_out_p90: int | None
     odds_passing: Number
@@ -135,7 +139,10 @@ def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[A
     parts = [
         f"fits: {best.model}, about {f.total_s:.3g} s ({f.low_s:.3g} to {f.high_s:.3g})"
         + ("" if f.runs else ", though it never ran here"),
-        f"reads {best.reads_s:.2g} s, writes {best.writes_s:.2g} s",
+        f"reads {best.reads_s:.2g} s"
+        + (f" ({best.tokens_cached:,} tokens are in its cache)" if best.tokens_cached else "")
+        + f", writes {best.writes_s:.2g} s",
+        f"the next question on these files {best.again_s:.2g} s" if best.again_s is not None else "",
         f"odds {best.odds_passing:.0%}" + ("" if best.judged else " (none judged yet)"),
         f"max_output at most {best.max_output:,}" if best.max_output is not None else "",
     ]
@@ -162,6 +169,12 @@ def _advice(order: Order, ranked: Sequence[Option]) -> list[Advised]:
     return said
 
 
+def _again_s(option: Option) -> float | None:
+    """Where the cache makes a difference worth telling."""
+    now, then = option.forecast, option.plan.again() if option.plan else None
+    return then.total_s if now and then and then.total_s < 0.8 * now.total_s else None
+
+
 def _writes(model: Model) -> bool:
     """Whether it answers in text; embedding models do not."""
     return model.capabilities is None or "completion" in model.capabilities
@@ -175,7 +188,9 @@ def _expected(option: Option) -> Expected:
         reads_s=forecast.prefill_s if forecast else None,
         writes_s=forecast.decode_s if forecast else None,
         max_output=largest_output(option.plan.task, option.plan.worker) if option.plan else None,
+        again_s=_again_s(option),
         tokens_in=forecast.tokens_in if forecast else None,
+        tokens_cached=(forecast.tokens_cached or None) if forecast else None,
         tokens_out_p50=forecast.tokens_out_p50 if forecast else None,
         tokens_out_p90=forecast.tokens_out_p90 if forecast else None,
         odds_passing=option.odds,

@@ -12,6 +12,8 @@ from .request import Order, Prepared
 
 MOST = 2
 """Pieces of advice in a receipt: a caller acts on the first, if on any."""
+_NO_CALL = ("do_it_yourself", "ask_again")
+"""Advice whose next call only the caller can make."""
 _ARGUMENTS = {"cap": "max_output", "think": "think", "model": "model"}
 
 
@@ -99,8 +101,8 @@ def after_failure(
 
 
 def _as_call(order: Order, advice: Advice) -> Advised | None:
-    if advice.action == "do_it_yourself":
-        return Advised(action=advice.action, say=advice.say)
+    if advice.action in _NO_CALL:
+        return Advised(action=advice.action, say=advice.say, then_s=advice.then_s)
     if not advice.change or not advice.change.keys() <= _ARGUMENTS.keys():
         return None
     changed = {_ARGUMENTS[name]: value for name, value in _sent(advice.change)}

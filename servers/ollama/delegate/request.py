@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 from ...output import ToolError
 from ...workspace import Change, Workspace
+from ..forecast.prompt_cache import common
 from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
 from ..gates.changes import changed_lines
 from ..gates.documents import Document, read_text, read_texts
@@ -151,6 +152,16 @@ class Prepared:
             failure=failure,
             answer=answer,
         )
+
+    @property
+    def shared(self) -> float:
+        """Share of the prompt that another question on the same material begins with; 0 where there is none."""
+        if not self.material or self.order.write:  # what is written is another text afterwards
+            return 0.0
+        mine = "".join(message["content"] for message in self.messages())
+        order = replace(self.order, task="\0")
+        other = "".join(message["content"] for message in replace(self, order=order).messages())
+        return common(mine, other) / len(mine)
 
     def candidate(self, answer: str) -> Candidate:
         """Raises BadAnswer."""

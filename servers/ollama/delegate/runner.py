@@ -26,7 +26,7 @@ from ..reports.advice_outcomes import recorded
 from .cpu_load import Load
 from .jobs import Progress
 from .queue import Slots, Turn
-from .request import Order, Prepared
+from .request import Prepared
 
 DEFAULT_TIMEOUT_S = 900.0
 LATE_S = 0.05
@@ -130,7 +130,7 @@ class Runner:
         """What this order would be on this model now; None while nothing is known. Raises RunRejected."""
         query = self._query(prepared, model)
         size = await self.size(prepared, model, query)
-        task = _task(prepared.order, size, prepared.order.deadline_s)
+        task = _task(prepared, size, prepared.order.deadline_s)
         wait_s = self.forecaster.wait_s(model.name)
         return await self.forecaster.plan(
             task, model, size.num_ctx, query, wait_s=wait_s, busy_cores=await self.load.now(), odds=odds
@@ -142,7 +142,7 @@ class Runner:
         forecaster = self.forecaster
         size = await self.size(prepared, model, query)
         query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict)
-        task = _task(prepared.order, size, left_s)
+        task = _task(prepared, size, left_s)
         busy_cores = await self.load.now()
         plan = await forecaster.plan(task, model, size.num_ctx, query, busy_cores=busy_cores)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
@@ -173,7 +173,7 @@ class Runner:
         given_s = await anyio.to_thread.run_sync(plan.given, answer.profile) if plan and forecast else None
         if answer.error is None or not answer.text:  # a count of what was cut would teach a wrong ratio
             self.sizing.learn(model, query.chars, answer.profile.tokens_in)
-        forecaster.sent(model, query)
+        await forecaster.sent(model, query, answer.profile)
         return Ran(
             model=model,
             prepared=prepared,
@@ -241,7 +241,7 @@ class Runner:
         size = replace(ran.size, tokens_in=profile.tokens_in or ran.size.tokens_in, spread=0.0)
         warm = replace(ran.model, loaded=True, loaded_ctx=size.num_ctx)
         plan = await self.forecaster.plan(
-            _task(ran.prepared.order, size, None), warm, size.num_ctx, busy_cores=ran.busy_cores
+            _task(ran.prepared, size, None), warm, size.num_ctx, busy_cores=ran.busy_cores
         )
         if plan is None:
             return ran
@@ -337,10 +337,12 @@ class Runner:
             raise RunRejected(str(exc)) from exc
 
 
-def _task(order: Order, size: Size, left_s: float | None) -> Task:
+def _task(prepared: Prepared, size: Size, left_s: float | None) -> Task:
     """The order as forecasts take it; `left_s` is what is left of its deadline."""
+    order = prepared.order
     return Task(
         tokens_in=size.tokens_in,
+        tokens_shared=int(size.tokens_in * prepared.shared),
         tokens_spread=size.spread,
         cap=size.num_predict,
         least_out=size.least_out,

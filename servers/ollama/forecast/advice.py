@@ -25,6 +25,7 @@ Action = Literal[
     "keep_loaded",
     "other_model",
     "wait",
+    "ask_again",
     "do_it_yourself",
 ]
 
@@ -102,6 +103,7 @@ def _all(
     yield from _split(task, worker, now)
     yield from _loaded(task, worker, now)
     yield from _elsewhere(task, worker, others, now)
+    yield from _again(task, worker, now)
     if now.wait_s > 0.1 * now.total_s:
         yield Advice(
             action="wait",
@@ -256,6 +258,27 @@ def _elsewhere(task: Task, worker: Worker, others: Sequence[Worker], now: Foreca
             saves_s=now.total_s - then.total_s,
             then_s=then.total_s,
             change={"model": other.model},
+        )
+
+
+def another(task: Task, worker: Worker) -> Forecast | None:
+    """Another question on the same material right after this one, which the engine's cache then holds."""
+    if not task.tokens_shared:
+        return None
+    return replace(worker, cold=False, wait_s=0.0).forecast(replace(task, tokens_cached=task.tokens_shared))
+
+
+def _again(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
+    if now.prefill_s < 0.3 * now.total_s or task.tokens_shared - now.tokens_cached < 200:
+        return
+    if then := another(task, worker):
+        yield Advice(
+            action="ask_again",
+            say=f"ask several things of the same files in a row, all of {worker.model}: each after the first takes "
+            f"about {then.total_s:.3g} s instead of {now.total_s:.3g} s",
+            saves_s=now.total_s - then.total_s,
+            then_s=then.total_s,
+            change={"tokens_cached": task.tokens_shared},
         )
 
 

@@ -7,16 +7,18 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 import anyio
 
+from ...state.home import home
 from ..engines.protocol import Model, Query, Runtime
 from ..engines.shared_queue import SharedQueue, Ticket
 from ..ledger.keys import key_of
 from ..ledger.ledger import Ledger, LedgerError
-from ..ledger.profile import Profile
+from ..ledger.profile import FRESH_LOAD_S, Profile
 from ..ledger.runs import Key, Provenance, filed, provenance_of
-from .advice import Recommendation, recommend
+from .advice import Recommendation, another, recommend
 from .context_size import largest_ctx
 from .model_shape import shape_of
 from .plans import Task, Worker
@@ -84,6 +86,10 @@ class RunPlan:
         )
         return found.total_s if found else None
 
+    def again(self) -> Forecast | None:
+        """Another question on the same material right after this run. Blocking; None where it has none."""
+        return another(self.task, self.worker)
+
     def whole_prompt_s(self) -> float | None:
         """Seconds to read the prompt without its cache."""
         return self.worker.speed.expected_prefill_s(self.task.tokens_in)
@@ -97,8 +103,14 @@ class Forecaster:
     _ledger: Ledger | None = None
     _speed_models: SpeedModels | None = None
     _planned: dict[str, list[Planned]] = field(default_factory=dict[str, list[Planned]])
-    _prompts: Prompts = field(default_factory=Prompts)
+    _prompts: Prompts = field(init=False)
     _queue: SharedQueue | None = None
+
+    def __post_init__(self) -> None:
+        url = self.runtime.url
+        self._prompts = Prompts(
+            home() / "prompts" / blake2b(url.encode(), digest_size=8).hexdigest() if url else None
+        )
 
     async def ledger(self) -> Ledger:
         """The ledger, opened on first use. Raises LedgerError."""
@@ -158,7 +170,7 @@ class Forecaster:
         if shape := shape_of({"model_info": model.info, "details": details}, model.size_bytes):
             speed_models.know(digest, shape)
         cold = _cold(model, num_ctx)
-        hit = 0 if cold else self._hit(model, query, task.tokens_in) if query is not None else None
+        hit = 0 if cold else await self._hit(model, query, task.tokens_in) if query is not None else None
         task = replace(task, tokens_cached=hit)
 
         def lengths(asked: Task) -> Lengths:
@@ -225,13 +237,16 @@ class Forecaster:
             stack.callback(plans.remove, plan)
             yield plan
 
-    def sent(self, model: Model, query: Query) -> None:
+    async def sent(self, model: Model, query: Query, profile: Profile) -> None:
         """The engine has read this prompt: its cache may serve the next one."""
-        self._prompts.sent(model.digest or model.name, _text(query))
+        fresh = profile.load_s is not None and profile.load_s >= FRESH_LOAD_S
+        name, text = model.digest or model.name, _text(query)
+        await anyio.to_thread.run_sync(lambda: self._prompts.sent(name, text, fresh=fresh))
 
-    def _hit(self, model: Model, query: Query, tokens_in: int) -> int | None:
+    async def _hit(self, model: Model, query: Query, tokens_in: int) -> int | None:
         """Prompt tokens the cache should serve; None when no prompt of ours is known to lie in it."""
-        share = self._prompts.share(model.digest or model.name, _text(query))
+        name, text = model.digest or model.name, _text(query)
+        share = await anyio.to_thread.run_sync(self._prompts.share, name, text)
         return None if share is None else int(tokens_in * share)
 
 

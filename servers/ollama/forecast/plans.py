@@ -36,6 +36,8 @@ class Task:
     think: bool = False
     format: str | None = None
     tokens_cached: int | None = None
+    tokens_shared: int = 0
+    """Prompt tokens that another question on the same material would begin with."""
     tokens_spread: float = 0.0
     deadline_s: float | None = None
 

@@ -97,6 +97,8 @@ def _setting(what: str, run: Run) -> object:
     match what:
         case "tokens_in":
             return run.profile.tokens_in
+        case "tokens_cached":
+            return run.profile.tokens_cached
         case "cap":
             return run.cap
         case "think":

@@ -177,3 +177,23 @@ def test_an_engines_own_work_is_not_counted_as_its_neighbours() -> None:
     stranger, engine = (a.others_since(b) for a, b in zip(after, before, strict=True))
     assert stranger is not None and engine is not None
     assert (stranger - engine) * (after[0].at - before[0].at) > 0.4
+
+
+def test_a_second_question_on_a_file_is_forecast_from_the_cache_by_any_server_and_advised(tree: Path) -> None:
+    slow = SimulatedModel(name="demo", answer_tokens=20.0, answer_spread=0.1, read_s=1e-3, write_s=1e-3)
+    ask: dict[str, Any] = {"model": "demo", "files": ["a.txt"]}
+    with simulated_in_thread(World(machine=Machine(slow, noise=Noise(spread=0.0)))) as url:
+        with start("ollama", str(tree), "--host", url) as first:
+            first.call("delegate", task="Count the words.", **ask)
+            (tree / "b.txt").write_text("Another sentence about something else.\n" * 100, encoding="utf-8")
+            other = first.call("delegate", task="Count the words.", model="demo", files=["b.txt"]).structured
+        with start("ollama", str(tree), "--host", url) as second:
+            (row,) = second.call("estimate", task="Who speaks of it?", **ask).structured["models"]
+            again = second.call("delegate", task="Who speaks of it?", **ask).structured
+    advice = next(a for a in other["advice"] if a["action"] == "ask_again")
+    assert "several things of the same files in a row" in advice["say"] and "call" not in advice
+    assert advice["then_s"] < other["profile"]["total_s"]
+    assert row["tokens_cached"] == pytest.approx(again["profile"]["tokens_cached"], rel=0.15)
+    assert row["tokens_cached"] > 0.8 * row["tokens_in"]
+    assert row["reads_s"] < 0.5 * other["profile"]["prefill_s"]
+    assert not [a for a in again.get("advice", []) if a["action"] == "ask_again"]
