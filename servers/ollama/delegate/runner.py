@@ -240,9 +240,10 @@ class Runner:
         profile = ran.answer.profile
         size = replace(ran.size, tokens_in=profile.tokens_in or ran.size.tokens_in, spread=0.0)
         warm = replace(ran.model, loaded=True, loaded_ctx=size.num_ctx)
-        plan = await self.forecaster.plan(
-            _task(ran.prepared, size, None), warm, size.num_ctx, busy_cores=ran.busy_cores
-        )
+        task = _task(ran.prepared, size, None)
+        if 2 * (profile.tokens_cached or 0) > task.tokens_shared:
+            task = replace(task, tokens_shared=0)  # this one came from the cache: who asked knows
+        plan = await self.forecaster.plan(task, warm, size.num_ctx, busy_cores=ran.busy_cores)
         if plan is None:
             return ran
         return replace(ran, recommendation=await anyio.to_thread.run_sync(plan.recommend))
