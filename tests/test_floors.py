@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
     "servers": [
-        {"characters"},
+        {"characters", "durations"},
         {"output"},
         {"state"},
         {"protocol", "source"},
@@ -52,7 +52,14 @@ FLOORS = {
 }
 """Rooms by floor, the lowest first. A room is a folder, or a module that stands alone at the top."""
 
-LIBRARY = {"servers.output", "servers.characters", "servers.state", "servers.protocol", "servers.ollama"}
+LIBRARY = {
+    "servers.durations",
+    "servers.output",
+    "servers.characters",
+    "servers.state",
+    "servers.protocol",
+    "servers.ollama",
+}
 """What the orchestrator uses of the servers, as a library."""
 SINK_KNOWS = {"types", "errors", "events", "config", "sanitize", "terminal"}
 

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from servers.durations import duration
+
 from ..errors import ConfigError, RunError
 from ..sanitize import visible
 from . import options as common
@@ -88,6 +90,8 @@ def number(value: float | None, unit: str = "") -> str:
     """Counts in full, measures with three significant digits; "-" for what is not known."""
     if value is None:
         return "-"
+    if unit == " s" and value >= 100:
+        return duration(value)
     whole = isinstance(value, int) or abs(value) >= 1000
     return (f"{value:,.0f}" if whole else f"{value:.3g}") + unit
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import anyio
 
+from servers.durations import duration
 from servers.protocol.registry import SERVER_COMMANDS
 
 from ..agent import Agent
@@ -256,10 +257,8 @@ class Lead:
             return "The receipt is here."
         how = "recorded" if profile.get("recorded") else "measured"
         expected = (self.receipt.get("forecast") or {}).get("total_s")
-        forecast = "" if expected is None else f", forecast {expected:.2g} s"
-        return (
-            f"The receipt is here: {'?' if out is None else out} tokens in {total:.2g} s ({how}{forecast})."
-        )
+        forecast = "" if expected is None else f", forecast {duration(expected)}"
+        return f"The receipt is here: {'?' if out is None else out} tokens in {duration(total)} ({how}{forecast})."
 
 
 def _json(request: Request) -> Mapping[str, Any]:
@@ -299,7 +298,7 @@ async def _ledger(session: Session, model: str) -> str:
         ]  # unknown is left out
         how = "recorded" if profile["recorded"] else "simulated" if profile["simulated"] else "measured"
         tokens = f"{profile.get('tokens_in', '?')} tokens in, {profile.get('tokens_out', '?')} out"
-        total_s = f"{profile['total_s']:.3g} s {how}" if "total_s" in profile else profile["outcome"]
+        total_s = f"{duration(profile['total_s'])} {how}" if "total_s" in profile else profile["outcome"]
         return f"run {run['run']} · {model} · {run['kind']} · {gate} · {tokens} · {total_s}"
     except (ValueError, KeyError, IndexError, TypeError):
         return answer.text

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from servers.durations import duration
+
 from ..errors import ConfigError
 
 STYLE = """
@@ -171,7 +173,7 @@ def _timeline(timeline: Mapping[str, Any] | None) -> str:
 
 def _call(one: Mapping[str, Any]) -> str:
     price = "price unknown" if one["cost_usd"] is None else f"${one['cost_usd']:.4f}"
-    took = "-" if one["seconds"] is None else f"{one['seconds']:.1f} s"
+    took = _seconds(one["seconds"])
     return escape(f"{one['model']}: {took}, {price}{', failed' if one['error'] else ''}")
 
 
@@ -220,7 +222,7 @@ def _share(value: float | None) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} s"
+    return "-" if value is None else f"{value:.1f} s" if abs(value) < 100 else duration(value)
 
 
 def _usd(value: float | None) -> str:

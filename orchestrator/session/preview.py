@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from statistics import median
@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 
+from servers.durations import duration
 from servers.ollama.forecast.speed_models import SpeedModels
 from servers.ollama.ledger.ledger import Ledger, LedgerError
 
@@ -85,10 +86,13 @@ class Preview:
 
     def __str__(self) -> str:
         seconds, money = (
-            _range(self.least_s, self.most_s, "{:.0f} s"),
-            _range(self.least_usd, self.most_usd, "${:.4f}"),
+            _range(self.least_s, self.most_s, lambda seconds: duration(round(seconds))),
+            _range(self.least_usd, self.most_usd, "${:.4f}".format),
         )
-        said = [_range(self.least_calls, self.most_calls, "{:.0f} calls") or "", seconds or "seconds unknown"]
+        said = [
+            _range(self.least_calls, self.most_calls, "{:.0f} calls".format) or "",
+            seconds or "seconds unknown",
+        ]
         said.append(money or "price unknown")
         if self.unknown:
             said.append(f"not known of {', '.join(self.unknown)}")
@@ -276,8 +280,8 @@ def _forecast(model: str, read: int, written: int) -> tuple[float | None, float 
     return (found.total_s, found.high_s) if found else (None, None)
 
 
-def _range(least: float | None, most: float | None, form: str) -> str | None:
+def _range(least: float | None, most: float | None, form: Callable[[float], str]) -> str | None:
     if least is None or most is None:
         return None
-    low, high = form.format(least), form.format(most)
+    low, high = form(least), form(most)
     return low if low == high else f"{low} to {high}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from servers.durations import duration
+
 from ...events import Foreseen
 from ...sanitize import one_line, shown_arguments
 from ...types import ToolCall
@@ -51,12 +53,12 @@ class Activity:
             return self._answering(now, self.first)
         elapsed = max(now - self.since, 0.0)
         if self.foreseen is None:
-            return f"waiting for the first token · {elapsed:.0f} s"
+            return f"waiting for the first token · {duration(round(elapsed))}"
         return _foreseen(self.foreseen, elapsed)
 
     def _answering(self, now: float, first: float) -> str:
         tokens, took = self.chars // CHARS_PER_TOKEN, now - first
-        parts = ["thinking" if self.thinking else "writing", f"{now - self.since:.0f} s"]
+        parts = ["thinking" if self.thinking else "writing", f"{duration(round(now - self.since))}"]
         if tokens:
             parts.append(f"about {tokens:,} tokens")
         if took > 1:
@@ -68,37 +70,49 @@ class Activity:
 
 def _foreseen(f: Foreseen, elapsed: float) -> str:
     if f.waiting_for is not None:
-        waiting = f"waiting for {one_line(f.waiting_for, 60)} · {elapsed:.0f} s"
+        waiting = f"waiting for {one_line(f.waiting_for, 60)} · {duration(round(elapsed))}"
         return " · ".join([waiting, *_left(f, elapsed)])
     load, read = f.load_s or 0.0, f.prefill_s
     if elapsed < load:
-        doing = [f"loading {elapsed:.0f} s"]
+        doing = [f"loading {duration(round(elapsed))}"]
     elif read is None or read <= 0:
-        doing = [f"waiting for the first token · {elapsed:.0f} s"]
+        doing = [f"waiting for the first token · {duration(round(elapsed))}"]
     else:
         share = (elapsed - load) / read
         reading = f"reading {100 * share:.0f} %" if share < 1 else "waiting for the first token"
-        doing = [reading, f"{elapsed:.0f} s"]
+        doing = [reading, f"{duration(round(elapsed))}"]
         if load >= 1 and share < 1:
-            doing.insert(0, f"loading {load:.0f} s")
+            doing.insert(0, f"loading {duration(round(load))}")
     return " · ".join([*doing, *_left(f, elapsed)])
 
 
 def _left(f: Foreseen, elapsed: float) -> list[str]:
-    """Seconds to the end, by the forecast; where it is past, that it is."""
+    """Time to the end, by the forecast; where it is past, that it is."""
     if f.total_s is None:
         return []
-    if elapsed > (f.high_s or f.total_s):
-        return [f"{f.total_s:.0f} s were forecast"]
+    most = (f.high_s or f.total_s) - elapsed
+    if most < 0:
+        return [f"{duration(round(f.total_s))} were forecast"]
+    mark = " simulated" if f.simulated else ""
+    left = round(f.total_s - elapsed)
+    if left <= 0 < round(most):
+        return [f"at most {duration(round(most))} left{mark}"]
     bounds = ""
     if f.low_s is not None and f.high_s is not None:
-        bounds = f" (90 %: {max(f.low_s - elapsed, 0):.0f}-{f.high_s - elapsed:.0f})"
-    mark = " simulated" if f.simulated else ""
-    return [f"{max(f.total_s - elapsed, 0):.0f} s left{bounds}{mark}"]
+        bounds = f" (90 %: {_range(max(f.low_s - elapsed, 0), most)})"
+    return [f"{duration(max(left, 0))} left{bounds}{mark}"]
+
+
+def _range(low: float, high: float) -> str:
+    """Without units while both are seconds."""
+    return f"{low:.0f}-{high:.0f}" if high < 100 else f"{duration(round(low))} to {duration(round(high))}"
 
 
 def _tool(one: Working, now: float) -> str:
     name = one_line(one.call.name, 40)
     if one.message:
-        return f"{name} · {one.message} · {now - one.since:.0f} s"
-    return f"{name} {shown_arguments(one.call.arguments, 60)}".rstrip() + f" · {now - one.since:.0f} s"
+        return f"{name} · {one.message} · {duration(round(now - one.since))}"
+    return (
+        f"{name} {shown_arguments(one.call.arguments, 60)}".rstrip()
+        + f" · {duration(round(now - one.since))}"
+    )

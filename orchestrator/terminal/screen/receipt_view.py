@@ -6,11 +6,15 @@ import re
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from servers.durations import duration
+
 from ...sanitize import one_line
 from ...types import Usage
 
 MAX_ANSWER_LINES = 40
 MAX_DIFF_LINES = 40
+_LONG_S = 100.0
+"""From here on people say minutes."""
 
 
 class _Part(BaseModel):
@@ -155,7 +159,7 @@ def usage_text(usage: Usage, seconds: float | None, *, recorded: bool) -> str:
         _tokens(usage.input_tokens, usage.cached_tokens, "in"),
         _tokens(usage.output_tokens, usage.thinking_tokens, "out", "thinking"),
         _seconds(usage, recorded),
-        f"{seconds:.1f} s{' measured' if recorded else ''}" if seconds is not None else "",
+        f"{_tenths(seconds)}{' measured' if recorded else ''}" if seconds is not None else "",
         _cost(usage),
     ]
     return ", ".join(part for part in parts if part)
@@ -183,8 +187,12 @@ def _seconds(usage: Usage, recorded: bool) -> str:
     spent = " + ".join(f"{name} {value:.1f}" for name, value in named.items() if value is not None)
     mark = " (recorded)" if recorded else ""
     if usage.total_s is not None and recorded:
-        return f"{usage.total_s:.1f} s{f' = {spent}' if spent else ''}{mark}"
+        return f"{_tenths(usage.total_s)}{f' = {spent}' if spent else ''}{mark}"
     return f"{spent} s{mark}" if spent else ""
+
+
+def _tenths(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < _LONG_S else duration(seconds)
 
 
 def _tokens(count: int | None, part: int | None, word: str, part_word: str = "cached") -> str:
@@ -211,7 +219,7 @@ def _verdict(receipt: Receipt) -> str:
 
 def _profile(p: Profile) -> str:
     mark = " (recorded)" if p.recorded else " (simulated)" if p.simulated else ""
-    total = f"{_short(p.total_s)} s" if p.total_s is not None else "unknown time"
+    total = _took(p.total_s) if p.total_s is not None else "unknown time"
     spent = [
         ("queue", p.queue_s, ""),
         ("load", p.load_s, ""),
@@ -219,7 +227,7 @@ def _profile(p: Profile) -> str:
         ("answer", p.decode_s, _rate(p.tokens_out, None, p.decode_tokens_per_s)),
     ]
     parts = " + ".join(
-        f"{name} {_short(seconds)}{detail}" for name, seconds, detail in spent if seconds is not None
+        f"{name} {_plain(seconds, seconds)}{detail}" for name, seconds, detail in spent if seconds is not None
     )
     return f"profile: {total}{mark}{f' = {parts}' if parts else ''}"
 
@@ -238,14 +246,23 @@ def _forecast(f: Forecast) -> str:
     if f.total_s is None:
         return ""
     interval = (
-        f" (90 %: {_short(f.low_s)} to {_short(f.high_s)})"
+        f" (90 %: {_plain(f.low_s, f.high_s)} to {_plain(f.high_s, f.high_s)})"
         if f.low_s is not None and f.high_s is not None
         else ""
     )
     behind = f" from {f.runs} runs" if f.runs is not None else ""
     known = f", {f.error_given_length:+.0%} for this length" if f.error_given_length is not None else ""
     off = f", off by {f.error:+.0%}{known}" if f.error is not None else ""
-    return f"forecast: {_short(f.total_s)} s{interval}{behind}{off}"
+    return f"forecast: {_took(f.total_s)}{interval}{behind}{off}"
+
+
+def _took(seconds: float) -> str:
+    return f"{_short(seconds)} s" if seconds < _LONG_S else duration(seconds)
+
+
+def _plain(seconds: float, beside: float) -> str:
+    """Seconds without their unit, unless what stands beside them is minutes."""
+    return _short(seconds) if beside < _LONG_S else duration(seconds)
 
 
 def _short(seconds: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import anyio
 from pydantic import BaseModel
 
+from ...durations import duration
 from ...output import ToolError
 from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model, Runtime
@@ -137,12 +138,12 @@ def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[A
         return yourself.say
     f = best.forecast
     parts = [
-        f"fits: {best.model}, about {f.total_s:.3g} s ({f.low_s:.3g} to {f.high_s:.3g})"
+        f"fits: {best.model}, about {duration(f.total_s or 0)} ({duration(f.low_s or 0)} to {duration(f.high_s or 0)})"
         + ("" if f.runs else ", though it never ran here"),
-        f"reads {best.reads_s:.2g} s"
+        f"reads {duration(best.reads_s or 0)}"
         + (f" ({best.tokens_cached:,} tokens are in its cache)" if best.tokens_cached else "")
-        + f", writes {best.writes_s:.2g} s",
-        f"the next question on these files {best.again_s:.2g} s" if best.again_s is not None else "",
+        + f", writes {duration(best.writes_s or 0)}",
+        f"the next question on these files {duration(best.again_s)}" if best.again_s is not None else "",
         f"odds {best.odds_passing:.0%}" + ("" if best.judged else " (none judged yet)"),
         f"max_output at most {best.max_output:,}" if best.max_output is not None else "",
     ]

@@ -14,6 +14,7 @@ import anyio
 import anyio.abc
 from pydantic import BaseModel
 
+from ...durations import duration
 from ...output import ToolError
 from .job_store import JobStore, KeptJob
 
@@ -71,12 +72,20 @@ class Progress:
 
     @property
     def remaining_s(self) -> float | None:
-        """What is left of the current run: by the forecast, and never more than the cap allows at this pace."""
+        """What is left of the current run: by the forecast, and never more than the cap allows at this pace.
+
+        None where neither says: also when the forecast is past.
+        """
         by_forecast = None if self.ends_at is None else max(self.ends_at - time.monotonic(), 0.0)
         rate = self.tokens_per_s
         by_cap = None if rate is None or self.cap is None else max(self.cap - self.tokens, 0) / rate
-        known = [s for s in (by_forecast, by_cap) if s is not None]
+        known = [s for s in (by_forecast or None, by_cap) if s is not None]
         return min(known) if known else None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it takes longer than was forecast."""
+        return self.ends_at is not None and time.monotonic() > self.ends_at
 
     def __str__(self) -> str:
         if self.phase == "waiting":
@@ -89,8 +98,11 @@ class Progress:
             parts.append(f"{self.tokens} tokens")
         if self.tokens_per_s is not None:
             parts.append(f"{self.tokens_per_s:.1f}/s")
-        if self.remaining_s is not None and self.phase != "checking":
-            parts.append(f"about {self.remaining_s:.0f} s left")
+        if self.phase != "checking" and self.overdue:
+            most = self.remaining_s
+            parts.append("longer than forecast" + (f", at most {duration(most)} left" if most else ""))
+        elif self.remaining_s and self.phase != "checking":
+            parts.append(f"about {duration(self.remaining_s)} left")
         return ", ".join(parts)
 
 

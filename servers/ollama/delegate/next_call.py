@@ -55,7 +55,7 @@ def after_refusal(order: Order, recommendation: Recommendation | None) -> list[A
             return next_calls(order, recommendation)
         changed: dict[str, object] = {"deadline_s": _up(refusal.needs_s), "model": near.model}
         call = arguments_of(order, **changed, max_output=near.task.cap)
-        say = f"allow {_up(refusal.needs_s):g} s"
+        say = f"deadline_s={_up(refusal.needs_s):g}"
         return [Advised(action="meet_deadline", say=say, call=call, then_s=near.forecast.total_s)]
     if plan is not None and "prompt tokens" not in " ".join(plan.changes):
         call = arguments_of(order, model=plan.model, max_output=plan.task.cap, think=plan.task.think or None)

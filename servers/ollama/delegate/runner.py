@@ -12,6 +12,7 @@ from functools import partial
 
 import anyio
 
+from ...durations import duration
 from ..engines.protocol import Answer, Model, Query, Runtime
 from ..forecast.advice import Recommendation
 from ..forecast.context_size import Size, Sizing, TooLong, fewest_tokens
@@ -42,6 +43,10 @@ class RunRejected(Exception):
         super().__init__(say)
         self.recommendation = recommendation
         """What was forecast and what would work instead."""
+
+
+class TooLate(RunRejected):
+    """The time that is left would not do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +204,8 @@ class Runner:
                 turn = await stack.enter_async_context(slot)
             except TimeoutError as exc:
                 held = f"; {progress.holder} has it" if progress.holder else ""
-                raise RunRejected(
-                    f"the {left_s:.3g} s that were left went by waiting for {model}{held}"
+                raise TooLate(
+                    f"the {duration(left_s or 0)} that were left went by waiting for {model}{held}"
                 ) from exc
             yield turn
 
@@ -355,18 +360,18 @@ def _task(prepared: Prepared, size: Size, left_s: float | None) -> Task:
 
 
 async def _refuse_hopeless(plan: RunPlan | None, forecast: Forecast | None, left_s: float | None) -> None:
-    """Raise RunRejected when the time that is left will not do, with the numbers and the nearest plan that would."""
+    """Raise TooLate when the time that is left will not do, with the numbers and the nearest plan that would."""
     if plan is None or forecast is None or left_s is None or forecast.odds(left_s) >= HOPELESS:
         return
     recommendation = await anyio.to_thread.run_sync(plan.recommend)
     if recommendation.refusal is not None:
-        raise RunRejected(recommendation.refusal.say, recommendation)
+        raise TooLate(recommendation.refusal.say, recommendation)
     if recommendation.plan is not None:
-        raise RunRejected(
-            f"{left_s:.3g} s are left and it takes {forecast}; this would do: {recommendation.plan}",
+        raise TooLate(
+            f"{duration(left_s)} are left and it takes {forecast}; this would do: {recommendation.plan}",
             recommendation,
         )
-    raise RunRejected(f"{left_s:.3g} s are left and it takes {forecast}", recommendation)
+    raise TooLate(f"{duration(left_s)} are left and it takes {forecast}", recommendation)
 
 
 def _time_given(deadline_s: float | None, forecast: Forecast | None) -> float:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import httpx2
 
+from ...durations import duration
 from ..ledger.profile import Outcome, overflow_numbers
 from .protocol import MAX_ANSWER_CHARS, Query, Said
 
@@ -75,7 +76,7 @@ class Arriving:
 
     def stopped(self) -> None:
         """Its time is up."""
-        self.failed(f"stopped after {self.query.timeout_s:.3g} s, the time it was given", "cancelled")
+        self.failed(f"stopped after {duration(self.query.timeout_s)}, the time it was given", "cancelled")
 
 
 def client(url: str, headers: Mapping[str, str] | None = None) -> httpx2.AsyncClient:
@@ -128,7 +129,9 @@ def unreachable(url: str, exc: BaseException, start: str) -> str:
     if isinstance(exc, httpx2.ConnectError):
         return f"nothing answers at {url}; start it (`{start}`) or name another with --host"
     if isinstance(exc, TimeoutError | httpx2.TimeoutException):
-        return f"{url} accepts connections but did not answer in {ASK_TIMEOUT_S:.0f} s; it may be overloaded"
+        return (
+            f"{url} accepts connections but did not answer in {duration(ASK_TIMEOUT_S)}; it may be overloaded"
+        )
     return f"the connection to {url} broke: {exc or type(exc).__name__}"
 
 

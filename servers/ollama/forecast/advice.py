@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
+from ...durations import duration
 from .forecast import Forecast
 from .plans import Plan, Refusal, Task, Worker, plan_for
 
@@ -107,7 +108,7 @@ def _all(
     if now.wait_s > 0.1 * now.total_s:
         yield Advice(
             action="wait",
-            say=f"{now.wait_s:.3g} s of it is waiting for other work; send one query at a time, or later",
+            say=f"{duration(now.wait_s)} of it is waiting for other work; send one query at a time, or later",
             saves_s=now.wait_s,
             then_s=max(now.total_s - now.wait_s, 0.0),
         )
@@ -151,8 +152,8 @@ def _cap(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     if then is not None and then.cap_s is not None:
         yield Advice(
             action="cap_output",
-            say=f"cap the answer at {usual:,} tokens, which nine in ten keep to: at most {bound:.3g} s "
-            f"-> {then.cap_s:.3g} s",
+            say=f"cap the answer at {usual:,} tokens, which nine in ten keep to: at most {duration(bound)} "
+            f"-> {duration(then.cap_s)}",
             saves_s=bound - then.cap_s,
             then_s=then.total_s,
             change={"cap": usual},
@@ -204,8 +205,8 @@ def _split(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     if best is not None:
         yield Advice(
             action="split",
-            say=f"split it into {best[1]} parts of about {body // best[1]:,} tokens: {now.total_s:.3g} "
-            f"s -> {best[0]:.3g} s in all",
+            say=f"split it into {best[1]} parts of about {body // best[1]:,} tokens: "
+            f"{duration(now.total_s)} -> {duration(best[0])} in all",
             saves_s=now.total_s - best[0],
             then_s=best[0],
             change={"parts": best[1]},
@@ -227,7 +228,7 @@ def _loaded(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
         yield Advice(
             action="keep_loaded",
             say=f"{worker.speed.reload_share:.0%} of the last runs loaded {worker.model} again, "
-            f"{load_s:.3g} s each: keep num_ctx, num_thread and the model the same",
+            f"{duration(load_s)} each: keep num_ctx, num_thread and the model the same",
             saves_s=load_s * worker.speed.reload_share,
             then_s=now.total_s,
             change={"keep_alive": -1},
@@ -275,7 +276,7 @@ def _again(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
         yield Advice(
             action="ask_again",
             say=f"ask several things of the same files in a row, all of {worker.model}: each after the first takes "
-            f"about {then.total_s:.3g} s instead of {now.total_s:.3g} s",
+            f"about {duration(then.total_s)} instead of {duration(now.total_s)}",
             saves_s=now.total_s - then.total_s,
             then_s=then.total_s,
             change={"tokens_cached": task.tokens_shared},
@@ -287,7 +288,7 @@ def _yourself(task: Task, now: Forecast, own_tokens_per_s: float) -> Iterable[Ad
     if task.tokens_in + now.tokens_out_p50 < HANDING_OVER_TOKENS and own_s < now.total_s:
         yield Advice(
             action="do_it_yourself",
-            say=f"do it yourself: about {own_s:.2g} s instead of {now.total_s:.2g} s, and handing it over costs "
+            say=f"do it yourself: about {duration(own_s)} instead of {duration(now.total_s)}, and handing it over costs "
             f"about {HANDING_OVER_TOKENS} of your tokens",
             saves_s=now.total_s - own_s,
             then_s=None,
@@ -305,7 +306,7 @@ def _planned(plan: Plan, now: Forecast) -> Advice:
     }
     return Advice(
         action="meet_deadline",
-        say=f"to end within {task.deadline_s:.3g} s: {plan}",
+        say=f"to end within {duration(task.deadline_s or 0)}: {plan}",
         saves_s=now.total_s - plan.forecast.total_s,
         then_s=plan.forecast.total_s,
         change=change,
@@ -321,4 +322,4 @@ def _part(cap: int | None, parts: int) -> int | None:
 
 
 def _from_to(now: Forecast, then: Forecast) -> str:
-    return f"{now.total_s:.3g} s -> {then.total_s:.3g} s"
+    return f"{duration(now.total_s)} -> {duration(then.total_s)}"

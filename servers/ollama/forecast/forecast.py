@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ...durations import duration
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
@@ -48,11 +50,9 @@ class Forecast:
     def __str__(self) -> str:
         behind = f"{self.runs} run{'s' * (self.runs != 1)}" if self.runs else "no finished run of its own"
         bound = (
-            f"; at the cap of {self.cap:,} tokens at most {self.cap_s:.3g} s"
+            f"; at the cap of {self.cap:,} tokens at most {duration(self.cap_s)}"
             if self.cap_s and self.cap
             else ""
         )
         state = "cold, with its load" if self.cold else "warm"
-        return (
-            f"{self.total_s:.3g} s (90 %: {self.low_s:.3g} to {self.high_s:.3g} s; {state}; {behind}{bound})"
-        )
+        return f"{duration(self.total_s)} (90 %: {duration(self.low_s)} to {duration(self.high_s)}; {state}; {behind}{bound})"

@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ...durations import duration
 from ...output import ToolError
 from ..engines.protocol import Model
 from ..ledger.runs import Totals
@@ -80,7 +81,7 @@ class Option:
             and self.forecast
             and self.deadline_s is not None
         ):
-            return f"{self.forecast.total_s:.3g} s expected, {self.deadline_s:.3g} s given"
+            return f"{duration(self.forecast.total_s)} expected, {duration(self.deadline_s)} given"
         return None
 
     def utility(self, odds: float) -> float:
@@ -89,7 +90,7 @@ class Option:
         return odds * (1.0 if self.in_time is None else self.in_time) * SUCCESS_S - took
 
     def __str__(self) -> str:
-        took = f"{self.forecast.total_s:.3g} s" if self.forecast else "speed not yet measured"
+        took = f"{duration(self.forecast.total_s)}" if self.forecast else "speed not yet measured"
         record = f"{self.judged} judged" if self.judged else "none judged yet"
         return f"{self.model.name}: {took}, odds {self.odds:.2f} ({record})"
 

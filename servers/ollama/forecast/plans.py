@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ...durations import duration
 from .forecast import Forecast
 from .speed_model import SpeedModel
 from .token_estimates import Lengths
@@ -109,7 +110,7 @@ class Plan:
 
     def __str__(self) -> str:
         how = ", ".join(self.changes) or "as asked"
-        took = f"{self.forecast.total_s:.3g} s, at most {self.forecast.high_s:.3g} s"
+        took = f"{duration(self.forecast.total_s)}, at most {duration(self.forecast.high_s)}"
         return f"{self.model}, {how}: {took} ({self.odds:.0%} in time)"
 
 
@@ -167,10 +168,10 @@ def plan_for(task: Task, workers: Sequence[Worker]) -> Plan | Refusal:
         return best
     needs_s = best.forecast.ventiles[17]
     say = (
-        f"{task.deadline_s:.3g} s cannot be met here: even {best.model} with {best.task.tokens_in:,} prompt "
+        f"{duration(task.deadline_s or 0)} cannot be met here: even {best.model} with {best.task.tokens_in:,} prompt "
         f"tokens and at most {best.forecast.tokens_out_p90:,} answer tokens takes about "
-        f"{best.forecast.total_s:.3g} s; "
-        f"allow {needs_s:.3g} s"
+        f"{duration(best.forecast.total_s)}; "
+        f"allow {duration(needs_s, up=True)}"
     )
     return Refusal(say=say, nearest=best, needs_s=needs_s)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.coach import world_of
 from benchmarks.worlds import key_of, run_of, shape_of
+from servers.durations import duration
 from servers.ollama.forecast.advice import Advice, Recommendation, recommend
 from servers.ollama.forecast.plans import Plan, Refusal, Task, Worker, largest_output, plan_for
 from servers.ollama.forecast.speed_model import SpeedModel
@@ -185,7 +186,10 @@ def test_an_impossible_deadline_is_refused_with_the_nearest_plan_and_the_time_it
     refusal = told.refusal
     assert told.plan is None and refusal is not None and refusal.nearest is not None
     assert refusal.nearest.task.tokens_in == 1000 and refusal.needs_s is not None
-    assert "1 s cannot be met here" in refusal.say and f"allow {refusal.needs_s:.3g} s" in refusal.say
+    assert (
+        "1 s cannot be met here" in refusal.say
+        and f"allow {duration(refusal.needs_s, up=True)}" in refusal.say
+    )
     again = plan_for(
         Task(tokens_in=3000, least_in=1000, cap=400, deadline_s=refusal.needs_s * 1.05), [worker()]
     )
