@@ -11,56 +11,64 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from .commands import log
+from .commands.help import SHARED, Parser
 from .errors import OrchestratorError
 
-COMMANDS = {
-    "demo": "show the whole path on a small project of its own: no key, no network, no Ollama needed",
-    "run": "give a lead one task",
-    "chat": "talk with a lead in the terminal",
-    "sessions": "list, read, replay, search, export, fork and delete kept conversations",
-    "memory": "list, search, add and delete what agents remember, and what earlier runs teach",
-    "cost": "show what models cost, by model, agent, label or day",
-    "metrics": "print what models took as Prometheus text",
-    "delegate": "hand one task to a local model and get a receipt",
-    "batch": "hand many tasks to local models: orders in, receipts out, resumable",
-    "consult": "ask several models the same, and one of them for the best of their answers",
-    "vote": "let several models vote, or one model several times",
-    "refine": "let one model write and another review, until it approves",
-    "debate": "let several models answer blind, then argue until they agree",
-    "route": "give a task to the model that suits it best",
-    "plan": "let one model plan tasks for others, carry them out and sum up",
-    "patterns": "list the patterns there are; go on with one that was broken off or waits for approval",
-    "worker": "take orders of a team's batches from its database and run them here",
-    "estimate": "forecast a delegation without running it",
-    "calibrate": "measure how fast a local model is here, with a few short test prompts",
-    "models": "list local models with their speed, or every provider's",
-    "bench": "ask several models the same and compare speed, cost, memory and failures",
-    "profile": "show measured runs, speeds and how good the forecasts were",
-    "report": "one page of forecasts against measurements, speeds, gates, advice and cost",
-    "tools": "list the tools of the configured servers",
-    "call": "call one tool, as a model would",
-    "serve": "offer patterns, or Python functions, as tools to any MCP host",
-    "simulate": "run a simulated Ollama, to try everything on without a model",
-    "gateway": "serve local models, groups and aliases to clients that can set only a base URL",
-    "init": "put the servers into an MCP host: Claude, Cursor, VS Code, Codex, Gemini, Zed and more",
-    "doctor": "say what is here, what is missing and how to get it",
-    "config": "show every setting and where it came from, secrets masked",
-    "completion": "print a script that completes commands and options in bash, zsh or fish",
-    "audit": "check that the record of what servers decided and did is whole",
-    "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
+GROUPS = {
+    "to begin": {
+        "demo": "the whole path on a small project; no key, network or Ollama needed",
+        "doctor": "what is here, what is missing and how to get it",
+        "init": "put the servers into an MCP host: Claude, Cursor, VS Code, Codex",
+        "trust": "let a workspace's config.yaml or mcp.json start what it asks for",
+        "config": "every setting and where it came from, secrets masked",
+        "simulate": "a simulated Ollama, to try everything on without a model",
+    },
+    "to talk with a lead": {
+        "chat": "talk with it in the terminal",
+        "run": "give it one task",
+        "sessions": "list, read, replay, search, export and delete conversations",
+        "memory": "what agents remember, and what earlier runs teach",
+        "cost": "what models cost, by model, agent, label or day",
+    },
+    "to hand work to local models": {
+        "models": "which there are, with their speed here; --all: every provider's",
+        "delegate": "hand over one task and get a receipt",
+        "batch": "hand over many: orders in, receipts out, resumable",
+        "estimate": "forecast a delegation without running it",
+        "calibrate": "measure how fast a model is here, with a few short prompts",
+        "profile": "measured runs, speeds and how good the forecasts were",
+        "bench": "ask several models the same: speed, cost, memory, failures",
+        "report": "one page of forecasts against measurements, gates and cost",
+        "worker": "take orders of a team's batches and run them here",
+    },
+    "to let several models work together": {
+        "consult": "ask several the same, and one for the best of their answers",
+        "vote": "let several vote, or one several times",
+        "refine": "one writes, another reviews, until it approves",
+        "debate": "they answer blind, then argue until they agree",
+        "route": "the one that suits a task best does it",
+        "plan": "one plans tasks for others, who carry them out",
+        "patterns": "list the patterns; go on with one that waits",
+    },
+    "to connect and to look inside": {
+        "tools": "the tools of the configured servers",
+        "call": "call one tool, as a model would",
+        "serve": "offer patterns, or Python functions, as tools to any MCP host",
+        "gateway": "serve models to clients that can set only a base URL",
+        "metrics": "what models took, as Prometheus text",
+        "audit": "check that the record of what servers did is whole",
+        "completion": "complete commands and options in bash, zsh or fish",
+    },
 }
+COMMANDS = {name: summary for group in GROUPS.values() for name, summary in group.items()}
 
-EPILOG = """\
-Models are written provider:model, for example anthropic:claude-opus-5-5, openai:gpt-6, google:gemini-3-pro,
-bedrock:amazon.nova-pro-v1:0, ollama:qwen3:8b, or scripted:FILE.jsonl for a recorded one.
+EPILOG = f"""\
+{SHARED}
+Models are written provider:model, as anthropic:claude-opus-5-5, openai:gpt-6,
+ollama:qwen3:8b, or scripted:FILE.jsonl for a recorded one.
 
-exit codes: 0 done, 1 it failed (one sentence says why), 2 the command line is wrong,
-3 it waits for a decision (understudy patterns approve), 130 stopped by Ctrl-C
-
-examples:
-  understudy demo
-  understudy run --model anthropic:claude-opus-5-5 "Summarise docs/*.md into SUMMARY.md; use local models for the reading."
-  understudy call files read_file path=README.md limit=20
+exit codes: 0 done, 1 it failed (one sentence says why), 2 the command line is
+wrong, 3 it waits for a decision (understudy patterns), 130 stopped by Ctrl-C
 """
 
 
@@ -102,24 +110,32 @@ def _run(arguments: list[str]) -> int:
 
 def parser_of(command: str | None) -> argparse.ArgumentParser:
     """Arguments are declared for the named command alone: declaring all would import them all."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="understudy",
-        description="Hand work from any model to local models, see every exchange, and learn from each run.",
+        usage="understudy COMMAND ...  (COMMAND --help explains one, with examples)",
+        description=_listed(),
         epilog=EPILOG,
-        formatter_class=formatter,
     )
     parser.set_defaults(parser_of=parser_of)  # `completion` tells of every command
     parser.add_argument("--version", action="version", version=f"understudy {version('understudy')}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", prog="understudy", help=argparse.SUPPRESS
+    )
     for name, summary in COMMANDS.items():
-        added = commands.add_parser(name, help=summary, formatter_class=formatter)
+        added = commands.add_parser(name, help=summary)
         if name == command:
             module = importlib.import_module(f".commands.{name}", __package__)
             added.description, added.epilog = module.__doc__, module.EXAMPLES
             module.add(added)
             log.add(added)
     return parser
+
+
+def _listed() -> str:
+    lines = ["Hand work from any model to local models, see every exchange, learn from its timings.", ""]
+    for title, group in GROUPS.items():
+        lines += [title, *(f"  {name:<11}{summary}" for name, summary in group.items())]
+    return "\n".join(lines)
 
 
 def _failed(exc: BaseException, options: argparse.Namespace) -> int:

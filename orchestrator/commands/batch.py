@@ -34,6 +34,7 @@ examples:
   understudy batch retry 1f3a09bc
 
 The same command goes on after Ctrl-C, kill -9 or a power cut. Ctrl-C finishes what runs, twice gives it back.
+
 exit codes: 0 every order is done, 1 some failed or it was stopped, 2 the input is wrong, 130 stopped by Ctrl-C
 """
 ACTIONS = ("status", "cancel", "retry")
@@ -45,15 +46,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="OUT.jsonl", help="receipts, in the order they are finished"
     )
-    parser.add_argument(
-        "--task", metavar="TEMPLATE", help="instead of IN: what to do with each file; {path} is its path"
-    )
+    parser.add_argument("--task", metavar="TEMPLATE", help="instead of IN: what to do with each {path}")
     parser.add_argument("--glob", metavar="GLOB", help="the files for --task, below the server's folder")
-    parser.add_argument("--write", metavar="PATH|edits|patch", help="for --task; may hold {path}")
+    parser.add_argument("--write", metavar="WHERE", help="for --task: a path with {path}, edits or patch")
     parser.add_argument("--gate", metavar="GATE", help="for --task: syntax, quotes, tests, none")
-    parser.add_argument(
-        "--model", default=None, help="for --task; default: auto, the best by odds and seconds"
-    )
+    parser.add_argument("--model", default=None, help="for --task (default: auto)")
     parser.add_argument(
         "--label", dest="order_label", metavar="TEXT", help="for --task: comes back in each receipt"
     )

@@ -49,7 +49,10 @@ class Finding:
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--host", choices=sorted(HOSTS), help="look at what this host sees of the servers in its file"
+        "--host",
+        metavar="NAME",
+        choices=sorted(HOSTS),
+        help="look at what this host (as `init` names them) sees of the servers in its file",
     )
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="with --host: the project (default: here)"

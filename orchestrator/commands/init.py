@@ -26,7 +26,9 @@ variables on to their servers. `understudy doctor --host NAME` starts the server
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", required=True, choices=sorted(HOSTS))
+    parser.add_argument(
+        "--host", required=True, choices=sorted(HOSTS), metavar="NAME", help=", ".join(sorted(HOSTS))
+    )
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="the folder to work in (default: here)"
     )

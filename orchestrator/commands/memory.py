@@ -38,6 +38,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="list",
         choices=["list", "search", "store", "delete", "clear", "episodes", "rates"],
+        metavar="ACTION",
+        help="list (default), search, store, delete, clear, episodes, rates",
     )
     parser.add_argument("words", nargs="*", metavar="WORDS", help="what to look for, the text, or an id")
     parser.add_argument("--agent", metavar="NAME", help="of this agent alone (store: default lead)")

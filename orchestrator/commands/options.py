@@ -58,7 +58,7 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
 
 def add_label(
     parser: argparse.ArgumentParser,
-    meaning: str = "a label of what is spent, for 'understudy cost --by label'; may be repeated",
+    meaning: str = "a label of what is spent, for cost --by label",
 ) -> None:
     parser.add_argument(
         "--label",

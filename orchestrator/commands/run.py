@@ -17,24 +17,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  understudy run --model anthropic:claude-opus-5-5 "Add type hints to src/util.py; delegate the edit, gate it with the tests."
+  understudy run --model anthropic:claude-opus-5-5 "Add type hints to src/util.py; the tests are the gate."
   understudy run --model ollama:qwen3:8b "What does setup.py do?"
   understudy run --model scripted:lead.jsonl --json "Replay a recorded lead."
   git diff | understudy run --model openai:gpt-6 "Review this diff." -
   understudy run --tools mytools.py:say_hello "Greet Ann."
   understudy run --pattern careful --set tone=plain "Explain the retry rules."
   understudy run --resume last --budget-usd 0.50 --label project=x "Now do the same for tests/."
-
-config.yaml, in the folder or in ~/.config/understudy, for example:
-  default_model: safe
-  budget_usd: 2.00
-  providers:
-    safe: {fallback: [anthropic:claude-opus-5-5, ollama:qwen3:8b]}      # asked in turn until one answers
-    pool: {balanced: [ollama:qwen3:8b, gpu:qwen3:8b]}                   # where the answer comes soonest
-    gpu: {kind: ollama, base_url: http://10.0.0.9:11434, max_parallel: 1}
-    openai: {retries: 5, cache: answers.db, record: talk.jsonl}
-  models:
-    "ollama:*": {temperature: 0.2, timeout_s: 120}
 """
 
 

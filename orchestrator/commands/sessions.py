@@ -37,6 +37,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="list",
         choices=["list", "show", "replay", "search", "export", "fork", "delete", "repair"],
+        metavar="ACTION",
+        help="list (default), show, replay, search, export, fork, delete, repair",
     )
     parser.add_argument("which", nargs="*", metavar="ID", help="which conversation; for search, the words")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N lines (default: 20)")

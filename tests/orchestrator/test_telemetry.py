@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import COMMANDS, main
+from orchestrator.cli import main
 
 pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -152,14 +152,6 @@ def test_what_models_took_is_printed_as_prometheus_text(
     said = capsys.readouterr().out
     assert "# TYPE understudy_model_calls_total counter\n" in said
     assert 'understudy_model_calls_total{model="scripted:lead.jsonl"} 2\n' in said
-
-
-def test_every_command_takes_verbose_and_a_log_level(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in COMMANDS:
-        with pytest.raises(SystemExit):
-            main([command, "--help"])
-        said = capsys.readouterr().out
-        assert "--verbose" in said and "--log-level" in said, command
 
 
 def test_the_log_says_who_did_what_and_verbose_shows_it(tmp_path: Path, own_state: Path) -> None:

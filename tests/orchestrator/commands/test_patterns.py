@@ -100,10 +100,9 @@ def test_a_tie_and_a_panel_without_members_are_told_apart_by_their_exit_code(
 
 
 @pytest.mark.parametrize("command", ["consult", "vote", "refine", "debate", "route", "plan", "patterns"])
-def test_help_has_an_example_and_the_exit_codes(run: Run, command: str) -> None:
+def test_help_tells_the_exit_codes(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
-    assert code == 0 and f"understudy {command} " in out.partition("examples:")[2]
-    assert "3 it waits for a decision" in out
+    assert code == 0 and "3 it waits for a decision" in " ".join(out.split())
 
 
 def test_what_a_panel_said_is_what_the_lead_is_asked_about_next(run: Run, tmp_path: Path) -> None:
