@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from ..output import ToolError
 from ..protocol.server import NOT_AGREED, can_ask
 from ..state import audit
-from .safe.repository import Place
+from .safe.places import Places
 from .tools.remote import Action, Plan, plan
 
 
@@ -25,18 +25,18 @@ class Answer(BaseModel):
 class Desk:
     """What every call of one server shares; its lifespan context."""
 
-    place: Place
+    places: Places
     allowed: frozenset[str]  # remote actions the user's own command line permits without a question
 
 
 def planned(
-    action: Action, remote: str | None, ref: str | None, force: bool, ctx: Context[Any, Any]
+    action: Action, remote: str | None, ref: str | None, force: bool, repo: str | None, ctx: Context[Any, Any]
 ) -> Plan | str | None:
     """The plan the question is about, so that what was asked is what is done; None for a list."""
     if action == "list":
         return None
     try:
-        return plan(desk_of(ctx).place.repository(), action, remote, ref, force=force)
+        return plan(desk_of(ctx).places.repository(repo), action, remote, ref, force=force)
     except ToolError as exc:
         return str(exc)  # the call itself says it
 
@@ -63,7 +63,7 @@ def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answe
         if can_ask(ctx)
         else "cannot ask"
     )
-    audit.record("git", remote=found.question, allowed=how, root=str(desk_of(ctx).place.top))
+    audit.record("git", remote=found.question, allowed=how, root=str(found.top))
     if permitted:
         return None
     if not can_ask(ctx):

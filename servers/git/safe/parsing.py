@@ -104,6 +104,8 @@ def _changed(found: Porcelain, fields: list[bytes], source: bytes | None) -> Non
     if unstaged != ".":
         moved = source if unstaged in "RC" else None
         change = INTENT if unstaged == "A" else _CHANGES.get(unstaged, unstaged)
+        if fields[1].startswith(b"SC"):
+            change = "submodule at another commit"
         found.unstaged.append(Entry(path=path, change=change, source=moved))
 
 

@@ -17,6 +17,7 @@ from . import config_overrides as config
 from .config_overrides import Settings
 from .containment import Survey, swappable, within
 from .git import Git, find_git
+from .quoting import shown
 from .repo_config import Configuration
 from .trust import Trust, hooks_folder, hooks_in
 from .user_config import personal
@@ -45,6 +46,15 @@ class Repository:
     beneath: Beneath
     check: Callable[[Path], None]
     """Raises ToolError when something in a git dir leads out of the root."""
+
+    @property
+    def name(self) -> str:
+        """Its folder as the parameter `repo` takes it; "." for the root itself."""
+        return self.called(b".")
+
+    def called(self, path: bytes) -> str:
+        """What a path of the work tree is called from the root."""
+        return shown(os.path.relpath(os.path.join(os.fsencode(self.top), path), os.fsencode(self.git.root)))
 
     @property
     def writing(self) -> Git:
@@ -161,11 +171,7 @@ class Place:
                 "the root is a folder inside a larger repository; start understudy-git with the "
                 "repository's top folder as ROOT"
             )
-        below = sorted(path.parent.name for path in self.top.glob("*/.git"))[:5]
-        if below:
-            names = ", ".join(map(one_line, below))
-            return f"the root is no git repository, but holds some ({names}); start understudy-git with one of them"
-        return "the root is no git repository; run `git init` in it, or start understudy-git with a repository as ROOT"
+        return "there is no git repository; run `git init` in it, or start understudy-git with a repository as ROOT"
 
 
 def pointed(path: Path) -> str:

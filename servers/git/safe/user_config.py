@@ -24,6 +24,11 @@ _NETWORK = re.compile(
     r"http\..*|url\..*\.(insteadof|pushinsteadof)|credential\..*|core\.sshcommand", re.DOTALL
 )
 
+_SIGNING = re.compile(
+    r"(commit|tag)\.gpgsign|user\.signingkey|gpg\.(format|program)|gpg\.(openpgp|x509|ssh)\.program"
+    r"|gpg\.ssh\.defaultkeycommand"
+)
+
 _lock = threading.Lock()
 _read: dict[tuple[object, ...], list[Pair]] = {}
 
@@ -46,10 +51,9 @@ def network(git: Git) -> list[Pair]:
     return [(key, value) for key, value in _global(git) if _NETWORK.fullmatch(key)]
 
 
-def signs(git: Git) -> bool:
-    """Whether the user's own configuration wants commits signed."""
-    said = [value for key, value in _global(git) if key == "commit.gpgsign"]
-    return bool(said) and said[-1].casefold() in ("true", "yes", "on", "1", "")
+def signing(git: Git) -> dict[str, str]:
+    """What the user's own configuration says of signing: each key with its last value."""
+    return {key: value for key, value in _global(git) if _SIGNING.fullmatch(key)}
 
 
 def known(git: Git, settings: Settings) -> None:

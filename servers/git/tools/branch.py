@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ...output import ToolError, one_line
 from ..safe import parsing
 from ..safe.in_progress import state_of
@@ -98,18 +96,23 @@ def _target(repo: Repository, name: str, ref: str | None) -> tuple[list[str], st
     plain = plain_rev(name, "name")
     if repo.git.attempt("show-ref", "--verify", "--quiet", _HEADS + plain).code == 0:
         return [plain], verified(repo, _HEADS + plain), plain
-    out = repo.git("for-each-ref", "--format=%(refname)", "refs/remotes")
-    remote = [line for line in parsing.lines(out) if line.split("/", 3)[-1] == plain]
-    if len(remote) == 1:
-        short = remote[0].removeprefix("refs/remotes/")
+    if remote := on_one_remote(repo, plain):
+        short = remote.removeprefix("refs/remotes/")
         new = new_name(repo, plain)
         return (
-            ["--create", new, "--track", remote[0]],
-            verified(repo, remote[0]),
+            ["--create", new, "--track", remote],
+            verified(repo, remote),
             f"{new}, tracking {one_line(short)}",
         )
     existing(repo, plain)
     raise ToolError(f"no branch {one_line(plain)!r}")
+
+
+def on_one_remote(repo: Repository, name: str) -> str:
+    """The full name of the branch that one remote has under this name; "" when none or several have it."""
+    out = repo.git("for-each-ref", "--format=%(refname)", "refs/remotes")
+    found = [line for line in parsing.lines(out) if line.split("/", 3)[-1] == name]
+    return found[0] if len(found) == 1 else ""
 
 
 def existing(repo: Repository, name: str) -> str:
@@ -144,17 +147,3 @@ def _refuse_while_busy(repo: Repository) -> None:
 
 def _unborn(repo: Repository) -> str:
     return parsing.text_of(repo.git("symbolic-ref", "--short", "HEAD")).strip()
-
-
-def act(repo: Repository, action: str, name: str | None, ref: str | None) -> str:
-    """The action of a git_branch call."""
-    if action == "list":
-        return branches(repo)
-    if action == "switch" and (name or ref):
-        return switch(repo, name, ref)
-    if not name:
-        needs: Sequence[str] = ("name", "or ref") if action == "switch" else ("name",)
-        raise ToolError(f"git_branch {action} needs {' '.join(needs)}")
-    if action == "create":
-        return create(repo, name, ref)
-    return rename(repo, name, ref) if action == "rename" else delete(repo, name)

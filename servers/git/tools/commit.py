@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 
 from ...output import ToolError, one_line
-from ..safe import parsing, user_config
+from ..safe import parsing, signing, user_config
 from ..safe.in_progress import state_of
 from ..safe.quoting import all_inside, names, shown
 from ..safe.repository import Repository
 from ..safe.status import porcelain
 from ..undo.record import alone
 from ..undo.undo import changing
+from .nested import pointed_out
 
 MAX_MESSAGE_BYTES = 100_000
 HOOK_TIMEOUT_S = 600.0
@@ -44,7 +45,7 @@ def _stage(repo: Repository, where: Sequence[bytes]) -> str:
         repo.writing(*args, stdin=b"\0".join(changed) + b"\0")
     told = f"staged {what} · op={op}"
     if nested:
-        told += f"\nnot staged, repositories of their own: {names(nested)}"
+        told += f"\nnot staged: {pointed_out(repo, [path.rstrip(b'/') for path in nested])}"
     return told
 
 
@@ -63,8 +64,8 @@ def _unstage(repo: Repository, where: Sequence[bytes]) -> str:
 def _nothing_to_stage(
     repo: Repository, where: Sequence[bytes], found: parsing.Porcelain, nested: Sequence[bytes]
 ) -> str:
-    if nested:
-        return f"{names(nested)} is a repository of its own; its files cannot be staged here"
+    if own := pointed_out(repo, [*where, *(path.rstrip(b"/") for path in nested)]):
+        return f"nothing to stage here: {own}"
     missing = [
         path
         for path in where
@@ -119,7 +120,7 @@ def _refuse_markers(repo: Repository, found: parsing.Porcelain) -> None:
 
 def commit(repo: Repository, message: str, *, amend: bool, paths: Sequence[str] = ()) -> str:
     """Commit what is staged, and `paths` with it; one line says what came of it."""
-    _check_message(message, amend=amend)
+    check_message(message, amend=amend)
     if paths:
         where = all_inside(repo.top, paths)
         with alone(repo):
@@ -130,15 +131,16 @@ def commit(repo: Repository, message: str, *, amend: bool, paths: Sequence[str] 
     with alone(repo):
         _refuse_unready(repo, amend=amend)
         user_config.known(repo.git, repo.settings)
-        args = ["commit", "--quiet", "--no-gpg-sign", "--cleanup=whitespace"]
+        signer = signing.signer(repo, "commit")
+        args = ["commit", "--quiet", "--cleanup=whitespace"]
         args += ["--amend"] if amend else []
         args += ["--no-verify"] if not repo.trusted else []
         args += ["--file=-"] if message.strip() else ["--no-edit"]
         timeout_s = HOOK_TIMEOUT_S if repo.trusted and repo.hooks else 120.0
         subject = message.strip().partition("\n")[0][:60]
         with changing(repo, f"{'amend' if amend else 'commit'} {subject}".strip()) as op:
-            repo.hooked(*args, stdin=message.encode(), timeout_s=timeout_s)
-        return _made(repo, op, amend=amend)
+            signer.used_by(repo.hooked)(*args, stdin=message.encode(), timeout_s=timeout_s)
+        return _made(repo, op, signer.note, amend=amend)
 
 
 def _refuse_unready(repo: Repository, *, amend: bool) -> None:
@@ -163,7 +165,8 @@ def _refuse_unready(repo: Repository, *, amend: bool) -> None:
         raise ToolError(f"nothing is staged: {hint}")
 
 
-def _check_message(message: str, *, amend: bool) -> None:
+def check_message(message: str, *, amend: bool = False) -> None:
+    """ToolError when this can be no message of a commit or a tag."""
     if not message.strip() and not amend:
         raise ToolError("the message is empty; one line that says why the change was made works")
     if "\0" in message:
@@ -176,7 +179,7 @@ def _check_message(message: str, *, amend: bool) -> None:
         raise ToolError(f"the message has {size:,} bytes; at most {MAX_MESSAGE_BYTES:,} work")
 
 
-def _made(repo: Repository, op: str, *, amend: bool) -> str:
+def _made(repo: Repository, op: str, signed: str, *, amend: bool) -> str:
     out = repo.git(
         "log", "-1", "--no-patch", "--format=%h%x00%s", "--shortstat", "--no-renames", "--root", "HEAD", "--"
     )
@@ -185,7 +188,4 @@ def _made(repo: Repository, op: str, *, amend: bool) -> str:
     branch = parsing.text_of(repo.git.attempt("symbolic-ref", "--quiet", "--short", "HEAD").out).strip()
     where = f"on {one_line(branch)}" if branch else "on a detached HEAD"
     told = f"{'amended' if amend else 'committed'} {commit_id} {where}: {one_line(subject)[:200]} · op={op}"
-    unsigned = (
-        "unsigned: commit.gpgsign is on, but no key is used here" if user_config.signs(repo.git) else ""
-    )
-    return "\n".join(part for part in (told, stat.strip(), unsigned, repo.ignored()) if part)
+    return "\n".join(part for part in (told, stat.strip(), signed, repo.ignored()) if part)

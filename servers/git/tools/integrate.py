@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 
 from ...output import ToolError, one_line
-from ..safe import parsing, user_config
+from ..safe import parsing, signing, user_config
 from ..safe.in_progress import State, state_of
 from ..safe.process import Finished
 from ..safe.quoting import names, plain_rev
 from ..safe.rebase_todo import refuse_foreign
 from ..safe.repository import Repository
+from ..safe.signing import Signer
 from ..safe.status import porcelain
 from ..undo.record import alone, incoming
 from ..undo.undo import changing
@@ -50,7 +51,7 @@ def _start(repo: Repository, action: str, ref: str) -> str:
             label = one_line(ref)[:100]
             args = ["merge", "--no-edit", "--no-verify-signatures", "-m", f"Merge {label}", target]
         else:
-            args = ["rebase", "--no-autostash", "--no-gpg-sign", target]
+            args = ["rebase", "--no-autostash", target]
     else:
         targets = _commits(repo, action, ref)
         span = ["--no-walk", *targets]
@@ -123,7 +124,7 @@ def _resume(repo: Repository, action: str, state: State) -> str:
         return _run(
             repo,
             "continue merge",
-            ["commit", "--no-edit", "--quiet", "--no-gpg-sign", "--cleanup=strip", *hooks],
+            ["commit", "--no-edit", "--quiet", "--cleanup=strip", *hooks],
             [],
             [],
         )
@@ -154,14 +155,17 @@ def _run(
     """Run one step and say where it led: done, stopped at conflicts, or refused."""
     old = repo.git.attempt("rev-parse", "--verify", "--quiet", "HEAD").out.decode().strip()
     with changing(repo, did, files=True, at_risk=at_risk, keep=keep) as op:
-        done = repo.writing.attempt(*args, timeout_s=TIMEOUT_S)
+        signer = Signer() if "--abort" in args else signing.signer(repo, "commit")
+        done = signer.used_by(repo.writing).attempt(*args, timeout_s=TIMEOUT_S)
         conflicts = porcelain(repo, untracked="no").conflicts
         state = state_of(repo, len(conflicts))
         if done.code and state.name == "clean":
             raise ToolError(_refused(repo, done, args))
+    signed = ""
     if state.name == "clean":
         new = repo.git("rev-parse", "--verify", "HEAD").decode().strip()
         result = f"HEAD {old[:12]} -> {new[:12]}" if new != old else "already up to date; nothing changed"
+        signed = signer.note if new != old else ""
         told = f"{did}: {result} · op={op}" if new != old or "abort" in did else f"{did}: {result}"
     else:
         told = f"{did}: stopped in {state.name}{' at ' + state.detail if state.detail else ''} · op={op}"
@@ -171,7 +175,7 @@ def _run(
             else f"\n{repo.git.said(done, args)}"
         )
         told += f"\nnext: {state.next_step(len(conflicts))}"
-    return "\n".join(part for part in (told, repo.ignored()) if part)
+    return "\n".join(part for part in (told, signed, repo.ignored()) if part)
 
 
 def _refused(repo: Repository, done: Finished, args: Sequence[str]) -> str:

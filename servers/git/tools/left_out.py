@@ -11,6 +11,7 @@ from ..safe import parsing
 from ..safe.quoting import names
 from ..safe.repository import Repository
 from ..safe.status import porcelain
+from .nested import pointed_out
 
 _MAX_NAMES_BYTES = 4 << 20
 
@@ -32,6 +33,8 @@ def refuse_unknown(repo: Repository, where: Sequence[bytes], revs: Sequence[str]
     )
     said = f"there is no {names(unknown)}{_twins(repo, unknown)}{glob}"
     if len(unknown) == len(set(where)):
+        if own := pointed_out(repo, unknown):
+            said += f"; {own}"
         raise ToolError(f"{said}; git_status lists what changed, git_log(paths=[...]) where a path was")
     return said
 

@@ -13,6 +13,7 @@ from ..safe.in_progress import state_of
 from ..safe.quoting import all_inside, names, plain_rev
 from ..safe.repository import Repository
 from ..safe.status import COUNTS_STASHES, porcelain
+from . import nested
 from .left_out import elsewhere, refuse_unknown
 from .records import LIST_BYTES, Commit, Counts, Log, Status, files
 
@@ -44,7 +45,8 @@ def status(repo: Repository) -> Status:
     untracked = [file.path for file in files(found.untracked, LIST_BYTES // 2)]
     listed = len(conflicts) + len(staged) + len(unstaged) + len(untracked)
     total = counts.staged + counts.unstaged + counts.untracked + counts.conflicts
-    notes = [note for note in (repo.ignored(), *_circumstances(repo)) if note]
+    own = nested.pointed_out(repo, [entry.path.rstrip(b"/") for entry in found.untracked])
+    notes = [note for note in (repo.ignored(), own, nested.submodules(repo), *_circumstances(repo)) if note]
     if found.branch is None and found.head and state.name == "clean":
         notes.append(
             f"HEAD is detached at {found.head[:12]}; git_branch(action=create) keeps what is committed here"
@@ -89,7 +91,8 @@ def diff(repo: Repository, scope: str, paths: Sequence[str], *, stat_only: bool,
         [part for part in _TWO_DOTS.split(between[-1]) if part] if between and scope != "staged" else [],
     )
     if not out.out.strip():
-        parts = (f"{title} · no changes{elsewhere(repo, scope, where)}", missing, repo.ignored())
+        own = nested.pointed_out(repo, where)
+        parts = (f"{title} · no changes{elsewhere(repo, scope, where)}", missing, own, repo.ignored())
         return "\n".join(part for part in parts if part)
     note = "\n".join(part for part in (missing, repo.ignored()) if part)
     return told(out.out, title, cut=out.cut, note=note, again="git_diff(paths=[...])")
@@ -192,6 +195,8 @@ def log(
             .out.decode("ascii", "replace")
             .strip()
         )
+        if own := nested.pointed_out(repo, where):
+            found.notes.append(own)
         if given:
             found.notes.append(f"no commit fits {given}; without it {one_line(rev)} has {without or 'some'}")
         elif ".." in rev:
@@ -258,6 +263,10 @@ def _commit(header: bytes, patch: bytes, room: int) -> Commit:
 def _circumstances(repo: Repository) -> list[str]:
     """Facts that explain why something is missing."""
     notes: list[str] = []
+    if repo.common_dir != repo.git_dir and "worktrees" in repo.git_dir.parts:
+        notes.append(
+            f"a linked work tree of the repository in {one_line(os.path.relpath(repo.common_dir.parent, repo.git.root))}"
+        )
     if (repo.common_dir / "shallow").exists():
         notes.append("shallow clone: history ends early")
     if repo.settings.get("core.sparsecheckout") in ("true", "1", "yes", "on"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ...output import ToolError, masked, one_line
@@ -45,6 +46,8 @@ class Plan:
     refspecs: tuple[str, ...]
     ref: str  # full name of the local ref that is sent or brought forward; "" for a plain fetch
     there: str  # full name of the branch or tag on the other side; "" for a plain fetch
+    repo: str  # the folder of the repository that is meant
+    top: Path
     lease: str | None  # what the other side must still have for a forced push; None when not forced
 
     @property
@@ -53,11 +56,12 @@ class Plan:
         where = (
             f"{self.remote} at {self.address.shown}{' (outside the root)' if self.address.outside else ''}"
         )
+        inside = "" if self.repo == "." else f"In {self.repo}: "
         if self.action == "push":
             force = " and REPLACE what is there" if self.lease is not None else ""
-            return f"Push {_short(self.ref)} to {_short(self.there)} on {where}{force}?"
+            return f"{inside}Push {_short(self.ref)} to {_short(self.there)} on {where}{force}?"
         what = _short(self.there) if self.there else "its branches"
-        return f"{self.action.capitalize()} {what} from {where}?"
+        return f"{inside}{self.action.capitalize()} {what} from {where}?"
 
 
 def plan(repo: Repository, action: Action, remote: str | None, ref: str | None, *, force: bool) -> Plan:
@@ -83,6 +87,8 @@ def plan(repo: Repository, action: Action, remote: str | None, ref: str | None, 
         refspecs=refspecs,
         ref=ours,
         there=there,
+        repo=repo.name,
+        top=repo.top,
         lease=lease,
     )
 

@@ -14,6 +14,7 @@ from ..undo import worktree_files
 from ..undo.record import alone, incoming
 from ..undo.snapshot import entries
 from ..undo.undo import changing
+from .nested import pointed_out
 from .read import PATCH, told, verified
 from .show import listing
 
@@ -90,7 +91,7 @@ def _refuse_unknown(repo: Repository, where: Sequence[bytes], tree: str | None) 
             continue
         raise ToolError(
             f"{names([path])} is not known to git{' at that source' if tree else ''}, so there is nothing to bring "
-            "back; git_log(paths=[...]) shows where it existed"
+            f"back; {pointed_out(repo, [path]) or 'git_log(paths=[...]) shows where it existed'}"
         )
 
 

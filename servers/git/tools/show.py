@@ -10,6 +10,7 @@ from ...output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_
 from ..safe import parsing
 from ..safe.quoting import inside, shown
 from ..safe.repository import Repository
+from .nested import pointed_out
 from .read import MAX_PATCH_BYTES, MAX_READ_BYTES, PATCH, told, verified
 
 MAX_BLAME_LINES = 400
@@ -56,12 +57,16 @@ def _show_path(repo: Repository, rev: str, path: bytes) -> str:
         return _folder(repo, f"{commit}^{{tree}}", where)
     rows = parsing.fields(repo.git("ls-tree", "-z", "--full-tree", commit, "--", path))
     if not rows:
-        raise ToolError(f"{name} does not exist at {one_line(rev)}; git_log(paths=[...]) shows where it did")
+        own = pointed_out(repo, [path])
+        raise ToolError(
+            f"{name} does not exist at {one_line(rev)}; {own or 'git_log(paths=[...]) shows where it did'}"
+        )
     mode, kind, oid = rows[0].partition(b"\t")[0].decode().split()
     if kind == "tree":
         return _folder(repo, oid, where)
     if kind == "commit":
-        return f"{where} · a submodule at commit {oid}; its files are in a repository of their own"
+        there = pointed_out(repo, [path]) or "it is not checked out here"
+        return f"{where} · a submodule at commit {oid}; {there}"
     done = repo.git.attempt("cat-file", "blob", oid, max_bytes=MAX_READ_BYTES)
     if done.code not in (0, None):
         raise ToolError(repo.git.said(done, ["cat-file"]))
@@ -111,7 +116,8 @@ def _lines(repo: Repository, commit: str, file: bytes, rev: str) -> int:
     rows = parsing.fields(repo.git("ls-tree", "-z", "--full-tree", commit, "--", file))
     if not rows or rows[0].split(b" ")[1] != b"blob":
         raise ToolError(
-            f"{shown(file)} is no file at {one_line(rev)}; git_log(paths=[...]) shows where it was one"
+            f"{shown(file)} is no file at {one_line(rev)}; "
+            + (pointed_out(repo, [file]) or "git_log(paths=[...]) shows where it was one")
         )
     oid = rows[0].split(b"\t")[0].split(b" ")[2].decode()
     content = repo.git("cat-file", "blob", oid)

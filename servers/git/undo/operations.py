@@ -72,8 +72,8 @@ def forget(repo: Repository, ops: Sequence[str]) -> None:
 
 
 def notes(repo: Repository) -> Path:
-    """Where the state folder keeps what operations on this repository left behind."""
-    name = hashlib.blake2b(os.fsencode(repo.common_dir), digest_size=8).hexdigest()
+    """Where the state folder keeps what operations in this work tree left behind: each has its own index and HEAD."""
+    name = hashlib.blake2b(os.fsencode(repo.git_dir), digest_size=8).hexdigest()
     folder = home() / "git" / name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder

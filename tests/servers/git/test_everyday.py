@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from tests.servers.git.repos import Repo
 from tests.stdio import Stdio, start
+
+needs_ssh = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
 
 
 @pytest.fixture
@@ -88,3 +92,61 @@ def test_a_commit_that_should_have_been_signed_says_that_it_is_not(
     with start("git", str(repo.top), env={"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}) as server:
         done = server.call("git_commit", message="plain", paths=["a.txt"])
     assert not done.is_error and ("unsigned" in done.text) is said
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """The user's configuration that signs everything with an ssh key; the key lies beside it."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    (tmp_path / "signers").write_text("ann@example.org " + (tmp_path / "key.pub").read_text())
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        f"[user]\n\tsigningkey = {tmp_path}/key.pub\n[gpg]\n\tformat = ssh\n"
+        "[commit]\n\tgpgsign = true\n[tag]\n\tgpgsign = true\n"
+    )
+    return config
+
+
+def signed(repo: Repo, tmp_path: Path, *what: str) -> bool:
+    settings = ["-c", f"gpg.ssh.allowedSignersFile={tmp_path}/signers", "-c", "gpg.ssh.program=ssh-keygen"]
+    done = subprocess.run(["git", *settings, *what], cwd=repo.top, check=False, capture_output=True)
+    return done.returncode == 0
+
+
+@needs_ssh
+def test_commits_merges_and_tags_are_signed_as_the_user_signs(repo: Repo, tmp_path: Path, key: Path) -> None:
+    repo.git("switch", "--quiet", "-c", "side")
+    repo.commit("on the side", b__txt="b\n")
+    repo.git("switch", "--quiet", "main")
+    repo.git("config", "gpg.ssh.program", f"touch {tmp_path}/ran; false")  # the repository's own never runs
+    repo.write("a.txt", "changed\n")
+    with start("git", str(repo.top), env={"GIT_CONFIG_GLOBAL": str(key)}) as server:
+        assert "\nsigned (ssh)" in server.call("git_commit", message="one", paths=["a.txt"]).text
+        assert signed(repo, tmp_path, "verify-commit", "HEAD")
+        assert "\nsigned (ssh)" in server.call("git_integrate", action="merge", ref="side").text
+        assert signed(repo, tmp_path, "verify-commit", "HEAD")
+        assert "\nsigned (ssh)" in server.call("git_branch", action="tag", name="v1", message="one").text
+        assert signed(repo, tmp_path, "verify-tag", "v1")
+        assert not (tmp_path / "ran").exists() and repo.sound()
+
+
+@needs_ssh
+@pytest.mark.parametrize("broken", ["passphrase", "no key", "a key the repository names"])
+def test_what_cannot_be_signed_without_a_prompt_is_made_unsigned_and_says_so(
+    repo: Repo, tmp_path: Path, key: Path, broken: str
+) -> None:
+    if broken == "passphrase":
+        change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret words", "-f", str(tmp_path / "key")]
+        subprocess.run(change, check=True, capture_output=True)
+    elif broken == "no key":
+        (tmp_path / "key").unlink()
+    else:
+        key.write_text("[gpg]\n\tformat = ssh\n[commit]\n\tgpgsign = true\n")
+        repo.git("config", "user.signingkey", str(tmp_path / "key"))
+    repo.write("a.txt", "changed\n")
+    with start("git", str(repo.top), env={"GIT_CONFIG_GLOBAL": str(key)}) as server:
+        done = server.call("git_commit", message="one", paths=["a.txt"])
+    assert not done.is_error and "\nunsigned: " in done.text and str(tmp_path) not in done.text
+    assert (
+        not signed(repo, tmp_path, "verify-commit", "HEAD") and repo.git("log", "-1", "--format=%s") == "one"
+    )
