@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from glob import glob
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from servers.ollama.gates.documents import file_of
 from servers.ollama.gates.gates import parse_gates
@@ -24,19 +26,29 @@ PLACE = "{path}"
 """Where a template takes the file's path."""
 
 
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+Said = Annotated[str, AfterValidator(_said)]
+"""Text that says something."""
+
+
 class BatchOrder(BaseModel):
     """One line of the input: what `understudy delegate` takes, and what a batch needs besides."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    task: str = Field(min_length=1)
+    task: Said
     files: tuple[str, ...] = ()
     write: str | None = None
     gate: Any = None
     """As the delegate tool takes it: a word, a list, or {"command": ..., "max_changed_lines": ...}."""
     data_schema: dict[str, Any] | None = Field(default=None, alias="schema")
-    model: str = "auto"
-    ladder: tuple[str, ...] = ()
+    model: Said = "auto"
+    ladder: tuple[Said, ...] = ()
     deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_output: Annotated[int, Field(ge=1)] | None = None
     context: str = ""
@@ -45,7 +57,7 @@ class BatchOrder(BaseModel):
     """The caller's own name of the order; it comes back in the receipt."""
     label: str | None = None
     """For counting and cost; it comes back in the receipt."""
-    priority: int = 0
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
     """Larger goes first."""
     tags: tuple[str, ...] = ()
     """Only hosts that have all of them take it."""
@@ -63,11 +75,19 @@ class Keyed(BaseModel):
 
 
 def from_jsonl(path: Path) -> list[Keyed]:
-    """Every order of a file; empty lines are passed over. Raises ConfigError naming each wrong line."""
+    """Every order of a file, "-" being standard input; empty lines are passed over.
+
+    Raises ConfigError naming each wrong line.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"cannot read {path}: {getattr(exc, 'strerror', None) or exc}") from exc
+        text = (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode("utf-8-sig")
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        line = exc.object[: exc.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{path} is not UTF-8: line {line} holds the byte {exc.object[exc.start]:#04x}"
+        ) from exc
     orders, wrong = list[tuple[int, BatchOrder]](), list[str]()
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -94,6 +114,9 @@ def from_template(task: str, pattern: str, root: Path, order: dict[str, Any]) ->
     if not found:
         raise ConfigError(f"--glob {pattern!r} finds no file below {root}")
 
+    if wrong := next(filter(_has_surrogate, found), None):
+        raise ConfigError(f"the name of {wrong!r} is not UTF-8; rename it, or choose another --glob")
+
     def filled(path: str) -> BatchOrder:
         write = order.get("write")
         asked = {**order, "task": task.replace(PLACE, path), "files": [path]}
@@ -103,6 +126,10 @@ def from_template(task: str, pattern: str, root: Path, order: dict[str, Any]) ->
         except ValidationError as exc:
             raise ConfigError(_told(exc)) from exc
 
+    try:
+        parse_gates(order.get("gate"), None)
+    except ToolError as exc:
+        raise ConfigError(str(exc)) from exc
     return keyed((number, filled(path)) for number, path in enumerate(found, 1))
 
 
@@ -112,9 +139,9 @@ def keyed(orders: Iterable[tuple[int, BatchOrder]]) -> list[Keyed]:
     made = list[Keyed]()
     for line, order in orders:
         told = json.dumps(order.model_dump(mode="json", by_alias=True), sort_keys=True)
-        stem = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        stem = hashlib.sha256(told.encode()).hexdigest()[:12]
         if order.id is not None:
-            stem = hashlib.sha256(order.id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+            stem = hashlib.sha256(order.id.encode()).hexdigest()[:12]
             if seen[stem]:
                 raise ConfigError(f"line {line}: the id {order.id!r} stands twice")
         seen[stem] += 1
@@ -126,16 +153,38 @@ def size_of(order: BatchOrder, roots: Sequence[Path]) -> int:
     """About how many characters the worker reads; files that are not there count nothing here."""
     chars = len(order.task) + len(order.context)
     for name in map(file_of, order.files):
-        path = next((root / name for root in roots if (root / name).is_file()), None)
-        chars += path.stat().st_size if path else 0
+        chars += next((size for root in roots if (size := _size(root / name)) is not None), 0)
     return chars
 
 
+def _size(path: Path) -> int | None:
+    """Bytes of a regular file; None where there is none that can be asked."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # gone, forbidden, or no name that a file can have
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def _object(line: str) -> dict[str, Any]:
-    found: object = json.loads(line)
+    found: object = json.loads(line, object_pairs_hook=_once)
     if not isinstance(found, dict):
         raise ValueError(f"wanted an object with a task, found {line.strip()[:60]}")  # noqa: TRY004  what stands there is wrong
+    if "\\ud" in line.lower() and _has_surrogate(json.dumps(found, ensure_ascii=False)):
+        raise ValueError("it holds half of a surrogate pair (\\ud800 to \\udfff), which is no character")
     return found
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= one <= "\udfff" for one in text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets the last of two equal names win, which is seldom what was meant."""
+    for name, number in Counter(name for name, _ in pairs).items():
+        if number > 1:
+            raise ValueError(f"{name!r} stands {number} times in one object")
+    return dict(pairs)
 
 
 def _told(exc: Exception) -> str:
@@ -148,4 +197,6 @@ def _told(exc: Exception) -> str:
         return f"an order has no {where!r}; it has {fields}"
     if first["type"] == "missing":
         return f"an order needs {where!r}"
-    return f"{where}: {first['msg']}"
+    if first["type"] == "tuple_type":
+        return f"{where}: wanted a list"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,16 @@ class Output:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            raise RunError(f"cannot write {path}: {exc.strerror or exc}") from exc
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            raise RunError(f"{path} is no regular file: receipts go where the next run can read them again")
+        try:
             self.lines = _lines(self._fd)
             """Which orders have theirs already."""
         except OSError as exc:
-            raise RunError(f"cannot write {path}: {exc.strerror or exc}") from exc
+            raise RunError(f"cannot read {path}: {exc.strerror or exc}") from exc
 
     def close(self) -> None:
         os.close(self._fd)

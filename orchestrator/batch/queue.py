@@ -37,6 +37,11 @@ CREATE INDEX orders_state ON orders (state);
 """
 
 
+def storable(text: str) -> str:
+    """Without what a database cannot hold: NUL, and bytes of a file's name that are no UTF-8."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 class Lost(Exception):
     """An order is not ours any more: it was cancelled, or taken over by another."""
 
@@ -148,7 +153,10 @@ class BatchFile:
 
     def begin(self, id: str, source: str, out: str) -> None:
         """Note what this batch is, the first time."""
-        self._do("INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?)", (id, source, out, time.time()))
+        self._do(
+            "INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?)",
+            (id, storable(source), storable(out), time.time()),
+        )
 
     @property
     def about(self) -> tuple[str, str, str, float]:
@@ -200,7 +208,7 @@ class BatchFile:
         self._do(
             "UPDATE orders SET state = 'waiting', reason = coalesce(?, reason), tries = tries - ?, host = NULL,"
             " intent = NULL WHERE key = ?",
-            (reason, 0 if tried else 1, key),
+            (reason and storable(reason), 0 if tried else 1, key),
         )
 
     def counts(self) -> dict[State, int]:

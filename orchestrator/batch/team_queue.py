@@ -20,7 +20,7 @@ from servers.state.sqlite import statements
 
 from ..errors import ConfigError, RunError
 from .orders import BatchOrder, Keyed
-from .queue import Kept, Lost, State, Waiting, kept_of
+from .queue import Kept, Lost, State, Waiting, kept_of, storable
 
 if TYPE_CHECKING:
     import psycopg
@@ -84,7 +84,7 @@ class TeamQueue:
     def begin(self, id: str, source: str, out: str) -> None:
         self._do(
             "INSERT INTO understudy_batches VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (id, source, out, time.time()),
+            (id, storable(source), storable(out), time.time()),
         )
 
     @property
@@ -163,7 +163,7 @@ class TeamQueue:
         self._mine(
             "SET state = 'waiting', reason = coalesce(%s, reason), tries = tries - %s, host = NULL, worker = NULL,"
             " intent = NULL",
-            (reason, 0 if tried else 1),
+            (reason and storable(reason), 0 if tried else 1),
             key,
         )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ import anyio
 from ..errors import ConfigError
 from . import local
 from . import options as common
-from .worker import add_db
+from .worker import add_db, count, number
 
 if TYPE_CHECKING:
     from ..batch.orders import Keyed
@@ -41,7 +43,12 @@ ACTIONS = ("status", "cancel", "retry")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", nargs="?", metavar="IN.jsonl", help="orders; or status, cancel, retry")
+    parser.add_argument(
+        "input",
+        nargs="?",
+        metavar="IN.jsonl",
+        help="orders, - reads standard input; or status, cancel, retry",
+    )
     parser.add_argument("id", nargs="?", metavar="ID", help="the batch to show, cancel or retry")
     parser.add_argument(
         "--out", type=Path, metavar="OUT.jsonl", help="receipts, in the order they are finished"
@@ -64,13 +71,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--allow-remote", action="store_true", help="permit hosts on other machines")
     parser.add_argument(
-        "--retries", type=_count, default=1, metavar="N", help="tries again of a failed order (default: 1)"
+        "--retries", type=count, metavar="N", help="tries again of a failed order (default: 1)"
     )
     parser.add_argument(
-        "--max-parallel", type=_positive, metavar="N", help="orders under way at once, on all hosts"
+        "--max-parallel",
+        type=partial(number, least=1),
+        metavar="N",
+        help="orders under way at once, on all hosts",
     )
     parser.add_argument(
-        "--stop-after-failures", type=_positive, metavar="N", help="stop when so many have failed"
+        "--stop-after-failures",
+        type=partial(number, least=1),
+        metavar="N",
+        help="stop when so many have failed",
     )
     parser.add_argument("--budget-usd", type=float, metavar="USD", help="by the hourly prices of the hosts")
     add_db(parser)
@@ -94,6 +107,18 @@ async def _team(options: argparse.Namespace) -> int:
     from ..batch.output import Output
     from ..batch.team_queue import TeamQueue
 
+    given = {
+        "--host": options.hosts,
+        "--retries": options.retries,
+        "--max-parallel": options.max_parallel,
+        "--stop-after-failures": options.stop_after_failures,
+        "--budget-usd": options.budget_usd,
+    }
+    if words := [word for word, value in given.items() if value not in (None, [])]:
+        raise ConfigError(
+            f"--db (or UNDERSTUDY_DB) hands the batch to the team, where each worker decides of {', '.join(words)}; "
+            "leave it away, or the database"
+        )
     roots = roots_of(common.only(common.config_of(options), ["ollama"]))
     orders, id = _orders(options, roots), id_of(options.out)
     queue, output = TeamQueue(options.db, batch=id), Output(options.out)
@@ -122,7 +147,7 @@ async def _run(options: argparse.Namespace) -> int:
     id, told = id_of(options.out), _say
     path = file_of(id)
     limits = Limits(
-        retries=options.retries,
+        retries=1 if options.retries is None else options.retries,
         max_parallel=options.max_parallel,
         stop_after_failures=options.stop_after_failures,
         budget_usd=options.budget_usd,
@@ -134,6 +159,8 @@ async def _run(options: argparse.Namespace) -> int:
             new = queue.add([(one, size_of(one.order, roots)) for one in orders])
             if new < len(orders):
                 told(f"batch {id} goes on: {len(orders) - new:,} of {len(orders):,} orders were known")
+            if more := sum(queue.counts().values()) - len(orders):
+                told(f"it holds {more:,} more orders, of an earlier input with the same --out")
             async with hosts_of(config, options.hosts, allow_remote=options.allow_remote) as hosts:
                 batch = BatchRun(
                     queue=queue, output=output, hosts=hosts, limits=limits, told=told, watched=_watch
@@ -156,7 +183,9 @@ def _orders(options: argparse.Namespace, roots: Sequence[Path]) -> list[Keyed]:
     if options.task is not None and options.input is not None:
         raise ConfigError("give IN.jsonl or --task, not both")
     if options.input is not None:
-        return from_jsonl(Path(options.input))
+        if options.out.exists() and options.input != "-" and options.out.samefile(options.input):
+            raise ConfigError(f"--out {options.out} is the input; the receipts need a file of their own")
+        return _apart(from_jsonl(Path(options.input)), options.out, roots)
     if options.glob is None:
         raise ConfigError("--task needs --glob: which files?")
     fields = {
@@ -165,7 +194,16 @@ def _orders(options: argparse.Namespace, roots: Sequence[Path]) -> list[Keyed]:
         "model": options.model,
         "label": options.order_label,
     }
-    return from_template(str(options.task), options.glob, roots[0], fields)
+    return _apart(from_template(str(options.task), options.glob, roots[0], fields), options.out, roots)
+
+
+def _apart(orders: list[Keyed], out: Path, roots: Sequence[Path]) -> list[Keyed]:
+    """No order writes where the receipts go."""
+    place = os.path.realpath(out)
+    for one in orders:
+        if one.order.write and any(os.path.normpath(root / one.order.write) == place for root in roots):
+            raise ConfigError(f"line {one.line}: write is {one.order.write!r}, where --out has the receipts")
+    return orders
 
 
 def _ended(options: argparse.Namespace, id: str, standing: Standing, why: str | None) -> int:
@@ -282,17 +320,3 @@ def _watch(standing: Standing) -> None:
 def _say(said: str) -> None:
     local.progress("")
     sys.stderr.write(f"understudy: {said}\n")
-
-
-def _count(words: str) -> int:
-    return _number(words, 0)
-
-
-def _positive(words: str) -> int:
-    return _number(words, 1)
-
-
-def _number(words: str, least: int) -> int:
-    if not words.isascii() or not words.isdigit() or int(words) < least:
-        raise argparse.ArgumentTypeError(f"wanted a whole number from {least}, found {words!r}")
-    return int(words)

@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tag", action="append", default=[], dest="tags", metavar="TAG", help="what orders may ask for"
     )
-    parser.add_argument("--retries", type=int, default=1, metavar="N", help="tries again of a failed order")
+    parser.add_argument("--retries", type=count, default=1, metavar="N", help="tries again of a failed order")
     common.add_config(parser)
 
 
@@ -52,6 +52,18 @@ def add_db(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="the team's PostgreSQL, postgresql://... (default: UNDERSTUDY_DB); needs the extra `team`",
     )
+
+
+def number(words: str, least: int) -> int:
+    """A whole number of the command line."""
+    if not (words.isascii() and words.isdigit() and len(words) < 10 and int(words) >= least):
+        raise argparse.ArgumentTypeError(f"wanted a whole number from {least}, found {words!r}")
+    return int(words)
+
+
+def count(words: str) -> int:
+    """A whole number from 0."""
+    return number(words, 0)
 
 
 def run(options: argparse.Namespace) -> int:

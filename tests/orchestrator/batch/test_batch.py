@@ -71,29 +71,39 @@ def test_each_order_gets_one_receipt_and_the_same_command_again_does_nothing(tmp
 
 
 def test_lines_that_are_no_orders_are_all_named_and_nothing_is_run(tmp_path: Path) -> None:
+    wrong = {
+        "not json": "it is not JSON",
+        '{"files": []}': "an order needs 'task'",
+        '{"task": "x", "fles": []}': "an order has no 'fles'",
+        "[1]": "wanted an object",
+        '{"task": "x", "task": "y"}': "'task' stands 2 times",
+        '{"task": " "}': "task: is empty",
+        '{"task": "x", "label": "\\uD800"}': "surrogate",
+        '{"task": "x", "priority": 99999999999999999999}': "priority: ",
+        '{"task": "x", "model": ""}': "model: is empty",
+        '{"task": "x", "files": "a.md"}': "files: wanted a list",
+        '{"task": "x", "schema": {"type": 5}}': "the schema",
+        '{"task": "x", "gate": "taste"}': "taste",
+        "[" * 100_000: "recursion",
+    }
     path = tmp_path / "in.jsonl"
-    path.write_text(
-        '{"task": "x"}\nnot json\n{"files": []}\n{"task": "x", "fles": []}\n[1]\n', encoding="utf-8"
-    )
+    path.write_text("\n".join(['{"task": "x"}', *wrong]), encoding="utf-8")
     done = batch(tmp_path, str(path), "--out", "r.jsonl")
-    assert done.returncode == 2 and not (tmp_path / "r.jsonl").exists()
-    for said in (
-        "line 2: it is not JSON",
-        "line 3: an order needs 'task'",
-        "line 4: an order has no 'fles'",
-        "line 5: wanted an object",
-    ):
-        assert said in done.stderr
+    assert done.returncode == 2 and not (tmp_path / "r.jsonl").exists() and "Traceback" not in done.stderr
+    said = done.stderr.splitlines()[1:]
+    assert len(said) == len(wrong)
+    for number, (line, words) in enumerate(zip(said, wrong.values(), strict=True), 2):
+        assert line.startswith(f"line {number}: ") and words in line
 
 
-def test_a_gate_or_schema_that_means_nothing_is_named_before_anything_runs(tmp_path: Path) -> None:
-    path = orders(
-        tmp_path, {"task": "x", "schema": {"type": 5}}, {"task": "y", "gate": "taste"}, {"task": "z"}
-    )
-    done = batch(tmp_path, str(path), "--out", "r.jsonl")
-    assert done.returncode == 2 and not (tmp_path / "r.jsonl").exists()
-    assert "line 1: the schema" in done.stderr and "line 2:" in done.stderr and "taste" in done.stderr
-    assert "line 3" not in done.stderr and "Traceback" not in done.stderr
+def test_orders_come_from_standard_input_and_names_that_no_file_can_have_fail_alone(tmp_path: Path) -> None:
+    lines = [{"task": "x", "files": ["a" * 5000]}, {"task": "x", "files": ["a\0b"]}, {"task": "x\0\u202e"}]
+    with engine() as (url, _):
+        done = understudy(
+            "batch", "-", "--out", "r.jsonl", "--host", url, "--json",
+            cwd=tmp_path, stdin="".join(json.dumps(line) + "\n" for line in lines),
+        )  # fmt: skip
+    assert json.loads(done.stdout)["counts"] == {"done": 1, "failed": 2}, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -104,13 +114,27 @@ def test_a_gate_or_schema_that_means_nothing_is_named_before_anything_runs(tmp_p
         (["gone.jsonl", "--out", "r.jsonl"], "cannot read gone.jsonl"),
         (["--task", "x", "--out", "r.jsonl"], "--task needs --glob"),
         (["--task", "x", "--glob", "*.nope", "--out", "r.jsonl"], "finds no file"),
+        (["--task", "x", "--glob", "*", "--gate", "taste", "--out", "r.jsonl"], "taste"),
+        (["--task", "x", "--glob", "*", "--out", "r.jsonl"], "is not UTF-8"),
+        (["latin.jsonl", "--out", "r.jsonl"], "not UTF-8: line 2 holds the byte 0xe9"),
+        (["one.jsonl", "--out", "one.jsonl"], "is the input"),
+        (["one.jsonl", "--out", "r.txt"], "write is 'r.txt', where --out has the receipts"),
+        (
+            ["one.jsonl", "--out", "r.jsonl", "--db", "x", "--retries", "3"],
+            "each worker decides of --retries",
+        ),
         (["retry"], "which batch?"),
         (["status", "abcd"], "there is no batch 'abcd'; there are none"),
     ],
 )
 def test_what_is_missing_is_one_sentence(tmp_path: Path, words: list[str], said: str) -> None:
+    orders(tmp_path, {"task": "x", "write": "r.txt"}).rename(tmp_path / "one.jsonl")
+    (tmp_path / "latin.jsonl").write_bytes(b'{"task": "x"}\n{"task": "\xe9"}\n')
+    if "*" in words and "--gate" not in words:
+        (tmp_path / os.fsdecode(b"\xff.md")).touch()
     done = batch(tmp_path, *words)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "r.jsonl").exists()
 
 
 def test_a_template_makes_one_order_for_each_file(tmp_path: Path) -> None:
@@ -208,6 +232,11 @@ def test_two_processes_do_not_run_one_batch(tmp_path: Path) -> None:
         assert second.returncode == 1 and f"process {process.pid} is running this batch" in second.stderr
         process.kill()
         process.communicate()
+
+
+def test_receipts_go_to_regular_files_only(tmp_path: Path) -> None:
+    done = batch(tmp_path, str(orders(tmp_path, {"task": "x"})), "--out", "/dev/full")
+    assert done.returncode == 1 and "/dev/full is no regular file" in done.stderr
 
 
 def test_a_torn_line_is_cut_off_and_other_peoples_lines_stay(tmp_path: Path) -> None:
