@@ -52,6 +52,7 @@ GROUPS = {
     },
     "to connect and to look inside": {
         "tools": "the tools of the configured servers",
+        "login": "sign in to a server at an address, in a browser",
         "call": "call one tool, as a model would",
         "serve": "offer patterns, or Python functions, as tools to any MCP host",
         "gateway": "serve models to clients that can set only a base URL",

@@ -30,6 +30,7 @@ SERVER_KEYS = (
     "cwd",
     "url",
     "headers",
+    "oauth",
     "transport",
     "disabled",
     "tools",

@@ -20,7 +20,7 @@ _BEARER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 _SHAPES = re.compile(
     r"\b(?:sk-|ghp_|gho_|github_pat_|glpat-|xox[abprs]-|hf_|AKIA|AIza|eyJ)[\w.-]{8,}"
 )  # keys of vendors, wherever they stand
-_SEALED = {"env", "headers"}
+_SEALED = {"env", "headers", "oauth"}
 """Of a server: what stands there often is a secret under any name."""
 
 

@@ -103,6 +103,14 @@ class AgentSettings(_Settings):
     tools: Names | None = None  # servers and "module:function"; None: all there are
 
 
+class OAuthSettings(_Settings):
+    """Who we are to a server that registers no clients by itself."""
+
+    client_id: str
+    client_secret: str | None = None
+    scope: str | None = None  # None: what the server says
+
+
 class ServerSettings(_Settings):
     """A server that is a program, or one at an address."""
 
@@ -112,6 +120,7 @@ class ServerSettings(_Settings):
     cwd: str = "."
     url: Annotated[str, AfterValidator(_base_url)] | None = None
     headers: dict[str, str] = {}  # with each request to the address
+    oauth: OAuthSettings | None = None  # where a server at an address wants a sign-in and knows us already
     transport: Literal["http", "sse"] | None = None  # None: HTTP, and where that is not understood SSE
     disabled: bool = False
     tools: Names | None = None  # names or patterns of those that are offered; None: all

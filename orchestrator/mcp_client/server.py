@@ -9,13 +9,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -27,6 +26,7 @@ from ..sanitize import one_line, visible
 from ..tools import Approve, Progress, no_progress
 from ..types import ToolCall, ToolResult, ToolSpec, result
 from . import tool_cache
+from .launch import PASSED, PASSED_TO_OURS, Launch
 from .log import ServerLog, Stderr, take_over_sdk_log
 from .prefork import Warm
 
@@ -38,69 +38,7 @@ if TYPE_CHECKING:
     from .toolbox import McpTools
 
 HEAD_START_S = 1.0
-CONNECT_S = 30.0  # longest time from start to tool list, where nothing else is configured
-PASSED = [
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "LOGNAME",
-    "NO_COLOR",
-    "PATH",
-    "SHELL",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "SYSTEMROOT",
-    "TEMP",
-    "TERM",
-    "TMPDIR",
-    "TZ",
-    "USER",
-    "USERPROFILE",
-    "VIRTUAL_ENV",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "APPDATA",
-    "LOCALAPPDATA",
-    *(
-        name
-        for upper in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-        for name in (upper, upper.lower())
-    ),
-    "CURL_CA_BUNDLE",
-    "NODE_EXTRA_CA_CERTS",
-    "REQUESTS_CA_BUNDLE",
-]
-"""What every server gets of the environment: where it is, who runs it, how it reaches the network."""
-PASSED_TO_OURS = [
-    "UNDERSTUDY_HOME",
-    "OLLAMA_HOST",
-    "OLLAMA_BASE_URL",
-    "OLLAMA_API_KEY",
-    "UNDERSTUDY_TELEMETRY",
-]
 MAX_INSTRUCTIONS_CHARS = 2_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """How to start one server, or where it is."""
-
-    command: str | None = None  # None: it is at `url`
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict[str, str])  # on top of PASSED
-    cwd: str = "."
-    url: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    transport: Literal["http", "sse"] | None = None  # None: HTTP, and where that is not understood SSE
-    tools: tuple[str, ...] | None = None  # patterns of those that are offered; None: all
-    without_tools: tuple[str, ...] = ()
-    start_timeout_s: float = CONNECT_S
-    call_timeout_s: float | None = 120.0  # longest silence in a call; None: no limit, as for our own servers
-
-    @property
-    def ours(self) -> bool:
-        return self.command in SERVER_COMMANDS.values()
 
 
 class Hosted:
@@ -325,11 +263,15 @@ class Hosted:
     @asynccontextmanager
     async def _transport(self, errlog: int) -> AsyncGenerator[TransportStreams]:
         from .lines import Lines
+        from .sign_in import authorised
         from .transport import pipe_transport, reached, spawned
 
         launch, lines = self.launch, Lines(self._stray)
         if launch.command is None:
-            async with reached(launch.url or "", launch.headers, sse=self._sse, lines=lines) as streams:
+            async with (
+                authorised(self.name, launch) as auth,
+                reached(launch.url or "", launch.headers, sse=self._sse, lines=lines, auth=auth) as streams,
+            ):
                 yield streams
         elif launch.ours and self.warm is not None:
             warm = self.warm

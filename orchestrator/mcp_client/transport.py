@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import anyio
 import mcp_types as types
@@ -15,6 +15,9 @@ from anyio.abc import Process
 from mcp.shared.message import SessionMessage
 
 from servers.protocol.sdk_private import TransportStreams
+
+if TYPE_CHECKING:
+    import httpx2
 
 END_S = 2.0  # after its stdin closes, and again after SIGTERM: how long a server may take to end
 MAX_LINE_BYTES = 1 << 28
@@ -77,7 +80,7 @@ async def spawned(
 
 @asynccontextmanager
 async def reached(
-    url: str, headers: Mapping[str, str], *, sse: bool, lines: Reads
+    url: str, headers: Mapping[str, str], *, sse: bool, lines: Reads, auth: httpx2.Auth | None = None
 ) -> AsyncGenerator[TransportStreams]:
     """A server at an address: streamable HTTP, or the older two-way SSE."""
     import httpx2
@@ -88,11 +91,13 @@ async def reached(
 
     async with AsyncExitStack() as stack:
         if sse:
-            transport: AbstractAsyncContextManager[TransportStreams] = sse_client(url, headers=dict(headers))
+            transport: AbstractAsyncContextManager[TransportStreams] = sse_client(
+                url, headers=dict(headers), auth=auth
+            )
         else:
             wait = httpx2.Timeout(CONNECT_S, read=SILENCE_S)
             client = await stack.enter_async_context(
-                httpx2.AsyncClient(headers=dict(headers), timeout=wait, **reaching(url))
+                httpx2.AsyncClient(headers=dict(headers), timeout=wait, auth=auth, **reaching(url))
             )
             transport = streamable_http_client(url, http_client=client)
         source, sink = await stack.enter_async_context(transport)

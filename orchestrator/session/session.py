@@ -21,8 +21,9 @@ from ..events import Emit, Notice, ignore, tee
 from ..function_tools import FunctionTool, Tool, as_toolbox
 from ..function_tools.load import is_function, load_tools
 from ..hooks import NO_HOOKS, Hooks
+from ..mcp_client.launch import Launch
 from ..mcp_client.prefork import Warm
-from ..mcp_client.server import Hosted, Launch
+from ..mcp_client.server import Hosted
 from ..providers import ModelInfo, Provider, sdk_warnings, split
 from ..providers.wrap.budgeted import Budget, Purse
 from ..reply import Reply
