@@ -86,9 +86,9 @@ def after_failure(
             Advised(action="do_it_yourself", say="do it yourself: no other model here is likelier to pass")
         ]
     best = max(able, key=lambda option: option.utility(option.odds))
-    record = (
-        f"passes {best.odds:.0%} of such tasks" if best.judged else "is larger, though not yet tried at this"
-    )
+    larger = mine is not None and (best.model.size_bytes or 0) > (mine.model.size_bytes or 0)
+    untried = "is larger, though not yet tried at this" if larger else "has not been tried at this yet"
+    record = f"passes {best.odds:.0%} of such tasks" if best.judged else untried
     return [
         Advised(
             action="other_model",
