@@ -37,7 +37,9 @@ if TYPE_CHECKING:
         vote,
     )
     from .plain_agent import Agent
+    from .providers.estimate import count_tokens
     from .reply import MadeCall, Reply
+    from .session.history_window import trim_history
     from .session.session import Session, open_session
     from .store.store import Store
     from .terminal.display import Display
@@ -71,6 +73,7 @@ __all__ = [
     "acompletion",
     "completion",
     "consult",
+    "count_tokens",
     "debate",
     "decide",
     "delegate",
@@ -88,6 +91,7 @@ __all__ = [
     "run",
     "synthesise",
     "tool",
+    "trim_history",
     "vote",
     "with_fallbacks",
 ]
@@ -125,7 +129,9 @@ _HOMES = {
         "vote",
     ),
     "plain_agent": ("Agent",),
+    "providers.estimate": ("count_tokens",),
     "reply": ("MadeCall", "Reply"),
+    "session.history_window": ("trim_history",),
     "session.session": ("Session", "open_session"),
     "store.store": ("Store",),
 }

@@ -205,7 +205,12 @@ class CodingAgent:
     async def _answer(self, prompt: str, output_type: Any) -> Reply:
         session = self._open
         if self._memory is None:
-            self._memory = Memory(window_of(session, self.n_latest_messages), self._say)
+            self._memory = Memory(
+                window_of(session, self.n_latest_messages),
+                self._emit,
+                room=session.room,
+                summary=self._recorder.summary,
+            )
         memory = self._memory
         agent = self._agent(session, self.chat_kwargs)
 

@@ -121,6 +121,16 @@ class Switched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Summarised:
+    """From here on one message stands for the beginning of the conversation."""
+
+    message: Message
+    stands_for: int  # the conversation's first messages
+    digest: str  # of those, so that the summary is used for no others
+    kind: Literal["summarised"] = "summarised"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Journaled:
     """A value that a run will find again when it is resumed, under its place in the run."""
 
@@ -150,6 +160,7 @@ Event = (
     | Called
     | RunEnded
     | Switched
+    | Summarised
     | Journaled
     | Notice
 )

@@ -120,7 +120,9 @@ async def _run(options: argparse.Namespace, task: str) -> int:
         ):
             lead = session.agent(options.model or model, system=options.system)
             lead = replace(lead, tools=()) if options.no_tools else lead
-            memory = Memory(window_of(session), show)
+            memory = Memory(
+                window_of(session), tee(recorder, show), room=session.room, summary=recorder.summary
+            )
             failed: OrchestratorError | None = None
             try:
                 reply = await memory.ask(session.ask, lead, task, tuple(recorder.history))

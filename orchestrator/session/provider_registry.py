@@ -11,7 +11,7 @@ from ..config.models import GROUP
 from ..errors import ConfigError, OrchestratorError
 from ..events import Emit
 from ..providers import ModelInfo, Provider, close, models_of, open_provider, split
-from ..providers.catalog import Price, context_tokens, price_of
+from ..providers.catalog import LOCAL, Price, context_tokens, price_of
 from ..providers.wrap.balanced import Balanced
 from ..providers.wrap.budgeted import Budget, Purse
 from ..providers.wrap.compose import guarded, persistent
@@ -81,6 +81,10 @@ class Wired:
         return self._windows[model]
 
     async def _said_window(self, name: str, own: str) -> int | None:
+        vendor = self._vendor(name) or name
+        elsewhere = name in self._given or self._settings(name).base_url or vendor in LOCAL
+        if not elsewhere and (known := await _known_window(f"{vendor}:{own}")):
+            return known  # without asking anybody
         try:
             listed = await self.listed(name)
         except OrchestratorError:
@@ -88,8 +92,7 @@ class Wired:
         for info in listed:
             if info.name in (own, f"{own}:latest") and info.context_tokens:
                 return info.context_tokens
-        vendor = self._vendor(name) or name
-        return await anyio.to_thread.run_sync(context_tokens, f"{vendor}:{own}")
+        return await _known_window(f"{vendor}:{own}")
 
     def price(self, model: str) -> Price | None:
         """Of a "provider:model"; None when it is not known. Reads the data on first use: call it in a thread."""
@@ -165,3 +168,7 @@ class Wired:
             raise ConfigError(f"the provider {group!r} leads back to itself: {' -> '.join([*within, name])}")
         provider = await (self._opened if retried else self._opened_single)(name, within)
         return Step(provider=Lent(provider), model=full, settings=self.config.model_settings(full))
+
+
+async def _known_window(model: str) -> int | None:
+    return await anyio.to_thread.run_sync(context_tokens, model)

@@ -25,6 +25,7 @@ from ..mcp_client.launch import Launch
 from ..mcp_client.prefork import Warm
 from ..mcp_client.server import Hosted
 from ..providers import ModelInfo, Provider, sdk_warnings, split
+from ..providers.estimate import count_tokens
 from ..providers.wrap.budgeted import Budget, Purse
 from ..reply import Reply
 from ..run_log import RunLog
@@ -37,6 +38,7 @@ from .remembering import Remembering
 
 PATTERNS = "patterns"
 """Among an agent's tools: the patterns. A lead with all tools has them where a panel is configured."""
+ANSWER_SHARE = 4  # of a model's window that earlier messages leave to its answer and its tools' results
 MAX_DEPTH = 3  # how deep a model may ask a model that asks a model
 
 LEAD_SYSTEM = """\
@@ -112,6 +114,19 @@ class Session:
             return await run(agent, prompt, provider=provider, tools=tools, history=history, emit=self.emit)
         finally:
             _depth.reset(token)
+
+    async def room(self, agent: Agent, prompt: str | Message) -> int | None:
+        """About how many tokens of earlier messages the agent's model holds beside its prompts, tools and an answer.
+
+        None where nobody knows how much it holds.
+        """
+        window = await self.wired.window(agent.model)
+        if window is None:
+            return None
+        tools = await self.toolbox(agent.tools)
+        asked = count_tokens(self._instructed(agent).system, tools.specs) + count_tokens(prompt)
+        answer = min(agent.settings.get("max_tokens") or window, window // ANSWER_SHARE)
+        return max(window - asked - answer, 0)
 
     def _instructed(self, agent: Agent) -> Agent:
         """The agent told how its servers say that their tools are used."""

@@ -16,6 +16,7 @@ from ..events import (
     RunEnded,
     RunStarted,
     Streamed,
+    Summarised,
     Switched,
     ToolFinished,
     ToolStarted,
@@ -46,12 +47,14 @@ class Recorder:
         folder: str = "",
         history: Iterable[Message] = (),
         spent: Mapping[str, Usage] | None = None,
+        summary: Summarised | None = None,
         emit: Emit = ignore,
     ) -> None:
         self.store, self.kept = store, kept
         self.session = kept.id if kept else None
         self.history = list(history)
         self.spent = dict(spent or {})  # by model, workers and advisers included
+        self.summary = summary  # the newest of this conversation
         self._folder, self._emit = folder, emit
         self._runs: dict[str, RunStarted] = {}
         self._waiting: deque[Write] = deque()
@@ -81,6 +84,9 @@ class Recorder:
             case RunEnded():
                 if self._runs.pop(event.run, None) is not None:
                     self._write(lambda store, session: store.end_run(session, event))
+            case Summarised():
+                self.summary = event
+                self._write(lambda store, session: store.note(session, event))
             case ToolStarted() | ToolFinished() | Switched() | Journaled() | Notice():
                 self._write(lambda store, session: store.note(session, event))
             case _:
@@ -161,4 +167,11 @@ def open_conversation(
     if which is None:
         return Recorder(store, folder=folder, emit=emit)
     kept = store.find(which)
-    return Recorder(store, kept, history=store.history(kept.id), spent=store.usage(kept.id), emit=emit)
+    return Recorder(
+        store,
+        kept,
+        history=store.history(kept.id),
+        spent=store.usage(kept.id),
+        summary=store.summary(kept.id),
+        emit=emit,
+    )

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..events import Appended, Event, Journaled, RunEnded, RunStarted, Streamed
+from ..events import Appended, Event, Journaled, RunEnded, RunStarted, Streamed, Summarised
 from ..history import KILLED, closing
 from ..sanitize import one_line
 from ..types import Message, ToolResult, Usage, user
@@ -285,6 +285,20 @@ class Store:
         kept = "SELECT body FROM events WHERE session = ? AND kind = 'journaled' ORDER BY id"
         found = [event_of(json.loads(body)) for (body,) in self._read(kept, session)]
         return [event for event in found if isinstance(event, Journaled)]
+
+    def summary(self, session: str) -> Summarised | None:
+        """The newest summary of the conversation's beginning, also of what it was forked from; None: there is none."""
+        rows = self._read(
+            "WITH RECURSIVE line (id, parent, depth) AS (SELECT id, parent, 0 FROM sessions WHERE id = ?1 UNION ALL"
+            " SELECT sessions.id, sessions.parent, depth + 1 FROM sessions JOIN line ON sessions.id = line.parent"
+            " WHERE depth < 100)"
+            " SELECT body FROM line JOIN events ON session = line.id AND run IS NULL AND kind = 'summarised'"
+            " WHERE json_extract(body, '$.stands_for') <= (SELECT messages FROM sessions WHERE id = ?1)"
+            " ORDER BY depth, events.id DESC LIMIT 1",
+            session,
+        )
+        found = [event_of(json.loads(body)) for (body,) in rows]
+        return next((event for event in found if isinstance(event, Summarised)), None)
 
     def fork(self, session: str, *, rounds: int | None = None) -> str:
         """A new conversation that begins as this one did, with its first `rounds` rounds; None: with all."""

@@ -16,7 +16,8 @@ from rich.console import Console
 from ...config.load import Config
 from ...errors import ConfigError, OrchestratorError
 from ...events import Event, Notice, RunEnded, ToolFinished
-from ...session.context_window import Memory, latest, window_of
+from ...session.context_window import Memory, window_of
+from ...session.history_window import latest
 from ...session.session import Session, open_session
 from ...store.recorder import open_conversation
 from ...store.store import Store, StoreError
@@ -225,6 +226,11 @@ class Conversation:
         question, self.asides = user(*said.message.parts, *self.asides), []
         self.changes = []
         if self._memory is None:
-            self._memory = Memory(window_of(self.session), self.display)
+            self._memory = Memory(
+                window_of(self.session),
+                self.emit,
+                room=self.session.room,
+                summary=self.recorder.summary,
+            )
         lead = self.session.agent(self.model)
         await self._memory.ask(self.session.ask, lead, question, self.recorder.history)

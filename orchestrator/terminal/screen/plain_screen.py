@@ -18,6 +18,7 @@ from ...events import (
     RunEnded,
     RunStarted,
     Streamed,
+    Summarised,
     Switched,
     ToolFinished,
     ToolProgress,
@@ -73,7 +74,7 @@ class Screen:
             case Switched():
                 if self.settings.show_model_switches:
                     self.switch(event.old, event.new, event.reason)
-            case Called() | Foreseen() | Journaled():
+            case Called() | Foreseen() | Journaled() | Summarised():
                 pass  # the run's own end tells what it took, and a file does not wait
             case _ if (run := self._runs.get(event.run)) is not None:
                 self._of(run, event)

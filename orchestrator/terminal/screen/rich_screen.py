@@ -18,6 +18,7 @@ from ...events import (
     RunEnded,
     RunStarted,
     Streamed,
+    Summarised,
     Switched,
     ToolFinished,
     ToolProgress,
@@ -81,7 +82,7 @@ class RichScreen:
             case Switched():
                 if self.settings.show_model_switches:
                     self.switch(event.old, event.new, event.reason)
-            case Called() | Journaled():
+            case Called() | Journaled() | Summarised():
                 pass  # the run's own end tells what it took
             case _ if (run := self.runs.get(event.run)) is not None and not run.ended:
                 self._of(run, event)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from orchestrator import count_tokens, trim_history
 from orchestrator.agent import Agent
 from orchestrator.coding_agent import CodingAgent
 from orchestrator.config.load import load_config
@@ -18,7 +22,10 @@ from orchestrator.errors import ContextTooLong, ProviderError
 from orchestrator.events import Event
 from orchestrator.providers.scripted import Scripted
 from orchestrator.reply import Reply
-from orchestrator.session.context_window import Memory, Window, latest, tokens_of, transcript_of, within
+from orchestrator.session.context_window import Memory, Window
+from orchestrator.session.history_window import latest, within
+from orchestrator.session.summary import transcript_of
+from orchestrator.store.store import Store
 from orchestrator.terminal.display import Display
 from orchestrator.types import Image, Message, Thinking, ToolCall, Usage, assistant, result, user
 
@@ -66,10 +73,64 @@ def test_a_window_of_messages_is_a_sendable_end_of_the_conversation(history: lis
 def test_a_window_of_tokens_holds_as_many_turns_as_fit(history: list[Message], limit: int) -> None:
     kept = within(history, limit)
     sendable(kept)
-    assert tokens_of(kept) <= limit
+    assert count_tokens(kept) <= limit
     starts = [place for place, m in enumerate(history) if m.role == "user"]
     longer = [start for start in starts if len(history) - start > len(kept)]
-    assert not longer or tokens_of(history[longer[-1] :]) > limit
+    assert not longer or count_tokens(history[longer[-1] :]) > limit
+
+
+@given(history=conversations, n=st.none() | st.integers(0, 12), limit=st.none() | st.integers(0, 300))
+def test_trimming_by_both_at_once_is_the_same_as_by_one_after_the_other(
+    history: list[Message], n: int | None, limit: int | None
+) -> None:
+    kept = trim_history(history, n_messages=n, max_tokens=limit)
+    sendable(kept)
+    last = trim_history(history, n_messages=n)
+    assert kept == (last if limit is None else trim_history(last, max_tokens=limit))
+    assert limit is None or count_tokens(kept) <= limit
+
+
+def test_of_a_last_turn_that_is_too_long_the_question_and_its_last_rounds_stay() -> None:
+    calls = [ToolCall(id=f"c{n}", name="t", arguments={}) for n in range(3)]
+    rounds = [m for c in calls for m in (assistant(c), Message(role="tool", parts=(result(c, LONG),)))]
+    kept = trim_history([user("why?"), *rounds, assistant("so")], max_tokens=350)
+    assert [m.role for m in kept] == ["user", *["assistant", "tool"] * 2, "assistant"] and kept[
+        -1
+    ].text == "so"
+    assert trim_history([user(LONG), assistant("so")], max_tokens=100) == ()
+
+
+@given(
+    history=conversations,
+    n=st.none() | st.integers(0, 9),
+    limit=st.none() | st.integers(20, 300),
+    room=st.none() | st.integers(0, 2_000),
+    answers=st.lists(st.text(max_size=30) | st.none(), max_size=2),
+)
+def test_whatever_the_windows_what_goes_along_is_sendable_and_fits(
+    history: list[Message], n: int | None, limit: int | None, room: int | None, answers: list[str | None]
+) -> None:
+    async def holds(agent: Agent, prompt: Any) -> int | None:
+        return room
+
+    now: list[Asked] = []
+
+    async def ask(agent: Agent, prompt: Any, *, history: Sequence[Message] = ()) -> Reply:
+        return await now[agent.name == "summary"](agent, prompt, history=history)
+
+    sums = [ProviderError("s", "down") if text is None else text for text in answers]
+    memory = Memory(Window(n_messages=n, max_tokens=limit, writer=WRITER if answers else None), room=holds)
+    for part in (
+        [*history, user(LONG * 5), assistant("so")],
+        [*history, user(LONG * 5), assistant("so")] * 2,
+    ):
+        now[:] = [Asked("fine"), Asked(*sums, *["x" * 5_000] * 3)]
+        anyio.run(memory.ask, ask, LEAD, "next?", part)
+        sent = now[0].sent[0][2]
+        sendable(sent)
+        limits = [limit] if limit is not None else []
+        limits += [max(room, 1_000)] if room is not None else []  # every model holds a thousand tokens
+        assert not limits or count_tokens(sent) <= min(limits)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +143,8 @@ def test_a_window_of_tokens_holds_as_many_turns_as_fit(history: list[Message], l
     ],
 )
 def test_tokens_are_estimated_rather_too_many_than_too_few(text: str, least: int, most: int) -> None:
-    assert least <= tokens_of([user(text)]) <= most
-    assert tokens_of([user(Image(data="a" * 10**6, mime="image/png"))]) < 3000
+    assert least <= count_tokens([user(text)]) <= most
+    assert count_tokens([user(Image(data="a" * 10**6, mime="image/png"))]) < 3000
 
 
 class Asked:
@@ -120,7 +181,7 @@ async def test_past_the_threshold_a_summary_that_says_so_stands_for_the_older_tu
         "[Summary of the 8 messages before this one, written by s:m]\n\nthey counted words"
     )
     assert [m.text[:2] for m in second[1:]] == ["q4", "a4", "q5", "a5"]
-    assert tokens_of(second) <= 600
+    assert count_tokens(second) <= 600
 
     await memory.ask(ask, LEAD, "and?", history)
     assert [name for name, _, _ in ask.sent] == ["summary", "lead", "lead"]  # written once, used again
@@ -187,3 +248,61 @@ def test_windows_come_from_the_configuration_through_the_library(tmp_path: Path)
             agent.chat(f"q{n} {LONG}")
         assert "THE SUMMARY" in lead.requests[-1].messages[0].text
         assert len(agent.history) == 6 and writer.requests[0].tools == ()
+
+
+def test_a_summary_keeps_its_place_after_a_restart_and_in_a_fork_and_is_used_for_nothing_else(
+    tmp_path: Path,
+) -> None:
+    config = load_config(cwd=tmp_path, env={}, history_tokens=400, summary_model="sum:m", display__quiet=True)
+    writer = Scripted("THE SUMMARY", name="sum")
+
+    def asked(question: str) -> Sequence[Message]:
+        lead = Scripted("ok", name="fake")
+        with CodingAgent("ann", model="fake:m", tools=(), n_latest_messages=None, config=config) as agent:
+            agent.add_provider("fake", lead)
+            agent.add_provider("sum", writer)
+            agent.chat(question)
+        return lead.requests[0].messages
+
+    for n in range(4):
+        sent = asked(f"q{n} {LONG}")
+    assert "THE SUMMARY" in sent[0].text and len(writer.requests) == 1
+    assert "THE SUMMARY" in asked("short")[0].text and len(writer.requests) == 1  # written once, found again
+    store = Store()
+    fork, early = (store.fork(store.find("ann").id, rounds=n) for n in (None, 1))
+    told = store.summary(fork)
+    assert told is not None and told == store.summary(store.find("ann").id) and store.summary(early) is None
+    memory = Memory(Window(max_tokens=400), summary=told)
+    ask = Asked("fine", "fine")
+    anyio.run(memory.ask, ask, LEAD, "next?", store.history(fork)[: told.stands_for + 2])
+    other = [user("something else"), *store.history(fork)[1:]]
+    anyio.run(Memory(Window(max_tokens=400), summary=told).ask, ask, LEAD, "next?", other)
+    assert "THE SUMMARY" in ask.sent[0][2][0].text and "THE SUMMARY" not in str(ask.sent[1][2])
+    store.close()
+
+
+def test_a_conversation_fits_the_smaller_model_that_goes_on_with_it(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "providers: {small: {kind: ollama, options: {num_ctx: 2048}}}\n", encoding="utf-8"
+    )
+    config = load_config(cwd=tmp_path, env={}, approve=lambda *_: True, display__format="plain")
+    shown = io.StringIO()
+    display = Display(Console(file=shown, width=200), config.display)
+    with CodingAgent(
+        model="big:m", tools=(), n_latest_messages=None, config=config, display=display
+    ) as agent:
+        big, small = Scripted(*["ok"] * 13, name="big"), Scripted("ok", "ok", name="small")
+        agent.add_provider("big", big)
+        agent.add_provider("small", small)
+        for n in range(12):
+            agent.chat(f"q{n} {LONG}")
+        agent.use_model("small:m")
+        agent.chat("and now?")
+        agent.chat("really?")
+        agent.use_model("big:m")
+        agent.chat("all of it?")
+    for request in small.requests:
+        assert 500 < count_tokens(request.messages) + count_tokens(request.system) < 2048
+        sendable(request.messages)
+    assert len(big.requests[-1].messages) == 29
+    assert shown.getvalue().count("the conversation does not fit small:m; ") == 1
