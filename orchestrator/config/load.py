@@ -74,6 +74,8 @@ _SCALARS = (
     "fast_model",
     "max_rounds",
     "max_tokens",
+    "retries",
+    "cache",
     "temperature",
     "timeout_s",
     "run_timeout_s",
@@ -94,6 +96,8 @@ _OTHER_WORDS = {
     "enable_tracing": "telemetry",
     "max_cost_usd": "budget_usd",
     "num_retries": "retries",
+    "redis_url": "cache",
+    "vector_path": "memory",
     "fallbacks": "fallback",
     "mcpServers": "servers",
     "system_prompt": "system",
@@ -165,7 +169,7 @@ def load_config(
             _yaml(own / "config.yaml").over(low)
         )
     whole = _flags(flags).over(_environment(variables, origins).over(low))
-    config = _validated(whole, folder, variables, notices)
+    config = _chosen(_validated(whole, folder, variables, notices), whole)
     for provider in config.with_keys:
         key = next(name for name in KEYS[provider] if variables.get(name))
         whole.put(("keys", provider), key, origins[key])
@@ -298,12 +302,23 @@ def _environment(variables: Mapping[str, str], origins: Mapping[str, str]) -> La
                     "fast_model",
                     "summary_model",
                     "telemetry",
+                    "cache",
                     "format",
                     "embeddings",
                     "path",
                 )
                 put(field, variable, value if text else read_scalar(value))
     return layer
+
+
+def _chosen(config: Config, whole: Layer) -> Config:
+    """Where no model is chosen, the first provider with a model of its own is, unless its key is missing."""
+    for name, provider in config.providers.items() if config.default_model is None else ():
+        keyless = name not in KEYS or provider.base_url or provider.api_key_env or provider.kind
+        if provider.default_model and (keyless or name in config.with_keys):
+            whole.put(("default_model",), name, whole.origin(("providers", name, "default_model")))
+            return config.model_copy(update={"default_model": name})
+    return config
 
 
 def _address(host: str) -> str:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..providers.catalog import Price
-from ..providers.names import resolve
-from ..providers.wrap.wrapping import Wrapping
+from ..providers.names import resolve, split
+from ..providers.wrap.wrapping import Cache, Wrapping
 from .arguments import names, text
 from .files import Layer, short
 from .names import Dollars, Label, Model, Models, Name, Names, Seconds
@@ -28,7 +28,8 @@ def _base_url(text: str) -> str:
     return text
 
 
-_OF_ONE = {"kind", "base_url", "api_key_env", "options"}
+_OF_CALLS = {"max_tokens", "temperature", "timeout_s"}
+_OF_ONE = {"kind", "base_url", "api_key_env", "options", "default_model", *_OF_CALLS}
 
 
 class _Settings(BaseModel):
@@ -54,6 +55,10 @@ class ProviderSettings(Wrapping):
     base_url: Annotated[str, AfterValidator(_base_url)] | None = None
     api_key_env: str | None = None  # the variable that holds the key; None: the SDK's own
     options: dict[str, Any] = Field(default={})  # further keyword arguments of the adapter
+    default_model: Model | None = None  # what the provider's name alone means
+    max_tokens: int | None = Field(default=None, ge=1)  # of each call of its models, as the two below
+    temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
+    timeout_s: Seconds | None = None
     fallback: Models | None = None  # asked in turn until one answers
     balanced: Models | None = None  # each request goes where it should be answered soonest
 
@@ -171,6 +176,7 @@ class Config(_Settings):
     retries: int | None = Field(
         default=None, ge=0, le=20
     )  # of providers that say nothing themselves; None: 3
+    cache: Cache | None = None  # of providers that say nothing themselves; None: nothing is cached
     max_tokens: int | None = Field(default=None, ge=1)  # of one answer; None: the vendor's own limit
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
     timeout_s: Seconds | None = None  # longest silence of a model; None: the provider's default
@@ -211,20 +217,28 @@ class Config(_Settings):
         return _fields(self) | self.model_settings(model)
 
     def model_settings(self, model: str) -> dict[str, Any]:
-        """Those that are set for `model`, or a pattern it fits, alone."""
-        given: dict[str, Any] = {}
+        """Those that are set for `model`, for a pattern it fits, or for its provider, alone."""
+        provider = self.providers.get(split(model)[0])
+        given = _fields(provider, _OF_CALLS) if provider else {}
         for pattern, own in self.models.items():
             given |= _fields(own) if fnmatchcase(model, pattern) else {}
         return given
 
     def resolve(self, model: str, also: Collection[str] = ()) -> str:
-        """The full "provider:model" of a name, an alias, `fast` or a group of models. Raises ConfigError.
+        """The full "provider:model" of a name, an alias, `fast`, a group, or a provider with a model of its own.
 
-        `also`: providers there are besides the configured ones.
+        `also`: providers there are besides the configured ones. Raises ConfigError.
         """
         groups = {name: f"{name}:{GROUP}" for name, provider in self.providers.items() if provider.steps}
+        default = {
+            name: f"{name}:{provider.default_model.removeprefix(f'{name}:')}"
+            for name, provider in self.providers.items()
+            if provider.default_model
+        }
         fast = {"fast": self.fast_model} if self.fast_model else {}
-        return resolve(model, aliases={**groups, **fast, **self.aliases}, providers={*self.providers, *also})
+        return resolve(
+            model, aliases={**groups, **default, **fast, **self.aliases}, providers={*self.providers, *also}
+        )
 
     def with_fallbacks(self, primary: str, others: Sequence[str]) -> Config:
         """This configuration with `primary` as its model and `others` asked in turn where it cannot answer."""
@@ -242,6 +256,9 @@ class Config(_Settings):
         return sorted({"ollama", *self.providers, *self.with_keys})
 
 
-def _fields(layer: Config | ModelSettings) -> dict[str, Any]:
-    chosen = layer.model_dump(include={"max_tokens", "temperature", "timeout_s", "think", "options"})
+def _fields(
+    layer: Config | ModelSettings | ProviderSettings,
+    names: Collection[str] = (*_OF_CALLS, "think", "options"),
+) -> dict[str, Any]:
+    chosen = layer.model_dump(include=set(names))
     return {key: value for key, value in chosen.items() if value is not None and value != {}}

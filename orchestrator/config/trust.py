@@ -30,6 +30,10 @@ HARMLESS = {
     "breaker_failures",
     "breaker_cooldown_s",
     "cache_ttl_s",
+    "default_model",
+    "max_tokens",
+    "temperature",
+    "timeout_s",
 }
 """Of a provider, when its address is on this machine."""
 BUDGET = (
@@ -91,6 +95,8 @@ def needs_trust(layer: Layer, folder: Path) -> dict[Place, str]:
         tools = entry.get("tools")
         if any(mark in str(one) for one in (tools if isinstance(tools, list) else ()) for mark in ":."):
             asked[("agents", name)] = f"run the Python code of {short(tools, 200)}"
+    if layer.values.get("cache") not in (None, "memory"):
+        asked[("cache",)] = f"keep answers in {short(layer.values['cache'])}"
     if "telemetry" in layer.values:
         asked[("telemetry",)] = f"send what happens to {short(layer.values['telemetry'])}"
     if "memory" in layer.values:

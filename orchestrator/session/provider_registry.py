@@ -103,10 +103,14 @@ class Wired:
             await close(provider)
 
     def _settings(self, name: str) -> ProviderSettings:
-        settings, retries = self.config.providers.get(name) or ProviderSettings(), self.config.retries
-        if retries is None or settings.steps or "retries" in settings.model_fields_set:
+        settings = self.config.providers.get(name) or ProviderSettings()
+        if settings.steps:
             return settings
-        return settings.model_copy(update={"retries": retries})
+        general = {"retries": self.config.retries, "cache": self.config.cache}
+        missing = general.keys() - settings.model_fields_set
+        return settings.model_copy(
+            update={key: value for key, value in general.items() if key in missing and value is not None}
+        )
 
     def _vendor(self, name: str) -> str | None:
         """Whose prices a provider of another name has: its kind's, unless it is somewhere else."""

@@ -319,3 +319,60 @@ models:
         ConfigError, match=r"line 3: models\.ollama:x\.temprature: unknown key; did you mean 'temperature'"
     ):
         load_config(wrong, cwd=tmp_path, env={})
+
+
+SEEDS = """
+default_model: "anthropic:claude-3-5-sonnet"
+fast_model: "ollama:codellama"
+temperature: 0.7
+providers:
+  anthropic:
+    default_model: claude-3-5-sonnet-20241022
+    max_tokens: 4096
+  openai:
+    default_model: gpt-4o
+    max_tokens: 2048
+    temperature: 0.1
+  ollama:
+    base_url: http://localhost:11434
+    default_model: codellama
+display:
+  color_code_models: true
+  show_delegations: true
+  show_model_switches: false
+"""
+
+
+def test_a_provider_has_a_model_and_settings_of_its_own_between_the_general_and_a_models(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "config.yaml", SEEDS + 'models: {"openai:o*": {max_tokens: 99}}\n')
+    config = load_config(cwd=tmp_path, env={}, timeout_s=30.0)
+    assert config.notices == () and not config.display.show_model_switches
+    assert [config.resolve(name) for name in ("anthropic", "openai", "ollama", "fast")] == [
+        "anthropic:claude-3-5-sonnet-20241022",
+        "openai:gpt-4o",
+        "ollama:codellama",
+        "ollama:codellama",
+    ]
+    asked = {
+        name: config.request_settings(config.resolve(name)) for name in ("anthropic", "openai", "ollama")
+    }
+    assert asked["anthropic"] == {"temperature": 0.7, "max_tokens": 4096, "timeout_s": 30.0}
+    assert asked["openai"] == {"temperature": 0.1, "max_tokens": 2048, "timeout_s": 30.0}
+    assert asked["ollama"] == {"temperature": 0.7, "timeout_s": 30.0}
+    assert config.request_settings("openai:o3")["max_tokens"] == 99
+    group = write(tmp_path, "group.yaml", "providers: {g: {fallback: ['a:b'], max_tokens: 5}}\n")
+    with pytest.raises(ConfigError, match="of its models' own provider"):
+        load_config(group, cwd=tmp_path, env={})
+
+
+def test_where_no_model_is_chosen_the_first_provider_with_its_own_and_its_key_is(tmp_path: Path) -> None:
+    path = write(tmp_path, "config.yaml", SEEDS.replace("default_model", "#", 1))
+    assert load_config(cwd=tmp_path, env={}).default_model == "ollama"
+    chosen = load_config(cwd=tmp_path, env={"OPENAI_API_KEY": "k"})
+    assert chosen.default_model and chosen.resolve(chosen.default_model) == "openai:gpt-4o"
+    assert chosen.written.origin(("default_model",)).startswith(f"{path}, line 10")
+    assert (
+        load_config(cwd=tmp_path, env={"DEFAULT_MODEL": "a:b", "OPENAI_API_KEY": "k"}).default_model == "a:b"
+    )
