@@ -31,6 +31,6 @@ class Wrapping(BaseModel):
     retry_max_s: float = Field(default=60.0, gt=0, le=3600, allow_inf_nan=False)
     breaker_failures: int | None = Field(default=5, ge=1)  # in a row; None: no breaker
     breaker_cooldown_s: float = Field(default=60.0, gt=0, le=864_000, allow_inf_nan=False)
-    cache: Cache | None = None  # of answers; None: nothing is cached
+    cache: Cache | None = None  # of answers: memory, a file or redis://host:port/0; None: nothing is cached
     cache_ttl_s: float | None = Field(default=3600.0, gt=0, allow_inf_nan=False)  # None: for ever
     record: str | None = Field(default=None, min_length=1)  # a file that `scripted:` can play
