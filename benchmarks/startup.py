@@ -8,10 +8,12 @@
 | first request, tool lists cached | the same command with no servers at all | about 1: it waits for none |
 | first request, nothing cached | the same command with no servers at all | for comparison |
 | four servers listed | one plain SDK server, started and listed by the SDK's client | at most 1.3 |
+| four console scripts listed by a host, started before | four TypeScript reference servers | at most 1 |
+| four console scripts listed by a host, never started | four TypeScript reference servers | for comparison |
 | round trip | the TypeScript reference filesystem server, same client, same file | at most 0.8 |
 
-The round trip needs node and npm (the package @modelcontextprotocol/server-filesystem, fetched into a
-temporary folder); without them that line says so.
+What is compared with the reference needs node and npm (the package @modelcontextprotocol/server-filesystem, fetched into a
+temporary folder); without them those lines say so.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ from orchestrator.config.load import load_config
 from orchestrator.session.session import open_session
 
 BIN = Path(sys.executable).parent
-AT_MOST = {"help": 5, "four servers listed": 1.3, "round trip": 0.8}
+NOT_MEASURED = "not measured: node, npm or the reference package is missing"
+AT_MOST = {"help": 5, "four servers listed": 1.3, "four console scripts, again": 1.0, "round trip": 0.8}
 PLAIN = """
 from mcp.server import MCPServer
 server = MCPServer("plain")
@@ -75,7 +78,9 @@ def main() -> None:
         rows["four servers listed / one plain SDK server"] = pair(
             lambda: anyio.run(four_listed, work), lambda: anyio.run(one_listed, work), options.rounds
         )
-        rows["round trip / TypeScript reference"] = anyio.run(round_trips, work, Path(folder), options.rounds)
+        reference = _reference(Path(folder))
+        rows |= by_a_host(reference, work, options.rounds)
+        rows["round trip / TypeScript reference"] = anyio.run(round_trips, reference, work, options.rounds)
     report(rows, as_json=options.json, at_most=AT_MOST)
 
 
@@ -185,11 +190,50 @@ async def one_listed(work: Path) -> float:
         return perf_counter() - started
 
 
-async def round_trips(work: Path, folder: Path, rounds: int) -> dict[str, Any] | str:
-    """Seconds of one read of a 1 KB file, both servers warm, asked in turn."""
-    reference = _reference(folder)
+def by_a_host(reference: Path | None, work: Path, rounds: int) -> dict[str, Row]:
+    """Four servers started at once by the SDK's client, to four tool lists."""
+    again, first = (f"four console scripts, {when} / four of TypeScript" for when in ("again", "first"))
     if reference is None:
-        return "not measured: node, npm or the reference package is missing"
+        return {again: NOT_MEASURED, first: NOT_MEASURED}
+    starts = Path(os.environ["UNDERSTUDY_HOME"]) / "starts"
+    commands = [[str(BIN / f"understudy-{name}"), str(work)] for name in ("files", "shell", "git", "ollama")]
+
+    def ours(*, fresh: bool) -> float:
+        if fresh:
+            shutil.rmtree(starts, ignore_errors=True)
+        return anyio.run(all_listed, commands)
+
+    def theirs() -> float:
+        return anyio.run(all_listed, [["node", str(reference), str(work)]] * 4)
+
+    ours(fresh=True)
+    return {
+        again: pair(lambda: ours(fresh=False), theirs, rounds),
+        first: pair(lambda: ours(fresh=True), theirs, rounds),
+    }
+
+
+async def all_listed(commands: list[list[str]]) -> float:
+    """Until the last has listed its tools; their ends are not counted."""
+    started = perf_counter()
+    taken: list[float] = []
+
+    async def listed(command: list[str]) -> None:
+        where = StdioServerParameters(command=command[0], args=command[1:], env=dict(os.environ))
+        async with Client(stdio_client(where)) as client:
+            await client.list_tools()
+            taken.append(perf_counter() - started)
+
+    async with anyio.create_task_group() as group:
+        for command in commands:
+            group.start_soon(listed, command)
+    return max(taken)
+
+
+async def round_trips(reference: Path | None, work: Path, rounds: int) -> dict[str, Any] | str:
+    """Seconds of one read of a 1 KB file, both servers warm, asked in turn."""
+    if reference is None:
+        return NOT_MEASURED
     ours = StdioServerParameters(
         command=str(BIN / "understudy-files"), args=[str(work)], env=dict(os.environ)
     )

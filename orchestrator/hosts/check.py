@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 
+from servers.protocol.front import FRESH
 from servers.protocol.registry import SERVER_COMMANDS
 
 from .install import CARRIED, ENGINE, entries_of, is_ours, program
@@ -93,7 +94,9 @@ def environment(host: Host, server: Server) -> dict[str, str]:
 async def _tools(server: Server, env: Mapping[str, str], cwd: str) -> tuple[int | None, str | None]:
     from mcp import Client, StdioServerParameters, stdio_client
 
-    parameters = StdioServerParameters(command=server.command, args=list(server.args), env=dict(env), cwd=cwd)
+    parameters = StdioServerParameters(
+        command=server.command, args=list(server.args), env={**env, FRESH: "1"}, cwd=cwd
+    )
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         try:
             with anyio.fail_after(START_S):

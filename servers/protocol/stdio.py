@@ -19,6 +19,9 @@ import anyio
 import mcp_types as types
 from mcp.shared.message import SessionMessage
 
+from . import front
+from .front import AT_START, Beginning
+
 MAX_MESSAGE_BYTES = 16 << 20
 _ENDS_BYTES = 64 << 10
 MAX_DEPTH = 150  # the parser gives up somewhat beyond
@@ -70,7 +73,7 @@ class Inbound(Stream):
                 self.out.write(_rejection(line))
                 continue
             if isinstance(message, types.JSONRPCRequest):
-                self.out.waiting.add(message.id)
+                self.out.asked(message)
             return SessionMessage(message)
 
     async def _line(self) -> tuple[bytes, bytes]:
@@ -100,13 +103,22 @@ class Inbound(Stream):
 class Outbound(Stream):
     """Messages to stdout. `waiting` holds the ids of requests without an answer."""
 
-    def __init__(self, writer: asyncio.StreamWriter, gone: Callable[[], None]) -> None:
-        self.writer, self.gone = writer, gone
+    def __init__(self, writer: asyncio.StreamWriter, gone: Callable[[], None], begun: Beginning) -> None:
+        self.writer, self.gone, self.begun = writer, gone, begun
         self.waiting: set[types.RequestId] = set()
+        self._first: dict[
+            types.RequestId, tuple[str, str]
+        ] = {}  # method and key of questions of the beginning
         self._answer = asyncio.Event()
 
+    def asked(self, request: types.JSONRPCRequest) -> None:
+        self.waiting.add(request.id)
+        if request.method in AT_START and (key := self.begun.key(request.method, request.params or {})):
+            self._first[request.id] = request.method, key
+
     async def send(self, item: SessionMessage, /) -> None:
-        self.write(_line(item.message))
+        if not self._said_before(item.message):
+            self.write(_line(item.message))
         if (
             isinstance(item.message, types.JSONRPCResponse | types.JSONRPCError)
             and item.message.id is not None
@@ -117,6 +129,20 @@ class Outbound(Stream):
             await self.writer.drain()
         except ConnectionError:  # nobody reads any more
             self.gone()
+
+    def _said_before(self, message: types.JSONRPCMessage) -> bool:
+        """Whether the host has this answer from the last time. What it is now is kept for the next."""
+        if not isinstance(message, types.JSONRPCResponse):
+            return isinstance(message, types.JSONRPCError) and message.id in self.begun.said
+        if (first := self._first.pop(message.id, None)) is not None:
+            method, key = first
+            answer = json.loads(message.model_dump_json(by_alias=True, exclude_unset=True))["result"]
+            self.begun.agreed(method, answer)
+            if self.begun.memory is not None:
+                self.begun.memory.learn(key, answer)
+        known = message.id in self.begun.said
+        self.begun.said.discard(message.id)
+        return known
 
     def write(self, line: bytes) -> None:
         self.writer.write(line)
@@ -137,12 +163,14 @@ async def open_wire(
     """Take stdin and stdout for messages. From then on a stray print lands on stderr, and a child reads nothing."""
     loop = asyncio.get_running_loop()
     source, sink = _claim()
+    begun = front.beginning
     reader = asyncio.StreamReader(limit=MAX_MESSAGE_BYTES)
+    reader.feed_data(begun.read)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(source, "rb", 0))
     transport, protocol = await loop.connect_write_pipe(
         asyncio.streams.FlowControlMixin, os.fdopen(sink, "wb", 0)
     )
-    outbound = Outbound(asyncio.StreamWriter(transport, protocol, None, loop), gone)
+    outbound = Outbound(asyncio.StreamWriter(transport, protocol, None, loop), gone, begun)
     return Inbound(reader, outbound, answer_s, at_end), outbound
 
 

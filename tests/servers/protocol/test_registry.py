@@ -15,6 +15,6 @@ def test_every_registered_server_has_its_module_console_script_and_entry_in_mcp_
     offered = json.loads((Path(__file__).parents[3] / "mcp.json").read_text(encoding="utf-8"))["mcpServers"]
     assert {name: entry["command"] for name, entry in offered.items()} == SERVER_COMMANDS
     for server, command in SERVER_COMMANDS.items():
-        assert scripts[command] == f"servers.{server}.server:main"
+        assert scripts[command] == f"servers.protocol.front:{server}"
         assert importlib.util.find_spec(f"servers.{server}.server")
     assert {name for name in scripts if name.startswith("understudy-")} == set(SERVER_COMMANDS.values())
