@@ -6,6 +6,7 @@ The forms follow the templates of the models and the parsers of vLLM, SGLang and
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -112,12 +113,15 @@ def _pythonic(match: re.Match[str]) -> list[Written]:
 
 
 def pythonic(code: str) -> list[Written]:
-    """Calls written as Python: `f(a=1)` or `[f(a=1), g()]`, with literals as arguments; all of them or none."""
+    """Calls written as Python: `f(a=1)`, `[f(a=1), g()]` or a line each, with literals as arguments; all or none."""
     try:
-        tree = ast.parse(code.strip(), mode="eval").body
+        body = ast.parse(code.strip()).body
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return []
-    items = tree.elts if isinstance(tree, ast.List) else [tree]
+    values = [node.value for node in body if isinstance(node, ast.Expr)]
+    if not values or len(values) < len(body):
+        return []
+    items = values[0].elts if len(values) == 1 and isinstance(values[0], ast.List) else values
     calls = [_python_call(item) for item in items]
     return [call for call in calls if call] if calls and all(calls) else []
 
@@ -140,6 +144,21 @@ def _python_call(node: ast.expr) -> Written | None:
     return (name.removesuffix(".call"), given) if re.fullmatch(r"[\w.]+", name) else None
 
 
+def _keyed(match: re.Match[str]) -> list[Written]:
+    """Objects of one key, the name, whose value is the arguments."""
+    items = value_in(match["json"])
+    pairs = [next(iter(item.items())) for item in items if isinstance(item, dict) and len(item) == 1]
+    return [(str(name), given) for name, given in pairs] if len(pairs) == len(items) else []
+
+
+def _escaped(match: re.Match[str]) -> list[Written]:
+    """An object with bare keys, whose strings stand between marks of their own."""
+    pieces = match["json"].split("<escape>")
+    pieces[0::2] = [re.sub(r"([{,]\s*)([\w.-]+)\s*:", r'\1"\2":', piece) for piece in pieces[0::2]]
+    pieces[1::2] = [json.dumps(piece) for piece in pieces[1::2]]
+    return [(match["name"], "".join(pieces))]
+
+
 def _mark(
     family: str, begins: str, rest: str, read: Callable[[re.Match[str]], list[Written]] = _json
 ) -> Mark:
@@ -148,10 +167,13 @@ def _mark(
 
 _EQUALS = r"<parameter=(?P<key>[^>\n]+)>(?P<value>.*?)(?:</parameter>|(?=<parameter=)|\Z)"
 _ATTRIBUTE = (
-    r"<(?:｜DSML｜)?parameter\s+name=[\"'](?P<key>[^\"'\n]+)[\"'][^>]*>(?P<value>.*?)"
-    r"(?:</(?:｜DSML｜)?parameter>|(?=<(?:｜DSML｜)?parameter\s)|\Z)"
+    r"<(?:｜DSML｜|steptml:)?param(?:eter)?\s+name=[\"'](?P<key>[^\"'\n]+)[\"'][^>]*>(?P<value>.*?)"
+    r"(?:</(?:｜DSML｜|steptml:)?param(?:eter)?>|(?=<(?:｜DSML｜|steptml:)?param(?:eter)?\s)|\Z)"
 )
-_KEYS = r"<arg_key>(?P<key>[^<]*)</arg_key>\s*<arg_value>(?P<value>.*?)(?:</arg_value>|(?=<arg_key>)|\Z)"
+_KEYS = (
+    r"<(?:longcat_)?arg_key>(?P<key>[^<]*)</(?:longcat_)?arg_key>\s*"
+    r"<(?:longcat_)?arg_value>(?P<value>.*?)(?:</(?:longcat_)?arg_value>|(?=<(?:longcat_)?arg_key>)|\Z)"
+)
 _TO = r"(?:<\|start\|>assistant)?\s{0,9}(?:<\|channel\|>\s{0,9}\w{1,20}\s{0,9})?to="
 _NAME = r"(?P<name>[\w./:-]{1,200})"
 _OBJECT = r"(?P<json>\{.*?\})\s*"
@@ -162,7 +184,8 @@ MARKS = (
     _mark("llama", r"<function=(?P<name>[^>\n{]{1,200})>", rf"\s*{_OBJECT}(?:</function>|\Z)", _named),
     _mark("no parameters", r"<function=(?P<name>[^>\n]{1,200})>", r"(?P<body>\s*)</function>", _parameters(_EQUALS)),
     _mark("hermes", r"<tool_call>", r"\s*(?P<json>[{\[].*?)(?:</tool_call>|(?=<tool_call>)|\Z)"),
-    _mark("glm", r"<tool_call>", rf"\s*{_NAME}\s*(?P<body>(?:<arg_key>.*?)?)</tool_call>", _parameters(_KEYS)),
+    _mark("glm", r"<(?P<tag>(?:longcat_)?tool_call)>", rf"\s*{_NAME}\s*(?P<body>(?:<(?:longcat_)?arg_key>.*?)?)</(?P=tag)>", _parameters(_KEYS)),
+    _mark("hunyuan", r"<tool_call>", rf"\s*{_NAME}\s*```(?:json)?\s*{_OBJECT}```\s*(?:</tool_call>|\Z)", _named),
     _mark("mistral", r"\[TOOL_CALLS\]", rf"\s*(?P<name>[\w./:-]{{1,200}}?)\s*(?:\[CALL_ID\]\w+)?\s*(?:\[ARGS\])?\s*{_OBJECT}(?=\[TOOL_CALLS\]|</s>|\Z)", _named),
     _mark("mistral list", r"\[TOOL_CALLS\]", r"\s*(?P<json>\[.*\]|\{.*\})"),
     _mark("python tag", r"<\|python_tag\|>", r"\s*(?P<json>\{.*\}|\[.*\])"),
@@ -170,7 +193,8 @@ MARKS = (
     _mark("harmony", _TO, rf"{_NAME}\s*(?:<\|channel\|>\s*\w+\s*)?(?:<\|constrain\|>\s*\w*\s*|\s+json\s*)?<\|message\|>\s*{_OBJECT}(?:<\|call\|>|<\|end\|>|\Z)", _named),
     _mark("deepseek", r"<｜tool▁call▁begin｜>", rf"\s*(?:function\s*<｜tool▁sep｜>)?{_NAME}\s*(?:<｜tool▁sep｜>)?\s*(?:```json)?\s*{_OBJECT}(?:```)?\s*(?:<｜tool▁call▁end｜>|\Z)", _named),
     _mark("kimi", r"<\|tool_call_begin\|>", rf"\s*{_NAME}\s*<\|tool_call_argument_begin\|>\s*{_OBJECT}(?:<\|tool_call_end\|>|\Z)", _named),
-    _mark("invoke", r"<(?:｜DSML｜)?invoke\s", r"+name=[\"'](?P<name>[^\"'\n]{1,200})[\"'][^>]*>(?P<body>.*?)</(?:｜DSML｜)?invoke>", _parameters(_ATTRIBUTE)),
+    _mark("invoke", r"<(?:｜DSML｜|steptml:)?invoke\s", r"+name=[\"'](?P<name>[^\"'\n]{1,200})[\"'][^>]*>(?P<body>.*?)</(?:｜DSML｜|steptml:)?invoke>", _parameters(_ATTRIBUTE)),
+    _mark("minicpm", r"<function\s", r"+name=[\"'](?P<name>[^\"'\n]{1,200})[\"'][^>]*>(?P<body>.*?)</function>", _parameters(_ATTRIBUTE)),
     _mark("phi", r"<\|tool_call\|>", rf"{_VALUE}(?:<\|/tool_call\|>|<\|end\|>|\Z)"),
     _mark("granite", r"<\|tool_call\|>", r"\s*(?P<json>[\[{].*[\]}])"),
     _mark("functools", r"\bfunctools\b", r"\s*(?P<json>\[.*\])"),
@@ -178,6 +202,12 @@ MARKS = (
     _mark("internlm", r"<\|action_start\|>", rf"\s*<\|\w{{1,20}}\|>{_VALUE}(?:<\|action_end\|>|\Z)"),
     _mark("mistral without brackets", r"(?<![\w\[])TOOL_CALLS(?=\[)", r"\s*(?P<json>\[.*\])"),
     _mark("command", r"<\|START_ACTION\|>", rf"{_VALUE}(?:<\|END_ACTION\|>|\Z)"),
+    _mark("command-r", r"(?<![^\n])Action:[ \t]*```", r"(?:json)?\s*(?P<json>\[.*?\])\s*```"),
+    _mark("react", r"(?<![^\n])Action:[ \t]*(?=[\w`])", rf"`?{_NAME}`?[ \t]*\n+Action Input:\s*{_OBJECT}(?=Observation:|\Z)", _named),
+    _mark("gemma", r"<start_function_call>", r"\s*call:(?P<name>[\w./-]{1,200})(?P<json>\{.*?\})\s*(?:<end_function_call>|\Z)", _escaped),
+    _mark("apertus", r"<\|tools_prefix\|>", r"\s*(?P<json>\[.*?\])\s*(?:<\|tools_suffix\|>|\Z)", _keyed),
+    _mark("olmo", r"<function_calls>", r"\s*(?P<code>[\w.]{1,200}\(.*?\))\s*(?:</function_calls>|\Z)", _pythonic),
+    _mark("gigachat", r"(?:<\|function_call\|>|function call<\|role_sep\|>)", rf"{_VALUE}(?:</s>|<\|\w+\|>|\Z)"),
     _mark("lfm", r"<\|tool_call_start\|>", r"\s*(?P<code>\[.*?\])\s*(?:<\|tool_call_end\|>|\Z)", _pythonic),
 )  # fmt: skip
 
@@ -187,6 +217,7 @@ LINE_AND_OBJECT = re.compile(r"([\w./:-]{1,200})[ \t]*\n\s*(\{.*\})", re.DOTALL)
 LEFTOVERS = re.compile(
     r"</?(?:tool_calls?|minimax:tool_call|function_calls|seed:tool_call|｜DSML｜function_calls)>"
     r"|</?｜DSML｜(?:function_calls|tool_calls)>|<\|tool_calls_section_(?:begin|end)\|>|<｜tool▁calls▁(?:begin|end)｜>"
+    r"|<｜tool_calls?_(?:begin|end)｜>(?:function<｜tool_sep｜>)?"
     r"|<\|(?:call|eom_id|eot_id|im_end|end|start)\|>|</s>"
 )
 """Marks around the marks, which say nothing once the calls are taken."""

@@ -33,6 +33,7 @@ class Dialect:
     usage: bool = True  # takes stream_options
     streams: bool = True
     null: bool = True  # a turn of calls alone may have no content
+    credential: str = ""  # a header that wants the key besides Authorization; kept for the whole address
 
     @property
     def plain(self) -> Dialect:
@@ -80,6 +81,18 @@ _CORRECTIONS: list[tuple[re.Pattern[str], Callable[[Dialect], Dialect]]] = [
     (re.compile(r"\bstream(?:ing|ed)?\b['`\"]?[^.]{0,40}(?:not supported|unsupported|not available|disabled|must be false)|does(?: not|n't) support stream", re.IGNORECASE), lambda d: replace(d, streams=False)),
     (re.compile(r"content\b.{0,80}(?:valid string|must be (?:a )?(?:non-null )?string|not be (?:null|none)|none is not|got null|cannot be null|type: ?null|expected (?:a )?string)", re.IGNORECASE | re.DOTALL), lambda d: replace(d, null=False)),
 ]  # fmt: skip
+
+
+_CREDENTIAL = re.compile(
+    r"(?<![\w-])(x-api-key|api-key|x-goog-api-key|x-auth-token|ocp-apim-subscription-key)(?![\w-])",
+    re.IGNORECASE,
+)
+
+
+def credential_in(words: str) -> str:
+    """The header in which a refusal of a key says that it wants it; "" where it names none."""
+    found = _CREDENTIAL.search(words)
+    return found[1].lower() if found else ""
 
 
 def corrected(dialect: Dialect, words: str) -> Dialect | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Literal
 
 import openai
@@ -22,7 +23,7 @@ from ..types import Completion, Delta, Request
 from . import ModelInfo, openai_chat, openai_responses
 from .assembler import Assembly
 from .connection import PerLoop, checked, hosted_at, reaching, spoken, timeouts, told
-from .dialects import Dialect, corrected, dialect_of, learn
+from .dialects import Dialect, corrected, credential_in, dialect_of, learn
 from .error_mapping import failure, unreachable, vendor_words
 from .openai_address import place_of
 from .openai_chat_stream import Reading, read
@@ -67,14 +68,22 @@ class OpenAI:
     async def models(self) -> tuple[ModelInfo, ...]:
         try:
             client = await self._clients.get()
-            return tuple([self._info(model) async for model in client.models.list()])
+
+            async def listed(headers: dict[str, str]) -> tuple[ModelInfo, ...]:
+                return tuple([self._info(one) async for one in client.models.list(extra_headers=headers)])
+
+            return await self._authorised(listed)
         except Exception as exc:
             raise told(self.name, self.base_url, exc, self._translate) from exc
 
     async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         try:
             client = await self._clients.get()
-            made = await client.embeddings.create(model=model, input=list(texts), encoding_format="float")
+            made = await self._authorised(
+                lambda headers: client.embeddings.create(
+                    model=model, input=list(texts), encoding_format="float", extra_headers=headers
+                )
+            )
             return vectors(len(texts), [one.embedding for one in made.data])
         except Exception as exc:
             raise told(self.name, self.base_url, exc, self._translate) from exc
@@ -117,7 +126,11 @@ class OpenAI:
         while True:
             body = openai_chat.body_of(request, dialect=dialect, hosted=self.hosted)
             try:
-                answer: Any = await client.chat.completions.create(**body, timeout=timeout)
+                answer = await self._authorised(
+                    lambda headers, body=body: client.chat.completions.create(
+                        **body, timeout=timeout, extra_headers=headers
+                    )
+                )
                 break
             except (openai.BadRequestError, openai.UnprocessableEntityError) as exc:
                 dialect = self._corrected(dialect, exc, request)
@@ -135,6 +148,22 @@ class OpenAI:
         async with answer as chunks:
             async for item in read(parts, chunks):
                 yield item
+
+    async def _authorised(self, call: Callable[[dict[str, str]], Awaitable[Any]]) -> Any:
+        """`call` with the headers in which this endpoint wants the key: where it refuses and names one, that is learned."""
+        known = await to_thread.run_sync(dialect_of, self.base_url, "")
+        try:
+            return await call(self._headers(known.credential))
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as exc:
+            wanted = credential_in(f"{exc.message} {exc.body}")
+            if wanted in ("", known.credential) or not self._key:
+                raise
+            answer = await call(self._headers(wanted))
+        await to_thread.run_sync(learn, self.base_url, "", replace(known, credential=wanted))
+        return answer
+
+    def _headers(self, credential: str) -> dict[str, str]:
+        return {credential: self._key} if credential and self._key else {}
 
     def _corrected(self, dialect: Dialect, exc: openai.APIStatusError, request: Request) -> Dialect | None:
         if (changed := corrected(dialect, f"{exc.message} {exc.body}")) is not None:

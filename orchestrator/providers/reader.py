@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ..types import Completion, Message, Part, Request, Stop, Text, Thinking, ToolCall, ToolSpec
 from . import quotations as quoted
@@ -21,10 +22,19 @@ from .sanitize import sane
 
 MAX_CALLS = 32
 MAX_LEAD_CHARS = 300  # said before a fence that holds a call: more is an explanation
+MAX_JSON_LINES = 8  # that are tried as the beginning of the rest
 _PRINTED = "printed_"  # begins the ids of calls that were read from text
 _CUT: tuple[Stop, ...] = ("length", "context", "refusal")
 _OPENING, _CLOSING = tuple("\"'„‚“‘«»(["), tuple("\"'“”‘’»«)]")
 _QUOTED_CHARS = 12  # of a call: shorter ones stand in any text by chance
+
+_JSON_LINE = re.compile(r"\n[ \t]*(?=[{\[])")
+_EXAMPLE = re.compile(
+    r"\b(?:for (?:example|instance)|e\.g\.|an? (?:example|format|template)|would|could|looks? like|like this|in th(?:is|e) (?:form|format)"
+    r"|says|holds|contains)\b[^\n]{0,80}\Z",
+    re.IGNORECASE,
+)
+"""The last words before a call that is only shown."""
 
 NUDGE = (
     "Nothing was called: {why}. If you meant to call a tool, make the call itself now, whole and without a fence; "
@@ -98,7 +108,7 @@ def read(
     if not tools:
         return Said(text=plain, thoughts=thoughts)
     names = {wire_name(tool.name): tool.name for tool in tools}
-    found, rest = _found(words, fences, names)
+    found, rest, example = _found(words, fences, names)
     if not found:
         looks = LOOKS_MARKED.search(quoted.without(words, [*fences, *quoted.quotations(words)]))
         doubts = ("the answer holds marks of a call that cannot be read as one",) if looks else ()
@@ -112,6 +122,9 @@ def read(
     if _is_quoted(found, words, given):
         why = f"a call of {shown} is quoted from what was read"
         return Said(text=plain, thoughts=thoughts, doubts=(why,))
+    if example:
+        why = f"a call of {shown} is shown as an example"
+        return Said(text=plain, thoughts=thoughts, doubts=(why,), meant=True)
     calls = [_call(name, arguments, names, tools) for name, arguments in found]
     known = tuple(call for call in calls if call is not None)[:MAX_CALLS]
     if len(known) < len(calls):
@@ -121,11 +134,13 @@ def read(
     return Said(text=rest, thoughts=thoughts, calls=known)
 
 
-def _found(words: str, fences: Sequence[quoted.Span], names: Mapping[str, str]) -> tuple[list[Written], str]:
-    """(the calls written in `words`, what else is said); quotations hold none."""
+def _found(
+    words: str, fences: Sequence[quoted.Span], names: Mapping[str, str]
+) -> tuple[list[Written], str, bool]:
+    """(the calls written in `words`, what else is said, whether that calls them an example); quotations hold none."""
     body = words.replace("\0", "").strip()
     if whole := _whole(LEFTOVERS.sub("", body).strip(), names):
-        return whole, ""
+        return whole, "", False
     quotations = [*fences, *quoted.quotations(words)]
     calls: list[Written] = []
     taken: list[quoted.Span] = []
@@ -134,7 +149,7 @@ def _found(words: str, fences: Sequence[quoted.Span], names: Mapping[str, str]) 
             calls += written
             taken.append(match.span())
     if calls:
-        return calls, LEFTOVERS.sub("", quoted.without(words, taken).replace("\0", "")).strip()
+        return calls, LEFTOVERS.sub("", quoted.without(words, taken).replace("\0", "")).strip(), False
     if len(fences) == 1 and not words[fences[0][1] :].strip("\0 \t\n"):
         start, end = fences[0]
         lead = words[:start].replace("\0", "").strip()
@@ -142,8 +157,15 @@ def _found(words: str, fences: Sequence[quoted.Span], names: Mapping[str, str]) 
         if len(lead) <= MAX_LEAD_CHARS:
             in_fence = _whole(inner, names) or [call for _, some in marked(inner) for call in some]
             if in_fence and all(meant(name, names) for name, _ in in_fence):
-                return in_fence, lead
-    return [], ""
+                return in_fence, lead, _EXAMPLE.search(lead) is not None
+    for begun in islice(_JSON_LINE.finditer(words, 0, MAX_LEAD_CHARS), MAX_JSON_LINES):
+        if not _within(begun.end() - 1, quotations):
+            lead, rest = (
+                part.replace("\0", "").strip() for part in (words[: begun.end()], words[begun.end() :])
+            )
+            if after := _whole(rest, names):
+                return after, lead, _EXAMPLE.search(lead) is not None
+    return [], "", False
 
 
 def _in_marks(words: str, start: int, end: int) -> bool:

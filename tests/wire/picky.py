@@ -35,19 +35,32 @@ def said(text: str = "ok") -> Answer:
     return sse(chunk({"role": "assistant", "content": text}), chunk({}, "stop"))
 
 
+UNKNOWN = refused("Access denied due to missing X-Api-Key header.", 401)
+
+
 @contextmanager
-def picky(answer: Callable[[dict[str, Any]], Answer]) -> Generator[tuple[str, list[dict[str, Any]]]]:
-    """(its address, the bodies it got so far)."""
+def picky(
+    answer: Callable[[dict[str, Any]], Answer], credential: str = ""
+) -> Generator[tuple[str, list[dict[str, Any]]]]:
+    """(its address, the bodies it got so far). `credential`: without this header nothing is answered."""
     bodies: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             bodies.append(body)
-            self.say(*answer(body))
+            self.say(*(answer(body) if self.known() else UNKNOWN))
 
         def do_GET(self) -> None:
-            self.say(*refused("not found", 404))
+            models = {
+                "object": "list",
+                "data": [{"id": "m", "object": "model", "created": 1, "owned_by": "x"}],
+            }
+            wanted = (200, JSON, json.dumps(models)) if credential else refused("not found", 404)
+            self.say(*(wanted if self.known() else UNKNOWN))
+
+        def known(self) -> bool:
+            return not credential or self.headers[credential] == "k-1"
 
         def say(self, status: int, kind: str, text: str) -> None:
             self.send_response(status)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import BadRequest, ContextTooLong
+from orchestrator.errors import AuthFailed, BadRequest, ContextTooLong
 from orchestrator.providers import close, complete, open_provider
 from orchestrator.providers.dialects import Dialect, corrected, dialect_of
 from orchestrator.types import Message, Request, Text, Thinking, ToolCall, ToolSpec, assistant, result, user
@@ -30,12 +30,24 @@ def kept(origin: str = "lab:m") -> tuple[Message, ...]:
     )
 
 
-async def ask(url: str, *, origin: str = "lab:m", **more: Any) -> str:
-    provider = open_provider("lab", kind="openai", base_url=url)
+async def ask(url: str, *, origin: str = "lab:m", key: str | None = None, **more: Any) -> str:
+    provider = open_provider("lab", kind="openai", base_url=url, api_key=key)
     request = Request(model="lab:m", messages=kept(origin), tools=(LOOK,), **more)
     answer = await complete(provider, request)
     await close(provider)
     return answer.message.text
+
+
+async def test_a_header_that_wants_the_key_is_learned_from_the_refusal_that_names_it() -> None:
+    with picky(lambda body: said(), credential="x-api-key") as (url, bodies):
+        for _ in range(2):
+            assert await ask(url, key="k-1") == "ok"
+        assert len(bodies) == 3
+        provider = open_provider("lab", kind="openai", base_url=url, api_key="k-1")
+        assert [model.name for model in await provider.models()] == ["m"]
+        await close(provider)
+        with pytest.raises(AuthFailed):
+            await ask(url, key="k-2")
 
 
 def has(field: str) -> Callable[[dict[str, Any]], bool]:

@@ -97,12 +97,25 @@ FORMS: dict[str, str] = {
     "default api": f"default_api.{PYTHON}",
     "dotted": OBJECT.replace("files__write_file", "files.write_file"),
     "harmony tail": OBJECT.replace("files__write_file", "files__write_file<|channel|>commentary"),
+    "gemma": "<start_function_call>call:files__write_file{content:<escape>hello there<escape>,count:3,path:<escape>a.txt<escape>}<end_function_call>",
+    "apertus": f'<|tools_prefix|>[{{"files__write_file": {JSON}}}]<|tools_suffix|>',
+    "step": "<｜tool_calls_begin｜><｜tool_call_begin｜>function<｜tool_sep｜>" + '<invoke name="files__write_file">'.replace("<", "<steptml:")
+        + ATTRIBUTES.replace("<p", "<steptml:p").replace("</p", "</steptml:p") + "</steptml:invoke><｜tool_call_end｜><｜tool_calls_end｜>",
+    "longcat": f"<tool_call>files__write_file\n{KEYS}</tool_call>".replace("<", "<longcat_").replace("<longcat_/", "</longcat_"),
+    "hunyuan": f"<tool_calls>\n<tool_call>files__write_file\n```json\n{JSON}\n```\n</tool_call>\n</tool_calls>",
+    "minicpm": '<function name="files__write_file">' + ATTRIBUTES.replace("parameter", "param") + "</function>",
+    "olmo": f"<function_calls>\n{PYTHON}\n</function_calls>",
+    "command-r": f"Action: ```json\n[\n    {OBJECT.replace('name', 'tool_name', 1).replace('arguments', 'parameters')}\n]\n```",
+    "react": f"Action: files__write_file\nAction Input: {JSON}",
+    "gigachat": f"function call<|role_sep|>\n{OBJECT}</s>",
+    "after words": f"I write the file now.\n\n{OBJECT}",
     "without its server": OBJECT.replace("files__write_file", "write_file"),
 }  # fmt: skip
 
 
 BEGINNINGS = ["<tool_call>{", "<tool_call>x<arg_key>", "[TOOL_CALLS]a{", "to=a<|message|>{", "<|tool_call|>[", "“", "`a ",
-    '<invoke name="x">', "<function=a><parameter=b>", "<tool_calls>[{", "<｜tool▁call▁begin｜>a{", "<think>", "```\n"]  # fmt: skip
+    '<invoke name="x">', "<function=a><parameter=b>", "<tool_calls>[{", "<｜tool▁call▁begin｜>a{", "<think>", "```\n", "\n{", "\n[\"", "<start_function_call>call:a{b:<escape>",
+    "<|tools_prefix|>[{", "Action: x\nAction Input: {", "Action: ```[", "<function name='a'>", "<function_calls>a("]  # fmt: skip
 
 
 def heard(
@@ -278,12 +291,27 @@ def test_words_around_a_call_stay_said() -> None:
     assert [part.text for part in done.message.parts if isinstance(part, Text)] == ["I look first."]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"A call would look like this:\n```json\n{OBJECT}\n```",
+        f"For example:\n\n{OBJECT}",
+        f"NOTES.md contains\n{OBJECT}",
+    ],
+)
+def test_a_call_that_is_introduced_as_an_example_is_named_and_not_made(text: str) -> None:
+    done = heard(text)
+    assert not done.message.tool_calls and "example" in done.doubts[0] and done.nudge
+
+
 NEIGHBOURS = {
     "a brace too many": f"<tool_call>\n{OBJECT}}}\n</tool_call>",
     "a brace lost": f"<tool_call>\n{OBJECT[:-1]}\n</tool_call>",
     "without brackets": f"TOOL_CALLS[{OBJECT}]",
     "a whole message": f'{{"tool_calls": [{{"type": "function", "function": {OBJECT}}}]}}',
     "a line and an object": f"files__write_file\n{JSON}",
+    "several lines of Python": f"<function_calls>\n{PYTHON}\n</function_calls>",
+    "gemma nested": "<start_function_call>call:files__write_file{path:<escape>a.txt<escape>, content: <escape>hello there<escape>, count: 3}",
     "internlm": f"<|action_start|><|plugin|>{OBJECT}<|action_end|>",
 }
 
