@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import anyio
 import psutil
 
 PATIENCE_S = 60.0  # long enough for a machine with much else to do; nothing waits this long when all is well
@@ -37,3 +38,11 @@ def until(holds: Callable[[], object], what: str = "it", pause_s: float = 0.005)
     while not holds():
         assert time.monotonic() < end, f"{what} did not happen in {PATIENCE_S:.0f} s"
         time.sleep(pause_s)
+
+
+async def cancelled_once(happened: Callable[[], object], work: Callable[[], Awaitable[object]]) -> None:
+    """Begin the work and cancel it as soon as something has happened, however long that takes."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        await anyio.to_thread.run_sync(until, happened)
+        group.cancel_scope.cancel()

@@ -27,6 +27,7 @@ def stub(running_stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Stub:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     running_stub.log.clear()
     running_stub.failures.clear()
+    running_stub.held.clear()
     while running_stub.gone.acquire(blocking=False):
         pass
     return running_stub

@@ -2,7 +2,8 @@
 
 The scenario is in the model's name: `stub-tools`, `stub-e429`, `stub-hang`; `stub-flaky2` fails twice with
 503. Once the request holds tool results the answer is text, so that agent loops end. `stub.log` has every
-request, `stub.gone` is released for every client that leaves before the end.
+request, `stub.held` is set once a client waits for what never comes, `stub.gone` is released for every client
+that leaves before the end.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Stub:
 
     def __init__(self) -> None:
         self.log: list[dict[str, Any]] = []
+        self.held = threading.Event()
         self.gone = threading.Semaphore(0)
         self.failures: dict[str, int] = {}
         self.play: Exchange | None = None  # a recorded answer to give to every model call
@@ -109,6 +111,7 @@ class Stub:
         if scenario == "ehtml":
             return HTMLResponse("<html><body>bad gateway</body></html>", 502)
         if scenario == "slowhead":
+            self.held.set()
             await anyio.sleep(3600)
         if scenario in REFUSALS:
             status, kind = REFUSALS[scenario]
@@ -155,6 +158,7 @@ class Stub:
                     continue
                 match turn.after:
                     case "hang":
+                        self.held.set()
                         await anyio.sleep(3600)
                     case "drop":
                         raise ConnectionAbortedError("the stub drops the connection")

@@ -24,6 +24,7 @@ from servers.ollama.ledger.ledger import Ledger, Run
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
+from tests.processes import cancelled_once
 
 pytestmark = pytest.mark.anyio
 SMALL = SimulatedModel(name="small:latest", answer_tokens=40.0, answer_spread=0.0, gpu_share=1.0)
@@ -122,8 +123,7 @@ async def test_a_call_that_fails_is_on_record_as_what_it_was(fault: Any, outcome
 async def test_a_call_that_is_cancelled_or_left_is_on_record() -> None:
     world = World(machine=Machine(SMALL, noise=Noise(spread=0.0)), answers=lambda body: "word " * 3000)
     async with ollama(world, scale=1.0) as provider:
-        with anyio.move_on_after(0.6):
-            await complete(provider, asking())
+        await cancelled_once(lambda: world.requests, lambda: complete(provider, asking()))
         async with aclosing(provider.stream(asking("Go on"))) as items:
             await anext(items)
     left, cancelled = ledger_runs()

@@ -14,6 +14,7 @@ import pytest
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
+from tests.processes import cancelled_once
 from tests.stdio import Stdio, connect, start
 
 SMALL = SimulatedModel(name="small:latest", context_length=8192)
@@ -77,8 +78,8 @@ async def test_a_client_that_cancels_its_call_stops_the_work(tree: Path) -> None
     world = World(machine=Machine(SMALL, noise=QUIET), answers=lambda body: "word " * 3000)
     with simulated_in_thread(world, scale=1.0) as url, anyio.fail_after(60):
         async with connect("ollama", str(tree), "--host", url) as client:
-            with anyio.move_on_after(0.5):
-                await client.call_tool("delegate", {"task": "long", "max_output": 4000})
+            long = {"task": "long", "max_output": 4000}
+            await cancelled_once(lambda: world.requests, lambda: client.call_tool("delegate", long))
             listed: Any = (await client.call_tool("delegation", {})).structured_content
             id = listed["delegations"][0]["delegation"]
             ended: Any = (
