@@ -101,7 +101,7 @@ def _place(body: str, old: str, line: int | None, floor: int, headings: Sequence
     window = lines[first : first + old.count("\n") + 1][:40]
     shown = "\n".join(f"{n}\t{visible(one[:400])}" for n, one in enumerate(window, first + 1))
     raise ToolError(
-        f"{what}: its old lines are not in the file; nothing was changed. The nearest place, {share:.0%} alike:\n"
+        f"{what}: its old lines are not in the file; nothing was changed\nThe nearest place, {share:.0%} alike:\n"
         + fenced(masked(shown), what)
     )
 

@@ -12,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from ...files.patching import patched
+from ...files.unified_diff import parse
+from ...output import ToolError
+from ...source.encoding import Text
 from .documents import Document
-from .patching import BadPatch, patched
 from .repair import is_whole, place_of, spliced
 
 
@@ -80,14 +83,16 @@ def from_patch(text: str, inputs: Mapping[str, Document]) -> Candidate:
     """The candidate of a task that answers with a unified diff of the files it was given."""
     text = without_thoughts(text)
     names = tuple(inputs)
+    now: dict[str, str] = {}
     try:
-        now = patched(
-            _whole(text, prose=False),
-            {path: source.text for path, source in inputs.items()},
-            lambda named: _known(named, names),
-        )
-    except BadPatch as exc:
-        raise BadAnswer(str(exc)) from exc
+        for one in parse(_whole(text, prose=False)):
+            path = _known(one.new or one.old or "", names)
+            if one.old != one.new:
+                raise BadAnswer(f"the diff creates, renames or deletes {path}; a worker may only change it")
+            before = Text(body=now.get(path, inputs[path].text))
+            now[path] = patched(before, one.hunks, path).body
+    except ToolError as exc:
+        raise BadAnswer(str(exc).partition("\n")[0]) from exc
     return _changed(text, inputs, now)
 
 

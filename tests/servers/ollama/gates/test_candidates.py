@@ -48,6 +48,21 @@ def test_a_diff_made_of_two_texts_leads_from_one_to_the_other(before: list[str],
     assert found.splitlines() == b.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        ("--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n", "creates, renames or deletes f"),
+        ("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-three\n+drei\n", "f, hunk 1: its old lines are not in the file"),
+        ("--- a/f\n+++ b/f\n@@ -9 +9 @@\n-one\n+eins\n", "fits in 2 places"),
+        ("--- a/g\n+++ b/g\n@@ -1 +1 @@\n-one\n+eins\n", "'g' is not one of the files given"),
+    ],
+)
+def test_a_diff_that_can_be_read_in_no_way_or_in_two_is_refused_in_one_line(patch: str, said: str) -> None:
+    with pytest.raises(BadAnswer, match=said) as caught:
+        from_patch(patch, {"f": text("f", "one\ntwo\none\n")})
+    assert "\n" not in str(caught.value)
+
+
 @given(
     LINES, st.integers(0, 11), st.text(st.characters(codec="ascii", exclude_characters="\r\n\0"), max_size=9)
 )
