@@ -18,7 +18,7 @@ FLOORS = {
         {"output"},
         {"state"},
         {"protocol", "source"},
-        {"workspace"},
+        {"workspace", "source.patch"},
         {"files", "git.safe", "shell.sandbox"},
         {"git.undo", "shell.policy"},
         {"git.tools", "shell.jobs"},

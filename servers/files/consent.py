@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 
 from ..output import ToolError
 from ..protocol.server import NOT_AGREED, can_ask
+from ..source.patch.unified_diff import parse
 from ..state import audit
 from ..workspace import Confirmed, Workspace, nobody
-from .unified_diff import parse
 
 DECLINED = "nothing was changed: the user declined"
 

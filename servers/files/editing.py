@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,15 +11,14 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from ..characters import alike, difference
 from ..output import ToolError, bounded, fenced, masked, one_line, visible
 from ..source.encoding import Charset, Text, decode
+from ..source.nearest import look_alike, nearest
 from ..source.new_text import codec, manner_changed, new_file, overwritten, refuse_redeclared
 from ..source.syntax_check import note
 from ..workspace import Change, Confirmed, Operation, Workspace, nobody, rev_of
 
 MAX_DIFF_BYTES = 12_000
-MAX_ALIKE_CHARS = 2_000_000  # of a text in which look-alikes are sought
 MAX_DIFFED_LINES = 20_000  # beyond it a diff would take seconds
 
 
@@ -297,49 +295,6 @@ def _miscount(text: Text, old: str, found: Sequence[int], count: int, path: str)
     return f"{path}: old does not occur exactly. The nearest is here, {why}:\n" + fenced(masked(shown), path)
 
 
-def look_alike(body: str, wanted: str) -> str | None:
-    """Where the text that looks like `wanted` stands, and the first character that makes it another; None: nowhere."""
-    if len(body) > MAX_ALIKE_CHARS or not (places := alike(body, wanted)):
-        return None
-    start, end = places[0]
-    if body[start:end] == wanted:
-        return None
-    line = body.count("\n", 0, start)
-    column = start - (body.rfind("\n", 0, start) + 1)
-    found = body[body.rfind("\n", 0, start) + 1 : end]
-    said = difference(body[start - column : start] + wanted, found)
-    if not said.startswith("line "):
-        said = f"line 1, {said}"
-    said = _LINE.sub(lambda m: f"line {int(m[1]) + line}", said)
-    others = f", as do {len(places) - 1} more places" if len(places) > 1 else ""
-    return f"what stands in line {line + 1} looks the same{others}, but has at {said}"
-
-
-def nearest(lines: Sequence[str], wanted: Sequence[str]) -> tuple[int, float] | None:
-    """Where the wanted lines come closest, as index and likeness from 0.5 to 1; None when nowhere.
-
-    A few places are compared, and the beginnings of their lines: comparing takes the square of their length.
-    """
-    stripped, goal = ([line.strip()[:_COMPARED] for line in some] for some in (lines, wanted))
-    first = {line: i for i, line in reversed(list(enumerate(goal))) if line}
-    votes = Counter(i - first[line] for i, line in enumerate(stripped) if line in first)
-    if not votes:
-        longest = max(goal, key=len)
-        some = list(dict.fromkeys(stripped[:4000]))[:1000]
-        close = difflib.get_close_matches(longest, some, 3, 0.6)
-        votes = Counter(stripped.index(line) - goal.index(longest) for line in close)
-    best: tuple[int, float] | None = None
-    for start in sorted(max(start, 0) for start, _ in votes.most_common(5)):
-        there = "\n".join(stripped[start : start + len(goal)])
-        alike = difflib.SequenceMatcher(
-            None, there[:_COMPARED_IN_ALL], "\n".join(goal)[:_COMPARED_IN_ALL], autojunk=False
-        )
-        share = alike.ratio()
-        if share >= 0.5 and (best is None or share > best[1]):
-            best = (start, share)
-    return best
-
-
 def _line_offset(body: str, line: int) -> int:
     """Where a line begins; the body's length for the line after the last."""
     at = 0
@@ -386,9 +341,6 @@ def _diff(before: Text, after: Text) -> tuple[str, str]:
 
 
 _MASK = re.compile(r"\[\d+ characters masked\]")
-_LINE = re.compile(r"^line (\d+)")
 _NUMBERED = re.compile(r"\d+\t")
 _CONTEXT = 2
-_COMPARED = 120  # characters of a line
-_COMPARED_IN_ALL = 2000
 _HUNK = re.compile(r"^@@ -(\d+)(\S*) \+(\d+)(\S*) @@$")

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import select
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import Literal
 
 from ..output import ToolError, bounded, explain, masked, visible
 from ..workspace.globs import is_simple
+from ..workspace.outside_programs import outside_program
 from ..workspace.walk import MAX_DEPTH, ignore_lines_above, is_ignored
 
 DEADLINE_S = 20.0
@@ -109,12 +109,7 @@ def stop_all() -> None:
 @lru_cache(4)
 def ripgrep(untrusted: tuple[Path, ...] = ()) -> str | None:
     """ripgrep's full path: on PATH, or beside this interpreter. None where there is none that may be trusted."""
-    for folder in (*os.get_exec_path(), os.path.dirname(sys.executable)):
-        if os.path.isabs(folder) and (found := shutil.which("rg", path=folder)):
-            real = Path(found).resolve()
-            if not any(real.is_relative_to(root) or Path(found).is_relative_to(root) for root in untrusted):
-                return found
-    return None
+    return outside_program("rg", *untrusted, beside=[os.path.dirname(sys.executable)])
 
 
 @contextmanager

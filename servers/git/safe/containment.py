@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...output import ToolError, one_line
-from .quoting import taken
+from ...source.quoted_paths import taken
 
 MAX_ENTRIES = 500_000
 MAX_ALTERNATES = 20

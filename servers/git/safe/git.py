@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...output import ToolError, bounded, masked, visible
+from ...workspace.outside_programs import outside_program, safe_path
 from .config_overrides import Pair, as_environment
 from .process import Finished, run
 
@@ -175,20 +175,9 @@ class Git:
 
 
 @functools.lru_cache(maxsize=16)
-def safe_path(root: Path) -> str:
-    """PATH without relative folders and without folders of the work tree: no program there is ours to run."""
-    kept = [
-        folder
-        for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)
-        if os.path.isabs(folder) and not Path(os.path.realpath(folder)).is_relative_to(root)
-    ]
-    return os.pathsep.join(kept)
-
-
-@functools.lru_cache(maxsize=16)
 def find_git(root: Path) -> tuple[str, tuple[int, ...]]:
     """The git program and its version. ToolError when there is none, or one too old to be hardened."""
-    program = shutil.which("git", path=safe_path(root))
+    program = outside_program("git", root)
     if program is None:
         raise ToolError("git is not installed here (nothing called git in PATH); install git 2.32 or newer")
     answer = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .quoting import shown
+from ...source.quoted_paths import shown
 
 INTENT = "added (intent only)"
 _CHANGES = {

@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 
 from ...output import ToolError, one_line
+from ...source.quoted_paths import shown
 from ..safe import parsing, signing, user_config
 from ..safe.in_progress import state_of
-from ..safe.quoting import all_inside, names, shown
+from ..safe.quoting import all_inside, names
 from ..safe.repository import Repository
 from ..safe.status import porcelain
 from ..undo.record import alone

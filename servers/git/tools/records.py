@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from ...output import MAX_RESULT_BYTES
+from ...source.quoted_paths import shown
 from ..safe.parsing import Entry
-from ..safe.quoting import shown
 
 LIST_BYTES = MAX_RESULT_BYTES // 4  # a record travels as text and as structure; two lists may be long
 

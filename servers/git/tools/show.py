@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from ...output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
+from ...source.quoted_paths import shown
 from ..safe import parsing
-from ..safe.quoting import inside, shown
+from ..safe.quoting import inside
 from ..safe.repository import Repository
 from .nested import pointed_out
 from .read import MAX_PATCH_BYTES, MAX_READ_BYTES, PATCH, told, verified

@@ -13,11 +13,11 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 
 from ...output import ToolError, one_line
+from ...source.quoted_paths import shown, taken
 from ...state import audit
 from ...workspace.locks import held
 from ..safe import parsing
 from ..safe.process import shielded
-from ..safe.quoting import shown, taken
 from ..safe.repository import Repository
 from . import worktree_files
 from .operations import Note, Operation, forget, prune, write

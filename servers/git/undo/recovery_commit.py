@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ...output import ToolError
+from ...source.quoted_paths import shown, taken
 from ..safe import parsing
-from ..safe.quoting import shown, taken
 from ..safe.repository import Repository
 from . import worktree_files
 from .operations import PREFIX, Operation, notes

@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from ...output import ToolError
+from ...source.quoted_paths import shown
 from ..safe import in_progress, parsing
-from ..safe.quoting import shown
 from ..safe.repository import Repository
 from ..safe.status import porcelain
 from . import worktree_files

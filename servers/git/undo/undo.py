@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...output import ToolError, fenced, one_line, readable, visible
+from ...source.quoted_paths import shown, taken
 from ..safe import in_progress, parsing
 from ..safe.process import shielded
-from ..safe.quoting import names, plain_rev, shown, taken
+from ..safe.quoting import names, plain_rev
 from ..safe.repository import Repository
 from ..safe.status import porcelain
 from . import operations, worktree_files

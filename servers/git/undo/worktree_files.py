@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...output import ToolError
+from ...source.quoted_paths import shown
 from ...workspace.openat import Beneath, enter
-from ..safe.quoting import shown
 
 _CHUNK = 1 << 20
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP)

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from ...files.patching import patched
-from ...files.unified_diff import parse
 from ...output import ToolError
 from ...source.encoding import Text
+from ...source.patch.apply import patched
+from ...source.patch.unified_diff import parse
 from .documents import Document
 from .repair import is_whole, place_of, spliced
 

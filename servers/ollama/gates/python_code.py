@@ -128,9 +128,9 @@ def names_used(text: str) -> set[str]:
 
 def _faults(path: str, text: str) -> list[tuple[int, str]]:
     """(line, message) of ruff's F rules, as they stand; none where ruff cannot say."""
-    from ...shell.quality.tools import our_program
+    from ...shell.quality.tools import our_ruff
 
-    argv = [our_program("ruff") or "ruff", "check", "--isolated", "--no-cache", "--exit-zero", "--quiet"]
+    argv = [our_ruff(), "check", "--isolated", "--no-cache", "--exit-zero", "--quiet"]
     argv += ["--select", "F", "--ignore", _HARMLESS, "--output-format", "json"]
     argv += ["--stdin-filename", PurePath(path).name, "-"]
     try:

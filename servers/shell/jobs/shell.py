@@ -19,12 +19,13 @@ import anyio.to_thread
 
 from ...output import ToolError, fenced, masked, one_line, visible
 from ...state import audit
+from ...workspace.outside_programs import outside_program
 from ..policy.judge import Decision, Finding, Judge
 from ..policy.rules import BUILT_IN, NETWORK, Policy
 from ..sandbox.limits import Limits
 from ..sandbox.restore import Guard, guard
 from ..sandbox.sandbox import Sandbox, open_sandbox, refused_root, scratch_folder
-from ..sandbox.visible_paths import drop_old_caches, git_identity, outside_program
+from ..sandbox.visible_paths import drop_old_caches, git_identity
 from .jobs import Job, Jobs, as_text, total_bytes
 
 MAX_TIMEOUT_S = 3600.0

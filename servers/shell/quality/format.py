@@ -11,7 +11,7 @@ from ...output import ToolError, bounded, fenced, masked, one_line, visible
 from ...state import audit
 from ...workspace import Change, Workspace
 from ..jobs.shell import Shell
-from .tools import ask_tool, files_of, may_run, our_program, project_program, text_of, writable
+from .tools import ask_tool, files_of, may_run, our_program, our_ruff, project_program, text_of, writable
 
 _PRETTIER = (
     ".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".css", ".scss", ".less", ".html", ".vue", ".svelte", ".md", ".mdx",
@@ -74,7 +74,7 @@ async def _worth_it(shell: Shell, files: Sequence[str]) -> list[str]:
     if len(python) < 3:
         return list(files)
     argv = [
-        our_program("ruff") or "ruff",
+        our_ruff(),
         "format",
         "--diff",
         "--no-cache",
@@ -97,7 +97,7 @@ def _formatter(shell: Shell, file: str) -> list[str] | None:
     name = file.casefold()
     if name.endswith((".py", ".pyi")):
         return [
-            our_program("ruff") or "ruff",
+            our_ruff(),
             "format",
             "--no-cache",
             "--quiet",
@@ -111,13 +111,13 @@ def _formatter(shell: Shell, file: str) -> list[str] | None:
         and may_run(shell, "prettier")
     ):
         return [program, "--stdin-filepath", f"./{file}"]
-    if name.endswith(".go") and (program := our_program("gofmt")):
+    if name.endswith(".go") and (program := our_program(shell, "gofmt")):
         return [program]
-    if name.endswith(".rs") and (program := our_program("rustfmt")):
+    if name.endswith(".rs") and (program := our_program(shell, "rustfmt")):
         return [program, "--emit", "stdout", "--quiet", "--edition", "2021"]
-    if name.endswith((".sh", ".bash")) and (program := our_program("shfmt")):
+    if name.endswith((".sh", ".bash")) and (program := our_program(shell, "shfmt")):
         return [program, "--filename", file, "-"]
-    if name.endswith(".toml") and (program := our_program("taplo")):
+    if name.endswith(".toml") and (program := our_program(shell, "taplo")):
         return [program, "format", "--no-auto-config", "-"]
     return None
 

@@ -14,7 +14,17 @@ from ...state import audit
 from ...workspace import Change, Workspace
 from ..jobs.shell import Shell
 from .results import MAX_RECORD_BYTES, Finding, LintReport
-from .tools import ask_tool, files_of, may_run, our_program, project_program, relative, text_of, writable
+from .tools import (
+    ask_tool,
+    files_of,
+    may_run,
+    our_program,
+    our_ruff,
+    project_program,
+    relative,
+    text_of,
+    writable,
+)
 
 _PYTHON = (".py", ".pyi", ".ipynb")
 _SCRIPT = (".sh", ".bash", ".bats")
@@ -45,7 +55,7 @@ async def _ruff(shell: Shell, files: list[str], notes: list[str]) -> list[Findin
         return []
     options = ["--no-cache", "--force-exclude", "--output-format", "json", "--exit-zero"]
     for more in ([], ["--isolated"]):
-        answer = await ask_tool(shell, [_ruff_path(), "check", *more, *options, "--", *files])
+        answer = await ask_tool(shell, [our_ruff(), "check", *more, *options, "--", *files])
         if answer.exit == 0:
             break
         if not more:
@@ -72,7 +82,7 @@ async def _fix(
         text = await anyio.to_thread.run_sync(text_of, workspace, file)
         if text is None or not writable(file, notes):
             continue
-        argv = [_ruff_path(), "check", "--no-cache", "--fix-only", "--quiet", "--exit-zero"]
+        argv = [our_ruff(), "check", "--no-cache", "--fix-only", "--quiet", "--exit-zero"]
         answer = await ask_tool(shell, [*argv, "--stdin-filename", f"./{file}", "-"], stdin=text)
         if answer.exit == 0 and not answer.log and answer.out != text.encode():
             changes.append(Change(path=file, data=_unless_changed(text.encode(), answer.out)))
@@ -103,7 +113,7 @@ async def _scripts(shell: Shell, workspace: Workspace, files: list[str]) -> list
     scripts = _ending(files, _SCRIPT)
     if not scripts:
         return []
-    if checker := our_program("shellcheck"):
+    if checker := our_program(shell, "shellcheck"):
         answer = await ask_tool(shell, [checker, "--norc", "-f", "json", "--", *scripts])
         for row in _json(answer.out):
             message, fixable = row["message"], row.get("fix") is not None
@@ -222,7 +232,3 @@ def _json(data: bytes) -> Any:
         return json.loads(data or b"[]")
     except ValueError:
         return []
-
-
-def _ruff_path() -> str:
-    return our_program("ruff") or "ruff"

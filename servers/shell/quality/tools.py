@@ -17,6 +17,7 @@ import anyio
 from ...output import ToolError, one_line
 from ...state.home import home
 from ...workspace import Workspace
+from ...workspace.outside_programs import outside_program
 from ...workspace.protected_paths import asks, protected, secret
 from ..jobs.shell import Shell, recorded
 
@@ -102,10 +103,15 @@ def read_private(path: Path) -> bytes | None:
         return file.read(MAX_ANSWER_BYTES) if fits else None
 
 
-def our_program(name: str) -> str | None:
-    """A program installed beside us, else on PATH outside any workspace."""
+def our_program(shell: Shell, name: str) -> str | None:
+    """A program installed beside us, else on PATH outside the workspace."""
     beside = Path(sys.prefix) / "bin" / name
-    return str(beside) if beside.exists() else shutil.which(name)
+    return str(beside) if beside.exists() else outside_program(name, shell.root)
+
+
+def our_ruff() -> str:
+    """ruff, which is always installed beside us."""
+    return str(Path(sys.prefix) / "bin" / "ruff")
 
 
 def project_program(shell: Shell, name: str, folder: Path | None = None) -> str | None:

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...state.home import home
+from ...workspace.outside_programs import outside_program
 from .visible_paths import (
     NETWORK_FILES,
     PROTECTED,
     SECRET_PLACES,
     cache_folder,
     git_folders,
-    outside_program,
     visible,
 )
 

@@ -63,13 +63,6 @@ def git_folders(root: Path) -> list[Path]:
     )
 
 
-def outside_program(name: str, root: Path) -> str | None:
-    """Where a program lies on the server's own PATH, but not in the workspace: a command could have put it there."""
-    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    safe = [e for e in entries if os.path.isabs(e) and not Path(os.path.realpath(e)).is_relative_to(root)]
-    return shutil.which(name, path=os.pathsep.join(safe))
-
-
 def visible(env: Mapping[str, str]) -> list[str]:
     """What a contained command may read: system, toolchains, never a home or a key. `env` has PATH and HOME."""
     return list(_listed(env["PATH"], env["HOME"]))

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers.git.safe.quoting import inside, shown, taken
+from servers.git.safe.quoting import inside
 from servers.output import ToolError
+from servers.source.quoted_paths import shown, taken
 from tests.servers.git.repos import Repo
 from tests.stdio import Stdio, start
 

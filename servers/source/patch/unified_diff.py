@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
-from ..output import ToolError
+from ...output import ToolError
+from ..quoted_paths import taken
 from . import begin_patch
-from .patch_files import FilePatch, Hunk, worth_doing
+from .patch import FilePatch, Hunk, worth_doing
 
 _HUNK = re.compile(r"^@@(?: -(\d{1,9})(?:,(\d{1,9}))? \+\d+(?:,\d+)? @@)?(.*)")
-_ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
-_NAMED = {
-    b"n": b"\n",
-    b"t": b"\t",
-    b"r": b"\r",
-    b'"': b'"',
-    b"\\": b"\\",
-    b"a": b"\a",
-    b"b": b"\b",
-    b"f": b"\f",
-    b"v": b"\v",
-}
 
 
 def parse(patch: str) -> list[FilePatch]:
@@ -147,11 +137,4 @@ def _git_names(rest: str) -> tuple[str | None, str | None]:
 
 def _unquoted(name: str) -> str:
     """A name as it is: git quotes and escapes unusual ones."""
-    name = name.rstrip("\r")
-    if len(name) < 2 or not (name.startswith('"') and name.endswith('"')):
-        return name
-    raw = _ESCAPE.sub(
-        lambda m: bytes([int(m[1], 8) & 255]) if len(m[1]) == 3 else _NAMED.get(m[1], m[1]),
-        name[1:-1].encode("utf-8", "surrogateescape"),
-    )
-    return raw.decode("utf-8", "surrogateescape")
+    return os.fsdecode(taken(name.rstrip("\r")))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..output import ToolError
-from .patch_files import FilePatch, Hunk, worth_doing
+from ...output import ToolError
+from .patch import FilePatch, Hunk, worth_doing
 
 _UPDATE, _ADD, _DELETE, _MOVE = "*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: "
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..output import ToolError
+from ...output import ToolError
 
 
 @dataclass(slots=True)

@@ -1,0 +1,129 @@
+"""Applying hunks to one text: never at a guessed place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ...output import ToolError, fenced, masked, one_line, visible
+from ..encoding import Text
+from ..nearest import look_alike, nearest
+from .patch import Hunk
+
+_SECTION = re.compile(
+    r"\s*(?:(?:export|default|pub(?:\([\w:]+\))?|async|static|public|private|protected|abstract|final|unsafe|const)\s+)*"
+    r"(?:(?:def|class|func|fn|function|impl|struct|enum|interface|trait|module|sub)\b|\w[\w\s*&:<>,]*\([^;]*\)\s*\{?$)"
+)
+"""Lines that begin a function or a class, in most languages."""
+
+
+def patched(text: Text, hunks: Sequence[Hunk], path: str) -> Text:
+    """The text with all hunks applied. ToolError when one fits nowhere, or in several places."""
+    drift = 0
+    floor, floor_line = 0, 1  # where the hunk before ended: the next one begins there or later
+    for number, hunk in enumerate(hunks, 1):
+        padded = text.body and not text.body.endswith("\n") and not hunk.old_open
+        body = text.body + "\n" if padded else text.body
+        old = "\n".join(hunk.old) + ("" if hunk.old_open or not hunk.old else "\n")
+        new = "\n".join(hunk.new) + ("" if hunk.new_open or not hunk.new else "\n")
+        line = None if hunk.line is None else hunk.line + drift
+        at = None if line is None or line < floor_line else _start_of(body, line - floor_line + 1, floor)
+        if not old or at is None or not body.startswith(old, at):
+            at = _place(body, old, line, floor, hunk.headings, f"{path}, hunk {number}")
+        if padded and at + len(old) > len(text.body):  # the file ends in the hunk, without a newline
+            old, new = old.removesuffix("\n"), new.removesuffix("\n")
+        elif padded and at > len(text.body):
+            at, new = len(text.body), "\n" + new
+        text = text.replaced(at, at + len(old), new)
+        floor_line += body.count("\n", floor, at) + new.count("\n")
+        floor = at + len(new)
+        drift += len(hunk.new) - len(hunk.old)
+    return text
+
+
+def _place(body: str, old: str, line: int | None, floor: int, headings: Sequence[str], what: str) -> int:
+    if not old:
+        return _insertion(body, line, headings, what) if body else 0
+    everywhere = _starts(body, old)
+    found = [at for at in everywhere if at >= floor]
+    if len(found) > 1 and headings:
+        found = [at for at in found if _in_section(body[:at], headings)] or found
+    if len(found) == 1:
+        return found[0]
+    if everywhere and not found:
+        lines = ", ".join(str(body.count("\n", 0, at) + 1) for at in everywhere[:5])
+        raise ToolError(
+            f"{what} is out of order: its old lines stand at line {lines}, before the hunk above it; "
+            "sort the hunks by line. Nothing was changed"
+        )
+    if found:
+        lines = ", ".join(str(body.count("\n", 0, at) + 1) for at in found[:20])
+        raise ToolError(
+            f"{what} fits in {len(found)} places (lines {lines}); add context or a right line number"
+        )
+    if said := look_alike(body, old):
+        raise ToolError(f"{what}: its old lines are not in the file; {said}. Nothing was changed")
+    lines = body.split("\n")
+    near = nearest(lines, old.removesuffix("\n").split("\n"))
+    if near is None:
+        raise ToolError(f"{what}: its old lines are not in the file; read it again. Nothing was changed")
+    first, share = near
+    window = lines[first : first + old.count("\n") + 1][:40]
+    shown = "\n".join(f"{n}\t{visible(one[:400])}" for n, one in enumerate(window, first + 1))
+    raise ToolError(
+        f"{what}: its old lines are not in the file; nothing was changed\nThe nearest place, {share:.0%} alike:\n"
+        + fenced(masked(shown), what)
+    )
+
+
+def _insertion(body: str, line: int | None, headings: Sequence[str], what: str) -> int:
+    """Where lines without context go: behind the line the header names, if nothing speaks against it."""
+    if line is None:
+        raise ToolError(f"{what} has neither context nor a line number")
+    total = body.count("\n") + (not body.endswith("\n"))
+    if line > total:
+        raise ToolError(
+            f"{what} has no context, and its line {line:,} is past the end of {total:,} lines; "
+            "add the lines around it. Nothing was changed"
+        )
+    at = _start_of(body, line + 1)
+    if headings and not _in_section(body[:at], headings):
+        raise ToolError(
+            f"{what} has no context, and line {line:,} is not in {one_line(headings[-1])!r}, which its header names; "
+            "add the lines around it. Nothing was changed"
+        )
+    return at
+
+
+def _in_section(before: str, headings: Sequence[str]) -> bool:
+    """Whether these lines end in the section that the headings name: no other begins behind its first line."""
+    rows = before.split("\n")
+    at = -1
+    for heading in headings:
+        goal = heading.strip()
+        at = next((i for i in range(len(rows) - 1, at, -1) if rows[i].strip().startswith(goal)), -2)
+        if at == -2:
+            return False
+    level = len(rows[at]) - len(rows[at].lstrip())
+    later = (row for row in rows[at + 1 :] if _SECTION.match(row))
+    return not any(len(row) - len(row.lstrip()) <= level for row in later)
+
+
+def _starts(body: str, old: str) -> list[int]:
+    """Where `old` occurs at the beginning of a line."""
+    found: list[int] = []
+    at = body.find(old)
+    while at >= 0:
+        if at == 0 or body[at - 1] == "\n":
+            found.append(at)
+        at = body.find(old, at + 1)
+    return found
+
+
+def _start_of(body: str, line: int, at: int = 0) -> int:
+    """Where a line begins, the first being the one that begins at `at`."""
+    for _ in range(line - 1):
+        at = body.find("\n", at) + 1
+        if not at:
+            return len(body)
+    return at
