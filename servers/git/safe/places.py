@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from ...output import ToolError, one_line
-from .quoting import shown, taken
+from ...source.quoted_paths import shown, taken
 from .repository import Place, Repository
 
 MAX_KEPT = 32  # places looked at before, with what was read of them

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...output import ToolError, one_line
+from ...source.quoted_paths import shown
 from ...workspace.openat import Beneath
 from . import config_overrides as config
 from .config_overrides import Settings
 from .containment import Survey, swappable, within
 from .git import Git, find_git
-from .quoting import shown
 from .repo_config import Configuration
 from .trust import Trust, hooks_folder, hooks_in
 from .user_config import personal

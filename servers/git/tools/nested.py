@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from ...source.quoted_paths import shown
 from ..safe import parsing
-from ..safe.quoting import shown
 from ..safe.repository import Repository
 
 MAX_SUBMODULES = 50

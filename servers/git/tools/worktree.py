@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...output import ToolError, one_line
+from ...source.quoted_paths import shown
 from ..safe import parsing
-from ..safe.quoting import names, plain_rev, shown
+from ..safe.quoting import names, plain_rev
 from ..safe.repository import Place, Repository
 from ..safe.status import porcelain
 from ..undo.record import alone
