@@ -201,6 +201,9 @@ class Config(_Settings):
     providers: dict[Name, ProviderSettings] = {}
     agents: dict[Name, AgentSettings] = {}
     tools: Names = ()  # Python functions beside the servers: "module:function", "module" with a dot, "file.py:function"
+    tools_by_need: bool = (
+        True  # leave tools out that a question does not seem to need; False: offer all, always
+    )
     panel: Models | None = None  # who is asked where a pattern names nobody; None: it must name them
     patterns: dict[Name, PatternSettings] = {}
     servers: dict[Name, ServerSettings] = {}

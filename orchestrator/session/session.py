@@ -35,17 +35,12 @@ from ..types import Message, ToolCall, ToolResult
 from .long_results import Bounded
 from .provider_registry import Wired
 from .remembering import Remembering
+from .tools_by_need import LEADS, ByNeed, lead_system
 
 PATTERNS = "patterns"
 """Among an agent's tools: the patterns. A lead with all tools has them where a panel is configured."""
 ANSWER_SHARE = 4  # of a model's window that earlier messages leave to its answer and its tools' results
 MAX_DEPTH = 3  # how deep a model may ask a model that asks a model
-
-LEAD_SYSTEM = """\
-You lead the work in this folder with the tools you have. Hand bulk reading, summaries, drafts and routine edits to
-local models with ollama__delegate: give it paths, not contents, and a gate where the result can be checked. Read the
-receipt: it says how long the run took, what was forecast, and how to ask so that the next one is faster. Do yourself
-what is short or needs judgement. Check what comes back before you build on it."""
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 
@@ -81,7 +76,7 @@ class Session:
                 "no model is chosen: give --model provider:model, set DEFAULT_MODEL, or default_model in config.yaml"
             )
         if system is None:
-            system = kept.system if kept and kept.system else LEAD_SYSTEM if name == "lead" else ""
+            system = kept.system if kept and kept.system else LEADS if name == "lead" else ""
         full = config.resolve(spec, self.wired.names())
         return Agent(
             name=name,
@@ -102,12 +97,12 @@ class Session:
                 f"{agent.name} would be the {depth + 1}th model in a chain of delegations; {MAX_DEPTH} are allowed"
             )
         provider = await self.provider(split(agent.model)[0])
-        tools = await self.toolbox(agent.tools)
-        agent = self._instructed(agent)
+        question = prompt.text if isinstance(prompt, Message) else prompt
+        tools = await self._tools_of(agent, question, history)
+        agent = self._instructed(agent, tools)
         if not agent.tools_answer and tools is not NO_TOOLS:
             tools = Bounded(tools, partial(self.wired.window, agent.model), history)
         if self.config.memory.enabled and agent.role == "lead":
-            question = prompt.text if isinstance(prompt, Message) else prompt
             agent, tools = await self.remembering.at_hand(agent, tools, question)
         token = _depth.set(depth + 1)
         try:
@@ -124,19 +119,37 @@ class Session:
         if window is None:
             return None
         tools = await self.toolbox(agent.tools)
-        asked = count_tokens(self._instructed(agent).system, tools.specs) + count_tokens(prompt)
+        asked = count_tokens(self._instructed(agent, tools).system, tools.specs) + count_tokens(prompt)
         answer = min(agent.settings.get("max_tokens") or window, window // ANSWER_SHARE)
         return max(window - asked - answer, 0)
 
-    def _instructed(self, agent: Agent) -> Agent:
-        """The agent told how its servers say that their tools are used."""
-        servers = servers_among(agent.tools or ())
+    async def _tools_of(self, agent: Agent, question: str, history: Sequence[Message]) -> Toolbox:
+        """Its tools; of an agent that names none and may use all, those that the conversation needs."""
+        tools = await self.toolbox(agent.tools)
+        if agent.tools is not None or agent.settings.get("tool_choice") or not self.config.tools_by_need:
+            return tools
+        groups: dict[str, Toolbox] = dict(self.hosted)
+        if self.config.panel:
+            groups[PATTERNS] = as_toolbox(self._patterns(), self.approve)
+        return ByNeed(
+            tools,
+            groups,
+            own=[PATTERNS, *(name for name, server in self.hosted.items() if server.launch.ours)],
+            question=question,
+            history=history,
+            instructions={name: server.instructions for name, server in self.hosted.items()},
+        )
+
+    def _instructed(self, agent: Agent, tools: Toolbox) -> Agent:
+        """The agent told how its servers say that their tools are used; of tools that are not offered, nothing."""
+        offered = {spec.name for spec in tools.specs}
         said = [
             f"How the tools named {server.name}__... are used, by their server:\n{server.instructions}"
-            for server in self._chosen(None if agent.tools is None else servers)
-            if server.instructions and server.specs
+            for server in self._chosen(None if agent.tools is None else servers_among(agent.tools))
+            if server.instructions and any(spec.name in offered for spec in server.specs)
         ]
-        return replace(agent, system="\n\n".join([*filter(None, [agent.system]), *said])) if said else agent
+        system = lead_system(offered) if agent.system == LEADS else agent.system
+        return replace(agent, system="\n\n".join(filter(None, [system, *said])))
 
     async def toolbox(self, tools: Sequence[Tool] | None = None) -> Toolbox:
         """These tools; when None, those of all servers and the configured functions.
