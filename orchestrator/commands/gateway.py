@@ -10,7 +10,7 @@ import sys
 import anyio
 
 from ..errors import ConfigError
-from ..events import Event, Notice, Switched
+from ..events import Event, Foreseen, Notice, Switched
 from . import options as common
 
 EXAMPLES = """\
@@ -66,6 +66,8 @@ async def _run(options: argparse.Namespace) -> int:
     display = Display(settings=config.display)
 
     def show(event: Event) -> None:
+        if isinstance(event, Foreseen) and event.total_s is not None:
+            event = Notice(text=_forecast(event))
         if isinstance(event, Notice | Switched):
             display(event)
 
@@ -84,6 +86,12 @@ async def _run(options: argparse.Namespace) -> int:
             async for _ in signals:
                 break
     return 0
+
+
+def _forecast(event: Foreseen) -> str:
+    bounds = "" if event.low_s is None else f" (90 %: {event.low_s:.0f} to {event.high_s or 0:.0f})"
+    waits = f", once {event.waiting_for} is done" if event.waiting_for else ""
+    return f"the call that began takes about {event.total_s or 0:.0f} s{bounds}{waits}"
 
 
 def _route(written: str) -> tuple[str, str]:

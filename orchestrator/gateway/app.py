@@ -57,6 +57,7 @@ class App:
             *(self._route(path, partial(self.answer, wire)) for path, wire in WIRES.items()),
             self._route("/v1/messages/count_tokens", self.count_tokens),
             self._route("/v1/models", self.models, "GET"),
+            self._route("/v1/models/{id:path}", self.one_model, "GET"),
             self._route("/api/tags", self.tags, "GET"),
             *(self._route(f"/api/{path}", self.ask_ollama) for path in ("show", "embed", "embeddings")),
             *(self._route(f"/api/{path}", self.ask_ollama, "GET") for path in ("ps", "version")),
@@ -109,23 +110,20 @@ class App:
 
     async def models(self, call: Call) -> Answer:
         ids = await self._listed()
+        found = [_described(call, id) for id in ids]
         if "anthropic-version" in call.headers:
-            found = [
-                {"type": "model", "id": id, "display_name": id, "created_at": "1970-01-01T00:00:00Z"}
-                for id in ids
-            ]
             ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
             return JSONResponse({"data": found, "has_more": False} | ends)
-        listed = [
-            {
-                "id": id,
-                "object": "model",
-                "created": 0,
-                "owned_by": split(id)[0] if ":" in id else "understudy",
-            }
-            for id in ids
-        ]
-        return JSONResponse({"object": "list", "data": listed})
+        return JSONResponse({"object": "list", "data": found})
+
+    async def one_model(self, call: Call) -> Answer:
+        """Described under the name it was asked for, where something answers to that name."""
+        name = _name({"model": call.path_params["id"]})
+        model = self.gateway.model(name)
+        ids = await self._listed()
+        if split(model)[0] == "ollama" and not {model, f"{model}:latest"} & set(ids):
+            raise NoSuchModel("ollama", f"there is no model {name}; there are {', '.join(ids) or 'none'}")
+        return JSONResponse(_described(call, name))
 
     async def tags(self, call: Call) -> Answer:
         """Ollama's own list, and under the names of groups and aliases what else can be asked for."""
@@ -294,6 +292,14 @@ def _object(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise BadRequest("gateway", f"wanted a JSON object, found {type(body).__name__}")
     return body
+
+
+def _described(call: Call, id: str) -> dict[str, Any]:
+    """A model in the words of the vendor whose client asks."""
+    if "anthropic-version" in call.headers:
+        return {"type": "model", "id": id, "display_name": id, "created_at": "1970-01-01T00:00:00Z"}
+    owner = split(id)[0] if ":" in id else "understudy"
+    return {"id": id, "object": "model", "created": 0, "owned_by": owner}
 
 
 def _name(body: dict[str, Any]) -> str:

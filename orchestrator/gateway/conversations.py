@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from time import monotonic
 
-from ..events import Appended, Emit, Event, RunEnded, RunStarted, Streamed
+from ..events import Appended, Emit, Event, RunEnded, RunStarted, Streamed, current_run
 from ..types import Completion, Message, Text, Usage
 
 MAX_OPEN = 200
@@ -25,6 +25,7 @@ MAX_OPEN = 200
 class Conversation:
     emit: Emit
     run: str | None = None  # the run that waits for the results of its calls
+    begun: RunStarted | None = None
     began: float = 0.0
     spent: Usage = field(default_factory=Usage)
     mark: str = ""  # of what was said up to its last answer
@@ -37,21 +38,22 @@ class Conversation:
                 self._tell(Appended(run=self.run, messages=(new[0],), usage=Usage()))
                 new = new[1:]
             self.pending = tuple(new)
+            current_run.set(self.begun)
             return
         self.ends()
         self.run, self.began, self.spent = secrets.token_hex(4), monotonic(), Usage()
         self.pending = tuple(new)
         question = next((message for message in new if message.role == "user"), None)
-        self._tell(
-            RunStarted(
-                run=self.run,
-                parent=None,
-                agent="gateway",
-                model=model,
-                prompt=_last_words(question) if question else "(the conversation goes on)",
-                question=question,
-            )
+        self.begun = RunStarted(
+            run=self.run,
+            parent=None,
+            agent="gateway",
+            model=model,
+            prompt=_last_words(question) if question else "(the conversation goes on)",
+            question=question,
         )
+        current_run.set(self.begun)  # of this call's task: forecasts and costs belong to it
+        self._tell(self.begun)
 
     def streams(self, text: str, *, thinking: bool) -> None:
         self._tell(Streamed(run=self.run or "", text=text, thinking=thinking))

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 
 import anyio.from_thread
@@ -51,9 +52,11 @@ def foretell(asked: Asked, emit: Emit, under_way: Callable[[], bool]) -> None:
     if holder is not None:
         emit(Foreseen(run=asked.run, waiting_for=holder))
 
+    context = copy_context()  # who hears of this call; a thread begins without
+
     def told(event: Foreseen) -> None:
         if under_way():
-            emit(event)
+            context.run(emit, event)
 
     def look() -> None:
         try:

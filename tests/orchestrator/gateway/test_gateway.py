@@ -17,6 +17,7 @@ import pytest
 from orchestrator.config.load import Config
 from orchestrator.config.models import ProviderSettings
 from orchestrator.errors import ConfigError
+from orchestrator.events import Event, Foreseen
 from orchestrator.gateway.serving import listener, serving
 from orchestrator.store.store import Store
 from servers.ollama.ledger.ledger import Ledger
@@ -188,6 +189,32 @@ async def test_a_call_written_as_text_arrives_as_a_call_and_not_as_text() -> Non
             whole = await stream.get_final_message()
     assert said.strip() == "I will look."
     assert [block.type for block in whole.content] == ["text", "tool_use"]
+
+
+async def test_a_model_is_described_under_the_name_it_is_asked_for() -> None:
+    async with (
+        gateway() as url,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as one,
+        anthropic.AsyncAnthropic(base_url=url, api_key="none") as other,
+    ):
+        assert (await one.models.retrieve("ollama:small")).owned_by == "ollama"
+        assert (await other.models.retrieve("ollama:small:latest")).id == "ollama:small:latest"
+        with pytest.raises(
+            openai.NotFoundError, match=r"no model ollama:gone; there are ollama:small:latest"
+        ):
+            await one.models.retrieve("ollama:gone")
+
+
+async def test_a_local_call_is_forecast_once_calls_like_it_were_measured() -> None:
+    heard: list[Event] = []
+    async with (
+        gateway(lambda body: "hello " * 5, scale=0.15, emit=heard.append) as url,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client,
+    ):
+        with anyio.fail_after(60):
+            while not any(isinstance(event, Foreseen) and event.total_s is not None for event in heard):
+                asked: Any = [{"role": "user", "content": f"hi {len(heard)}"}]
+                await client.chat.completions.create(model="ollama:small", messages=asked)
 
 
 async def test_errors_come_in_the_words_of_each_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
