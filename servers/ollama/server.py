@@ -101,7 +101,7 @@ def build(
     ) -> CallToolResult:
         """Let a local model do one task. It reads `files` by path, or a part: a.py#L10-40; you get a receipt with profile and advice.
         write: path to fill, or "edits"/"patch" to change `files`; lands only if the gate passes.
-        gate: syntax always; "quotes", "tests", {"command": str, "max_changed_lines": n}.
+        gate: syntax always; "quotes", "tests", {"command": str, "max_changed_lines": n, added + removed}.
         ladder: models to try next. Slower than wait_s: returns a delegation id."""
         order = Order(
             task=task,
@@ -128,6 +128,7 @@ def build(
         reduce: str | None = None,
         max_parallel: int = 1,
         gate: Gate = None,
+        deadline_s: float | None = None,
         wait_s: float = 45,
     ) -> CallToolResult:
         """One task on every chunk of many files; `reduce` merges the answers; gate "quotes" grounds them; resumable."""
@@ -136,6 +137,7 @@ def build(
             model=model,
             files=tuple(files or ()),
             gates=parse_gates(gate, None),
+            deadline_s=deadline_s,
             asked_by=caller(ctx),
         )
         asked = MapOrder(order=order, glob=glob, reduce=reduce, max_parallel=max_parallel)

@@ -152,9 +152,9 @@ class Service:
         if await job.ended(wait.seconds, tell):
             return self._ended(job)
         wait.leaves(job.id)
-        reason = f'{job.progress}; delegation(id="{job.id}", action="wait") goes on waiting'
-        if wait_s > MAX_WAIT_S:
-            reason += f"; wait_s is at most {MAX_WAIT_S:.0f}, as hosts give up on a call after 60 s"
+        reason = (
+            f'{job.progress}; delegation(id="{job.id}", action="wait") goes on waiting{_too_long(wait_s)}'
+        )
         return reply(Receipt(outcome="running", delegation=job.id, model=job.progress.model, reason=reason))
 
     async def _kept(self, job: KeptJob, action: str, wait_s: float, ctx: Context[Any, Any]) -> CallToolResult:
@@ -176,9 +176,8 @@ class Service:
                 raise ToolError(
                     f"another server is at work on delegation {job.id}: {job.doing}; it answers there"
                 )
-            reason = (
-                f'{job.doing}, in another server; delegation(id="{job.id}", action="wait") goes on waiting'
-            )
+            again = f'delegation(id="{job.id}", action="wait") goes on waiting{_too_long(wait_s)}'
+            reason = f"{job.doing}, in another server; {again}"
             return reply(Receipt(outcome="running", delegation=job.id, reason=reason))
         return await self._result_on_disk(job)
 
@@ -225,6 +224,12 @@ class Service:
 def _within(wait_s: float) -> float:
     """How long a call waits; what is not a number counts as 0."""
     return min(wait_s, MAX_WAIT_S) if wait_s > 0 else 0.0
+
+
+def _too_long(wait_s: float) -> str:
+    """What a caller is told that wanted to wait longer than it may."""
+    limit = f"; wait_s is at most {MAX_WAIT_S:.0f}, as hosts give up on a call after 60 s"
+    return limit if wait_s > MAX_WAIT_S else ""
 
 
 def _seen_on_disk(job: KeptJob) -> Seen:

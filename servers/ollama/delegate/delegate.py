@@ -22,6 +22,7 @@ from ..forecast.advice import Recommendation
 from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.answer import BadAnswer, Candidate, without_thoughts
 from ..gates.gates import verdict
+from ..gates.json_schema import in_order
 from ..gates.kinds import RunGate
 from ..gates.staging import Staging
 from ..ledger.receipt import (
@@ -219,7 +220,8 @@ class Delegator:
             note=self.runtime.note,
         )
         if not candidate.files:
-            receipt.data = candidate.data
+            schema = prepared.order.gates.schema
+            receipt.data = in_order(candidate.data, schema) if schema else candidate.data
             if candidate.data is None:  # a fence is for models; who reads a batch's receipts is a program
                 in_batch = climb.before_write is not None
                 answer = candidate.answer

@@ -6,12 +6,15 @@ writes is executed.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
 
+from ...durations import duration
 from ...output import ToolError, bounded, fenced, masked, visible
 from ...source.encoding import Text as Decoded
 from ...workspace import Workspace
@@ -27,7 +30,7 @@ from .delegate import Delegator, first_line, spent_tokens
 from .jobs import Progress
 from .map_cache import CachedAnswer, MapCache
 from .request import Order, Prepared
-from .runner import Ran, RunRejected
+from .runner import Ran, RunRejected, TooLate
 
 NOTHING = "NONE"
 SIZES = (1000, 2000, 4000, 8000, 16000)
@@ -39,6 +42,8 @@ OUT_TOKENS = 400
 MAX_CHUNKS = 5000
 MAX_PARALLEL = 16
 MAX_SHOWN_BYTES = 24_000
+_FIXED = 300
+"""Prompt tokens that every chunk needs besides its text."""
 REDUCED_CHARS = 14_000
 """Of the answers one reducing run reads."""
 _SHOWN_FAILURES = 20
@@ -66,6 +71,8 @@ class _Sum:
     failed: list[Tried] = field(default_factory=list[Tried])
     empty: int = 0
     reused: int = 0
+    late: int = 0
+    """Chunks for which no time was left."""
     unchecked: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
@@ -89,6 +96,13 @@ class _Work:
     kept: MapCache
     progress: Progress
     total: _Sum = field(default_factory=_Sum)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left_s(self) -> float | None:
+        """What is left of the deadline, at least 0; None without one."""
+        given = self.asked.order.deadline_s
+        return None if given is None else max(given - (time.monotonic() - self.began), 0.0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,13 +114,17 @@ class Mapper:
 
     async def map(self, asked: MapOrder, progress: Progress) -> Mapped:
         """The combined receipt. ToolError when it cannot work at all."""
+        began = time.monotonic()
         texts, left_out = await anyio.to_thread.run_sync(self._texts, asked)
         sample = _chunk_order(asked.order, _shortened(texts[0]))
         model, chosen = await self._model(asked.order, sample)
-        chunks = await self._chunks(sample, model, texts)
+        plan = await self._plan(sample, model)
+        chunks = await self._chunks(plan, texts)
         progress.steps = len(chunks)
         kept = await anyio.to_thread.run_sync(MapCache.open, _name(asked.order, model))
-        work = _Work(asked=asked, model=model, kept=kept, progress=progress)
+        work = _Work(asked=asked, model=model, kept=kept, progress=progress, began=began)
+        if plan is not None and (refused := await anyio.to_thread.run_sync(_refused, work, plan, chunks)):
+            return refused
         self.delegator.runner.slots.allow(model.name, asked.max_parallel)
         limit = anyio.Semaphore(asked.max_parallel)
         async with anyio.create_task_group() as group:
@@ -114,7 +132,8 @@ class Mapper:
                 await limit.acquire()
                 group.start_soon(self._chunk, work, number, chunk, limit)
         found = [work.total.answers[number] for number in sorted(work.total.answers)]
-        reduced = await self._reduced(work, asked.reduce, found) if asked.reduce and found else None
+        reduce = None if work.total.late else asked.reduce
+        reduced = await self._reduced(work, reduce, found) if reduce and found else None
         return await self._settled(
             work, chunks, self._receipt(work, chosen, chunks, found, left_out, reduced)
         )
@@ -135,6 +154,9 @@ class Mapper:
             raise ToolError("the task is empty; say what to do with each piece")
         if not 1 <= asked.max_parallel <= MAX_PARALLEL:
             raise ToolError(f"max_parallel must be 1 to {MAX_PARALLEL}, found {asked.max_parallel}")
+        deadline_s = asked.order.deadline_s
+        if deadline_s is not None and not 0 < deadline_s < math.inf:
+            raise ToolError(f"deadline_s is a number of seconds above 0; found {deadline_s}")
         if bool(asked.order.files) == bool(asked.glob):
             raise ToolError("give either files or glob")
         paths = matched(self.workspace, asked.glob) if asked.glob else list(asked.order.files)
@@ -151,12 +173,14 @@ class Mapper:
         except EngineError as exc:
             raise ToolError(str(exc)) from exc
 
-    async def _chunks(self, sample: Prepared, model: Model, texts: Sequence[Document]) -> list[Chunk]:
-        """The files cut to the size that takes least time in all."""
+    async def _plan(self, sample: Prepared, model: Model) -> RunPlan | None:
         try:
-            plan = await self.delegator.runner.plan(sample, model)
+            return await self.delegator.runner.plan(sample, model)
         except (RunRejected, EngineError) as exc:
             raise ToolError(str(exc)) from exc
+
+    async def _chunks(self, plan: RunPlan | None, texts: Sequence[Document]) -> list[Chunk]:
+        """The files cut to the size that takes least time in all."""
         whole = sum(len(text.text) for text in texts)
         tokens = await anyio.to_thread.run_sync(_best_size, plan, whole) if plan else DEFAULT_SIZE
         max_chars = evened([len(text.text) for text in texts], int(tokens * CHARS_PER_TOKEN))
@@ -167,7 +191,7 @@ class Mapper:
 
     async def _chunk(self, work: _Work, number: int, chunk: Chunk, limit: anyio.Semaphore) -> None:
         try:
-            mark = f"{chunk.label}\0{chunk.text.text}"
+            mark = _mark(chunk)
             answer = work.kept.get(mark)
             if answer is not None:
                 work.total.reused += 1
@@ -193,9 +217,17 @@ class Mapper:
         )
         for _ in range(2):
             try:
+                if work.left_s == 0:
+                    raise TooLate("no time is left")
                 ran = await self.delegator.runner.run(
-                    prepared, work.model, work.progress, failure=why, answer=said
+                    prepared, work.model, work.progress, failure=why, answer=said, left_s=work.left_s
                 )
+            except TooLate as exc:
+                if why is None:
+                    work.total.late += 1
+                    tried.why = str(exc)
+                    return None
+                break
             except (RunRejected, EngineError) as exc:
                 tried.why = str(exc)
                 break
@@ -204,6 +236,9 @@ class Mapper:
                 why = _overlooked(work.asked.order.task, prepared.material)
             ran = await self.delegator.runner.record(ran, gated)
             work.total.add(ran)
+            if ran.answer.profile.outcome == "cancelled" and work.left_s == 0:
+                work.total.late += 1
+                return None
             if candidate is not None and why is None:
                 return CachedAnswer(candidate.answer, gated is not None and gated.passed is True)
             tried = self.delegator.tried(ran, why).model_copy(update={"source": label})
@@ -248,17 +283,24 @@ class Mapper:
             f"## {_place(chunk, answer)}\n{answer.strip()}" for chunk, answer in found
         )
         good = total.empty + len(found)
-        outcome: Ended = "partial" if total.failed else "answered" if total.unchecked else "accepted"
-        if not found or _all_alike([answer for _, answer in found]):
+        outcome: Ended = (
+            "partial" if total.failed or total.late else "answered" if total.unchecked else "accepted"
+        )
+        if (not found and not total.late) or _all_alike([answer for _, answer in found]):
             outcome = "escalate"
         reason = None
-        if not total.failed and not found:
+        if not total.failed and not total.late and not found:
             reason = f"every chunk was answered {NOTHING}, and nothing checked that; ask another model, or look yourself"
         elif outcome == "escalate" and found:
             reason = "all chunks were answered with the same words"
         if total.failed:
             reason = (
                 f"{len(total.failed)} of {len(chunks)} chunks failed; the same call tries only those again"
+            )
+        if total.late:
+            ended = f"{duration(work.asked.order.deadline_s or 0)} were over after {len(chunks) - total.late} of {len(chunks)} chunks"
+            reason = (
+                f"{reason}; {ended}" if total.failed else f"{ended}; the same call goes on with the others"
             )
         return Mapped(
             outcome=outcome,
@@ -279,6 +321,42 @@ class Mapper:
             total_s=total.seconds,
             note=self.delegator.runtime.note,
         )
+
+
+def _mark(chunk: Chunk) -> str:
+    """What a chunk's answer is kept under."""
+    return f"{chunk.label}\0{chunk.text.text}"
+
+
+def _refused(work: _Work, plan: RunPlan, chunks: Sequence[Chunk]) -> Mapped | None:
+    """The refusal of a map that even at its quickest ends after its deadline; None when it may be in time."""
+    left = [chunk for chunk in chunks if work.kept.get(_mark(chunk)) is None]
+    given = work.asked.order.deadline_s
+    if given is None or not left:
+        return None
+    size = max(sum(len(chunk.text.text) for chunk in left) / len(left) / CHARS_PER_TOKEN, 1)
+    task = replace(plan.task, tokens_in=int(size) + _FIXED, tokens_cached=_FIXED // 2, deadline_s=None)
+    each = replace(plan.worker, cold=False, wait_s=0.0).forecast(task)
+    if each is None or each.low_s * len(left) / work.asked.max_parallel <= given:
+        return None
+    total_s = each.total_s * len(left)
+    reason = (
+        f"{len(left)} chunks take about {duration(total_s)}, and deadline_s is {given:g}: "
+        f"allow {math.ceil(each.high_s * len(left)):g} s, or narrow the files"
+    )
+    return Mapped(
+        outcome="refused",
+        reason=reason,
+        model=work.model.name,
+        chunks=len(chunks),
+        done=0,
+        empty=0,
+        reused=0,
+        left_out=[],
+        tokens_in=0,
+        tokens_out=0,
+        total_s=0.0,
+    )
 
 
 def _chunk_order(order: Order, text: Document) -> Prepared:
@@ -316,13 +394,12 @@ def _text(name: str, body: str) -> Document:
 
 def _best_size(plan: RunPlan, whole_chars: int) -> int:
     """Tokens of a chunk that make the whole take least, by the speed model: depth costs, and so does every prompt's start."""
-    fixed = 300
     best: tuple[float, int] | None = None
     for size in SIZES:
         room = plan.worker.room
-        if room is not None and size + fixed + (plan.task.cap or OUT_TOKENS) > room and best is not None:
+        if room is not None and size + _FIXED + (plan.task.cap or OUT_TOKENS) > room and best is not None:
             break
-        asked = replace(plan.task, tokens_in=size + fixed, tokens_cached=fixed // 2, deadline_s=None)
+        asked = replace(plan.task, tokens_in=size + _FIXED, tokens_cached=_FIXED // 2, deadline_s=None)
         each = replace(plan.worker, cold=False, wait_s=0.0).forecast(asked)
         if each is None:
             return DEFAULT_SIZE

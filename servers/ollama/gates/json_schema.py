@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import anyio
@@ -37,6 +37,48 @@ async def misfit(schema: Mapping[str, object], value: object) -> str | None:
     with anyio.move_on_after(CHECK_S):
         return await anyio.to_process.run_sync(_misfit, schema, value, cancellable=True)
     return f"its patterns took longer than {CHECK_S:.0f} s on this answer"
+
+
+def in_order(value: object, schema: object, top: Mapping[str, object] | None = None) -> object:
+    """A value with the keys of its objects in the order the schema names them; others follow as they came."""
+    whole = top if top is not None else cast("Mapping[str, object]", schema)
+    if isinstance(value, list):
+        items = _of(schema, "items", whole)
+        return [in_order(item, items, whole) for item in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, object]", value)
+    known = _of(schema, "properties", whole, fields.keys())
+    named = cast("Mapping[str, object]", known) if isinstance(known, dict) else {}
+    keys = [*(key for key in named if key in fields), *(key for key in fields if key not in named)]
+    return {key: in_order(fields[key], named.get(key), whole) for key in keys}
+
+
+def _of(
+    schema: object, part: str, whole: Mapping[str, object], keys: Collection[str] = (), depth: int = 0
+) -> object:
+    """The `items` or `properties` of a schema, looked up through its references; of alternatives the first that has a key."""
+    if not isinstance(schema, dict) or depth > 20:
+        return None
+    said = cast("dict[str, object]", schema)
+    if isinstance(said.get("$ref"), str):
+        return _of(_referred(str(said["$ref"]), whole), part, whole, keys, depth + 1)
+    if part in said:
+        found = said[part]
+        return found if not keys or (isinstance(found, dict) and found.keys() & set(keys)) else None
+    for several in ("allOf", "anyOf", "oneOf"):
+        for other in cast("list[object]", said.get(several) if isinstance(said.get(several), list) else []):
+            if (found := _of(other, part, whole, keys, depth + 1)) is not None:
+                return found
+    return None
+
+
+def _referred(ref: str, whole: object) -> object:
+    """What a reference into the same schema means; None for any other."""
+    steps = ref.removeprefix("#/").split("/") if ref.startswith("#/") else []
+    for step in steps:
+        whole = cast("dict[str, object]", whole).get(step) if isinstance(whole, dict) else None
+    return whole if steps else None
 
 
 def _misfit(schema: Mapping[str, object], value: object) -> str | None:

@@ -52,6 +52,25 @@ def test_a_run_longer_than_its_wait_gives_an_id_to_come_back_with(tree: Path) ->
         assert again == done
 
 
+def test_a_map_that_cannot_end_in_time_is_refused_with_the_time_that_would_do(tree: Path) -> None:
+    for n in range(6):
+        (tree / f"{n}.txt").write_text(TEXT, encoding="utf-8")
+    asked: dict[str, Any] = {"task": "Name the animals.", "glob": "?.txt"}
+    with serving(tree, World(machine=Machine(BIG, noise=QUIET), answers=lambda _: "fox and dog")) as server:
+        late = server.call("delegate_map", **asked, deadline_s=0.001).structured
+        assert late["outcome"] == "partial" and late["done"] == 0, late
+        assert "0.001 s were over after 0 of 7 chunks; the same call goes on" in late["reason"]
+        server.call("delegate", task="x", files=["a.txt"])
+        refused = server.call("delegate_map", **asked, deadline_s=2)
+        assert refused.is_error and "7 chunks take about" in refused.text
+        enough = int(refused.text.partition("allow ")[2].partition(" s")[0])
+        done = server.call("delegate_map", **asked, deadline_s=enough).structured
+        assert (
+            done["done"] == 7
+            and "deadline_s is a number" in server.call("delegate_map", **asked, deadline_s=-1).text
+        )
+
+
 def test_an_id_nobody_gave_out_is_one_sentence(tree: Path) -> None:
     with serving(tree) as server:
         result = server.call("delegation", id="nope", action="wait")

@@ -16,6 +16,7 @@ from servers.ollama.forecast.model_choice import Chooser, Option
 from servers.ollama.gates.answer import BadAnswer, answered, edited, from_patch, rewritten
 from servers.ollama.gates.documents import Document
 from servers.ollama.gates.gates import Gates, parse_gates
+from servers.ollama.gates.json_schema import in_order
 from servers.ollama.gates.quotes import quoted
 from servers.ollama.ledger.runs import Totals
 from servers.output import ToolError
@@ -234,3 +235,23 @@ def test_one_change_is_understood_in_every_form_a_model_gives_it(answer: str) ->
 def test_a_part_that_could_stand_anywhere_is_refused(answer: str) -> None:
     with pytest.raises(BadAnswer):
         edited(answer, {"calc.py": text("calc.py", CALC)})
+
+
+def test_an_answer_s_keys_stand_in_the_order_of_its_schema() -> None:
+    person = {"properties": {"name": {}, "born": {}, "seat": {"properties": {"row": {}, "place": {}}}}}
+    schema: dict[str, Any] = {
+        "properties": {
+            "people": {"items": {"anyOf": [{"properties": {"x": {}}}, {"$ref": "#/$defs/p"}]}},
+            "count": {},
+        },
+        "$defs": {"p": person},
+    }
+    mixed = {"count": 1, "more": 0, "people": [{"born": 2, "seat": {"place": 4, "row": 3}, "name": "A"}]}
+    told = in_order(mixed, schema)
+    assert told == mixed
+    assert (
+        repr(told)
+        == "{'people': [{'name': 'A', 'born': 2, 'seat': {'row': 3, 'place': 4}}], 'count': 1, 'more': 0}"
+    )
+    assert in_order([{"b": 1, "a": 2}], {"$ref": "#/x"}) == [{"b": 1, "a": 2}]
+    assert in_order({"a": 1}, {"$ref": "#/x", "x": {"$ref": "#/x"}}) == {"a": 1}
