@@ -60,7 +60,7 @@ def _row(model: dict[str, Any]) -> list[str]:
         model.get("quantization") or "-",
         local.number(model.get("context_length")),
         {True: "yes", False: "no", None: "-"}[model.get("loaded")],
-        "runs on another machine" if model.get("leaves_machine") else model["speed"],
+        model.get("unfit") or ("runs on another machine" if model.get("leaves_machine") else model["speed"]),
         passed or "none judged yet",
     ]
 

@@ -112,10 +112,7 @@ class Delegator:
             if name == "auto":
                 model, climb.chosen = await self.estimator.pick(climb.prepared)
             else:
-                try:
-                    model = await self.runtime.model(name)
-                except EngineError as exc:
-                    raise ToolError(str(exc)) from exc
+                model = await self.estimator.named(name)
             rungs.append(model)
         return rungs
 

@@ -83,11 +83,28 @@ class Estimator:
             found = await self.runtime.models() if name == "auto" else [await self.runtime.model(name)]
         except EngineError as exc:
             raise ToolError(str(exc)) from exc
-        return [await self._option(prepared, model) for model in found if _writes(model)]
+        return [
+            await self._option(prepared, model) for model in found if name != "auto" or model.no_text is None
+        ]
+
+    async def named(self, name: str) -> Model:
+        """The model of this name. ToolError when it is not here, or writes no text."""
+        try:
+            model = await self.runtime.model(name)
+            others = await self.runtime.models() if model.no_text else []
+        except EngineError as exc:
+            raise ToolError(str(exc)) from exc
+        if model.no_text is not None:
+            able = ", ".join(other.name for other in others if other.no_text is None)
+            raise ToolError(
+                f"{name} cannot do this: {model.no_text}; "
+                + (f"there are {able}" if able else "no model here does")
+            )
+        return model
 
     async def _option(self, prepared: Prepared, model: Model) -> Option:
         order = prepared.order
-        totals, plan, unfit = None, None, None
+        totals, plan, unfit = None, None, model.no_text
         try:
             ledger = await self.forecaster.ledger()
             name = filed(model.name, self.forecaster.provenance)
@@ -96,7 +113,7 @@ class Estimator:
         except LedgerError:
             pass  # it is logged where forecasts are made; a choice without a record still stands
         try:
-            plan = await self.runner.plan(prepared, model, odds=_odds(totals))
+            plan = await self.runner.plan(prepared, model, odds=_odds(totals)) if unfit is None else None
         except (RunRejected, EngineError) as exc:
             unfit = str(exc)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
@@ -174,11 +191,6 @@ def _again_s(option: Option) -> float | None:
     """Where the cache makes a difference worth telling."""
     now, then = option.forecast, option.plan.again() if option.plan else None
     return then.total_s if now and then and then.total_s < 0.8 * now.total_s else None
-
-
-def _writes(model: Model) -> bool:
-    """Whether it answers in text; embedding models do not."""
-    return model.capabilities is None or "completion" in model.capabilities
 
 
 def _expected(option: Option) -> Expected:

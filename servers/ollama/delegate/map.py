@@ -168,10 +168,7 @@ class Mapper:
     async def _model(self, order: Order, sample: Prepared) -> tuple[Model, str | None]:
         if order.model == "auto":
             return await self.delegator.estimator.pick(sample)
-        try:
-            return await self.delegator.runtime.model(order.model), None
-        except EngineError as exc:
-            raise ToolError(str(exc)) from exc
+        return await self.delegator.estimator.named(order.model), None
 
     async def _plan(self, sample: Prepared, model: Model) -> RunPlan | None:
         try:

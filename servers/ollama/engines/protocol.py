@@ -50,6 +50,23 @@ class Model:
     remote: bool = False
     """It runs on somebody else's machine although a local server answers for it."""
 
+    @property
+    def no_text(self) -> str | None:
+        """Why no text task can be its; None when one can, as far as the engine says."""
+        kinds = self.capabilities
+        shape = str(self.info.get("general.architecture") or "")
+        if kinds is None:  # an engine too old to say
+            pools = any(key.endswith(".pooling_type") for key in self.info)
+            return "it makes embeddings and writes no text" if pools or "bert" in shape else None
+        if "completion" not in kinds:
+            made = (
+                "embeddings" if "embedding" in kinds else "pictures" if "image" in kinds else "something else"
+            )
+            return f"it makes {made} and writes no text"
+        if "vision" in kinds and "ocr" in f"{shape} {self.name}".lower():
+            return "it only reads text off pictures"
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:

@@ -97,6 +97,8 @@ async def calibrate(
     """Probe `model` in about `budget_s`; `told` hears of each probe. Raises EngineError, LedgerError."""
     if not runtime.timed:
         raise EngineError(f"{runtime.name} has no durations of its own: there is nothing to calibrate")
+    if model.no_text is not None:
+        raise EngineError(f"{model.name} cannot be calibrated: {model.no_text}")
     ends = time.monotonic() + budget_s
     sizing = Sizing()
     await _measure_tokens(runtime, sizing, model)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from ...output import ToolError
 from ..engines.protocol import EngineError, Model, Runtime
+from ..forecast.context_size import largest_ctx
 from ..forecast.forecaster import Forecaster
 from ..forecast.speed_models import SpeedModels
 from ..ledger.ledger import MAX_RUNS, Ledger, LedgerError
@@ -19,6 +20,8 @@ from ..ledger.receipt import Number, Profiled
 from ..ledger.runs import CALIBRATION, Accuracy, Provenance, Run, Totals, filed, plain
 from .advice_outcomes import outcomes_of
 
+LEAST_CTX = 1024
+"""Tokens of context below which a model can hold no task worth handing over."""
 MAX_SPEEDS = 3
 """Shown by profile; each costs up to 50 ms the first time."""
 
@@ -60,6 +63,8 @@ class ModelSeen(BaseModel):
     quantization: str | None
     context_length: int | None
     capabilities: list[str] | None
+    unfit: str | None
+    """Why no text task can be its."""
     loaded: bool | None
     gpu_share: Number
     speed: str
@@ -295,12 +300,19 @@ def _model_seen(model: Model, ledger: Ledger | None = None, provenance: Provenan
         quantization=model.quantization,
         context_length=model.context_length,
         capabilities=sorted(model.capabilities) if model.capabilities is not None else None,
+        unfit=model.no_text or _too_small(model),
         loaded=model.loaded,
         gpu_share=model.gpu_share,
         speed=_speed(reads, writes),
         odds=[Odds.of(t) for t in ledger.summary(model=filed_as) if t.kind != CALIBRATION] if ledger else [],
         leaves_machine=model.remote,
     )
+
+
+def _too_small(model: Model) -> str | None:
+    """Where even a short file with its answer has no room."""
+    most = largest_ctx(model)
+    return f"it holds only {most:,} tokens here" if most is not None and most < LEAST_CTX else None
 
 
 def _speed(reads: Sequence[float], writes: Sequence[float]) -> str:

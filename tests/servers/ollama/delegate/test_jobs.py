@@ -71,6 +71,26 @@ def test_a_map_that_cannot_end_in_time_is_refused_with_the_time_that_would_do(tr
         )
 
 
+def test_a_model_that_writes_no_text_is_known_as_such_and_never_offered(tree: Path) -> None:
+    embeds = SimulatedModel(name="nomic-embed-text:latest", capabilities=("embedding",), context_length=2048)
+    sees = SimulatedModel(name="deepseek-ocr:latest", capabilities=("completion", "vision"))
+    tiny = SimulatedModel(name="tiny:latest", context_length=512)
+    world = World(machine=Machine(SMALL, embeds, sees, tiny, noise=QUIET))
+    with serving(tree, world) as server:
+        seen = {m["name"]: m["unfit"] for m in server.call("list_models").structured["models"]}
+        assert seen["nomic-embed-text:latest"] == "it makes embeddings and writes no text"
+        assert "pictures" in seen["deepseek-ocr:latest"] and "512 tokens" in seen["tiny:latest"]
+        assert seen["small:latest"] is None
+        ranked = server.call("estimate", task="x", files=["a.txt"]).structured["models"]
+        assert {"small:latest", "tiny:latest"} == {row["model"] for row in ranked}
+        named = server.call("estimate", task="x", model="nomic-embed-text").structured
+        assert "makes embeddings" in named["verdict"] and named["best"] is None
+        for tool in ("delegate", "delegate_map"):
+            refused = server.call(tool, task="x", files=["a.txt"], model="nomic-embed-text")
+            assert refused.is_error and "makes embeddings and writes no text; there are" in refused.text
+            assert "small:latest" in refused.text and "ocr" not in refused.text
+
+
 def test_an_id_nobody_gave_out_is_one_sentence(tree: Path) -> None:
     with serving(tree) as server:
         result = server.call("delegation", id="nope", action="wait")
