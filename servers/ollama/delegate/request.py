@@ -13,13 +13,13 @@ from ...output import ToolError
 from ...workspace import Change, Workspace
 from ..forecast.prompt_cache import common
 from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
-from ..gates.changes import changed_lines
+from ..gates.changes import changed_lines, lost_definitions, removal_asked
 from ..gates.documents import Document, read_text, read_texts
 from ..gates.gates import Gates
 from ..gates.kinds import Judged, RunGate
 from ..gates.no_answer import Asked
 from ..gates.quotes import asks_for_quotes, put_in_quotes
-from ..gates.repair import closer, defined_names, without_fences
+from ..gates.repair import closer, defined_names, only_definitions, spliced, without_fences
 from . import prompt
 from .prompt import Source
 
@@ -193,7 +193,19 @@ class Prepared:
             else part.put_back(text)
             for path, text in candidate.files.items()
         }
-        return replace(candidate, files=files)
+        return replace(candidate, files={path: self._completed(path, text) for path, text in files.items()})
+
+    def _completed(self, path: str, text: str) -> str:
+        """A file's new text, with the definitions it left out although nobody asked for that put back.
+
+        Small models answer with the one function they changed where the whole file was wanted.
+        """
+        old = self.known(path)
+        lost = lost_definitions(path, old.text, text) if old else []
+        asked = any(removal_asked(self.order.task, name, lost) for name in lost)
+        if not old or not lost or asked or not only_definitions(text):
+            return text
+        return spliced(path, old.text, text) or text
 
     def judged(self, candidate: Candidate, runs: Mapping[str, RunGate]) -> Judged:
         """A candidate as gates look at it. ToolError when a file cannot be written as its kind."""

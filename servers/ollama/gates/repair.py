@@ -88,6 +88,14 @@ def spliced(path: str, before: str, part: str) -> str | None:
     return "\n".join(lines)
 
 
+def only_definitions(text: str) -> bool:
+    """Whether Python code is functions and classes and nothing else, as a part of a file is."""
+    try:
+        return all(isinstance(node, NAMED) for node in ast.parse(text).body)
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+
+
 def defined_names(text: str) -> list[str]:
     """The public functions and classes a Python module defines at its top; none when it does not parse."""
     try:

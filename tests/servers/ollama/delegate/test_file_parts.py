@@ -131,7 +131,7 @@ async def test_what_a_worker_makes_of_a_part_stands_in_the_file_and_the_rest_of_
 
 async def test_a_part_without_a_definition_that_the_task_says_nothing_of_is_rejected(tree: Path) -> None:
     before = (tree / "big.py").read_bytes()
-    answer = "```python\ndef f2():\n    return 22\n```"
+    answer = "```python\nimport os\n\n\ndef f2():\n    return 22\n```"
     receipt, _ = await call(tree, "delegate", answer, files=["big.py#L3-6"], write="big.py")
     assert receipt["outcome"] == "escalate" and "f3 is gone" in receipt["reason"]
     assert (tree / "big.py").read_bytes() == before
@@ -148,3 +148,20 @@ async def test_a_map_reads_parts_and_tells_places_by_the_file_s_own_lines(tree: 
     )
     assert "def f31" in asked and "def f30" not in asked and "def f33" not in asked
     assert mapped["outcome"] == "accepted" and "big.py:62" in mapped["answer"]
+
+
+async def test_the_one_function_a_worker_changed_stands_in_for_the_whole_file_it_was_to_write(
+    tree: Path,
+) -> None:
+    (tree / "small.py").write_text("".join(LINES[:5]), encoding="utf-8")
+    answer = "```python\ndef f2():\n    return 22\n```"
+    for write in ("edits", "small.py"):
+        (tree / "small.py").write_text("".join(LINES[:5]), encoding="utf-8")
+        receipt, _ = await call(tree, "delegate", answer, files=["small.py"], write=write)
+        assert receipt["outcome"] == "accepted", receipt
+        wanted = "".join(LINES[:5]).replace("    return 2\n", "    return 22\n")
+        assert (tree / "small.py").read_text(encoding="utf-8") == wanted
+    receipt, _ = await call(
+        tree, "delegate", answer, files=["small.py"], write="small.py", task="Keep only f2, remove the rest."
+    )
+    assert (tree / "small.py").read_text(encoding="utf-8") == "def f2():\n    return 22\n"
