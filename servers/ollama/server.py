@@ -74,12 +74,18 @@ def build(
         task: str,
         model: str = "auto",
         files: list[str] | None = None,
+        write: str | None = None,
         max_output: int | None = None,
         deadline_s: float | None = None,
     ) -> CallToolResult:
         """Forecast seconds, odds and advice without running; auto ranks all models."""
         order = Order(
-            task=task, model=model, files=tuple(files or ()), max_output=max_output, deadline_s=deadline_s
+            task=task,
+            model=model,
+            files=tuple(files or ()),
+            write=write,
+            max_output=max_output,
+            deadline_s=deadline_s,
         )
         return reply(await service.estimator.estimate(order))
 

@@ -40,7 +40,7 @@ from ..ledger.receipt import (
 from ..ledger.runs import DELIVERED
 from .estimate import Estimator
 from .jobs import Progress
-from .next_call import after_failure, after_refusal, next_calls
+from .next_call import MOST, after_failure, after_refusal, next_calls
 from .request import Order, Prepared, prepare
 from .runner import Ran, Runner, RunRejected, forecasted
 
@@ -78,6 +78,9 @@ class Delegator:
         if climb.last is not None:
             advice = await self._after_failure(climb, climb.last)
             receipt = receipt.model_copy(update={"advice": advice})
+        elif receipt.outcome == "refused" and climb.model is not None:
+            part = await self.estimator.in_parts(climb.prepared, climb.model)
+            receipt = receipt.model_copy(update={"advice": [*part, *receipt.advice][:MOST]})
         return await self._settled(climb, receipt)
 
     async def _after_failure(self, climb: _Climb, ran: Ran) -> list[Advised]:
@@ -118,13 +121,14 @@ class Delegator:
 
     async def _try(self, climb: _Climb, model: Model, progress: Progress) -> Receipt | None:
         """One rung: a receipt when it ends the delegation, None when the next rung is due."""
-        prepared = climb.prepared
+        prepared = await self.estimator.formed(climb.prepared, model)
         try:
             ran = await self.runner.run(prepared, model, progress, failure=climb.failure, left_s=climb.left_s)
         except (RunRejected, EngineError) as exc:
             outcome = "refused" if isinstance(exc, RunRejected) else "error"
             climb.failed(Tried(model=model.name, outcome=outcome, why=str(exc), run=None, total_s=None), None)
             climb.recommendation = exc.recommendation if isinstance(exc, RunRejected) else None
+            climb.model = model
             return None
         gated, candidate, why = await self._judged(prepared, ran, progress)
         ran = await self.runner.record(ran, gated)
@@ -149,9 +153,11 @@ class Delegator:
         """
         if ran.answer.error is not None or not ran.answer.text.strip() or self._fills_context(ran):
             return None
+        if await self.estimator.hopeless(ran.prepared, ran.model):
+            return None
         try:
             again = await self.runner.run(
-                climb.prepared,
+                ran.prepared,
                 ran.model,
                 progress,
                 failure=why,
@@ -272,6 +278,8 @@ class _Climb:
     rejected: str | None = None
     recommendation: Recommendation | None = None
     """Of a refused rung."""
+    model: Model | None = None
+    """The same."""
     began: float = field(default_factory=time.monotonic)
 
     @property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 from pydantic import BaseModel
@@ -12,13 +13,15 @@ from ...durations import duration
 from ...output import ToolError
 from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model, Runtime
+from ..forecast.advice import LEAST_ODDS
 from ..forecast.forecaster import Forecaster
-from ..forecast.model_choice import Chooser, Option
+from ..forecast.model_choice import Chooser, Option, best_form
 from ..forecast.plans import largest_output
 from ..ledger.ledger import LedgerError
 from ..ledger.receipt import Advised, Forecasted, Number
 from ..ledger.runs import Totals, filed
-from .next_call import arguments_of, next_calls
+from .next_call import arguments_of, likelier, next_calls
+from .parts import named_parts
 from .request import Order, Prepared, prepare
 from .runner import Runner, RunRejected, forecasted
 
@@ -56,6 +59,13 @@ class Estimate(BaseModel):
     note: str | None
 
 
+_GOOD_ODDS = 0.5
+"""From here on no other model is named."""
+_SHOWN = 6
+"""Judged runs from which low odds are believed."""
+_HOPELESS_ODDS = 0.12
+
+
 @dataclass(slots=True, kw_only=True)
 class Estimator:
     """Answers estimate, and picks models for delegate."""
@@ -70,7 +80,71 @@ class Estimator:
         """Forecasts for one model, or the ranked table of all. ToolError as delegate."""
         prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
         ranked = self.chooser.ranked(await self.options(prepared, order.model))
-        return await anyio.to_thread.run_sync(_estimate, order, ranked, self.runtime.note)
+        others = await self._likelier(prepared, ranked)
+        part = await self.in_parts(prepared, ranked[0].model) if ranked else []
+        return await anyio.to_thread.run_sync(_estimate, order, ranked, [*others, *part], self.runtime.note)
+
+    async def _likelier(self, prepared: Prepared, ranked: Sequence[Option]) -> list[Advised]:
+        """The model that has shown it does better, where one was named that has shown it does not."""
+        order = prepared.order
+        if order.model == "auto" or not ranked or not ranked[0].judged or ranked[0].odds >= _GOOD_ODDS:
+            return []
+        options = await self.options(prepared, "auto")
+        found = likelier(order, ranked[0], options)
+        return [] if found is None else [found]
+
+    async def in_parts(self, prepared: Prepared, model: Model) -> list[Advised]:
+        """The same task on the parts of files it names, where that is quicker."""
+        files = await anyio.to_thread.run_sync(named_parts, prepared)
+        if files is None or prepared.order.write not in (None, "edits"):
+            return []
+        order = replace(prepared.order, files=files)
+        try:
+            part = await anyio.to_thread.run_sync(prepare, self.workspace, order)
+            option = await self._option(part, model)
+        except (ToolError, EngineError):
+            return []
+        if option.why_not is not None and option.forecast is None:
+            return []
+        then_s = option.forecast.total_s if option.forecast else None
+        took = f", about {duration(then_s)}" if then_s is not None else ""
+        say = f"the task names a part: files={json.dumps(list(files))}{took}"
+        call = arguments_of(order)
+        return [Advised(action="send_part", say=say, call=call, then_s=then_s, odds=option.odds)]
+
+    async def formed(self, prepared: Prepared, model: Model) -> Prepared:
+        """The task in the form this model has shown it does best at."""
+        if len(prepared.forms) < 2:
+            return prepared
+        try:
+            ledger = await self.forecaster.ledger()
+            name, kind = filed(model.name, self.forecaster.provenance), prepared.order.kind
+            seen = await anyio.to_thread.run_sync(
+                lambda: {form: ledger.passed(name, kind, form) for form in prepared.forms}
+            )
+        except LedgerError:
+            return prepared
+        return replace(prepared, form_taken=best_form(prepared.forms, seen))
+
+    async def hopeless(self, prepared: Prepared, model: Model) -> bool:
+        """Whether a model has shown that it does not do such tasks, so that a second turn is wasted."""
+        totals = await self._totals(prepared, model)
+        option = Option(model=model, plan=None, forecast=None, totals=totals)
+        return option.judged >= _SHOWN and option.odds < _HOPELESS_ODDS
+
+    async def _totals(self, prepared: Prepared, model: Model) -> Totals | None:
+        """What the ledger holds of this model and kind of task, its gates' verdicts in this form alone."""
+        kind, form = prepared.order.kind, prepared.format
+        try:
+            ledger = await self.forecaster.ledger()
+            name = filed(model.name, self.forecaster.provenance)
+            seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=name, kind=kind))
+            if not seen or form is None:
+                return seen[0] if seen else None
+            passed, failed = await anyio.to_thread.run_sync(ledger.passed, name, kind, form)
+            return replace(seen[0], gate_passed=passed, gate_failed=failed)
+        except LedgerError:
+            return None  # it is logged where forecasts are made; a choice without a record still stands
 
     async def pick(self, prepared: Prepared) -> tuple[Model, str]:
         """The model `auto` means for a task, and why in one line. ToolError when none can do it."""
@@ -104,14 +178,9 @@ class Estimator:
 
     async def _option(self, prepared: Prepared, model: Model) -> Option:
         order = prepared.order
-        totals, plan, unfit = None, None, model.no_text
-        try:
-            ledger = await self.forecaster.ledger()
-            name = filed(model.name, self.forecaster.provenance)
-            seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=name, kind=order.kind))
-            totals = seen[0] if seen else None
-        except LedgerError:
-            pass  # it is logged where forecasts are made; a choice without a record still stands
+        plan, unfit = None, model.no_text
+        prepared = await self.formed(prepared, model)
+        totals = await self._totals(prepared, model)
         try:
             plan = await self.runner.plan(prepared, model, odds=_odds(totals)) if unfit is None else None
         except (RunRejected, EngineError) as exc:
@@ -127,10 +196,10 @@ class Estimator:
         )
 
 
-def _estimate(order: Order, ranked: Sequence[Option], note: str | None) -> Estimate:
+def _estimate(order: Order, ranked: Sequence[Option], found: Sequence[Advised], note: str | None) -> Estimate:
     able = [option for option in ranked if option.why_not is None]
     models = [_expected(option) for option in ranked]
-    advice = _advice(order, ranked)
+    advice = [*found, *_advice(order, ranked)]
     best = models[ranked.index(able[0])] if able else None
     return Estimate(
         verdict=_verdict(ranked, best, advice),
@@ -154,6 +223,10 @@ def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[A
     if yourself is not None:
         return yourself.say
     f = best.forecast
+    if best.judged >= _SHOWN and (best.odds_passing or 0) < LEAST_ODDS:
+        record = f"{best.model} passes {best.odds_passing:.0%} of such tasks ({best.judged} judged)"
+        other = next((a.say for a in advice if a.action == "other_model"), None)
+        return f"do it yourself: {record}" if other is None else f"{record}; {other}"
     parts = [
         f"fits: {best.model}, about {duration(f.total_s or 0)} ({duration(f.low_s or 0)} to {duration(f.high_s or 0)})"
         + ("" if f.runs else ", though it never ran here"),

@@ -240,7 +240,7 @@ class Mapper:
                 return CachedAnswer(candidate.answer, gated is not None and gated.passed is True)
             tried = self.delegator.tried(ran, why).model_copy(update={"source": label})
             said = without_thoughts(ran.answer.text).strip() or None
-            if ran.answer.error is not None:
+            if ran.answer.error is not None or await self.delegator.estimator.hopeless(prepared, work.model):
                 break
         work.total.failed.append(tried)
         return None

@@ -79,25 +79,32 @@ def after_failure(
         return [
             Advised(action="whole_file", say=f"write={path}: the whole file instead of blocks", call=call)
         ]
+    found = likelier(order, mine, [o for o in options if o.model.name != failed])
+    yourself = Advised(action="do_it_yourself", say="do it yourself: no other model here is likelier to pass")
+    return [yourself if found is None else found]
+
+
+def likelier(order: Order, mine: Option | None, options: Sequence[Option]) -> Advised | None:
+    """The call to the model likeliest to pass where this one is not; None when there is none worth a try."""
     least = max(LEAST_ODDS, mine.odds if mine else 0.0)
-    able = [o for o in options if o.model.name != failed and o.why_not is None and o.odds > least]
+    able = [
+        o
+        for o in options
+        if (mine is None or o.model.name != mine.model.name) and o.why_not is None and o.odds > least
+    ]
     if not able:
-        return [
-            Advised(action="do_it_yourself", say="do it yourself: no other model here is likelier to pass")
-        ]
+        return None
     best = max(able, key=lambda option: option.utility(option.odds))
     larger = mine is not None and (best.model.size_bytes or 0) > (mine.model.size_bytes or 0)
     untried = "is larger, though not yet tried at this" if larger else "has not been tried at this yet"
     record = f"passes {best.odds:.0%} of such tasks" if best.judged else untried
-    return [
-        Advised(
-            action="other_model",
-            say=f"{best.model.name} {record}",
-            call=arguments_of(order, model=best.model.name),
-            then_s=best.forecast.total_s if best.forecast else None,
-            odds=best.odds,
-        )
-    ]
+    return Advised(
+        action="other_model",
+        say=f"{best.model.name} {record}",
+        call=arguments_of(order, model=best.model.name),
+        then_s=best.forecast.total_s if best.forecast else None,
+        odds=best.odds,
+    )
 
 
 def _as_call(order: Order, advice: Advice) -> Advised | None:

@@ -29,6 +29,8 @@ _NEW_FILE_CHARS = 8000
 """A new file gets room for so much, or for as much as was given, whichever is more."""
 WHOLE_CHARS = 4000
 """A file up to this size is written out whole: small models do that more reliably than they copy search lines."""
+MOST_WHOLE_CHARS = 12_000
+"""Up to here it may be, for a model that does better so."""
 _TEST = re.compile(r"(^|[/_.-])(tests?|check|spec)s?([/_.-]|$)", re.IGNORECASE)
 _TOKENS_A_LINE = 14
 IN_PLACE = ("edits", "patch")
@@ -92,6 +94,8 @@ class Prepared:
     """The file `write` names, as shown; None when it names none."""
     before: Document | None
     """The target as it is; None when it is not there."""
+    form_taken: str | None = None
+    """The form for one model, where what it has shown it can do decides."""
 
     @property
     def material(self) -> str:
@@ -100,12 +104,25 @@ class Prepared:
     @property
     def form(self) -> str | None:
         """How a change is to be written: "whole", "edits", "patch"; None for an answer."""
-        order = self.order
-        if order.write == "patch":
+        if self.form_taken is not None:
+            return self.form_taken
+        if self.order.write == "patch":
             return "patch"
-        if order.write == "edits":
-            return "whole" if self._given_whole(self.main) else "edits"
+        if self.order.write == "edits":
+            return "whole" if self._given_whole(self.main, WHOLE_CHARS) else "edits"
         return "whole" if self.target is not None else None
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The forms there is a choice between, the usual one first."""
+        if self.order.write != "edits" or not self._given_whole(self.main, MOST_WHOLE_CHARS):
+            return ()
+        return ("whole", "edits") if self._given_whole(self.main, WHOLE_CHARS) else ("edits", "whole")
+
+    @property
+    def format(self) -> str | None:
+        """What lengths and odds of an answer are learned by: schema, or the form of a change."""
+        return self.order.format or self.form
 
     @property
     def main(self) -> str | None:
@@ -132,11 +149,11 @@ class Prepared:
             found[path] = text.file if path in found else text
         return found
 
-    def _given_whole(self, path: str | None) -> bool:
+    def _given_whole(self, path: str | None, most: int) -> bool:
         """Whether the worker sees all there is to write of this file, and it is small enough to be written out."""
         text = self.changeable.get(path or "")
         seen = any(text is given for given in self.inputs.values())
-        return text is not None and seen and len(text.text) <= WHOLE_CHARS
+        return text is not None and seen and len(text.text) <= most
 
     def messages(self, failure: str | None = None, answer: str | None = None) -> tuple[dict[str, str], ...]:
         """The conversation a run starts from; `failure` is why the last answer was rejected.
@@ -252,7 +269,8 @@ class Prepared:
         """How long the answer must be at least, and may well be, in characters; 0 where the task does not say."""
         given = sum(len(text.text) for text in self.inputs.values())
         if self.order.write in IN_PLACE:
-            return 0, given // 2
+            main = self.changeable.get(self.main or "")
+            return (len(main.text), len(main.text)) if main and self.form == "whole" else (0, given // 2)
         if self.target is None:
             return 0, 0
         return (

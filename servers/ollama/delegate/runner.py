@@ -277,7 +277,7 @@ class Runner:
             profile=ran.answer.profile,
             kind=order.kind,
             think=order.think,
-            format=order.format,
+            format=ran.prepared.format,
             cap=ran.size.num_predict,
             chars_in=None
             if ran.answer.profile.outcome == "overflow" and ran.answer.text
@@ -354,7 +354,7 @@ def _task(prepared: Prepared, size: Size, left_s: float | None) -> Task:
         least_out=size.least_out,
         kind=order.kind,
         think=order.think,
-        format=order.format,
+        format=prepared.format,
         deadline_s=left_s,
     )
 

@@ -285,11 +285,12 @@ def _again(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
 
 def _yourself(task: Task, now: Forecast, own_tokens_per_s: float) -> Iterable[Advice]:
     own_s = 1.5 + now.tokens_out_p50 / own_tokens_per_s
-    if task.tokens_in + now.tokens_out_p50 < HANDING_OVER_TOKENS and own_s < now.total_s:
+    content = task.tokens_in + now.tokens_out_p50
+    if content < HANDING_OVER_TOKENS and own_s < now.total_s:
         yield Advice(
             action="do_it_yourself",
-            say=f"do it yourself: about {duration(own_s)} instead of {duration(now.total_s)}, and handing it over costs "
-            f"about {HANDING_OVER_TOKENS} of your tokens",
+            say=f"do it yourself: about {duration(own_s)} instead of {duration(now.total_s)}; not worth handing over: "
+            f"about {HANDING_OVER_TOKENS} tokens of call and receipt for {content:,} of content",
             saves_s=now.total_s - own_s,
             then_s=None,
         )

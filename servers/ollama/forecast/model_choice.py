@@ -8,7 +8,7 @@ that cannot hold the task or meet its deadline.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...durations import duration
@@ -25,6 +25,9 @@ SUCCESS_S = 300.0
 UNKNOWN_S = 60.0
 """What a run is taken to last while nothing is known of its speed."""
 _PRIOR_RUNS = 2.0
+_FORM_RUNS = 3.0
+_USUAL = 0.6
+"""Expected share of passes of the form that is usual for a file's size, as good as _FORM_RUNS runs; of the other the rest."""
 _DECENT = 2.0
 """Billions of parameters at which half of all tasks are expected to pass."""
 
@@ -124,6 +127,17 @@ class Chooser:
         )
         line = f"{drawn} ({reason if len(options) > 1 else 'the only one here'})"
         return drawn, line
+
+
+def best_form(forms: Sequence[str], seen: Mapping[str, tuple[int, int]]) -> str:
+    """The form a model does best at, by (passed, failed) in each; while nothing is known the first."""
+
+    def odds(form: str) -> float:
+        passed, failed = seen.get(form, (0, 0))
+        prior = _USUAL if form == forms[0] else 1 - _USUAL
+        return (_FORM_RUNS * prior + passed) / (_FORM_RUNS + passed + failed)
+
+    return max(forms, key=odds)
 
 
 def _prior(model: Model) -> float:

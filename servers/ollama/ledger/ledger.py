@@ -196,6 +196,16 @@ class Ledger:
             rows = db.execute(query, (model, kind, int(think), format, min(last, MAX_RUNS))).fetchall()
         return [Output(tokens=tokens, cut=bool(cut), tokens_in=tokens_in) for tokens, cut, tokens_in in rows]
 
+    def passed(self, model: str, kind: str, format: str | None, last: int = 50) -> tuple[int, int]:
+        """(passed, failed) among the last runs of that kind and form; an answer cut at its cap has failed."""
+        query = (
+            "SELECT coalesce(gate_passed, 0), count(*) FROM (SELECT * FROM runs WHERE model = ? AND kind = ? "
+            "AND format IS ? ORDER BY id DESC LIMIT ?) WHERE gate_passed NOT NULL OR outcome = 'length' GROUP BY 1"
+        )
+        with self._reading() as db:
+            found = dict(db.execute(query, (model, kind, format, min(last, MAX_RUNS))).fetchall())
+        return found.get(1, 0), found.get(0, 0)
+
     def counted(self, model: str, last: int = 30) -> list[tuple[int, int]]:
         """(characters, tokens) of the last prompts of a model where both are known, newest first."""
         query = (
