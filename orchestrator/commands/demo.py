@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..events import Event, ignore, tee
+from ..sanitize import visible
+from . import local
 from . import options as common
 
 if TYPE_CHECKING:
     from ..demo.run import Ended, Worker
 
 EXAMPLES = """\
-With an Ollama server its smallest model is the worker. Without one it is an embedded engine (extra `engine`) that
+With an Ollama server the worker is its model with the best odds for the edit; a server without one is offered one. Without one it is an embedded engine (extra `engine`) that
 recites with real timings, or else a script with recorded ones; the second line says which.
 
 examples:
@@ -29,7 +31,9 @@ examples:
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--worker", metavar="MODEL", help="the Ollama model that does the work (default: the smallest)"
+        "--worker",
+        metavar="MODEL",
+        help="the Ollama model that does the work (default: the likeliest to pass)",
     )
     parser.add_argument(
         "--format", choices=["rich", "plain", "json", "markdown"], help="how to show what happens"
@@ -48,7 +52,9 @@ async def _run(options: argparse.Namespace) -> int:
 
     seen: list[Event] = []
     async with project() as folder:
-        worker = await choose_worker(folder, options.worker)
+        asks = not options.json and sys.stdin.isatty() and sys.stderr.isatty()
+        worker = await choose_worker(folder, options.worker, _asked if asks else None, local.progress)
+        local.progress("")
         settings = load_config(cwd=folder, display__format=options.format).display
         display = Display(settings=settings)
         async with display.alive():
@@ -58,6 +64,13 @@ async def _run(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(_closing(ended))
     return 0
+
+
+async def _asked(question: str) -> bool:
+    """A yes from the person at the terminal."""
+    sys.stderr.write(f"{visible(question)} [y/N] ")
+    sys.stderr.flush()
+    return (await anyio.to_thread.run_sync(sys.stdin.readline)).strip().lower() in ("y", "yes")
 
 
 def _closing(ended: Ended) -> str:

@@ -198,6 +198,7 @@ def _ollama() -> Finding:
     import httpx2
 
     from servers.ollama.engines.address import address_of
+    from servers.ollama.forecast.recommended import recommended
 
     try:
         url = address_of(None).url
@@ -213,13 +214,15 @@ def _ollama() -> Finding:
         step = "start it (`ollama serve`), or set OLLAMA_BASE_URL to where it runs; https://ollama.com has it"
         return Finding(subject="ollama", state="missing", found=f"nothing answers at {url}", next_step=step)
     if not sizes:
-        step = "ollama pull qwen3:1.7b gets a small model"
+        offer = recommended()
+        step = str(offer) if offer else "ollama pull qwen2.5-coder:0.5b gets a small model"
         return Finding(
             subject="ollama", state="missing", found=f"{version} at {url}, no model", next_step=step
         )
     slots = os.environ.get("OLLAMA_NUM_PARALLEL")
     found = f"{version} at {url}, {len(sizes)} model{'s' * (len(sizes) != 1)}{f', num_parallel {slots}' if slots else ''}; {_fitting(sizes)}"
-    return Finding(subject="ollama", state="good", found=found)
+    offer = recommended(here=sizes.values())
+    return Finding(subject="ollama", state="good", found=found, next_step=f"larger: {offer}" if offer else "")
 
 
 def _fitting(sizes: Mapping[str, int]) -> str:

@@ -45,6 +45,8 @@ async def _here(options: argparse.Namespace) -> int:
     rows += [_row(model) for model in record["models"]]
     empty = f"{record['engine']} has no model yet; `ollama pull NAME` gets one\n"
     sys.stdout.write(local.table(rows) if record["models"] else empty)
+    if record.get("recommended"):
+        sys.stdout.write(f"{visible(record['recommended'])}\n")
     if record.get("note"):
         sys.stdout.write(f"{record['note']}\n")
     return 0

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 
 from servers.durations import duration
+from servers.ollama.forecast.recommended import recommended
 from servers.protocol.registry import SERVER_COMMANDS
 
 from ..agent import Agent
@@ -31,10 +32,11 @@ from ..reply import Reply
 from ..session.session import Session, open_session
 from ..types import Message, Request, ToolCall, ToolResult, assistant
 from . import project as demo_project
+from .local_models import Found, found_models, pull
 
 TASK = "One test of this project fails. Have a local model fix it, check what it did, and commit it."
 ROUNDS = 20  # most model calls of the lead
-PROBE_S = 1.0  # how long to wait for an Ollama server to answer
+MAX_LADDER = 2  # models asked after the first
 ENGINE_S = 20.0  # how long the embedded engine may take to start and to be calibrated
 
 
@@ -47,6 +49,7 @@ class Worker:
     real: bool  # it computes its answers
     timed: bool  # its durations are measured as it runs
     says: str  # one sentence for the screen
+    ladder: tuple[str, ...] = ()  # who is asked next when it fails
 
     @property
     def recites(self) -> bool:
@@ -89,7 +92,7 @@ async def perform(folder: Path, worker: Worker, emit: Emit) -> Ended:
     till = folder / "till"
     emit(Notice(text=f"project: {till} (a git repository with one failing test)"))
     emit(Notice(text=worker.says))
-    script = Lead(worker.model, max_output=80 if worker.recites else 400)
+    script = Lead(worker.model, ladder=worker.ladder, max_output=80 if worker.recites else 400)
     async with open_session(_config(folder, worker), emit, approve=None) as session:
         session.add_provider("scripted", script.provider)
         reply = await session.ask(Agent(name="lead", model="scripted:lead", max_rounds=ROUNDS), TASK)
@@ -108,39 +111,59 @@ async def perform(folder: Path, worker: Worker, emit: Emit) -> Ended:
     )
 
 
-async def choose_worker(folder: Path, model: str | None = None) -> Worker:
+Ask = Callable[[str], Awaitable[bool]]
+"""Puts a yes-or-no question to the person."""
+
+
+async def choose_worker(
+    folder: Path, model: str | None = None, ask: Ask | None = None, told: Callable[[str], None] = print
+) -> Worker:
     """The best worker there is: a model of a reachable Ollama server, the embedded engine, or a script.
 
-    What a stand-in does is no record of this machine's models: from here on the state folder is inside `folder`.
+    A server without a model is offered one, where there is somebody to `ask`. What a stand-in does is no record of
+    this machine's models: from here on the state folder is inside `folder`.
     """
-    if found := await anyio.to_thread.run_sync(_ollama_models):
-        url, names, simulated = found
-        if model is not None and model not in names:
-            raise ConfigError(f"Ollama at {url} has no model {model!r}; it has {', '.join(names)}")
-        chosen = model or names[0]
-        return Worker(
-            host=url,
-            model=chosen,
-            real=not simulated,
-            timed=not simulated,
-            says=f"worker: {chosen}, {'simulated' if simulated else 'a real model on your Ollama server'}, at {url}",
-        )
+    found = await found_models()
+    missing = "no Ollama server answers"
+    if found is not None and not found.names:
+        offer = recommended()
+        missing = f"Ollama at {found.url} has no model that writes text" + (f" ({offer})" if offer else "")
+        if offer is not None and model is None and ask is not None and await ask(f"{missing}. Get it now?"):
+            await pull(found.url, offer.name, told)
+            found = await found_models()
+    if found is not None and found.names:
+        return _on_ollama(found, model)
     if model is not None:
-        raise ConfigError(
-            f"no Ollama server answers, so there is no model {model!r}; start one with: ollama serve"
-        )
+        raise ConfigError(f"{missing}, so there is no model {model!r}; start one with: ollama serve")
     os.environ["UNDERSTUDY_HOME"] = str(folder / "state")
-    return await _engine(folder) or Worker(
+    return await _engine(folder, missing) or Worker(
         host=f"recited:{_recitation(folder, 'scripted-worker')}",
         model="scripted-worker",
         real=False,
         timed=False,
-        says="worker: scripted, because no Ollama server answers and the embedded engine is not installed here or "
+        says=f"worker: scripted, because {missing} and the embedded engine is not installed here or "
         "does not run; its durations were recorded on another machine",
     )
 
 
-async def _engine(folder: Path) -> Worker | None:
+def _on_ollama(found: Found, model: str | None) -> Worker:
+    """The model that was named, or the one likeliest to pass, and behind it the next."""
+    if model is not None and model not in found.names:
+        raise ConfigError(f"Ollama at {found.url} has no model {model!r}; it has {', '.join(found.names)}")
+    chosen = model or found.names[0]
+    kind = "simulated" if found.simulated else "a real model on your Ollama server"
+    why = f" ({found.why})" if model is None and len(found.names) > 1 else ""
+    return Worker(
+        host=found.url,
+        model=chosen,
+        real=not found.simulated,
+        timed=not found.simulated,
+        says=f"worker: {chosen}, {kind}, at {found.url}{why}",
+        ladder=tuple(name for name in found.names if name != chosen)[:MAX_LADDER],
+    )
+
+
+async def _engine(folder: Path, missing: str) -> Worker | None:
     """The embedded engine on a model made to recite, calibrated; None where it is not installed or does not run."""
     from servers.ollama.forecast.calibration import CalibrationFailed, calibrated
 
@@ -157,7 +180,7 @@ async def _engine(folder: Path) -> Worker | None:
         model=model,
         real=False,
         timed=True,
-        says="worker: an embedded engine that recites, because no Ollama server answers: a small model made for this "
+        says=f"worker: an embedded engine that recites, because {missing}: a small model made for this "
         f"demo, whose words are canned and whose timings are real ({len(done.probes)} probes, {seconds:.1f} s, "
         "taught the forecast its speed)",
     )
@@ -172,8 +195,8 @@ def _recitation(folder: Path, model: str) -> Path:
 class Lead:
     """A scripted lead: fixed words, but each step looks at what the step before really brought."""
 
-    def __init__(self, worker: str, *, max_output: int) -> None:
-        self.worker = worker
+    def __init__(self, worker: str, *, max_output: int, ladder: Sequence[str] = ()) -> None:
+        self.worker, self.ladder = worker, list(ladder)
         self.max_output = max_output
         self.receipt: Mapping[str, Any] = {}
         self.calls = 0
@@ -206,6 +229,7 @@ class Lead:
                 write="edits",
                 gate=["syntax", {"max_changed_lines": 20}, {"command": tests}],
                 max_output=self.max_output,
+                **({"ladder": self.ladder} if self.ladder else {}),
             ),
         )
         self.receipt = _json(request)
@@ -213,11 +237,13 @@ class Lead:
             job = self.receipt.get("delegation")
             wait = self._call("ollama__delegation", id=job, action="wait", wait_s=45)
             self.receipt = _json((yield assistant("It is still at work; I wait for it.", wait)))
+        self.worker = self.receipt.get("model") or self.worker
         if not self.accepted:
             edit = {"old": demo_project.OLD_LINE, "new": demo_project.NEW_LINE}
             why = self.receipt.get("reason") or self.receipt.get("outcome")
             yield assistant(
-                f"{self._measured()} It was not accepted ({why}), so the project is untouched. I do this one myself.",
+                f"{self._measured()} It was not accepted ({why}), so the project is untouched.{self._failed()} "
+                "I do this one myself.",
                 self._call("files__edit_file", path="prices.py", edits=[edit]),
             )
         look = f"{self._measured()} I check the change before I build on it."
@@ -248,6 +274,14 @@ class Lead:
     def _call(self, name: str, **arguments: Any) -> ToolCall:
         self.calls += 1
         return ToolCall(id=f"call_{self.calls}", name=name, arguments=arguments)
+
+    def _failed(self) -> str:
+        """Who else was tried, and how the last rejected answer began."""
+        tried = list(dict.fromkeys(one["model"] for one in self.receipt.get("tried", [])))
+        ladder = f" {' and '.join(tried)} were tried in turn." if len(tried) > 1 else ""
+        fenced = str(self.receipt.get("rejected") or "").strip().split("\n")[1:-1]
+        began = f" The answer began:\n{chr(10).join(fenced)}\n" if fenced else ""
+        return ladder + began
 
     def _measured(self) -> str:
         """What the receipt's profile says, in a sentence."""
@@ -302,30 +336,3 @@ async def _ledger(session: Session, model: str) -> str:
         return f"run {run['run']} · {model} · {run['kind']} · {gate} · {tokens} · {total_s}"
     except (ValueError, KeyError, IndexError, TypeError):
         return answer.text
-
-
-def _ollama_models() -> tuple[str, list[str], bool] | None:
-    """(address, models that can write text, smallest first, whether it only pretends) of a reachable Ollama server.
-
-    None when there is none.
-    """
-    import httpx2
-
-    from servers.ollama.ledger.keys import is_simulated
-
-    from ..config.load import load_config
-
-    address = load_config(cwd=tempfile.gettempdir(), env=dict(os.environ)).providers.get("ollama")
-    url = (address.base_url if address else None) or "http://127.0.0.1:11434"
-    try:
-        answer = httpx2.get(f"{url}/api/tags", timeout=PROBE_S)
-        models = answer.raise_for_status().json()["models"]
-        names = [m["name"] for m in sorted(models, key=lambda m: m.get("size", 0)) if _writes(m)]
-        version = httpx2.get(f"{url}/api/version", timeout=PROBE_S).json().get("version")
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return (url, names, is_simulated(str(version))) if names else None
-
-
-def _writes(model: Mapping[str, Any]) -> bool:
-    return "completion" in (model.get("capabilities") or ["completion"]) and "embed" not in model["name"]

@@ -44,6 +44,8 @@ class Option:
     deadline_s: float | None = None
     unfit: str | None = None
     """Why it cannot do this task at all."""
+    unknown_s: float = UNKNOWN_S
+    """What a run is taken to last while there is no forecast."""
 
     @property
     def passing(self) -> tuple[float, float]:
@@ -89,7 +91,7 @@ class Option:
 
     def utility(self, odds: float) -> float:
         """Worth of taking this model, in seconds."""
-        took = self.forecast.total_s if self.forecast else UNKNOWN_S
+        took = self.forecast.total_s if self.forecast else self.unknown_s
         return odds * (1.0 if self.in_time is None else self.in_time) * SUCCESS_S - took
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from ...output import ToolError
 from ..engines.protocol import EngineError, Model, Runtime
 from ..forecast.context_size import largest_ctx
 from ..forecast.forecaster import Forecaster
+from ..forecast.recommended import recommended
 from ..forecast.speed_models import SpeedModels
 from ..ledger.ledger import MAX_RUNS, Ledger, LedgerError
 from ..ledger.receipt import Number, Profiled
@@ -68,6 +69,9 @@ class ModelSeen(BaseModel):
     loaded: bool | None
     gpu_share: Number
     speed: str
+    reads: Number
+    writes: Number
+    """Tokens a second, the median of the last runs."""
     odds: list[Odds]
     leaves_machine: bool
 
@@ -75,6 +79,8 @@ class ModelSeen(BaseModel):
 class Models(BaseModel):
     engine: str
     models: list[ModelSeen]
+    recommended: str | None
+    """A larger model that this machine holds."""
     note: str | None
 
 
@@ -185,7 +191,16 @@ class Overview:
         except LedgerError as exc:  # the models are there all the same
             seen = [_model_seen(model) for model in found]
             note = f"{note}; {exc}" if note else str(exc)
-        return Models(engine=self.runtime.name, models=seen, note=note)
+        return Models(engine=self.runtime.name, models=seen, recommended=self._recommended(seen), note=note)
+
+    def _recommended(self, seen: Sequence[ModelSeen]) -> str | None:
+        """By this machine's memory, and by how fast models here write."""
+        if not self.runtime.name.startswith("Ollama") or self.runtime.simulated:
+            return None
+        sizes = [one.size_gb * 1e9 for one in seen if one.size_gb and one.unfit is None]
+        paces = [one.size_gb * 1e9 * one.writes for one in seen if one.size_gb and one.writes]
+        offer = recommended(bytes_per_s=max(paces, default=None), here=sizes)
+        return str(offer) if offer else None
 
     async def profile(self, model: str | None, kind: str | None, last: int) -> ProfileSeen:
         """ToolError when the ledger cannot be read."""
@@ -304,6 +319,8 @@ def _model_seen(model: Model, ledger: Ledger | None = None, provenance: Provenan
         loaded=model.loaded,
         gpu_share=model.gpu_share,
         speed=_speed(reads, writes),
+        reads=median(reads) if reads else None,
+        writes=median(writes) if writes else None,
         odds=[Odds.of(t) for t in ledger.summary(model=filed_as) if t.kind != CALIBRATION] if ledger else [],
         leaves_machine=model.remote,
     )

@@ -12,7 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.demo.local_models import pull
+from orchestrator.errors import ConfigError
+from servers.ollama.forecast.recommended import recommended
+from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
+from servers.ollama.simulator.machine import Machine, SimulatedModel
 
 UNDERSTUDY = os.path.join(os.path.dirname(sys.executable), "understudy")
 
@@ -92,6 +97,58 @@ def test_a_worker_that_fails_its_gate_changes_nothing_and_the_lead_does_the_work
     assert not report["worker"]["real"] and not report["accepted"] and "gate failed" in report["ledger"]
     assert report["ledger"].endswith(" simulated") and "files__edit_file" in report["tool_calls"]
     assert "I do this one myself" in " ".join(report["said"]) and report["tests"].startswith("exit=0")
+
+
+def test_the_likeliest_model_is_asked_first_and_the_others_after_it() -> None:
+    small = SimulatedModel(name="small:latest", params=1e8, size_bytes=1e8)
+    large = SimulatedModel(name="large:latest", params=7e9, size_bytes=4.7e9)
+    embeds = SimulatedModel(name="embeds:latest", size_bytes=1e7, capabilities=("embedding",))
+    with simulated_in_thread(World(machine=Machine(small, large, embeds))) as url:
+        done = demo("--json", OLLAMA_HOST=url)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["worker"]["model"] == "large:latest" and report["worker"]["ladder"] == ["small:latest"]
+    assert "best expected worth of 2: large:latest" in report["worker"]["says"]
+    said = " ".join(report["said"])
+    assert "large:latest and small:latest were tried in turn. The answer began:" in said
+    assert "I do this one myself" in said and report["tests"].startswith("exit=0")
+
+
+def test_a_server_without_a_model_is_told_which_one_fits_and_the_demo_goes_on() -> None:
+    embeds = SimulatedModel(name="embeds:latest", capabilities=("embedding",))
+    with simulated_in_thread(World(machine=Machine(embeds))) as url:
+        report = json.loads(demo("--json", OLLAMA_HOST=url).stdout)
+    assert f"because Ollama at {url} has no model that writes text (qwen" in report["worker"]["says"]
+    assert "ollama pull qwen" in report["worker"]["says"] and report["tests"].startswith("exit=0")
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "rate", "here", "name"),
+    [
+        (4, None, [], "qwen2.5-coder:1.5b"),
+        (16, None, [], "qwen2.5-coder:7b"),
+        (16, 6e9, [], "qwen2.5-coder:1.5b"),
+        (64, 400e9, [], "qwen2.5-coder:32b"),
+        (16, None, [4e9], None),
+        (1, None, [], None),
+    ],
+)
+def test_what_is_recommended_fits_the_memory_and_is_fast_enough(
+    gigabytes: float, rate: float | None, here: list[float], name: str | None
+) -> None:
+    offer = recommended(memory_bytes=gigabytes * 1e9, bytes_per_s=rate, here=here)
+    assert (offer.name if offer else None) == name
+    assert offer is None or (f"`ollama pull {name}`" in str(offer) and "at 50 Mbit/s" in str(offer))
+
+
+@pytest.mark.anyio
+async def test_a_model_is_got_with_its_progress_told_or_one_sentence_says_why_not() -> None:
+    told: list[str] = []
+    with simulated_in_thread() as url:
+        await pull(url, "sim-small:latest", told.append)
+        with pytest.raises(ConfigError, match="qwen3:8b could not be got: pull model manifest"):
+            await pull(url, "qwen3:8b", told.append)
+    assert told[0] == "pulling manifest" and "success" in told
 
 
 def test_the_screen_says_on_every_line_who_speaks() -> None:
