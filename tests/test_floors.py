@@ -32,7 +32,7 @@ FLOORS = {
         {"ollama"},
     ],
     "orchestrator": [
-        {"types", "errors", "sanitize"},
+        {"types", "errors", "sanitize", "depth"},
         {"events", "tools", "history", "reply", "hooks"},
         {"providers"},
         {"providers.wrap", "mcp_client", "function_tools"},

@@ -24,6 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, metavar="N", help="ballots of each model (default: 1)")
     parser.add_argument("--judge", metavar="MODEL", help="says which ballots mean the same")
     parser.add_argument(
+        "--embed", metavar="MODEL", help="its vectors say so, as ollama:nomic-embed-text; no judge then"
+    )
+    parser.add_argument(
         "--stop-early", action="store_true", help="call off ballots that cannot change the winner any more"
     )
     panel.add(parser)
@@ -37,5 +40,6 @@ def run(options: argparse.Namespace) -> int:
         choices=options.choices,
         samples=options.samples,
         judge=options.judge,
+        embed=options.embed,
         stop_early=options.stop_early,
     )

@@ -74,6 +74,7 @@ class VoteSettings(_Pattern):
     samples: int = Field(default=1, ge=1, le=50)  # ballots of each model
     choices: Annotated[tuple[str, ...], Field(strict=False)] = ()
     judge: Model | None = None  # says which ballots mean the same; None: the same words do
+    embed: Model | None = None  # the same by the vectors of this model, without a judge
     stop_early: bool = False
 
 
@@ -103,7 +104,8 @@ class EscalateSettings(_Pattern):
 
     use: Literal["escalate"] = "escalate"
     models: Models | None = None
-    judge: Model | None = None
+    judge: Model | None = None  # says which answers mean the same; None: the same words do
+    embed: Model | None = None  # the same by the vectors of this model, without a judge
 
 
 class HandoffSettings(_Pattern):

@@ -21,6 +21,7 @@ import anyio
 from servers.protocol.prefork import import_quickly
 from servers.protocol.registry import SERVER_COMMANDS
 
+from ..depth import VARIABLE, inherited
 from ..events import Emit, Notice, ignore
 from ..sanitize import one_line, visible
 from ..tools import Approve, Progress, no_progress
@@ -60,6 +61,7 @@ class Hosted:
         passed = [*PASSED, *PASSED_TO_OURS] if launch.ours else PASSED
         self.env = {key: os.environ[key] for key in passed if key in os.environ} | dict(launch.env)
         self.key = tool_cache.key_of(*_facts(launch), self.env, self.cwd)
+        self.env[VARIABLE] = str(inherited() + 1)  # whoever calls it is a model of this process
         self.specs: tuple[ToolSpec, ...] = ()
         self.instructions = ""  # how the server says its tools are used
         if (kept := tool_cache.load(self.key)) is not None:

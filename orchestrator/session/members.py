@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..agent import Agent
 from ..config.patterns import PlanSettings, RefineSettings, RouteSettings, SpecialistSettings
 from ..errors import ConfigError
-from ..patterns import Ask, Meaning, Specialist, by_judge, by_words
+from ..patterns import Ask, Meaning, Specialist, by_embedding, by_judge, by_words
 from ..reply import Reply
 from ..types import Message
 from .session import Session
@@ -58,7 +58,14 @@ class Members:
         others = (self._any(spec, "critic").model for spec in self.session.config.panel or ())
         return next((model for model in others if model != author.model), None)
 
-    def meaning(self, judge: str | None) -> Callable[[Ask], Meaning]:
+    def meaning(self, judge: str | None, embed: str | None = None) -> Callable[[Ask], Meaning]:
+        """How answers are compared: by a judge, by an embedding, else by words. Raises ConfigError for both."""
+        if embed is not None:
+            if judge is not None:
+                raise ConfigError("answers are compared by a judge or by an embedding; give one of them")
+            model = self.session.config.resolve(embed, self.session.wired.names())
+            vectors = by_embedding(self.session.remembering.embedder(model), model=model)
+            return lambda ask: vectors
         if judge is None:
             return lambda ask: by_words
         agent = self.one(judge, "judge")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import anyio.to_thread
 from pydantic import TypeAdapter, ValidationError
 
 from ..agent import Agent
@@ -50,6 +51,8 @@ from ..patterns.durable import Approve, Remembered
 from ..patterns.pipeline import filled
 from ..patterns.recorded import recorded
 from ..store.resumable import CALL, OUTCOME, PAUSED, Begun
+from .alone import alone
+from .measured import with_odds
 from .members import Members
 from .preview import Preview, preview
 from .session import Session
@@ -104,7 +107,10 @@ async def run_pattern(
     _refuse_what_is_too_dear(session, foreseen)
     ask = durable(members.ask, journal, "reply")
     try:
-        return await recorded(name or settings.use, prompt, journaled, ask=ask, emit=session.emit, key=key)
+        with alone(key):
+            return await recorded(
+                name or settings.use, prompt, journaled, ask=ask, emit=session.emit, key=key
+            )
     except Paused as exc:
         tell(PAUSED, {"question": exc.question, "key": exc.key})
         raise
@@ -170,7 +176,7 @@ def built(members: Members, settings: PatternSettings, approve: Approve) -> Work
             voters = [
                 voter for voter in members.panel(settings.models, "voter") for _ in range(settings.samples)
             ]
-            same = members.meaning(settings.judge)
+            same = members.meaning(settings.judge, settings.embed)
             return lambda ask, prompt: vote(
                 ask,
                 voters,
@@ -189,7 +195,10 @@ def built(members: Members, settings: PatternSettings, approve: Approve) -> Work
                 ask, debaters, prompt, rounds=settings.rounds, judge=judge, implement=worker
             )
         case EscalateSettings():
-            panel, same = members.panel(settings.models, "adviser"), members.meaning(settings.judge)
+            panel, same = (
+                members.panel(settings.models, "adviser"),
+                members.meaning(settings.judge, settings.embed),
+            )
             return lambda ask, prompt: escalate(ask, panel, prompt, meaning=same(ask))
         case RefineSettings():
             author, critic = members.pair(settings)
@@ -209,9 +218,12 @@ def built(members: Members, settings: PatternSettings, approve: Approve) -> Work
             return lambda ask, prompt: handoff(ask, first, second, prompt, reviewer=reviewer)
         case RouteSettings():
             specialists, router = members.specialists(settings), members.maybe(settings.router, "router")
-            return lambda ask, prompt: route(
-                ask, specialists, prompt, router=router, min_odds=settings.min_odds
-            )
+
+            async def routed(ask: Ask, prompt: str) -> Outcome:
+                known = await anyio.to_thread.run_sync(with_odds, members, specialists, prompt)
+                return await route(ask, known, prompt, router=router, min_odds=settings.min_odds)
+
+            return routed
         case PlanSettings():
             manager, workers = members.one(settings.manager, "manager"), members.workers(settings)
             return lambda ask, prompt: plan(

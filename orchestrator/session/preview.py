@@ -104,7 +104,7 @@ async def preview(members: Members, settings: PatternSettings, prompt: str) -> P
     steps = steps_of(members, settings)
     models = sorted({model for step in steps for model in step.models})
     tokens = int(len(prompt.encode("utf-8", "replace")) / BYTES_PER_TOKEN) + 50
-    known = await anyio.to_thread.run_sync(lambda: _figures(members, models))
+    known = await anyio.to_thread.run_sync(lambda: figures(members, models))
 
     def total(chosen: Sequence[Step], *, high: bool) -> tuple[float | None, float | None]:
         cost, seconds = 0.0, 0.0
@@ -127,6 +127,10 @@ async def preview(members: Members, settings: PatternSettings, prompt: str) -> P
     sure = [step for step in steps if step.certain]
     least_usd, least_s = total(sure, high=False)
     most_usd, most_s = total(steps, high=True)
+    warnings = [
+        *_warnings(members, settings),
+        *await anyio.to_thread.run_sync(_uneven, members, settings, prompt),
+    ]
     unknown = [m for m in models if known[m].seconds is None or known[m].cost_usd is None]
     return Preview(
         least_calls=sum(len(step.models) for step in sure),
@@ -136,7 +140,7 @@ async def preview(members: Members, settings: PatternSettings, prompt: str) -> P
         least_usd=least_usd,
         most_usd=most_usd,
         unknown=tuple(unknown),
-        warnings=tuple(dict.fromkeys(_warnings(members, settings))),
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
@@ -224,12 +228,22 @@ def _warnings(members: Members, settings: PatternSettings) -> list[str]:
             return []
 
 
+def _uneven(members: Members, settings: PatternSettings, prompt: str) -> list[str]:
+    """Where all of a panel count the same though one of them is far better. Reads files: for a thread."""
+    from .measured import far_stronger  # which stands on this module
+
+    if not isinstance(settings, VoteSettings | DebateSettings | EscalateSettings):
+        return []
+    warning = far_stronger(_panel(members, settings.models), prompt)
+    return [warning] if warning else []
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known(Figures):
     calls: tuple[tuple[float, int], ...] = ()  # seconds and tokens out of the last ones
 
 
-def _figures(members: Members, models: Sequence[str]) -> dict[str, _Known]:
+def figures(members: Members, models: Sequence[str]) -> dict[str, _Known]:
     """By model, from the calls that were made here and the price list. Reads files: for a thread."""
     calls: Mapping[str, list[tuple[float, int]]] = {}
     with suppress(StoreError):

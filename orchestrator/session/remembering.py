@@ -42,7 +42,7 @@ class Remembering:
             self._memories[agent] = Memory(
                 agent,
                 database=Database(path),
-                embed=self._embed(model) if model else None,
+                embed=self.embedder(model) if model else None,
                 model=model,
                 min_importance=settings.min_importance,
                 emit=self.emit,
@@ -73,7 +73,8 @@ class Remembering:
         for memory in self._memories.values():
             memory.close()
 
-    def _embed(self, model: str) -> Embed:
+    def embedder(self, model: str) -> Embed:
+        """Texts to vectors by this "provider:model", opened when it is first asked. It raises ConfigError."""
         name, vendors = split(model)
         opened: list[Provider] = []
 

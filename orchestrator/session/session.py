@@ -16,6 +16,7 @@ from servers.protocol.registry import SERVER_COMMANDS
 
 from ..agent import Agent, run
 from ..config.load import Config
+from ..depth import MAX_DEPTH, inherited
 from ..errors import ConfigError, OrchestratorError, RunError
 from ..events import Emit, Notice, ignore, tee
 from ..function_tools import FunctionTool, Tool, as_toolbox
@@ -40,7 +41,6 @@ from .tools_by_need import LEADS, ByNeed, lead_system
 PATTERNS = "patterns"
 """Among an agent's tools: the patterns. A lead with all tools has them where a panel is configured."""
 ANSWER_SHARE = 4  # of a model's window that earlier messages leave to its answer and its tools' results
-MAX_DEPTH = 3  # how deep a model may ask a model that asks a model
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 
@@ -91,7 +91,7 @@ class Session:
 
     async def ask(self, agent: Agent, prompt: str | Message, *, history: Sequence[Message] = ()) -> Reply:
         """Run the agent with its provider and its tools. Raises OrchestratorError."""
-        depth = _depth.get()
+        depth = max(_depth.get(), inherited())
         if depth >= MAX_DEPTH:
             raise RunError(
                 f"{agent.name} would be the {depth + 1}th model in a chain of delegations; {MAX_DEPTH} are allowed"
