@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import anyio.from_thread
 import anyio.lowlevel
 
+from servers.durations import duration
 from servers.ollama.engines.shared_queue import Entry
 from servers.ollama.forecast.forecast import Forecast
 from servers.ollama.forecast.speed_models import SpeedModels
@@ -19,10 +20,12 @@ from servers.ollama.forecast.token_estimates import CHARS_PER_TOKEN
 from servers.ollama.ledger.ledger import Ledger, LedgerError, Run
 from servers.ollama.ledger.runs import filed, plain, provenance_of
 
-from ..events import Emit, Foreseen
+from ..events import Emit, Foreseen, Notice
 
 KNOWN_RUNS = 200
 """Runs of the machine among which one of the model is looked for."""
+_MANY_TOKENS, _LONG_S = 1500, 15.0
+"""Tools and seconds of reading from which a person is told."""
 SPREAD = 0.2
 """Of the number of tokens, which is guessed from the length of the text."""
 
@@ -43,6 +46,7 @@ class Asked:
     cached: float | None  # share of the prompt that the engine's cache should hold
     cold: bool | None  # the model is not loaded; None is not known
     ahead: Sequence[Entry] = ()  # runs of other processes on this engine
+    tool_chars: int = 0  # of the prompt, those of the tools; 0 where that was told before
 
 
 def foretell(asked: Asked, emit: Emit, under_way: Callable[[], bool]) -> None:
@@ -54,7 +58,7 @@ def foretell(asked: Asked, emit: Emit, under_way: Callable[[], bool]) -> None:
 
     context = copy_context()  # who hears of this call; a thread begins without
 
-    def told(event: Foreseen) -> None:
+    def told(event: Foreseen | Notice) -> None:
         if under_way():
             context.run(emit, event)
 
@@ -65,9 +69,10 @@ def foretell(asked: Asked, emit: Emit, under_way: Callable[[], bool]) -> None:
             log.warning("no forecast: %s", exc)
             return
         if found is not None:
-            event = _event(asked, *found, holder)
-            with suppress(RuntimeError):  # the loop has ended meanwhile
-                anyio.from_thread.run_sync(told, event, token=token)
+            events = [_event(asked, *found, holder), *tools_notice(asked, found[0])]
+            for event in events:
+                with suppress(RuntimeError):  # the loop has ended meanwhile
+                    anyio.from_thread.run_sync(told, event, token=token)
 
     threading.Thread(target=look, daemon=True, name="forecast").start()
 
@@ -95,6 +100,20 @@ def _forecast(asked: Asked) -> tuple[Forecast, Run] | None:
             tokens_spread=SPREAD,
         )
         return (found, last) if found is not None else None
+
+
+def tools_notice(asked: Asked, found: Forecast) -> list[Notice]:
+    """That the tools take most of a long wait for the first word, and what can be done about it."""
+    tools = int(asked.tool_chars / CHARS_PER_TOKEN)
+    if tools < _MANY_TOKENS or found.prefill_s < _LONG_S or 2 * asked.tool_chars < asked.chars:
+        return []
+    return [
+        Notice(
+            text=f"{asked.model} first reads about {found.tokens_in:,} tokens, {tools:,} of them the tools: about "
+            f"{duration(found.prefill_s)} here, once. Fewer servers, or `tools` of a server in config.yaml, make it less; "
+            "run_timeout_s there, or --timeout, lifts the limit of a run"
+        )
+    ]
 
 
 def _event(asked: Asked, found: Forecast, last: Run, holder: str | None) -> Foreseen:

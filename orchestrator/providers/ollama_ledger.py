@@ -125,6 +125,7 @@ class Calls:
         self._queue = SharedQueue(url)
         self._running: list[Heard] = []
         self._prompts = Prompts()
+        self._read_tools: set[str] = set()  # models whose tools were told of
         self._ledger: Ledger | None = None
         self._version: str | None = None
 
@@ -163,6 +164,8 @@ class Calls:
         if run is None or self._emit is ignore:
             return
         cap = heard.body["options"].get("num_predict")
+        tool_chars = 0 if heard.model in self._read_tools else len(json.dumps(heard.body.get("tools") or []))
+        self._read_tools.add(heard.model)
         asked = Asked(
             run=run.run,
             host=host_of(self.url),
@@ -174,6 +177,7 @@ class Calls:
             cached=heard.cached,
             cold=cold,
             ahead=ahead,
+            tool_chars=tool_chars,
         )
         foretell(asked, self._emit, lambda: heard.wall_s is None)
 

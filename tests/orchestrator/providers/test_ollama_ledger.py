@@ -18,8 +18,10 @@ from orchestrator.errors import ProviderError
 from orchestrator.events import Event, Foreseen, RunStarted
 from orchestrator.providers import complete, open_provider
 from orchestrator.providers.ollama import Ollama
+from orchestrator.providers.ollama_forecast import Asked, tools_notice
 from orchestrator.session.session import open_session
 from orchestrator.types import Request, ToolSpec, user
+from servers.ollama.forecast.forecast import Forecast
 from servers.ollama.ledger.ledger import Ledger, Run
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated
@@ -177,3 +179,23 @@ async def test_a_lead_that_ran_before_is_told_what_it_should_take_while_it_runs(
     for event in told:
         assert event.run in runs and event.total_s and event.low_s and event.high_s and event.simulated
         assert event.low_s <= event.total_s <= event.high_s
+
+
+@pytest.mark.parametrize(
+    ("prefill_s", "tool_chars", "told"), [(180.0, 14_000, True), (2.0, 14_000, False), (180.0, 900, False)]
+)
+async def test_a_lead_on_a_slow_machine_is_told_that_its_tools_are_being_read(
+    prefill_s: float, tool_chars: int, told: bool
+) -> None:
+    asked = Asked(
+        run="r", host="here", model="small", kind="chat", chars=16_000, cap=None, think=False, cached=None,
+        cold=False, tool_chars=tool_chars,
+    )  # fmt: skip
+    forecast = Forecast(
+        total_s=200.0, low_s=150.0, high_s=300.0, wait_s=0.0, load_s=0.0, prefill_s=prefill_s, decode_s=20.0, cold=False,
+        runs=3, tokens_in=4571, tokens_cached=0, tokens_out_p50=50, tokens_out_p90=90, cap=None, cap_s=None,
+        ventiles=(200.0,) * 19,
+    )  # fmt: skip
+    said = "".join(notice.text for notice in tools_notice(asked, forecast))
+    assert bool(said) == told
+    assert not told or ("4,000 of them the tools: about 3 min here" in said and "run_timeout_s" in said)
