@@ -1,6 +1,6 @@
 """How much small everyday work do real small models get done, and is what is called success success?
 
-    python -m benchmarks.real MODEL.gguf... [--half tune|report] [--kinds fix,quotes] [--out ROWS.jsonl] [--json]
+    python -m benchmarks.real MODEL.gguf... [--half tune|report] [--kinds fix,quotes] [--follow] [--out ROWS.jsonl] [--json]
 
 Every task of real_tasks.py goes once through the MCP server to the embedded engine, with the prompts as they are. A
 checker that is not the gate looks at the end. With --out, rows lie in a file and what is there is not run again.
@@ -8,6 +8,9 @@ checker that is not the gate looks at the end. With --out, rows lie in a file an
     right      handed over as a success, and right       false     its gate passed, and it is wrong
     unchecked  no gate looked at it, and it is wrong     rejected  not handed over, and rightly so
     lost       not handed over, although the worker's own answer was right
+
+With --follow a caller that reads nothing but the text of a receipt sends, once, the call that a failure advises:
+    second     right by then        told       a failure that said beforehand or afterwards to do it oneself
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from servers.protocol.lifecycle import configure_logging
 from servers.shell.policy.rules import Policy, load
 
 SUCCESS = ("accepted", "answered", "written")
+FOLLOWED = ("second", "told")
 VERDICTS = ("right", "false", "unchecked", "rejected", "lost")
 MAX_S = 900.0
 
@@ -56,6 +60,7 @@ def main() -> int:
     args.add_argument("--half", choices=("tune", "report"))
     args.add_argument("--kinds", type=lambda text: text.split(","), default=None)
     args.add_argument("--names", type=lambda text: text.split(","), default=None)
+    args.add_argument("--follow", action="store_true", help="send the call that a failure advises")
     args.add_argument("--out", type=Path, help="a file of rows: read first, then added to")
     args.add_argument("--json", action="store_true", help="print the rows instead of tables")
     given = args.parse_args()
@@ -77,13 +82,13 @@ def main() -> int:
         done = {row["task"]: row for row in known if row["model"] == path.stem}
         rows += [done[case.name] for case in cases if case.name in done]
         if left := [case for case in cases if case.name not in done]:
-            rows += anyio.run(_run, path.absolute(), left, given.out)
+            rows += anyio.run(_run, path.absolute(), left, given.out, given.follow)
     print(json.dumps(rows) if given.json else "\n\n".join(_tables(rows)))
     counted = Counter(row["verdict"] for row in rows if row["outcome"] == "accepted")
     return 1 if counted["false"] > 0.02 * counted.total() else 0
 
 
-async def _run(model: Path, cases: Sequence[Case], out: Path | None) -> list[dict[str, Any]]:
+async def _run(model: Path, cases: Sequence[Case], out: Path | None, follow: bool) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home:
         os.environ["UNDERSTUDY_HOME"] = home
@@ -96,7 +101,11 @@ async def _run(model: Path, cases: Sequence[Case], out: Path | None) -> list[dic
                 began = time.perf_counter()
                 receipt = await _delegated(client, case, model.stem)
                 took_s = time.perf_counter() - began
-            row = await anyio.to_thread.run_sync(_row, case, model.stem, receipt, engine.heard, root, took_s)
+                row = await anyio.to_thread.run_sync(
+                    _row, case, model.stem, receipt, engine.heard, root, took_s
+                )
+                if follow and row["outcome"] not in SUCCESS:
+                    row |= await _followed(client, case, receipt, root)
             rows.append(row)
             print(
                 f"{row['model']:10} {row['task']:16} {row['verdict']:9} {took_s:5.0f} s",
@@ -127,19 +136,39 @@ async def _delegated(client: Client, case: Case, model: str) -> dict[str, Any]:
     return receipt
 
 
+async def _followed(client: Client, case: Case, receipt: dict[str, Any], root: Path) -> dict[str, Any]:
+    """What came of the call that the receipt's text advises; whether it said to do it oneself."""
+    try:
+        advice = json.loads(receipt["text"]).get("advice") or []
+    except ValueError:
+        advice = []
+    told = any(one["action"] == "do_it_yourself" for one in advice)
+    call = next((one["call"] for one in advice if one.get("call")), None)
+    if call is None:
+        return {"advised": None, "told": told, "second": False}
+    again = await _call(client, case.tool, **call)
+    with anyio.move_on_after(MAX_S):
+        while again.get("outcome") == "running":
+            again = await _call(client, "delegation", id=again["delegation"], action="wait")
+    files = await anyio.to_thread.run_sync(_files, root)
+    end = End(answer=_plain(again.get("answer") or ""), data=again.get("data"), files=files)
+    right = again.get("outcome") in SUCCESS and case.check(end)
+    return {"advised": call, "told": told, "second": right}
+
+
 async def _call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if value is not None}
     result = await client.call_tool(tool, given)
     said = "\n".join(block.text for block in result.content if block.type == "text")
     receipt = dict(result.structured_content or {"outcome": "failed", "reason": said})
-    return {**receipt, "text_chars": len(said)}
+    return {**receipt, "text_chars": len(said), "text": said}
 
 
 def _row(
     case: Case, model: str, receipt: dict[str, Any], heard: Sequence[str], root: Path, took_s: float
 ) -> dict[str, Any]:
     outcome = receipt.get("outcome")
-    files = {path.name: path.read_text() for path in root.iterdir() if path.is_file()}
+    files = _files(root)
     raw = heard[-1] if heard else ""
     if outcome in SUCCESS:
         answer = _plain(receipt.get("answer") or "")
@@ -162,6 +191,10 @@ def _row(
         "receipt_chars": receipt["text_chars"],
         "answer": raw[:1500],
     }
+
+
+def _files(root: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in root.iterdir() if path.is_file()}
 
 
 def _asked_form(case: Case) -> str:
@@ -198,8 +231,11 @@ def _tables(rows: Sequence[dict[str, Any]]) -> list[str]:
     tables: list[str] = []
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
+        more = "".join(f"{name:>8}" for name in FOLLOWED) if any("second" in row for row in mine) else ""
         lines = [
-            f"{model:24}{'tasks':>6}" + "".join(f"{v:>10}" for v in VERDICTS) + f"{'median s':>10}{'runs':>6}"
+            f"{model:24}{'tasks':>6}"
+            + "".join(f"{v:>10}" for v in VERDICTS)
+            + f"{'median s':>10}{'runs':>6}{more}"
         ]
         for by in ("half", "kind", "form"):
             lines += [
@@ -218,6 +254,11 @@ def _line(name: str, rows: Sequence[dict[str, Any]]) -> str:
         f"  {name:22}{len(rows):>6}"
         + "".join(f"{found[v]:>10}" for v in VERDICTS)
         + f"{seconds:>10.0f}{runs:>6.1f}"
+        + "".join(
+            f"{sum(bool(row.get(name)) for row in rows):>8}"
+            for name in FOLLOWED
+            if any("second" in row for row in rows)
+        )
     )
 
 
