@@ -9,12 +9,16 @@ from typing import Any
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult
 from pydantic import BaseModel, Field
 
-from ..output import ToolError
+from ..output import ToolError, masked, one_line
+from ..protocol.asking_hosts import asks_itself, way_out
 from ..protocol.server import NOT_AGREED, can_ask
 from ..source.patch.unified_diff import parse
 from ..state import audit
 from ..workspace import Confirmed, Workspace, nobody
+from .editing import Edit
 
+MAX_LINES = 12
+MAX_LINE_CHARS = 160
 DECLINED = "nothing was changed: the user declined"
 
 
@@ -24,20 +28,25 @@ class Yes(BaseModel):
     change: bool = Field(description="let the model make this change")
 
 
-def for_path(path: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
-    return _ask([path], ctx)
+def for_write(path: str, content: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return _ask([path], ctx, _marked("+", content))
 
 
-def for_edit(path: str, dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
-    return Yes(change=True) if dry_run else _ask([path], ctx)
+def for_delete(path: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    return _ask([path], ctx, ["(deleted)"])
+
+
+def for_edit(path: str, edits: list[Edit], dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+    lines = [line for one in edits for line in (*_marked("-", one.old or ""), *_marked("+", one.new))]
+    return Yes(change=True) if dry_run else _ask([path], ctx, lines)
 
 
 def for_patch(patch: str, dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
-    return Yes(change=True) if dry_run else _ask(paths_of(patch), ctx)
+    return Yes(change=True) if dry_run else _ask(paths_of(patch), ctx, patch.splitlines())
 
 
 def for_move(src: str, dst: str, copy: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
-    return _ask([dst] if copy else [src, dst], ctx)
+    return _ask([dst] if copy else [src, dst], ctx, [f"{src} -> {dst}"])
 
 
 def agreed(
@@ -47,6 +56,9 @@ def agreed(
     names = _workspace(ctx).wants_yes(paths)
     if dry_run:
         return lambda shown: True
+    if names and asks_itself(ctx):
+        audit.record("files", asked=", ".join(names), answer="host")
+        return frozenset(names).__contains__
     if not names or not can_ask(ctx):
         return nobody
     yes = isinstance(answer, AcceptedElicitation) and answer.data.change
@@ -56,7 +68,7 @@ def agreed(
     if not yes:
         ways = " ".join(f"--allow {shlex.quote(name)}" for name in names)
         raise ToolError(
-            f"nothing was changed: {NOT_AGREED}; the server's option {ways} would permit it unasked"
+            f"nothing was changed: {NOT_AGREED}; the server's option {ways} would permit it unasked.{way_out(ctx)}"
         )
     return frozenset(names).__contains__
 
@@ -64,16 +76,23 @@ def agreed(
 def paths_of(patch: str) -> list[str]:
     """The files a patch names; none when it cannot be read, which the call itself will say."""
     try:
-        return [name for one in parse(patch) for name in (one.old, one.new) if name]
+        return list(dict.fromkeys(name for one in parse(patch) for name in (one.old, one.new) if name))
     except ToolError:
         return []
 
 
-def _ask(paths: Sequence[str], ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+def _ask(paths: Sequence[str], ctx: Context[Any, Any], change: Sequence[str]) -> Elicit[Yes] | Yes:
     names = _workspace(ctx).wants_yes(paths)
-    if not names or not can_ask(ctx):
+    if not names or asks_itself(ctx) or not can_ask(ctx):
         return Yes(change=False)
-    return Elicit(f"Let the model change {', '.join(names)}? What is in there runs as code later.", Yes)
+    shown = [masked(one_line(line))[:MAX_LINE_CHARS] for line in change[:MAX_LINES]]
+    more = [f"... and {len(change) - MAX_LINES:,} lines more"] if len(change) > MAX_LINES else []
+    asked = f"Let the model change {', '.join(names)}? What is in there runs as code later."
+    return Elicit("\n".join([asked, *shown, *more]), Yes)
+
+
+def _marked(mark: str, text: str) -> list[str]:
+    return [mark + line for line in text.splitlines()]
 
 
 def _workspace(ctx: Context[Any, Any]) -> Workspace:

@@ -168,7 +168,7 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
         path: str,
         content: str,
         ctx: Context[Any, Any],
-        yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_path)],
+        yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_write)],
         if_exists: Literal["fail", "overwrite", "append"] = "fail",
         expect_rev: str | None = None,
         encoding: str | None = None,
@@ -232,7 +232,7 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
     def delete_file(
         path: str,
         ctx: Context[Any, Any],
-        yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_path)],
+        yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_delete)],
         recursive: bool = False,
     ) -> str:
         """Delete a file or folder."""

@@ -9,6 +9,7 @@ from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, Elicitati
 from pydantic import BaseModel, Field
 
 from ..output import ToolError
+from ..protocol.asking_hosts import asks_itself, way_out
 from ..protocol.server import NOT_AGREED, can_ask
 from ..state import audit
 from .safe.places import Places
@@ -45,7 +46,7 @@ def question(
     found: Annotated[Plan | str | None, Resolve(planned)], ctx: Context[Any, Any]
 ) -> Elicit[Answer] | Answer:
     """Ask where a question is due and the client can show it."""
-    if not isinstance(found, Plan) or _permitted(found, ctx) or not can_ask(ctx):
+    if not isinstance(found, Plan) or _permitted(found, ctx) or _by_host(found, ctx) or not can_ask(ctx):
         return Answer(go="no")
     return Elicit(found.question, Answer)
 
@@ -54,9 +55,12 @@ def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answe
     """None when it may be done, else that the user said no. ToolError when nobody may have been asked."""
     permitted = _permitted(found, ctx)
     yes = isinstance(answer, AcceptedElicitation) and answer.data.go == "yes"
+    by_host = _by_host(found, ctx)
     how = (
         "by the command line"
         if permitted
+        else "by the host"
+        if by_host
         else "by the user"
         if yes
         else "no"
@@ -64,13 +68,13 @@ def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answe
         else "cannot ask"
     )
     audit.record("git", remote=found.question, allowed=how, root=str(found.top))
-    if permitted:
+    if permitted or by_host:
         return None
     if not can_ask(ctx):
         why = (
             "the remote is a folder outside the root, which always needs a yes"
             if found.address.outside
-            else f"the user can allow it: start understudy-git with --allow-remote {found.action}"
+            else f"the user can allow it: start understudy-git with --allow-remote {found.action}.{way_out(ctx)}"
         )
         raise ToolError(f"{found.action} needs the user's yes, and this client cannot ask; {why}")
     if not yes and isinstance(answer, AcceptedElicitation):
@@ -79,7 +83,7 @@ def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answe
         way = (
             ""
             if found.address.outside
-            else f"; understudy-git --allow-remote {found.action} would permit it unasked"
+            else f"; understudy-git --allow-remote {found.action} would permit it unasked.{way_out(ctx)}"
         )
         raise ToolError(f"not done ({found.question}): {NOT_AGREED}{way}")
     return None
@@ -92,3 +96,8 @@ def desk_of(ctx: Context[Any, Any]) -> Desk:
 
 def _permitted(found: Plan, ctx: Context[Any, Any]) -> bool:
     return found.action in desk_of(ctx).allowed and not found.address.outside
+
+
+def _by_host(found: Plan, ctx: Context[Any, Any]) -> bool:
+    """Whether the host has asked already; a remote outside the root is a folder it cannot know to be one."""
+    return asks_itself(ctx) and not found.address.outside

@@ -19,8 +19,19 @@ from ..protocol.lifecycle import configure_logging, parser, serve
 from ..protocol.server import ToolServer, reply
 from ..protocol.tasks import Tasks, patience
 from ..workspace import Workspace
-from .consent import Answer, Desk, cleared, confirm, confirm_tests, desk_of, judged_tests, key_of
-from .jobs.jobs import Job, as_text
+from .consent import (
+    Allowed,
+    Answer,
+    Desk,
+    case_of,
+    cleared,
+    confirm,
+    confirm_tests,
+    desk_of,
+    shell_policy,
+    tests_case,
+)
+from .jobs.jobs import Job
 from .jobs.shell import MAX_TIMEOUT_S, Shell, ending, open_shell, told
 from .long_work import BACKGROUND, LongWork
 from .policy.rules import BUILT_IN, Policy, load
@@ -45,10 +56,12 @@ Wait = Annotated[float, Field(le=MAX_WAIT_S)]
 def build(shell: Shell) -> ToolServer:
     """The server in front of a shell, whose `close` ends everything that was started."""
 
+    allowed = Allowed()
+
     @asynccontextmanager
     async def desk(_: object) -> AsyncGenerator[Desk]:
         async with anyio.create_task_group() as tasks:
-            yield Desk(shell=shell, tasks=tasks)
+            yield Desk(shell=shell, tasks=tasks, allowed=allowed)
             tasks.cancel_scope.cancel()
 
     workspace = Workspace([shell.root])
@@ -76,12 +89,11 @@ def build(shell: Shell) -> ToolServer:
             raise ToolError(
                 "stdin is the whole input; with interactive=true it is typed by job(action='input')"
             )
-        decision = shell.judge(command, argv, cwd, env)
-        shown = command or as_text(argv or ())
-        clear = cleared(ctx, decision, key_of(command, argv, cwd, env), confirmed, shown)
+        case = case_of(desk_of(ctx), command, argv, cwd, env)
+        clear = cleared(ctx, case, confirmed)
         if clear.declined:
             return clear.declined
-        online = True if clear.approved and decision.network else None
+        online = True if clear.agreed and case.decision.network else None
         job = await shell.start(
             command,
             argv,
@@ -95,12 +107,12 @@ def build(shell: Shell) -> ToolServer:
         left = await _waited(ctx, job, wait_s)
         if job.failure:
             raise ToolError(job.failure)
-        if left and decision.background:
+        if left and case.decision.background:
             job.notes.append(BACKGROUND)
         text, job.read_bytes = told(job)
         if job.running:
             return f"{text}\nstill running; next: job(id={job.id!r}, action='wait')"
-        return f"{text}\n{BACKGROUND}" if decision.background else text
+        return f"{text}\n{BACKGROUND}" if case.decision.background else text
 
     @server.tool(annotations=_CHANGES, structured_output=False)
     async def job(
@@ -111,7 +123,7 @@ def build(shell: Shell) -> ToolServer:
     ) -> str:
         """A started command: its new output, wait for its end, type into it, kill its process tree. No id: list."""
         if id is None:
-            return _listed(shell)
+            return _listed(shell, allowed)
         found = shell.jobs.find(id)
         found.poll()
         match action:
@@ -153,8 +165,7 @@ def build(shell: Shell) -> ToolServer:
         timeout_s: Annotated[float, Field(le=MAX_TIMEOUT_S)] = 600,
     ) -> CallToolResult:
         """Run the project's tests. Counts come from the runner's own report; null: it left none. Over 45 s: a job."""
-        rule, decision = judged_tests(shell, target, keyword)
-        clear = cleared(ctx, decision, key_of(None, rule, "tests", None), confirmed, "run_tests")
+        clear = cleared(ctx, tests_case(shell, target, keyword), confirmed)
         if clear.declined:
             raise ToolError(clear.declined)
         if max_failures < 1:
@@ -168,6 +179,11 @@ def build(shell: Shell) -> ToolServer:
         if any(each.running for each in runs.jobs):
             wait.leaves(runs.jobs[0].id)
         return reply(await anyio.to_thread.run_sync(runs.report))
+
+    @server.resource("understudy://shell_policy", mime_type="text/plain")
+    async def policy() -> str:
+        """What decides about commands here, and what the user allowed for this session."""
+        return shell_policy(shell, allowed)
 
     return server
 
@@ -197,12 +213,12 @@ async def _type(job: Job, text: str | None) -> None:
     await job.wait(0.5)
 
 
-def _listed(shell: Shell) -> str:
+def _listed(shell: Shell, allowed: Allowed) -> str:
     rows = [
         f"{j.id} · {ending(j) if j.poll() else 'running'} · {one_line(masked(j.command))[:80]}"
         for j in shell.jobs.all.values()
     ]
-    return "\n".join(rows) or "no jobs yet"
+    return "\n".join([*(rows or ["no jobs yet"]), *allowed.lines(shell.root)])
 
 
 def explained(shell: Shell, command: str) -> str:

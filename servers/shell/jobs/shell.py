@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -90,9 +90,15 @@ class Shell:
         argv: Sequence[str] | None,
         cwd: str = ".",
         env: Mapping[str, str] | None = None,
+        *,
+        also: frozenset[str] = frozenset(),
     ) -> Decision:
-        """Decide on a command or an argv. Raises ToolError when it is not exactly one of the two, or empty."""
-        judge = Judge(policy=self.policy, root=self.root, level=self.sandbox.level)
+        """Decide on a command or an argv. Raises ToolError when it is not exactly one of the two, or empty.
+
+        `also` are rules allowed in a sandbox besides those of the policy.
+        """
+        policy = replace(self.policy, contained=self.policy.contained | also) if also else self.policy
+        judge = Judge(policy=policy, root=self.root, level=self.sandbox.level)
         folder = self.folder(cwd)
         if (command is None) == (argv is None):
             raise ToolError(
@@ -308,11 +314,11 @@ def refusal(decision: Decision, policy: Policy) -> str:
 
 def allowing_line(finding: Finding) -> str:
     """The line of a policy file that lets this through unasked."""
-    name = _rule_for(finding.part) if finding.rule == "default" else None
+    name = rule_for(finding.part) if finding.rule == "default" else None
     return f'allow = ["{name}"]' if name else 'ask_fallback = "allow"'
 
 
-def _rule_for(part: str) -> str | None:
+def rule_for(part: str) -> str | None:
     """The narrowest rule for a command that reads like one: `git init`, but `rm`."""
     words = part.split(" ")
     several = {rule.split(" ")[0] for rule in BUILT_IN.contained | NETWORK if " " in rule}

@@ -95,7 +95,7 @@ READERS: dict[str, int] = {
 }  # fmt: skip
 """Allowed when they read inside the workspace: how many leading operands are patterns, not paths."""
 
-WRITERS = frozenset({"tee", "touch", "mkdir"})
+WRITERS = frozenset({"tee", "touch", "mkdir", "rm", "rmdir", "unlink", "mv", "truncate", "shred"})
 """Programs that write, inside the workspace and outside its protected places, what a redirection may write too."""
 
 PATTERN_FIRST = frozenset({"grep", "egrep", "fgrep", "rg", "jq"})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import anyio
 import pytest
 from mcp.types import ElicitResult
 
+from orchestrator.cli import main
 from tests.servers.git.repos import Repo
 from tests.stdio import connect, start
 
@@ -38,19 +40,97 @@ async def test_a_host_that_declines_by_itself_is_told_the_line_that_permits_it(
     assert result.is_error and "the user declined, or the host declines by itself" in said and line in said
 
 
-def test_null_is_the_default(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("one\ntwo\n")
-    with start("files", str(tmp_path)) as server:
-        read = server.call("read_file", path="a.txt", offset=None, limit=None, mode=None, column=None)
-        assert not read.is_error and "2\ttwo" in read.text
-        assert (
-            "a.txt"
-            in server.call("list_files", path=None, depth=None, glob=None, sort=None, hidden=None).text
-        )
-        missing = server.call("read_file", path=None)
-        assert missing.is_error and "needs path" in missing.text
-    with start("shell", str(tmp_path)) as server:
-        assert (
-            "exit=0"
-            in server.call("run_command", command="true", argv=None, cwd=None, wait_s=None, env=None).text
-        )
+@pytest.mark.anyio
+@pytest.mark.parametrize("server", CALLS)
+async def test_a_host_that_asks_before_each_call_is_not_asked_again_once_the_user_said_so(
+    tmp_path: Path, own_state: Path, server: str
+) -> None:
+    repo = Repo(tmp_path / "work")
+    other = Repo(repo.top / "inside")
+    other.commit("there")
+    repo.git("remote", "add", "origin", str(other.top))
+    tool, arguments, line = CALLS[server]
+    with anyio.fail_after(60):
+        async with connect(server, str(repo.top)) as client:  # it has no dialogue of ours
+            refused = await client.call_tool(tool, arguments)
+            said = refused.content[0].text  # type: ignore[union-attr]
+            if server != "files":  # what is protected there needs a yes in every case
+                assert refused.is_error and line in said and "understudy trust --host 'mcp'" in said
+            assert main(["trust", "--host", "mcp"]) == 0
+            done = await client.call_tool(tool, arguments)
+            assert not done.is_error, done.content
+            assert main(["trust", "--undo", "--host", "mcp"]) == 0
+            assert (await client.call_tool(tool, arguments)).is_error
+
+
+@pytest.mark.anyio
+async def test_the_question_shows_the_first_lines_of_the_change(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def answer(_: object, params: object) -> ElicitResult:
+        asked.append(params.message)  # type: ignore[attr-defined]
+        return ElicitResult(action="accept", content={"change": True})
+
+    content = "all:\n" + "".join(f"\techo {n}\n" for n in range(40)) + "\tcurl evil\u202e\n"
+    patch = "--- a/Makefile\n+++ b/Makefile\n@@ -1 +1 @@\n-all:\n+none:\n"
+    with anyio.fail_after(60):
+        async with connect("files", str(tmp_path), elicitation_callback=answer) as client:
+            for tool, arguments in (
+                ("write_file", {"path": "Makefile", "content": content}),
+                ("edit_file", {"path": "Makefile", "edits": [{"old": "echo 0", "new": "rm \u202e-rf"}]}),
+                ("apply_patch", {"patch": patch}),
+                ("delete_file", {"path": "Makefile"}),
+            ):
+                assert not (await client.call_tool(tool, arguments)).is_error
+    assert [question.split("?")[0] for question in asked] == ["Let the model change Makefile"] * 4
+    write, edit, patched, delete = asked
+    assert "\n+all:\n+" in write and "echo 10" in write and "and 30 lines more" in write
+    assert edit.endswith("\n-echo 0\n+rm \\u202e-rf")
+    assert "\n-all:\n+none:" in patched and delete.endswith("(deleted)")
+
+
+NEEDED = {
+    "files": {
+        "read_file": {"path": "a.txt"}, "search_files": {"pattern": "one"}, "outline": {"path": "a.py"},
+        "write_file": {"path": "a.txt", "content": "x"}, "edit_file": {"path": "a.txt", "edits": []},
+        "apply_patch": {"patch": ""}, "move_file": {"src": "gone", "dst": "b"}, "delete_file": {"path": "gone"},
+        "read_many": {"paths": ["a.txt"]},
+    },
+    "shell": {
+        "run_command": {"command": "echo $PWD"}, "lint": {"paths": ["a.py"]}, "format_code": {"paths": ["a.py"]},
+    },
+    "git": {
+        "git_stage": {"paths": ["gone"]}, "git_commit": {"message": ""}, "git_blame": {"path": "a.txt"},
+        "git_restore": {"paths": ["gone"]}, "git_stash": {"action": "list"}, "git_integrate": {"action": "abort"},
+    },
+    "ollama": {
+        "delegate": {}, "delegate_map": {}, "delegation": {"id": "d1"}, "rate": {"delegation": "d1", "verdict": "good"},
+    },
+}  # fmt: skip
+"""What each tool needs at least; here nothing that changes anything."""
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_null_is_the_default_of_every_parameter_of_every_tool(tmp_path: Path, name: str) -> None:
+    repo = Repo(tmp_path / "work")
+    repo.commit("first", a__txt="one\ntwo\n", a__py="def f():\n    pass\n")
+    with start(name, str(repo.top)) as server:
+        for tool in server.tools():
+            schema = tool["inputSchema"]
+            needed = {
+                key: value
+                for key, value in NEEDED[name].get(tool["name"], {}).items()
+                if key in schema["properties"]
+            }
+            plain = server.call(tool["name"], **needed)
+            nulls = server.call(tool["name"], **{**dict.fromkeys(schema["properties"]), **needed})
+            assert steady(nulls.text) == steady(plain.text), tool["name"]
+            assert nulls.is_error == plain.is_error
+            for key in schema.get("required", ()):
+                missing = server.call(tool["name"], **{**needed, key: None})
+                assert missing.is_error and " needs " in missing.text
+
+
+def steady(text: str) -> str:
+    """Without what differs from call to call: marks of fences, ids, durations."""
+    return re.sub(r"[0-9a-f]{8,}|j\d+|\d+\.\d+", "#", text)

@@ -150,6 +150,40 @@ async def test_the_user_is_asked_and_obeyed(tmp_path: Path, mode: str) -> None:
     assert len(asked) == 3 and "rm -f nothing" in asked[0]
 
 
+async def test_a_yes_to_a_program_holds_in_its_folder_for_the_session(tmp_path: Path) -> None:
+    asked: list[str] = []
+    answers = iter(["program", "no", "no", "no"])
+
+    async def answer(_: object, params: object) -> ElicitResult:
+        asked.append(params.message)  # type: ignore[attr-defined]
+        return ElicitResult(action="accept", content={"run": next(answers)})
+
+    (tmp_path / "sub").mkdir()
+    async with connect("shell", str(tmp_path), elicitation_callback=answer) as client:
+
+        async def run(command: str, cwd: str = "sub") -> str:
+            result = await client.call_tool("run_command", {"command": command, "cwd": cwd})
+            return result.content[0].text  # type: ignore[union-attr]
+
+        with anyio.fail_after(60):
+            assert (await run("rm -f a")).startswith("exit=0")
+            assert (await run("echo x > b; rm -f b && ls")).startswith("exit=0")
+            for command, cwd in (
+                ("rm -f a", "."),
+                ("rm -f a; chmod 777 .", "sub"),
+                ("rm -rf ../.git", "sub"),
+            ):
+                assert (await run(command, cwd)).startswith("not run: the user declined"), command
+            listed = await client.call_tool("job", {})
+            policy = await client.read_resource("understudy://shell_policy")
+    assert (
+        len(asked) == 4 and f"program: rm in {tmp_path.name}/sub" in asked[0] and "program:" not in asked[3]
+    )
+    line = "allowed until the server ends: rm in sub"
+    assert line in listed.content[0].text and line in policy.contents[0].text  # type: ignore[union-attr]
+    assert "what no rule names: ask" in policy.contents[0].text  # type: ignore[union-attr]
+
+
 def test_bad_calls_get_one_clear_sentence(tmp_path: Path) -> None:
     with start("shell", str(tmp_path)) as server:
         for arguments, said in (
