@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...state.home import home
+from .nested_places import harmless_repository, survey
 from .visible_paths import PROTECTED
 
 _MAX_FILES = 500
+_MAX_NESTED = 200
 _MAX_BYTES = 4 << 20  # a hook that is larger is not remembered
 
 _Files = dict[str, tuple[int, bytes]]
@@ -31,11 +33,12 @@ class Guard:
     before: dict[str, _Files] = field(
         default_factory=dict[str, _Files]
     )  # of the present ones, where no mount holds
+    nested: frozenset[str] = frozenset()  # places below the top that were there
 
     def put_back(self) -> list[str]:
         """Undo what happened to them since; one sentence for each."""
         notes: list[str] = []
-        for name in self.absent:
+        for name in (*self.absent, *self._fresh()):
             if os.path.lexists(self.root / name) and (aside := self._moved_away(name)):
                 notes.append(f"{name} is a protected place: what the command made there was moved to {aside}")
         for name, files in self.before.items():
@@ -48,11 +51,23 @@ class Guard:
                 )
         return notes
 
+    def _fresh(self) -> list[str]:
+        """What appeared below the top; a repository as a whole, where something in it would run."""
+        fresh: dict[str, None] = {}
+        for name in sorted(survey(self.root).places() - self.nested):
+            above, git, _ = name.rpartition("/.git/")
+            repository = f"{above}/.git" if git else ""
+            if not repository or any(one.startswith(f"{repository}/") for one in self.nested):
+                fresh[name] = None  # of a repository that was there, the one place
+            elif not harmless_repository(self.root / repository):
+                fresh[repository] = None
+        return list(fresh)
+
     def _moved_away(self, name: str) -> Path | None:
         aside = home() / "shell" / "quarantine" / secrets.token_hex(4)
         with suppress(OSError):
             aside.mkdir(parents=True, mode=0o700)
-            return Path(shutil.move(self.root / name, aside / name.replace("/", "_")))
+            return Path(shutil.move(self.root / name, aside / name.replace("/", "_")[-200:]))
         return None
 
 
@@ -65,7 +80,11 @@ def guard(root: Path, *, mounted: bool) -> Guard:
             absent.append(name)
         elif not mounted and (name != ".git" or not place.is_dir()) and (files := _files(place)) is not None:
             before[name] = files
-    return Guard(root=root, absent=tuple(absent), before=before)
+    nested = survey(root).places()
+    for name in sorted(nested)[:_MAX_NESTED]:
+        if (files := _files(root / name)) is not None:
+            before[name] = files
+    return Guard(root=root, absent=tuple(absent), before=before, nested=frozenset(nested))
 
 
 def _files(place: Path) -> _Files | None:

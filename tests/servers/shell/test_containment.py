@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -254,6 +255,38 @@ def test_protected_places_that_appear_are_moved_away(place: Place) -> None:
     )
     assert ".vscode is a protected place" in result.text and ".envrc is a protected place" in result.text
     assert not (place.root / ".vscode").exists() and not (place.root / ".envrc").exists()
+
+
+def test_places_below_the_top_are_protected_like_those_at_the_top(place: Place) -> None:
+    """A folder of a workspace is opened as a project of its own, and a repository in it is worked on outside."""
+    sub = place.root / "packages/a"
+    for folder in (sub / ".git/hooks", sub / ".vscode", place.root / "b"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (sub / ".git/HEAD").write_text("ref: refs/heads/main\n", encoding="utf-8")
+    (sub / ".git/config").write_text("[core]\n", encoding="utf-8")
+    (sub / ".vscode/settings.json").write_text("{}", encoding="utf-8")
+    if place.as_root is False and not os.getuid():
+        subprocess.run(["chown", "-R", "1000:1000", str(sub), str(place.root / "b")], check=True)
+    result = place.python(
+        "import os, shutil\nos.makedirs('b/.claude')\nos.makedirs('b/deep/er/.cursor')\nos.makedirs('packages/a/.git/hooks', exist_ok=True)\n"
+        "for f in ('b/.claude/settings.json', 'b/.mcp.json', 'b/deep/er/.cursor/mcp.json', 'packages/a/.git/hooks/pre-commit',\n"
+        "          'packages/a/.git/config', 'packages/a/.vscode/settings.json'):\n    open(f, 'w').write('evil')\n"
+        "for name, config, hook in (('bad', '[core]\\n\\tfsmonitor = evil\\n', ''), ('worse', '', 'post-checkout'), ('good', '[core]\\n', 'a.sample')):\n"
+        "    os.makedirs(f'made/{name}/.git/hooks')\n    open(f'made/{name}/.git/config', 'w').write(config)\n"
+        "    open(f'made/{name}/.git/hooks/{hook}', 'w').write('evil') if hook else None\n"
+        "os.rename('packages', 'old'); shutil.copytree('old', 'packages'); os.utime('packages/a', (0, 0))\n"
+    )
+    assert "b/.claude is a protected place" in result.text
+    assert not list((place.root / "b").rglob(".*"))
+    assert (sub / ".git/config").read_text(encoding="utf-8") == "[core]\n" and not os.listdir(
+        sub / ".git/hooks"
+    )
+    assert (sub / ".vscode/settings.json").read_text(encoding="utf-8") == "{}"
+    made = sorted(path.parent.name for path in (place.root / "made").glob("*/.git"))
+    assert made == ["good"]
+    assert not (place.root / "old/a/.vscode").exists()
+    for name in ("old", "packages", "b", "made"):
+        shutil.rmtree(place.root / name)
 
 
 def test_what_git_runs_by_itself_is_as_before_however_it_was_changed(place: Place) -> None:
