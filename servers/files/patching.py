@@ -8,7 +8,7 @@ from functools import partial
 
 from ..output import ToolError, one_line
 from ..source.encoding import Charset, decode
-from ..source.new_text import new_file, refuse_redeclared
+from ..source.new_text import codec, new_file, refuse_redeclared
 from ..source.patch.apply import patched
 from ..source.patch.patch import FilePatch
 from ..source.patch.unified_diff import parse
@@ -25,29 +25,34 @@ class _Result:
     runs: bool | None = None
 
 
-def apply_patch(workspace: Workspace, patch: str, dry_run: bool, confirmed: Confirmed) -> str:
-    """Apply the patch and report each file."""
+def apply_patch(
+    workspace: Workspace, patch: str, dry_run: bool, confirmed: Confirmed, *, encoding: str | None = None
+) -> str:
+    """Apply the patch and report each file; `encoding` is what the caller knows of all of them."""
+    named = codec(encoding)
     results: list[_Result] = []
     changes: list[Change] = []
     files = parse(patch)
     for one in files:
-        changes += _changes(workspace, one, results)
+        changes += _changes(workspace, one, results, named)
     fresh = [(one.new, one.old or "") for one in files if one.new and one.new != one.old]
     twins = [f"\nnote: {twin}" for new, old in fresh if (twin := workspace.twin(new, but=old))]
     if dry_run:
         workspace.rehearse(changes, confirmed=confirmed)
-        return _report(results, None) + "".join(twins)
+        return _report(results, None, named) + "".join(twins)
     done = workspace.apply(changes, tool="apply_patch", confirmed=confirmed)
-    return _report(results, done) + "".join(twins)
+    return _report(results, done, named) + "".join(twins)
 
 
-def _changes(workspace: Workspace, one: FilePatch, results: list[_Result]) -> list[Change]:
+def _changes(
+    workspace: Workspace, one: FilePatch, results: list[_Result], named: str | None
+) -> list[Change]:
     """The changes one file of the patch asks for; their outcome appears in `results` when computed."""
     if one.old is not None and one.new is not None and one.old != one.new:  # renamed
         data, mode = workspace.read(one.old), workspace.mode(one.old)
         result = _Result(one.new, data, runs=one.runs)
         results += [_Result(one.old, data), result]
-        after = _computing(one, one.old, partial(workspace.charset, one.old), result)
+        after = _computing(one, one.old, partial(workspace.charset, one.old), result, named)
         return [
             Change(path=one.old, data=None, expect_rev=rev_of(data)),
             Change(path=one.new, data=lambda _: after(data), expect_rev="", mode=_mode(mode, one.runs)),
@@ -55,7 +60,7 @@ def _changes(workspace: Workspace, one: FilePatch, results: list[_Result]) -> li
     path = one.new or one.old or ""
     result = _Result(path, runs=one.runs)
     results.append(result)
-    compute = _computing(one, path, partial(workspace.charset, path), result)
+    compute = _computing(one, path, partial(workspace.charset, path), result, named)
     if one.old is None:
         return [Change(path=path, data=compute, expect_rev="", mode=0o755 if one.runs else None)]
     mode = None if one.runs is None else _mode(workspace.mode(path), one.runs)
@@ -63,14 +68,15 @@ def _changes(workspace: Workspace, one: FilePatch, results: list[_Result]) -> li
 
 
 def _computing(
-    one: FilePatch, path: str, charset: Charset, result: _Result
+    one: FilePatch, path: str, charset: Charset, result: _Result, named: str | None
 ) -> Callable[[bytes | None], bytes | None]:
     def compute(old: bytes | None) -> bytes | None:
         if old is None and one.old is not None:
             raise ToolError(f"there is no {path!r}, which the patch changes; nothing was changed")
-        text = decode(old or b"", path, charset=charset)
+        text = decode(old or b"", path, charset=charset, encoding=named)
         if text is None:
-            raise ToolError(f"{path} is not text; nothing was changed")
+            why = f"not in {named}" if named else "not text"
+            raise ToolError(f"{path} is {why}; nothing was changed")
         for hunk in one.hunks:
             refuse_masks(text.body, "\n".join(hunk.new), path)
         new = patched(text, one.hunks, path)
@@ -84,20 +90,22 @@ def _computing(
         result.before, result.after = old, None
         if one.new is not None:
             refuse_redeclared(text, new, path)
-            result.after = new_file(new.body, path, charset, None) if one.old is None else new.encode()
+            result.after = new_file(new.body, path, charset, named) if one.old is None else new.encode()
         return result.after
 
     return compute
 
 
-def _report(results: Sequence[_Result], op: Operation | None) -> str:
+def _report(results: Sequence[_Result], op: Operation | None, named: str | None) -> str:
     lines = [
         f"{len(results)} file{'s' * (len(results) != 1)} · "
         + (f"op={op.id}" if op else "dry run: nothing was changed")
     ]
     links = {file.path: file.links for file in op.files} if op else {}
     for one in results:
-        before, after = decode(one.before or b"", one.path), decode(one.after or b"", one.path)
+        before, after = (
+            decode(data or b"", one.path, encoding=named) for data in (one.before, one.after)
+        )
         counts = change_counts(before, after) if before and after else ""
         said = note(one.path, after.body) if after and one.after is not None else None
         runs = {None: None, True: "executable", False: "not executable"}[one.runs]

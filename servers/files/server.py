@@ -201,12 +201,13 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
         ctx: Context[Any, Any],
         yes: Annotated[ElicitationResult[Yes], Resolve(consent.for_patch)],
         dry_run: bool = False,
+        encoding: str | None = None,
     ) -> str:
         """Apply a unified diff."""
         confirmed = consent.agreed(ctx, consent.paths_of(patch), yes, dry_run=dry_run)
         if confirmed is None:
             return consent.DECLINED
-        return patching.apply_patch(workspace, patch, dry_run, confirmed)
+        return patching.apply_patch(workspace, patch, dry_run, confirmed, encoding=encoding)
 
     @server.tool(annotations=CHANGES, structured_output=False)
     def move_file(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 import anyio
@@ -17,6 +18,20 @@ _PRETTIER = (
     ".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".css", ".scss", ".less", ".html", ".vue", ".svelte", ".md", ".mdx",
     ".json", ".yaml", ".yml", ".graphql",
 )  # fmt: skip
+_BIOME = (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".css", ".json", ".jsonc", ".graphql")
+_PROJECTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("prettier", _PRETTIER, ("--stdin-filepath", "{}")),
+    ("biome", _BIOME, ("format", "--stdin-file-path={}")),
+)
+"""Formatters that a project installs for itself, with their own settings: program, endings, arguments."""
+_ADVICE = (
+    ((*_PRETTIER, *_BIOME), "prettier or biome, installed in the project"),
+    ((".go",), "gofmt, which comes with go"),
+    ((".rs",), "rustfmt, which comes with rustup"),
+    ((".sh", ".bash"), "shfmt"),
+    ((".toml",), "taplo"),
+)
+_EDITION = re.compile(r'^edition\s*=\s*"(20\d\d)"', re.MULTILINE)
 _MAX_DIFF_BYTES = 32_000
 
 
@@ -32,7 +47,9 @@ async def format_code(shell: Shell, workspace: Workspace, paths: list[str], *, c
         text = await anyio.to_thread.run_sync(text_of, workspace, file) if argv else None
         if not argv or text is None:
             if file in named:
-                notes.append(f"{one_line(file)}: no formatter for it here")
+                wanted = next((what for ends, what in _ADVICE if file.casefold().endswith(ends)), "")
+                with_it = f"; {wanted}, would be used" if wanted and not argv else ""
+                notes.append(f"{one_line(file)}: no formatter for it here{with_it}")
             continue
         looked += 1
         answer = await ask_tool(shell, argv, stdin=text)
@@ -105,21 +122,37 @@ def _formatter(shell: Shell, file: str) -> list[str] | None:
             f"./{file}",
             "-",
         ]
-    if (
-        name.endswith(_PRETTIER)
-        and (program := project_program(shell, "prettier"))
-        and may_run(shell, "prettier")
-    ):
-        return [program, "--stdin-filepath", f"./{file}"]
+    folder = (shell.root / file).parent
+    installed = [
+        (found, args)
+        for program, endings, args in _PROJECTS
+        if name.endswith(endings)
+        and (found := project_program(shell, program, folder))
+        and may_run(shell, program)
+    ]
+    if installed:  # the one in the nearest package
+        found, args = max(installed, key=lambda one: one[0].count("/"))
+        return [found, *(arg.format(f"./{file}") for arg in args)]
     if name.endswith(".go") and (program := our_program(shell, "gofmt")):
         return [program]
     if name.endswith(".rs") and (program := our_program(shell, "rustfmt")):
-        return [program, "--emit", "stdout", "--quiet", "--edition", "2021"]
+        return [program, "--emit", "stdout", "--quiet", "--edition", _edition(shell, file)]
     if name.endswith((".sh", ".bash")) and (program := our_program(shell, "shfmt")):
         return [program, "--filename", file, "-"]
     if name.endswith(".toml") and (program := our_program(shell, "taplo")):
         return [program, "format", "--no-auto-config", "-"]
     return None
+
+
+def _edition(shell: Shell, file: str) -> str:
+    """The Rust edition that the nearest Cargo.toml names."""
+    for folder in (shell.root / file).parents:
+        manifest = folder / "Cargo.toml"
+        if manifest.is_file() and (found := _EDITION.search(manifest.read_text("utf-8", "replace"))):
+            return found[1]
+        if folder == shell.root:
+            break
+    return "2021"
 
 
 def _diff(file: str, old: str, new: str) -> str:

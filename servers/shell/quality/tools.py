@@ -115,10 +115,12 @@ def our_ruff() -> str:
 
 
 def project_program(shell: Shell, name: str, folder: Path | None = None) -> str | None:
-    """A program the project has installed for itself, in its own folder or at the top."""
-    for around in dict.fromkeys((folder or shell.root, shell.root)):
+    """A program the project has installed for itself: in this folder, in one around it, or at the top."""
+    around = folder or shell.root
+    within = [one for one in (around, *around.parents) if one.is_relative_to(shell.root)]
+    for one in dict.fromkeys([*within, shell.root]):
         for place in ("node_modules/.bin", ".venv/bin", "venv/bin", "vendor/bin"):
-            if (path := around / place / name).exists():
+            if (path := one / place / name).exists():
                 return str(path)
     return None
 

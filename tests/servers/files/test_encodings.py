@@ -132,6 +132,18 @@ def test_a_named_encoding_is_used_and_must_fit(server: Stdio, tmp_path: Path) ->
     assert server.call(
         "edit_file", path="a.txt", edits=[{"old": "x", "new": "日"}], encoding="cp1251"
     ).is_error
+    patch = "--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,3 @@\n Имя: Юрий\n+Город: Уфа\n x\n--- /dev/null\n+++ b/b.txt\n@@ -0,0 +1 @@\n+да\n"
+    for wrong, said in (
+        ("shift_jis", "not in shift_jis"),
+        ("rot13", "none a file can be kept in"),
+        ("utf-8", "not in utf-8"),
+    ):
+        refused = server.call("apply_patch", patch=patch, encoding=wrong)
+        assert refused.is_error and said in refused.text, wrong
+    done = server.call("apply_patch", patch=patch, encoding="cp1251")
+    assert not done.is_error and "+1 -0" in done.text
+    assert (tmp_path / "a.txt").read_bytes() == "Имя: Юрий\nГород: Уфа\nx\n".encode("cp1251")
+    assert (tmp_path / "b.txt").read_bytes() == "да\n".encode("cp1251")
     assert server.call("edit_file", path="a.txt", edits=[{"old": "x", "new": "y"}], encoding="utf-8").is_error
     none = server.call("edit_file", path="a.txt", edits=[{"old": "x", "new": "y"}], encoding="nonsense")
     assert none.is_error and "cp1251" in none.text

@@ -89,6 +89,28 @@ def test_format_shows_a_diff_and_changes_only_when_told(tmp_path: Path) -> None:
     assert "ghp_a1B2" not in shown and again.startswith("nothing to change in 2 files")
 
 
+def test_a_project_formats_with_what_it_has_installed_for_itself(tmp_path: Path) -> None:
+    """In the file's own package or one around it; what is missing is named."""
+    project(tmp_path, {"web/app/a.ts": "x\n", "web/b.css": "y\n", "c.json": "{}\n", "d.rs": "z\n"})
+    for place, name, program in (
+        ("web/app", "biome", 'test "$1 $2" = "format --stdin-file-path=./web/app/a.ts" && echo biome'),
+        ("web", "prettier", 'test "$1 $2" = "--stdin-filepath ./web/b.css" && echo prettier'),
+    ):
+        folder = tmp_path / place / "node_modules/.bin"
+        folder.mkdir(parents=True)
+        (folder / name).write_text(f"#!/bin/sh\n{program}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    with start("shell", str(tmp_path)) as server:
+        done = server.call("format_code", paths=["web/app/a.ts", "web/b.css", "c.json"], check=False).text
+    assert "2 of 2 files changed" in done, done
+    assert (
+        "c.json: no formatter for it here; prettier or biome, installed in the project, would be used" in done
+    )
+    assert (tmp_path / "web/app/a.ts").read_text() == "biome\n" and (
+        tmp_path / "web/b.css"
+    ).read_text() == "prettier\n"
+
+
 def test_a_broken_configuration_does_not_stop_the_linter(tmp_path: Path) -> None:
     project(tmp_path, {"pyproject.toml": "[tool.ruff\n", "a.py": "import os\n", "b.py": "def (:\n"})
     with start("shell", str(tmp_path)) as server:
