@@ -13,6 +13,7 @@ from .repository import Place, Repository
 MAX_KEPT = 32  # places looked at before, with what was read of them
 _MAX_FOLDERS = 2000
 _MAX_DEPTH = 3
+_MAX_PATH_BYTES = 4096
 
 
 class Places:
@@ -44,13 +45,13 @@ class Places:
     def _folder(self, repo: str) -> Path:
         """The work tree's top that is meant."""
         raw = taken(repo)
-        if not raw or b"\0" in raw:
+        if not raw or b"\0" in raw or len(raw) > _MAX_PATH_BYTES:
             raise ToolError("repo is the folder of a repository below the root, such as backend")
         root = self.default.root
         top = Path(os.path.realpath(root / os.fsdecode(raw)))
         if not top.is_relative_to(root):
             raise ToolError(f"repo {one_line(repo)!r} lies outside the root")
-        if not top.is_dir():
+        if not os.path.isdir(top):  # also where a name is too long for any folder
             raise ToolError(f"there is no folder {one_line(repo)!r} below the root{_listed(root)}")
         if os.path.lexists(top / ".git") or top == self.default.top:
             return top

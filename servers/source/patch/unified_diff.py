@@ -101,6 +101,10 @@ def _trim(hunk: Hunk) -> None:
 def _header(one: FilePatch, line: str) -> bool:
     """Take in one of git's extended header lines; whether it was one."""
     match line.split(" "):
+        case ["new", "file", "mode", "120000" | "160000"] | ["new", "mode", "120000" | "160000"]:
+            raise ToolError(
+                "the patch makes a link or a submodule, which no tool here makes; leave that file out"
+            )
         case ["new", "file", "mode", mode]:
             one.old, one.runs = None, mode == "100755"
         case ["new", "mode", mode]:

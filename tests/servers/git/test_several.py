@@ -61,6 +61,8 @@ def test_each_repository_is_worked_on_by_its_folder(root: Path, repo: Repo, serv
         ("plain", "is no repository of its own"),
         ("", "is the folder of a repository"),
         ("a\0b", "is the folder of a repository"),
+        ("x" * 5000, "is the folder of a repository"),
+        ("x" * 300, "repositories are in back, front"),
     ],
 )
 def test_what_is_no_repository_below_the_root_is_refused_with_those_there_are(
