@@ -29,6 +29,7 @@ class Edit(BaseModel, extra="forbid"):
     count: int = 1
     start: int | None = None
     end: int | None = None
+    symbol: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -314,6 +315,11 @@ def _rows(body: str) -> list[str]:
     """Lines of which the last shows it when the final newline is missing."""
     *rows, last = body.split("\n")
     return [*rows, last + "\n\\ no newline at the end"] if last else rows
+
+
+def text_diff(before: str, after: str) -> tuple[str, str]:
+    """A bounded diff of two plain texts, and its counts."""
+    return _diff(Text(body=before), Text(body=after))
 
 
 def _diff(before: Text, after: Text) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from ..protocol import lifecycle
 from ..protocol.server import ToolServer
 from ..source.parser_process import stop as stop_parsing
 from ..workspace import Changed, Workspace
-from . import consent, editing, listing, patching, reading, ripgrep, searching
+from . import consent, editing, listing, patching, reading, renaming, ripgrep, searching
 from . import outline as outlines
 from .consent import Yes
 
@@ -189,10 +189,12 @@ def _add_changing(server: ToolServer, workspace: Workspace) -> None:
         dry_run: bool = False,
         encoding: str | None = None,
     ) -> str:
-        """Replace old, found exactly count=1 times, or lines start..end."""
+        """Replace old, found exactly count=1 times, or lines start..end. symbol: rename old in all Python files."""
         confirmed = consent.agreed(ctx, [path], yes, dry_run=dry_run)
         if confirmed is None:
             return consent.DECLINED
+        if any(one.symbol for one in edits):
+            return renaming.rename(workspace, path, edits, dry_run, confirmed)
         return editing.edit(workspace, path, edits, expect_rev, dry_run, confirmed, encoding=encoding)
 
     @server.tool(annotations=CHANGES, structured_output=False)

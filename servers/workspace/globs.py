@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable, Sequence
 
 MAX_ALTERNATIVES = 64
+MAX_CHARS = 4000
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 def expanded(glob: str) -> list[str]:
     """`*.{py,js}` as `*.py` and `*.js`. ValueError when it would take too long."""
+    if "\0" in glob or len(glob) > MAX_CHARS:
+        raise ValueError(f"a glob has at most {MAX_CHARS:,} characters, none of them NUL")
     done: list[str] = []
     todo = [glob]
     while todo:

@@ -141,6 +141,17 @@ def test_more_hits_than_anybody_reads_are_found_in_bounded_memory(server: Stdio,
     assert not server.call("search_files", pattern="a", limit=10**30, path="log").is_error
 
 
+def test_globs_that_are_none_are_refused_by_every_tool(server: Stdio, root: Path) -> None:
+    (root / ".gitignore").write_text("x\n", encoding="utf-8")
+    for tool, more in (("read_many", {}), ("list_files", {}), ("search_files", {"pattern": "x"})):
+        for glob in ("a\0b", "/\0", "x/" * 3000, "\0"):
+            refused = server.call(tool, glob=glob, **more)
+            assert refused.is_error and "at most 4,000 characters, none of them NUL" in refused.text, (
+                tool,
+                refused,
+            )
+
+
 def test_names_shown_in_errors_are_escaped(server: Stdio, root: Path) -> None:
     name = "x\x1b[2J\u202e\u200b.txt"
     (root / name).write_text("a\n", encoding="utf-8")
