@@ -277,11 +277,11 @@ def _start_keeper() -> tuple[subprocess.Popen[bytes], socket.socket]:
     package = Path(__file__).parents[3]
     code = (
         f"import sys; sys.path.insert(0, {str(package)!r}); "
-        f"from servers.shell.jobs.supervisor import keep; keep({theirs.fileno()})"
+        f"from servers.shell.jobs.supervisor import keep; keep({theirs.fileno()}, sys.argv[1:])"
     )
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", "-c", code],
+            [sys.executable, "-I", "-S", "-B", "-c", code, *(rule for _, rule in secret_patterns())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],

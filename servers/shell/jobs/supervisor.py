@@ -3,7 +3,7 @@
 `keep` is a fork server that lives as long as the server's socket; for every job it forks a supervisor,
 which adopts all the job's orphans, so the end of a job is the end of its whole tree. When the server
 ends, however it ends, the sockets close and everything is killed. Standard library only, started as
-    python -I -S -c "import sys; sys.path.insert(0, FOLDER); from servers.shell.jobs.supervisor import keep; keep(FD)"
+    python -I -S -c "import sys; sys.path.insert(0, FOLDER); from servers.shell.jobs.supervisor import keep; keep(FD, [])"
 because starting a bare interpreter takes a tenth of the time.
 
 A job's socket carries JSON lines. First a Spec; then {"input": text}, {"end": true} (of input),
@@ -12,10 +12,13 @@ A job's socket carries JSON lines. First a Spec; then {"input": text}, {"end": t
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import gc
 import json
 import os
 import pty
+import re
 import selectors
 import signal
 import socket
@@ -62,12 +65,13 @@ class Ended(TypedDict):
     survivors: int  # processes left after the kill: 0
 
 
-def keep(fd: int) -> None:
-    """Fork a supervisor for every socket that comes in, until ours closes."""
+def keep(fd: int, expressions: list[str]) -> None:
+    """Fork a supervisor for every socket that comes in, until ours closes; each will use these expressions."""
     bounds.adopt_orphans()  # of a supervisor that was killed
     bounds.Groups.drop_left()
     supervisors: set[int] = set()
     network = private_net.made()
+    warm = False
     with socket.socket(fileno=fd) as server:
         server.settimeout(0.5)
         while True:
@@ -90,9 +94,21 @@ def keep(fd: int) -> None:
                 _run(fds[0], network)
             os.close(fds[0])
             supervisors.add(pid)
+            if not warm:
+                warm = True
+                _prepare(expressions)
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)  # each sees its own socket close and ends
+
+
+def _prepare(expressions: list[str]) -> None:
+    """Do once what every supervisor would else do anew: expressions, a codec. Forks share it; the first job need not wait."""
+    codecs.lookup("ascii")
+    for expression in expressions:
+        re.compile(expression.encode())
+    gc.collect()
+    gc.freeze()  # else the first collection in each fork copies every page
 
 
 def _run(fd: int, network: private_net.Network | None) -> NoReturn:
