@@ -44,9 +44,7 @@ def apply_patch(
     return _report(results, done, named) + "".join(twins)
 
 
-def _changes(
-    workspace: Workspace, one: FilePatch, results: list[_Result], named: str | None
-) -> list[Change]:
+def _changes(workspace: Workspace, one: FilePatch, results: list[_Result], named: str | None) -> list[Change]:
     """The changes one file of the patch asks for; their outcome appears in `results` when computed."""
     if one.old is not None and one.new is not None and one.old != one.new:  # renamed
         data, mode = workspace.read(one.old), workspace.mode(one.old)
@@ -103,9 +101,7 @@ def _report(results: Sequence[_Result], op: Operation | None, named: str | None)
     ]
     links = {file.path: file.links for file in op.files} if op else {}
     for one in results:
-        before, after = (
-            decode(data or b"", one.path, encoding=named) for data in (one.before, one.after)
-        )
+        before, after = (decode(data or b"", one.path, encoding=named) for data in (one.before, one.after))
         counts = change_counts(before, after) if before and after else ""
         said = note(one.path, after.body) if after and one.after is not None else None
         runs = {None: None, True: "executable", False: "not executable"}[one.runs]
