@@ -16,6 +16,8 @@ from mcp.shared.message import SessionMessage
 SEALED = "understudy.dev/as-sent"
 CONNECTION_CLOSED = -32000  # by which the SDK says that a server has gone; a server's own code is another one
 SERVER_ERROR = -32099
+_USED = ("tools", "resources", "prompts")
+"""What of a server's capabilities means anything here."""
 
 
 class Lines:
@@ -161,7 +163,9 @@ def _introduced(result: Any) -> dict[str, Any]:
     words = said.get("instructions")
     return {
         "protocolVersion": version if isinstance(version, str) else "2024-11-05",
-        "capabilities": {"tools": {}} if not isinstance(able, dict) or "tools" in able else {},
+        "capabilities": {key: {} for key in _USED if key in able}
+        if isinstance(able, dict)
+        else {"tools": {}},
         "serverInfo": {"name": name if isinstance(name, str) else "unnamed", "version": "unknown"},
         "instructions": words if isinstance(words, str) else None,
     }

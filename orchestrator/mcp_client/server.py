@@ -22,6 +22,7 @@ from servers.protocol.prefork import import_quickly
 from servers.protocol.registry import SERVER_COMMANDS
 
 from ..depth import VARIABLE, inherited
+from ..errors import ConfigError
 from ..events import Emit, Notice, ignore
 from ..sanitize import one_line, visible
 from ..tools import Approve, Progress, no_progress
@@ -85,11 +86,22 @@ class Hosted:
         else:
             self._asked.set()
 
-    async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
+    async def _started(self) -> None:
+        """Wait until it runs or has failed; one that has failed before is started again."""
         if self._failed is not None:
             self._failed, self._settled = None, anyio.Event()
             self._wanted.set()
         await self.settled()
+
+    async def client(self) -> Client:
+        """The connection, for what is no tool. Raises ConfigError with the reason where there is none."""
+        await self._started()
+        if self._tools is None:
+            raise ConfigError(f"the {self.name} server is not running: {self._failed}")
+        return self._tools.client
+
+    async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
+        await self._started()
         if self._tools is None:
             return result(call, f"the {self.name} server is not running: {self._failed}", is_error=True)
         from .toolbox import ServerGone

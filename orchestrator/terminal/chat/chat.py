@@ -26,8 +26,9 @@ from ...types import user
 from ..display import Display
 from .commands import COMMANDS, obey
 from .input import Interrupted, Lines, Reader, Terminal
-from .mentions import with_files
+from .mentions import Mentioned, with_files
 from .own_command import own_command
+from .server_offers import asked_prompt, with_resources
 from .tool_commands import changes_in
 
 SHOWN_MESSAGES = 6
@@ -193,11 +194,12 @@ class Conversation:
         with anyio.CancelScope() as self._turn:
             try:
                 if line.startswith("/") and not line.startswith("//"):
-                    await obey(self, line)
+                    asked = await asked_prompt(line, self.session.hosted)
+                    await (obey(self, line) if asked is None else self._ask(Mentioned.only(asked)))
                 elif line.startswith("!") and line[1:].strip():
                     await self._command(line[1:].strip())
                 else:
-                    await self._ask(line[1:] if line.startswith("//") else line)
+                    await self._ask(await self._mentioned(line[1:] if line.startswith("//") else line))
             except OrchestratorError as exc:
                 self.failed = True
                 self._complain(str(exc))
@@ -217,10 +219,15 @@ class Conversation:
         if self._told != error:
             self.display(Notice(text=error, level="error"))
 
-    async def _ask(self, line: str) -> None:
+    async def _mentioned(self, line: str) -> Mentioned:
+        """The line with the files and resources it names."""
+        said = await anyio.to_thread.run_sync(with_files, line, Path(self.config.folder))
+        parts, notes = await with_resources(line, self.session.hosted)
+        return Mentioned(message=user(*said.message.parts, *parts), notes=(*said.notes, *notes))
+
+    async def _ask(self, said: Mentioned) -> None:
         if self.model is None:
             raise ConfigError("no model is chosen; /models lists what there is, /model MODEL chooses one")
-        said = await anyio.to_thread.run_sync(with_files, line, Path(self.config.folder))
         for note in said.notes:
             self.say(note)
         question, self.asides = user(*said.message.parts, *self.asides), []

@@ -15,6 +15,7 @@ from . import kept_commands as kept
 from . import model_commands as models
 from . import pattern_commands as patterns
 from . import screen_commands as shown
+from . import server_offers as offers
 from . import tool_commands as tools
 from .conversation import Conversation
 
@@ -54,8 +55,10 @@ _KEYS = (
     "",
     "Ctrl-C stops a turn, twice leaves; Ctrl-D leaves. Alt-Enter begins a new line.",
     "What you send during a turn waits for its end.",
-    "@path sends a file of this folder along; !command runs one of yours and sends",
-    "its output along. A line that begins with // is sent with one slash.",
+    "@path sends a file of this folder along, @server:uri a resource of a server;",
+    "/server:prompt argument=value asks what a server has prepared.",
+    "!command runs one of yours and sends its output along.",
+    "A line that begins with // is sent with one slash.",
 )
 
 
@@ -139,6 +142,18 @@ COMMANDS = {
             arguments=lambda talk: ("on", "off"),
         ),
         Command(usage="/servers", meaning="list the servers", run=tools.servers),
+        Command(
+            usage="/resources [SERVER]",
+            meaning="list what servers have to send along",
+            run=offers.resources,
+            arguments=lambda talk: talk.session.hosted,
+        ),
+        Command(
+            usage="/prompts [SERVER]",
+            meaning="list what servers have prepared to ask",
+            run=offers.prompts,
+            arguments=lambda talk: talk.session.hosted,
+        ),
         Command(usage="/profile [MODEL]", meaning="measured runs, speeds, forecasts", run=models.profile),
         Command(usage="/new", meaning="begin a new conversation", run=kept.new),
         Command(usage="/save [FILE]", meaning="write it down, as .md or .jsonl", run=kept.save),

@@ -27,6 +27,11 @@ class Mentioned:
     message: Message
     notes: tuple[str, ...]  # for the person: what went along, what did not and why
 
+    @classmethod
+    def only(cls, text: str) -> Mentioned:
+        """A text in which nothing is looked for: it is not the person's."""
+        return cls(message=user(Text(text=text)), notes=())
+
 
 def with_files(text: str, folder: Path) -> Mentioned:
     """The question with the files it names. An @word that names no file stays a word."""
