@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import openai
@@ -126,11 +127,8 @@ class OpenAI:
         while True:
             body = openai_chat.body_of(request, dialect=dialect, hosted=self.hosted)
             try:
-                answer = await self._authorised(
-                    lambda headers, body=body: client.chat.completions.create(
-                        **body, timeout=timeout, extra_headers=headers
-                    )
-                )
+                create: Any = partial(client.chat.completions.create, **body, timeout=timeout)
+                answer = await self._authorised(lambda headers, create=create: create(extra_headers=headers))
                 break
             except (openai.BadRequestError, openai.UnprocessableEntityError) as exc:
                 dialect = self._corrected(dialect, exc, request)
