@@ -36,67 +36,15 @@ _WORK_WORDS = re.compile(
     re.IGNORECASE,
 )
 _STOP = frozenset(
-    [
-        "this",
-        "that",
-        "with",
-        "from",
-        "they",
-        "them",
-        "then",
-        "than",
-        "have",
-        "been",
-        "what",
-        "when",
-        "where",
-        "which",
-        "will",
-        "would",
-        "your",
-        "yours",
-        "into",
-        "over",
-        "only",
-        "also",
-        "some",
-        "such",
-        "more",
-        "most",
-        "other",
-        "each",
-        "given",
-        "name",
-        "names",
-        "result",
-        "results",
-        "return",
-        "returns",
-        "used",
-        "using",
-        "value",
-        "values",
-        "list",
-        "lists",
-        "text",
-        "content",
-        "does",
-        "done",
-        "made",
-        "make",
-        "takes",
-        "like",
-        "about",
-        "there",
-        "here",
-        "after",
-        "before",
-        "without",
-        "within",
-        "optional",
-        "default",
-    ]
+    re.findall(
+        r"\w+",
+        "this that with from they them then than have been what when where which will would your yours into "
+        "over only also some such more most other each given name names result results return returns used "
+        "using value values list lists text content does done made make takes like about there here after "
+        "before without within optional default",
+    )
 )
+"""Words of four letters and more that any text holds."""
 
 LEADS = "You lead the work in this folder with the tools you have."
 """The lead's own system prompt, before it is known which tools it is offered."""
