@@ -1,4 +1,4 @@
-"""List, read, replay, search, export, fork, delete and repair kept conversations."""
+"""List, read, replay, search, export, import, fork, delete and repair kept conversations."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ examples:
   understudy sessions show last
   understudy sessions replay last                  the screen once more, as it was
   understudy sessions export last --to talk.md     or talk.jsonl, with everything
+  understudy sessions import talk.jsonl            on another machine; it is the same there
   understudy sessions fork last --rounds 3         begin again after the third round
   understudy sessions delete 4f2a
   understudy sessions repair                       save what can be read of a damaged file, and begin anew
@@ -36,11 +37,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "action",
         nargs="?",
         default="list",
-        choices=["list", "show", "replay", "search", "export", "fork", "delete", "repair"],
+        choices=["list", "show", "replay", "search", "export", "import", "fork", "delete", "repair"],
         metavar="ACTION",
-        help="list (default), show, replay, search, export, fork, delete, repair",
+        help="list (default), show, replay, search, export, import, fork, delete, repair",
     )
-    parser.add_argument("which", nargs="*", metavar="ID", help="which conversation; for search, the words")
+    parser.add_argument(
+        "which", nargs="*", metavar="ID", help="which conversation; for search, the words; for import, files"
+    )
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N lines (default: 20)")
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="fork: keep the first N rounds (default: all)"
@@ -94,8 +97,8 @@ def _show(store: Store, options: argparse.Namespace) -> int:
 def _replay(store: Store, options: argparse.Namespace) -> int:
     from ..config.load import load_config
     from ..events import RunStarted
+    from ..store.records import is_main
     from ..store.replay import inherited, replay
-    from ..store.store import is_main
     from ..terminal.display import Display
 
     kept = _one(store, options)
@@ -124,16 +127,40 @@ def _search(store: Store, options: argparse.Namespace) -> int:
 
 
 def _export(store: Store, options: argparse.Namespace) -> int:
-    from ..store import transcript
+    from ..store.archive import as_jsonl, export
+    from ..store.transcript import as_markdown
 
     kept = _one(store, options)
-    entries = store.entries(kept.id)
     if options.to is not None:
-        transcript.write(kept, entries, options.to)
+        export(store, kept, options.to)
         sys.stdout.write(f"{kept.id} is in {options.to}\n")
     else:
-        form = transcript.as_jsonl if options.json else transcript.as_markdown
-        sys.stdout.writelines(f"{line}\n" for line in form(kept, entries))
+        lines = as_jsonl(store, kept) if options.json else as_markdown(kept, store.entries(kept.id))
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+    return 0
+
+
+def _import(store: Store, options: argparse.Namespace) -> int:
+    from ..store.archive import read_in
+
+    if not options.which:
+        raise ConfigError(
+            "say which file to read in; 'understudy sessions export ID --to FILE.jsonl' writes one"
+        )
+    kept: list[Kept] = []
+    for name in options.which:
+        try:
+            with Path(name).open(encoding="utf-8") as file:
+                kept.append(read_in(store, file, name))
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigError(f"{name} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+    if options.json:
+        common.print_json([asdict(one) for one in kept])
+    else:
+        sys.stdout.writelines(
+            f"{one.id} is here now, {one.messages} messages; understudy chat --resume {one.id} goes on\n"
+            for one in kept
+        )
     return 0
 
 
@@ -191,6 +218,7 @@ _ACTIONS = {
     "replay": _replay,
     "search": _search,
     "export": _export,
+    "import": _import,
     "fork": _fork,
     "delete": _delete,
 }

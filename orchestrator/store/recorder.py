@@ -23,7 +23,8 @@ from ..events import (
     ignore,
 )
 from ..types import Message, Usage
-from .store import Kept, Store, StoreError, Unwritable, is_main
+from .records import Kept, is_main
+from .store import Store, StoreError, Unwritable
 
 MAX_WAITING = 20_000  # events that wait for a disk that cannot be written
 PATIENCE_S = 0.25  # how long an event waits for another process; the turn waits with it

@@ -1,49 +1,27 @@
-"""A kept conversation as text to take away: JSON lines for programs, Markdown for people."""
+"""A kept conversation as text for people to take away."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import ConfigError
 from ..sanitize import one_line, visible
 from ..types import Image, Message, Text, Thinking, ToolCall, ToolResult
-from .codec import message_json
-from .store import Entry, Kept
+from .records import Entry, Kept
 
 
-def write(kept: Kept, entries: Iterable[Entry], path: Path) -> None:
-    """Into a new file: JSON lines when its name ends in .jsonl, else Markdown. Raises ConfigError."""
-    written = as_jsonl(kept, entries) if path.suffix == ".jsonl" else as_markdown(kept, entries)
+def write(lines: Iterable[str], path: Path) -> None:
+    """Into a new file. Raises ConfigError."""
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in written)
+            file.writelines(f"{line}\n" for line in lines)
     except FileExistsError:
         raise ConfigError(f"{path} exists; choose another name") from None
     except OSError as exc:
         raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}") from exc
-
-
-def as_jsonl(kept: Kept, entries: Iterable[Entry]) -> Iterator[str]:
-    """The session's own line, then one line a message, everything kept in it."""
-    yield json.dumps({"kind": "session", **asdict(kept)})
-    for entry in entries:
-        line = {
-            "kind": "message",
-            "at": moment(entry.at),
-            "run": entry.run,
-            "main": entry.main,
-            "agent": entry.agent,
-            "model": entry.model,
-            **json.loads(message_json(entry.message)),
-        }
-        if entry.usage is not None:
-            line["usage"] = {k: v for k, v in asdict(entry.usage).items() if v is not None}
-            line["recorded"] = entry.recorded
-        yield json.dumps(line)
 
 
 def as_markdown(kept: Kept, entries: Iterable[Entry]) -> Iterator[str]:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ...errors import ConfigError
 from ...sanitize import one_line
-from ...store.store import Entry, Store
-from ...store.transcript import moment, write
+from ...store.archive import export
+from ...store.records import Entry
+from ...store.store import Store
+from ...store.transcript import moment
 from .conversation import Conversation, number_in
 
 
@@ -65,7 +67,7 @@ async def save(talk: Conversation, rest: str) -> None:
 
 def _write_down(store: Store, session: str, folder: str, name: str) -> Path:
     path = Path(folder) / Path(name).expanduser()
-    write(store.find(session), store.entries(session), path)
+    export(store, store.find(session), path)
     return path
 
 

@@ -66,9 +66,8 @@ def test_one_is_shown_exported_forked_and_deleted(
     assert "## lead `o:m`" in said(capsys, "export", "last")[1]
     file = tmp_path / "talk.jsonl"
     assert said(capsys, "export", "--to", str(file))[0] == 0
-    assert [json.loads(line)["kind"] for line in file.read_text(encoding="utf-8").splitlines()] == [
-        "session"
-    ] + ["message"] * 6
+    kinds = [json.loads(line)["kind"] for line in file.read_text(encoding="utf-8").splitlines()]
+    assert kinds == ["session"] + ["message"] * 6 + ["event"] * 3
     fork = json.loads(said(capsys, "fork", session, "--rounds", "1", "--json")[1])
     assert (fork["parent"], fork["messages"]) == (session, 2)
     assert said(capsys, "delete", session, "--json")[0] == 0

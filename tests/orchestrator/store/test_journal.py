@@ -135,6 +135,7 @@ def test_a_process_killed_at_any_event_has_kept_all_that_had_happened(own_state:
         if said.count("appended") < 5:
             assert "the program ended" in everything
         assert store.search("long")
+        assert store.history(store.fork(kept.id)) == history
         again = [event.kind for event in replay(store, kept.id) if event.kind != "streamed"]
         happened = [kind for kind in said if kind != "streamed"]
         assert again == (happened if happened[-1] == "run_ended" else [*happened, "appended", "run_ended"])

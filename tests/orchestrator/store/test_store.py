@@ -22,9 +22,10 @@ from orchestrator.agent import Agent, run
 from orchestrator.errors import ProviderError
 from orchestrator.events import Appended, Event, RunStarted
 from orchestrator.providers.scripted import Scripted
+from orchestrator.store.archive import as_jsonl
 from orchestrator.store.recorder import Recorder
 from orchestrator.store.store import Store, StoreError
-from orchestrator.store.transcript import as_jsonl, as_markdown
+from orchestrator.store.transcript import as_markdown
 from orchestrator.tools import NoTools, no_progress
 from orchestrator.types import (
     Completion,
@@ -245,8 +246,8 @@ def test_any_message_comes_back_as_it_was(texts: list[str], tmp_path_factory: py
     )
     append(store, session, *messages)
     assert tuple(store.history(session)) == messages
-    lines = [json.loads(line) for line in as_jsonl(store.find(session), store.entries(session))]
-    assert [line["kind"] for line in lines] == ["session", "message", "message", "message"]
+    lines = [json.loads(line) for line in as_jsonl(store, store.find(session))]
+    assert [line["kind"] for line in lines] == ["session", "message", "message", "message", "event"]
     assert "".join(as_markdown(store.find(session), store.entries(session)))
     store.close()
 
@@ -274,7 +275,8 @@ def test_an_export_holds_time_role_model_tools_usage_and_obeys_no_escape(store: 
         usage=Usage(output_tokens=2),
     )
     entries = store.entries(session)
-    lines = [json.loads(line) for line in as_jsonl(store.find(session), entries)]
+    lines = [json.loads(line) for line in as_jsonl(store, store.find(session))]
+    lines = [line for line in lines if line["kind"] in ("session", "message")]
     assert lines[-1]["usage"] == {"output_tokens": 2} and "usage" not in lines[1]
     assert {"at", "role", "model", "agent", "parts"} <= lines[1].keys()
     text = "\n".join(as_markdown(store.find(session), entries))

@@ -248,7 +248,8 @@ async def test_a_conversation_is_saved_as_markdown_or_json_lines_and_nothing_is_
         tmp_path, "/save", "hi", "/save a.md", "/save a.md", "/save b.jsonl", "/save no/such/x", model=model
     )
     assert "hello" in (tmp_path / "a.md").read_text(encoding="utf-8")
-    assert len((tmp_path / "b.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+    saved = (tmp_path / "b.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["kind"] for line in saved] == ["session", *["message"] * 2, *["event"] * 3]
     told = "\n".join(lines)
     assert (
         "nothing to save yet" in told
