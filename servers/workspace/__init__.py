@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from ..output import readable
 from . import transaction, tree_changes, undo
 from .file_io import read_all, rev_of, stat_rev
-from .roots import MAX_READ_BYTES, Confirmed, Root, Roots, nobody
+from .root import Root
+from .roots import MAX_READ_BYTES, Confirmed, Roots, nobody
 from .transaction import Change, Changed, Operation
 from .undo_store import Record, UndoStore
 

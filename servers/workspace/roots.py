@@ -9,7 +9,6 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 
 from ..characters import difference, folded
 from ..output import ToolError, explain, one_line, readable
@@ -17,8 +16,8 @@ from ..source.declared_encoding import charset_for
 from ..state.home import home
 from .file_io import is_foreign, read_all
 from .foreign_paths import meant_by
-from .openat import Beneath
 from .protected_paths import LITTER, allowed, asks, protected, secret
+from .root import Root, is_there, opened, twin_of
 
 Confirmed = Callable[[str], bool]
 """Whether the user has said yes to changing the place shown so."""
@@ -26,7 +25,6 @@ Confirmed = Callable[[str], bool]
 MAX_READ_BYTES = 64 << 20
 MAX_PATH_CHARS = 4096
 _SMALL_BYTES = 64 << 10
-_FOLDED = 50_000  # names of a folder among which look-alikes are sought
 _NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted,
 _COMPARED = 80  # and their characters: comparing takes the square of them
 
@@ -35,15 +33,6 @@ def nobody(shown: str) -> bool:
     """Nobody was asked."""
     del shown
     return False
-
-
-class Root(Beneath):
-    """One folder a server may touch."""
-
-    def __init__(self, path: Path, given: str, name: str) -> None:
-        super().__init__(path, [os.path.abspath(given)])
-        self.name = name
-        self.owner = os.fstat(self.fd).st_uid
 
 
 class Roots:
@@ -63,7 +52,7 @@ class Roots:
             )
         self.read_only = read_only
         self.allow = tuple(allow)
-        self._roots = _opened([os.fspath(root) for root in roots])
+        self._roots = opened([os.fspath(root) for root in roots])
         self.roots = tuple(root.path for root in self._roots)
         try:
             self.state = home()
@@ -120,7 +109,7 @@ class Roots:
             fd, real = root.open(rel)
         except OSError as exc:
             twin = twin_of(root, rel) if exc.errno == errno.ENOENT else None
-            if twin is None or not _is_there(root, twin):
+            if twin is None or not is_there(root, twin):
                 raise self.refusal(path, exc) from exc
             with readable(OSError):
                 fd, real = root.open(twin)
@@ -170,9 +159,9 @@ class Roots:
         """
         with suppress(ToolError, OSError):
             root, rel = self.locate(path)
-            if not _is_there(root, rel) and (twin := twin_of(root, rel)):
+            if not is_there(root, rel) and (twin := twin_of(root, rel)):
                 shown = self.display(root, twin)
-                if (not but or shown != self.shown(but)) and (not there or _is_there(root, twin)):
+                if (not but or shown != self.shown(but)) and (not there or is_there(root, twin)):
                     return f"{shown!a} looks the same, but has at {difference(os.path.normpath(rel), twin)}"
         return None
 
@@ -269,7 +258,7 @@ class Roots:
     def _rooted(self, path: str) -> tuple[Root, str]:
         if (
             (meant := meant_by(path))
-            and not any(_is_there(root, path) for root in self._roots)
+            and not any(is_there(root, path) for root in self._roots)
             and (meant.certain or self.exists(meant.parts[0]))
         ):
             raise ToolError(f"{path!r} {meant.why}{self._which_is(meant.parts)}")
@@ -289,8 +278,8 @@ class Roots:
         for root in self._roots:
             for skipped in range(len(parts)):
                 rest = "/".join(parts[skipped:])
-                if _is_there(root, rest) or (
-                    skipped < len(parts) - 1 and _is_there(root, rest.rpartition("/")[0])
+                if is_there(root, rest) or (
+                    skipped < len(parts) - 1 and is_there(root, rest.rpartition("/")[0])
                 ):
                     return f"; probably meant: {self.display(root, rest)!r}"
             if root.name in parts:
@@ -333,64 +322,6 @@ class Roots:
             os.close(fd)
         near = [names[found] for found in difflib.get_close_matches(name[:_COMPARED], names, 3, 0.6)]
         return [one_line(self.display(root, f"{real}/{found}" if real else found)) for found in near]
-
-
-def _opened(given: Sequence[str]) -> tuple[Root, ...]:
-    if not given:
-        raise ValueError("no root: name at least one folder")
-    roots: list[Root] = []
-    for one in given:
-        path = Path(one).expanduser()
-        if not path.exists():
-            raise ValueError(f"root {one!r} does not exist")
-        if not path.is_dir():
-            raise ValueError(f"root {one!r} is not a folder")
-        real = path.resolve()
-        if any(root.path == real for root in roots):
-            continue
-        taken = {root.name for root in roots}
-        base = real.name or "root"
-        name = next(n for n in (base, *(f"{base}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-        try:
-            roots.append(Root(real, str(path), name))
-        except OSError as exc:
-            raise ValueError(f"root {one!r}: {explain(exc)}") from exc
-    return tuple(roots)
-
-
-def _is_there(root: Root, path: str) -> bool:
-    try:
-        os.close(root.open(path, getattr(os, "O_PATH", os.O_RDONLY))[0])
-    except OSError:
-        return False
-    return True
-
-
-def twin_of(root: Root, path: str) -> str | None:
-    """The path with each name that is not there replaced by the one beside it that looks the same; None: none is."""
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    replaced = False
-    for i, name in enumerate(parts):
-        above = "/".join(parts[:i])
-        if not _is_there(root, f"{above}/{name}" if above else name):
-            twins = _names_like(root, above, name)
-            if len(twins) != 1:
-                break
-            parts[i], replaced = twins[0], True
-    return "/".join(parts) if replaced else None
-
-
-def _names_like(root: Root, folder: str, name: str) -> list[str]:
-    goal = folded(name)
-    try:
-        fd, _ = root.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return []
-    try:
-        with os.scandir(fd) as entries:
-            return [entry.name for entry in islice(entries, _FOLDED) if folded(entry.name) == goal]
-    finally:
-        os.close(fd)
 
 
 def _small_file(root: Root, path: str) -> bytes | None:

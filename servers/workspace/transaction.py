@@ -18,7 +18,8 @@ from .file_io import content, is_foreign, put_bytes, rev_of, stat_rev, sync_fold
 from .locks import held
 from .openat import Beneath, Spot, enter
 from .protected_paths import LITTER
-from .roots import Confirmed, Root, Roots, nobody
+from .root import Root
+from .roots import Confirmed, Roots, nobody
 from .trees import rename_new
 from .undo_store import Record, Step, UndoStore, name_of
 

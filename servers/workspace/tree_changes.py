@@ -13,7 +13,8 @@ from ..output import ToolError, explain, one_line
 from .file_io import content, is_foreign, rev_of, sync_folder
 from .openat import Spot, enter
 from .protected_paths import LITTER, allowed, protected
-from .roots import Confirmed, Root, Roots, nobody
+from .root import Root
+from .roots import Confirmed, Roots, nobody
 from .transaction import (
     Change,
     Changed,

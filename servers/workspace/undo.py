@@ -13,7 +13,8 @@ from . import tree_changes
 from .file_io import content, put_bytes, rev_of
 from .locks import held
 from .protected_paths import LITTER
-from .roots import Root, Roots
+from .root import Root
+from .roots import Roots
 from .transaction import MAX_CHANGE_BYTES, Change, Operation, apply, remove_empty
 from .trees import exists, remove_tree, rename_new
 from .undo_store import Record, Step, UndoStore

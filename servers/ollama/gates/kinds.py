@@ -20,8 +20,9 @@ from .answer import Candidate
 from .changes import changed_lines, lost_definitions, removal_asked
 from .documents import Document
 from .json_schema import misfit
-from .no_answer import Asked, data_fault_of, fault_of
+from .no_answer import Asked, fault_of
 from .quotes import asks_for_quotes, flat, quoted, quoted_in_json
+from .wrong_data import data_fault_of
 
 Result = tuple[bool | None, str]
 """Passed, failed or nothing to check; and what the caller should know."""
