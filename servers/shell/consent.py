@@ -22,8 +22,9 @@ from ..protocol.asking_hosts import asks_itself, way_out
 from ..protocol.server import NOT_AGREED, can_ask
 from ..state import audit
 from .jobs.jobs import Job, as_text
-from .jobs.shell import Shell, allowing_line, refusal, rule_for
+from .jobs.shell import Shell
 from .policy.judge import Decision
+from .policy.refusals import allowing_line, refusal, rule_for
 from .quality.test_runners import runner_for, wanted
 
 

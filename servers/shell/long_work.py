@@ -10,8 +10,9 @@ from mcp.types import CallToolResult, TextContent
 
 from ..protocol.server import reply
 from ..protocol.tasks import Standing, failed
+from .jobs.job_report import told
 from .jobs.jobs import Job, total_bytes
-from .jobs.shell import Shell, told
+from .jobs.shell import Shell
 from .quality.run_tests import TestRuns
 
 BACKGROUND = "background processes ended with the command; run what should go on as a command of its own"

@@ -31,8 +31,9 @@ from .consent import (
     shell_policy,
     tests_case,
 )
+from .jobs.job_report import ending, told
 from .jobs.jobs import Job
-from .jobs.shell import MAX_TIMEOUT_S, Shell, ending, open_shell, told
+from .jobs.shell import MAX_TIMEOUT_S, Shell, open_shell
 from .long_work import BACKGROUND, LongWork
 from .policy.rules import BUILT_IN, Policy, load
 from .quality.format import format_code as format_files

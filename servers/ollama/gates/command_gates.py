@@ -10,7 +10,9 @@ import anyio
 
 from ...output import fenced
 from ...shell.consent import judged_tests
-from ...shell.jobs.shell import Shell, close_gates, open_shell, refusal, run_gate
+from ...shell.jobs.gate_runs import close_gates, run_gate
+from ...shell.jobs.shell import Shell, open_shell
+from ...shell.policy.refusals import refusal
 from ...shell.policy.rules import Policy
 from ...shell.quality.run_tests import start_all_tests
 

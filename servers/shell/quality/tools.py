@@ -19,7 +19,8 @@ from ...state.home import home
 from ...workspace import Workspace
 from ...workspace.outside_programs import outside_program
 from ...workspace.protected_paths import asks, protected, secret
-from ..jobs.shell import Shell, recorded
+from ..jobs.job_report import recorded
+from ..jobs.shell import Shell
 
 MAX_FILES = 2000
 MAX_FILE_BYTES = 4 << 20

@@ -16,7 +16,8 @@ import psutil
 import pytest
 from mcp.types import ElicitResult
 
-from servers.shell.jobs.shell import close_gates, open_shell, run_gate
+from servers.shell.jobs.gate_runs import close_gates, run_gate
+from servers.shell.jobs.shell import open_shell
 from servers.shell.policy.rules import BUILT_IN
 from tests.processes import alive, own_sleep, until
 from tests.stdio import Stdio, as_result, connect, start
