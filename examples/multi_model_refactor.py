@@ -47,4 +47,4 @@ def refactor(lead: str, worker: str, reviewer: str, path: str, tries: int = 2) -
 
 
 if __name__ == "__main__":
-    print("changed" if refactor(*sys.argv[1:5]) else "left as it was")
+    print("changed" if refactor(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4]) else "left as it was")

@@ -29,15 +29,22 @@ from typing import Any
 
 
 class OrchestratorError(Exception):
+    """What everything of ours raises; its text is one sentence for a person."""
+
     reply: Any = None  # the Reply of the run that this ended: what was said and done until then
     exit_code = 1  # of a command that it ends
 
 
 class ConfigError(OrchestratorError):
+    """What the caller, or the configuration, has wrong: what was wanted, what was found and what would work."""
+
     exit_code = 2
 
 
 class ProviderError(OrchestratorError):
+    """A model could not answer. `provider`: whose; `message`: why; `retryable`: whether asking again may help;
+    `retry_after_s`: seconds to wait as the vendor says, None where it says nothing."""
+
     retryable = False
 
     def __init__(
@@ -97,7 +104,8 @@ class TimedOut(ProviderError):
     retryable = True
 
 
-class RunError(OrchestratorError): ...
+class RunError(OrchestratorError):
+    """A run ended without an answer though its model could answer."""
 
 
 class OutOfRounds(RunError): ...
@@ -109,7 +117,8 @@ class OutOfTime(RunError): ...
 class OutOfBudget(RunError): ...
 
 
-class Stopped(RunError): ...
+class Stopped(RunError):
+    """Raised by a hook of yours to end a run; its text is what the caller reads."""
 
 
 class InvalidAnswer(RunError): ...

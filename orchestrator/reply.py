@@ -22,6 +22,8 @@ class MadeCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
+    """What a run came to. `seconds`: of the whole run by this machine's clock, those of `usage` as the models report."""
+
     agent: str
     text: str
     messages: tuple[Message, ...]  # what this run added: the prompt, every round, the answer

@@ -170,6 +170,8 @@ class HostSettings(_Settings):
 
 
 class Config(_Settings):
+    """Every setting, checked and immutable; `load_config` makes one. Seconds end in `_s`, US dollars hold `usd`."""
+
     default_model: Model | None = None  # None: not chosen yet
     fast_model: Model | None = None  # called `fast`; writes summaries where summary_model is not set
     max_rounds: int = Field(default=15, ge=1, le=1000)

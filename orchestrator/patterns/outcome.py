@@ -29,11 +29,14 @@ class Response:
 
     @property
     def ok(self) -> bool:
+        """Whether it answered."""
         return self.error is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
+    """The result of a pattern and everything that was said for it. `seconds`: of the whole, from first to last."""
+
     pattern: str
     question: str
     text: str = ""  # the result; "" when there is none
@@ -48,14 +51,17 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
+        """Whether there is a result."""
         return self.error is None
 
     @property
     def answers(self) -> tuple[Response, ...]:
+        """Of those who answered, in the order they were asked."""
         return tuple(response for response in self.responses if response.ok)
 
     @property
     def failures(self) -> tuple[Response, ...]:
+        """Of those who did not, each with its `error`."""
         return tuple(response for response in self.responses if not response.ok)
 
     @property
@@ -71,6 +77,7 @@ class Outcome:
 
     @property
     def models(self) -> tuple[str, ...]:
+        """Who was asked, each once, as provider:model."""
         return tuple(dict.fromkeys(response.model for response in self.responses))
 
     def as_json(self) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from .outcome import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
+    """One prompt for one agent, among others that `parallel` runs at once."""
+
     agent: Agent
     prompt: str
     name: str = ""  # the step of its response; "job N" without one

@@ -16,6 +16,8 @@ Outputs = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
+    """One step of a `pipeline`: an agent, or in its place another pattern as `work`."""
+
     name: str
     agent: Agent | None = None
     work: Callable[[Ask, str], Awaitable[Outcome]] | None = None  # another pattern, in place of an agent

@@ -25,6 +25,8 @@ Task: {task}"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specialist:
+    """Somebody whom `route` may choose."""
+
     agent: Agent  # its name is what a router calls it
     description: str = ""  # what it is good at
     odds: float | None = None  # measured share of such tasks it got right; None: not known

@@ -35,6 +35,9 @@ SCHEMA: dict[str, Any] = {
 
 @dataclass(slots=True, kw_only=True)
 class Task:
+    """One part of a plan. `depends_on`: ids of those that must be completed first; `role`: of the specialist that does
+    it; `status`: pending, in_progress, completed or failed; `error`: why it failed."""
+
     id: str
     role: str
     task: str
@@ -44,6 +47,7 @@ class Task:
     error: str | None = None
 
     def as_json(self) -> dict[str, Any]:
+        """All of it as one JSON object."""
         return asdict(self)
 
 

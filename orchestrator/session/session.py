@@ -235,6 +235,7 @@ class Session:
         return dict(sorted(found.items()))
 
     async def aclose(self) -> None:
+        """Close every provider and memory; `open_session` does it at its end."""
         await self.wired.aclose()
         await self.remembering.aclose()
 

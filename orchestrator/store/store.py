@@ -46,6 +46,7 @@ class Store:
         return place()
 
     def close(self) -> None:
+        """Write what is left and let the file go. Closing twice is the same as once."""
         self.database.close()
 
     @property

@@ -104,17 +104,21 @@ class Display:
         return ask
 
     def show_model_switch(self, from_model: str, to_model: str, reason: str = "") -> None:
+        """That another model answers from now on, unless the settings hide it."""
         if self.settings.show_model_switches:
             self._form.switch(from_model, to_model, reason)
 
     def show_delegation(self, delegator: str, delegatee: str, task: str) -> None:
+        """That one model hands a task to another, unless the settings hide it."""
         if self.settings.show_delegations:
             self._form.delegation(delegator, delegatee, task)
 
     def show_consultation(self, question: str, responses: Mapping[str, str]) -> None:
+        """The question, and {model: its answer}."""
         self._form.consultation(question, responses)
 
     def show_response(self, model: str, response: str, response_type: str = "answer") -> None:
+        """One answer, under the name of its model."""
         self._form.response(model, response, response_type)
 
     def show_conversation_summary(self, history: Sequence[Message] | None = None) -> None:
