@@ -67,6 +67,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         quick=["--rounds", "3", "--files", "2000", "--commits", "300"],
         against="mcp-server-git, fetched with pip",
     ),
+    "loop": Benchmark(
+        says="what does the loop add to a model call and to a tool call?",
+        quick=["--turns", "50", "--rounds", "1"],
+        full=["--peers"],
+        against="pydantic-ai and openai-agents, fetched with pip",
+    ),
     "startup": Benchmark(
         says="how fast does everything start and answer?",
         quick=["--rounds", "3"],

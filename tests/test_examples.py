@@ -153,7 +153,7 @@ def test_the_page_on_the_library_runs() -> None:
     typed = script("typed", '{"value": 8}')
     page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(snippets) == 7
+    assert len(snippets) == 8
     for snippet in (
         snippets[0],
         snippets[0] + snippets[1],
@@ -161,6 +161,7 @@ def test_the_page_on_the_library_runs() -> None:
         snippets[0] + snippets[3],
         snippets[4],
         snippets[6],
+        snippets[7],
     ):
         source = f"model = {(typed if snippet is snippets[4] else model)!r}\n{snippet}"
         done = subprocess.run(

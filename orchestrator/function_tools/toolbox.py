@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from ..errors import ConfigError
@@ -72,7 +73,17 @@ def question(call: ToolCall) -> str:
 def as_toolbox(tools: Sequence[Callable[..., Any] | Toolbox], approve: Approve | None = None) -> Toolbox:
     """Functions and toolboxes as one toolbox. Raises ConfigError for what is neither, or for a name twice."""
     boxes = [one for one in tools if not callable(one)]
-    functions = [
-        one if isinstance(one, FunctionTool) else FunctionTool(one) for one in tools if callable(one)
-    ]
+    functions = [_as_tool(one) for one in tools if callable(one)]
     return Merged(*([FunctionTools(functions, approve)] if functions else []), *boxes)
+
+
+def _as_tool(function: Callable[..., Any]) -> FunctionTool[..., Any]:
+    if isinstance(function, FunctionTool):
+        return function
+    return _described(function) if isinstance(function, Hashable) else FunctionTool(function)
+
+
+@lru_cache(256)
+def _described(function: Callable[..., Any]) -> FunctionTool[..., Any]:
+    """Reading a signature takes as long as a whole model call of ours, so not in each run again."""
+    return FunctionTool(function)

@@ -101,7 +101,14 @@ def completed(models: Iterable[ModelInfo]) -> tuple[ModelInfo, ...]:
 
 def loaded() -> None:
     """Read the data now, and not in the middle of something else."""
-    _data()
+    _READ.append(_data())
+
+
+def is_loaded() -> bool:
+    return bool(_READ)
+
+
+_READ: list[DataSnapshot] = []  # by `loaded`
 
 
 def _own(model: str, own: Prices) -> Price | None:

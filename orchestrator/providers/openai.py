@@ -55,6 +55,7 @@ class OpenAI:
         key = api_key or (os.environ.get("OPENAI_API_KEY") if name == "openai" else None)
         self._key = key or (None if self.hosted else "not-needed")
         self._clients = PerLoop(self._client, lambda client: client.close())
+        self._dialects: dict[str, Dialect] = {}  # by model; "": what all of the endpoint share
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         return spoken(
@@ -122,7 +123,7 @@ class OpenAI:
     ) -> AsyncGenerator[Delta | Completion]:
         """As the endpoint takes it: what it refuses of the wire is left out, and remembered."""
         model = request.model_name
-        known = dialect = await to_thread.run_sync(dialect_of, self.base_url, model)
+        known = dialect = await self._dialect(model)
         tried = [dialect]
         while True:
             body = openai_chat.body_of(request, dialect=dialect, hosted=self.hosted)
@@ -136,7 +137,7 @@ class OpenAI:
                     raise
                 tried.append(dialect)
         if dialect != known:
-            await to_thread.run_sync(learn, self.base_url, model, dialect)
+            await self._learn(model, dialect)
         if (said := await _unstreamed(answer)) is not None:
             reading = Reading(parts)
             for delta in reading.take(said):
@@ -149,7 +150,7 @@ class OpenAI:
 
     async def _authorised(self, call: Callable[[dict[str, str]], Awaitable[Any]]) -> Any:
         """`call` with the headers in which this endpoint wants the key: where it refuses and names one, that is learned."""
-        known = await to_thread.run_sync(dialect_of, self.base_url, "")
+        known = await self._dialect("")
         try:
             return await call(self._headers(known.credential))
         except (openai.AuthenticationError, openai.PermissionDeniedError) as exc:
@@ -157,8 +158,18 @@ class OpenAI:
             if wanted in ("", known.credential) or not self._key:
                 raise
             answer = await call(self._headers(wanted))
-        await to_thread.run_sync(learn, self.base_url, "", replace(known, credential=wanted))
+        await self._learn("", replace(known, credential=wanted))
         return answer
+
+    async def _dialect(self, model: str) -> Dialect:
+        """Read once: a file read in a thread takes longer than all else of ours before a request."""
+        if model not in self._dialects:
+            self._dialects[model] = await to_thread.run_sync(dialect_of, self.base_url, model)
+        return self._dialects[model]
+
+    async def _learn(self, model: str, dialect: Dialect) -> None:
+        self._dialects[model] = dialect
+        await to_thread.run_sync(learn, self.base_url, model, dialect)
 
     def _headers(self, credential: str) -> dict[str, str]:
         return {credential: self._key} if credential and self._key else {}

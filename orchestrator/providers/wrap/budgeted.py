@@ -14,7 +14,7 @@ from ...errors import OutOfBudget
 from ...events import Called, Emit, current_run, ignore
 from ...types import Completion, Delta, Request, Usage
 from .. import Provider
-from ..catalog import Prices, cost_usd, is_local, loaded
+from ..catalog import Prices, cost_usd, is_loaded, is_local, loaded
 from ..estimate import tokens_at_most
 from . import Around
 
@@ -128,7 +128,7 @@ class Budgeted(Around):
         return done
 
     async def _ready(self, model: str) -> None:
-        if not is_local(f"{self.vendor or self.name}:{model}"):
+        if not is_loaded() and not is_local(f"{self.vendor or self.name}:{model}"):
             await to_thread.run_sync(loaded)
 
     def _cost(self, model: str, usage: Usage) -> float | None:
