@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -22,6 +23,7 @@ Probes are prompts of 64 to 2,048 tokens with answers of at most 32; they are re
 examples:
   understudy calibrate qwen3:8b
   understudy calibrate qwen3:8b --budget 30 --json
+  understudy calibrate qwen3:8b --threads
   understudy calibrate demo --host embedded:demo
 
 exit codes: 0 the speed model is fitted, 1 the engine failed or no probe ended well
@@ -37,6 +39,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="about the most it may take (default: 120)",
     )
+    parser.add_argument(
+        "--threads",
+        action="store_true",
+        help="measure whether one thread fewer than cores is better on this CPU, and use what is",
+    )
     local.add(parser)
 
 
@@ -47,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
 async def _run(options: argparse.Namespace) -> int:
     from servers.ollama.forecast.calibration import CalibrationFailed, calibrated
 
+    if options.threads:
+        return await _threads(options)
     rows: list[list[str]] = []
 
     def told(probe: Probe) -> None:
@@ -68,6 +77,37 @@ async def _run(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(_shown(done, rows))
     return 0 if good else 1
+
+
+async def _threads(options: argparse.Namespace) -> int:
+    from servers.ollama.forecast.calibration import CalibrationFailed, threads_calibrated
+
+    engine = local.engine(options)
+    try:
+        paces, cores, found = await threads_calibrated(
+            engine.host, options.model, allow_remote=engine.allow_remote
+        )
+    except CalibrationFailed as exc:
+        raise RunError(str(exc)) from exc
+    if options.json:
+        common.print_json({"ok": True, "paces": [asdict(pace) for pace in paces], "num_thread": found})
+        return 0
+    rows = [["threads", "other programs", "writes"]]
+    rows += [
+        [
+            f"{p.threads} of {cores}",
+            "one busy" if p.busy else "none",
+            local.number(p.tokens_per_s, " tokens/s"),
+        ]
+        for p in paces
+    ]
+    sent = (
+        f"from now on {options.model} runs with num_thread {found}"
+        if found is not None
+        else f"{options.model} keeps all {cores} threads"
+    )
+    sys.stdout.write(f"{local.table(rows)}{sent}\n")
+    return 0
 
 
 def _shown(done: Calibration, rows: list[list[str]]) -> str:

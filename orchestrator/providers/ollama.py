@@ -16,6 +16,7 @@ import anyio
 import httpx2
 
 from servers.ollama.engines.address import Address, address_of
+from servers.ollama.engines.threads import threads_for
 from servers.ollama.ledger.profile import overflow_numbers
 
 from ..errors import BadRequest, ConfigError, ContextTooLong, NoSuchModel, ProviderError
@@ -121,7 +122,10 @@ class Ollama:
             parts = Assembly(self.name, asked)
             request = portable(asked, parts.origin)
             num_ctx, room = await self._size(request, wanted, counted)
-            body = body_of(request, num_ctx=num_ctx, room=room, keep_alive=self.keep_alive)
+            threads = await anyio.to_thread.run_sync(threads_for, self.base_url, request.model_name)
+            body = body_of(
+                request, num_ctx=num_ctx, room=room, keep_alive=self.keep_alive, num_thread=threads
+            )
             try:
                 async with (
                     self._calls.heard(request, body, cold=self._cold.get(request.model_name)) as heard,

@@ -13,10 +13,9 @@ from typing import Any
 import anyio
 from httpx2 import HTTPError
 
-from servers.ollama.engines.ollama import full_name
 from servers.ollama.engines.shared_queue import Entry, SharedQueue
 from servers.ollama.forecast.prompt_cache import Prompts
-from servers.ollama.ledger.keys import engine_of, host_of, is_simulated, key_of
+from servers.ollama.ledger.keys import engine_of, full_name, host_of, is_simulated, key_of
 from servers.ollama.ledger.ledger import Ledger, LedgerError, Run
 from servers.ollama.ledger.profile import Outcome, from_ollama, outcome_of
 

@@ -15,10 +15,14 @@ TOP_LEVEL = frozenset({"format", "keep_alive", "logprobs", "shift", "think", "to
 """Options that stand beside `options`, not in it."""
 
 
-def body_of(request: Request, *, num_ctx: int, room: int, keep_alive: str | int | None) -> dict[str, Any]:
+def body_of(
+    request: Request, *, num_ctx: int, room: int, keep_alive: str | int | None, num_thread: int | None = None
+) -> dict[str, Any]:
     """`room` caps the answer: without a cap Ollama writes ten contexts full. Nothing is cut silently."""
     beside = {key: value for key, value in request.options.items() if key in TOP_LEVEL}
     options: dict[str, Any] = {"num_ctx": num_ctx, "num_predict": room}
+    if num_thread is not None:
+        options["num_thread"] = num_thread
     if request.temperature is not None:
         options["temperature"] = request.temperature
     options |= {key: value for key, value in request.options.items() if key not in TOP_LEVEL}

@@ -146,7 +146,8 @@ class Runner:
     ) -> Ran:
         forecaster = self.forecaster
         size = await self.size(prepared, model, query)
-        query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict)
+        keep_s = await forecaster.keep_alive_s(model)
+        query = replace(query, num_ctx=size.num_ctx, num_predict=size.num_predict, keep_alive_s=keep_s)
         task = _task(prepared, size, left_s)
         busy_cores = await self.load.now()
         plan = await forecaster.plan(task, model, size.num_ctx, query, busy_cores=busy_cores)

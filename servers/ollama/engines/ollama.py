@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import anyio
 
-from ..ledger.keys import engine_of, host_of, is_simulated
+from ..ledger.keys import engine_of, full_name, host_of, is_simulated
 from ..ledger.profile import from_ollama, outcome_of
 from .connection import Connection
 from .protocol import Answer, EngineError, Model, Query, Said, valid_name
 from .stream import Arriving, error_text, json_object
+from .threads import threads_for
 
 BUSY_TRIES = 3
 """How often a "server busy" answer is tried again."""
@@ -103,9 +105,10 @@ class Ollama:
 
     async def chat(self, query: Query, said: Said) -> Answer:
         run = Arriving(query, said)
+        body = await anyio.to_thread.run_sync(self._body, query)
         with anyio.move_on_after(query.timeout_s):
             for attempt in range(BUSY_TRIES):
-                await self._connection.run("/api/chat", body_of(query), run, _take)
+                await self._connection.run("/api/chat", body, run, _take)
                 if not run.busy or attempt == BUSY_TRIES - 1:
                     break
                 await anyio.sleep(1.0 + attempt)
@@ -113,6 +116,12 @@ class Ollama:
             return _answer(run, await self._entry_of(query.model), simulated=self.simulated)
         run.stopped()
         return _answer(run, None, simulated=self.simulated)
+
+    def _body(self, query: Query) -> dict[str, object]:
+        """Blocking: the threads that were found best are kept in a file."""
+        if query.num_thread is None and self.url is not None:
+            query = replace(query, num_thread=threads_for(self.url, query.model))
+        return body_of(query)
 
     async def _loaded(self) -> dict[str, Mapping[str, Any]]:
         return {str(entry.get("digest")): entry for entry in _entries(await self._ask("GET", "/api/ps"))}
@@ -143,14 +152,13 @@ def body_of(query: Query) -> dict[str, object]:
             "seed": query.seed,
         },
     }
+    if query.num_thread is not None:
+        body["options"] = {**_dict(body["options"]), "num_thread": query.num_thread}
+    if query.keep_alive_s is not None:
+        body["keep_alive"] = f"{query.keep_alive_s:.0f}s"
     if query.schema is not None:
         body["format"] = query.schema
     return body
-
-
-def full_name(name: str) -> str:
-    """With the tag Ollama adds by itself."""
-    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
 
 
 def _take(run: Arriving, line: bytes) -> bool:

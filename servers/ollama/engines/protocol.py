@@ -82,6 +82,10 @@ class Query:
     schema: Mapping[str, object] | None = None
     temperature: float = 0.0
     seed: int = 0
+    num_thread: int | None = None
+    """None takes what was found best for the model, else what the engine likes."""
+    keep_alive_s: float | None = None
+    """How long the model shall stay loaded afterwards; None is the engine's own."""
     expected_prefill_s: float | None = None
     """What the law says for this prompt without a cache hit; helps where a server hides its hits."""
 

@@ -14,6 +14,7 @@ import anyio
 
 from ..engines.open import open_runtime
 from ..engines.protocol import Answer, EngineError, Model, Query, Runtime
+from ..engines.threads import keep_threads
 from ..ledger.ledger import LedgerError
 from ..ledger.profile import Profile
 from ..ledger.runs import CALIBRATION, Key, Run
@@ -21,6 +22,7 @@ from .context_size import Sizing, TooLong, largest_ctx
 from .forecast import Forecast
 from .forecaster import Forecaster
 from .speed_model import SpeedModel
+from .thread_choice import Pace, better, cores, measure
 
 PROBES = (64, 512, 2048, 256)
 """Prompt tokens, about, in this order: three spread sizes to learn from, one more to check the speed model with."""
@@ -83,6 +85,28 @@ async def calibrated(
             with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                 await runtime.aclose()
     except (EngineError, LedgerError) as exc:
+        raise CalibrationFailed(str(exc)) from exc
+
+
+async def threads_calibrated(
+    engine: str | None, name: str, *, allow_remote: bool = False
+) -> tuple[list[Pace], int, int | None]:
+    """(paces, cores, threads that are sent from now on) of a model on Ollama. Raises CalibrationFailed."""
+    try:
+        runtime = await anyio.to_thread.run_sync(lambda: open_runtime(engine, allow_remote=allow_remote))
+        try:
+            model = await runtime.model(name)
+            if model.no_text is not None:
+                raise EngineError(f"{model.name} cannot be calibrated: {model.no_text}")
+            paces = await measure(runtime, model, _context(model, Sizing())[0])
+            found, url = better(paces, cores()), runtime.url
+            if url is not None:
+                await anyio.to_thread.run_sync(keep_threads, url, model.name, found)
+            return paces, cores(), found
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                await runtime.aclose()
+    except (EngineError, OSError) as exc:
         raise CalibrationFailed(str(exc)) from exc
 
 

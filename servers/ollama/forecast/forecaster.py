@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import pairwise
 
 import anyio
 
 from ...state.home import home
 from ..engines.protocol import Model, Query, Runtime
 from ..engines.shared_queue import SharedQueue, Ticket
+from ..engines.threads import threads_for
 from ..ledger.keys import key_of
 from ..ledger.ledger import Ledger, LedgerError
 from ..ledger.profile import FRESH_LOAD_S, Profile
@@ -26,6 +29,10 @@ from .prompt_cache import Prompts
 from .speed_model import Forecast
 from .speed_models import SpeedModels
 from .token_estimates import Lengths
+
+PAUSES = 20
+USUAL_S, LONGEST_S = 270.0, 3600.0
+"""Ollama unloads after five minutes; longer than an hour nothing is kept for work that may come."""
 
 log = logging.getLogger(__name__)
 
@@ -142,9 +149,25 @@ class Forecaster:
             model=model.name,
             digest=model.digest,
             gpu_share=share,
-            options={"num_ctx": num_ctx, "shift": False},
+            options={"num_ctx": num_ctx, "shift": False, **await self._threads(model.name)},
             simulated=self.runtime.simulated,
         )
+
+    async def _threads(self, model: str) -> dict[str, int]:
+        """num_thread as it is sent for this model; empty where it is left to the engine."""
+        url = self.runtime.url
+        found = await anyio.to_thread.run_sync(threads_for, url, model) if url else None
+        return {} if found is None else {"num_thread": found}
+
+    async def keep_alive_s(self, model: Model) -> float | None:
+        """How long a model should stay loaded, by the pauses between its last runs; None leaves it to the engine."""
+        try:
+            ledger = await self.ledger()
+            name = filed(model.name, self.provenance)
+            runs = await anyio.to_thread.run_sync(lambda: ledger.runs(model=name, last=PAUSES))
+        except LedgerError:
+            return None
+        return kept_loaded_s([run.at for run in runs])
 
     async def plan(
         self,
@@ -248,6 +271,15 @@ class Forecaster:
         name, text = model.digest or model.name, _text(query)
         share = await anyio.to_thread.run_sync(self._prompts.share, name, text)
         return None if share is None else int(tokens_in * share)
+
+
+def kept_loaded_s(at: Sequence[float]) -> float | None:
+    """From the times of runs, newest first: long enough for nine of ten pauses, where the engine's own is too short."""
+    pauses = sorted(later - earlier for later, earlier in pairwise(at) if later - earlier <= LONGEST_S)
+    if len(pauses) < 3:
+        return None
+    usual = pauses[int(0.9 * (len(pauses) - 1))]
+    return None if usual <= USUAL_S else min(300 * math.ceil(1.2 * usual / 300), LONGEST_S)
 
 
 def _text(query: Query) -> str:

@@ -19,6 +19,11 @@ def host_of(url: str) -> str:
     return platform.node() if is_loopback(place) else place
 
 
+def full_name(name: str) -> str:
+    """With the tag Ollama adds by itself."""
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
 def is_simulated(version: str) -> bool:
     """Whether an Ollama server's version is that of a simulated one."""
     return version.endswith("-simulated")

@@ -1,0 +1,58 @@
+"""How many threads a model of an Ollama server gets: what `understudy calibrate --threads` found best, kept per model.
+
+With every core at work one busy program makes a model on the CPU many times slower, since all threads wait for the
+one that lost its core. Every process sends what was found, as a change of it loads the model anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import cast
+
+from ...state.home import home
+from ..ledger.keys import full_name
+
+_seen: tuple[Path, float, dict[str, int]] | None = None
+
+
+def threads_for(url: str, model: str) -> int | None:
+    """num_thread for this model there; None leaves it to the server."""
+    return _all().get(_name(url, model))
+
+
+def keep_threads(url: str, model: str, threads: int | None) -> None:
+    """From now on this model is asked to run with so many threads; None: as its server likes. Raises OSError."""
+    global _seen
+    name = _name(url, model)
+    kept = {key: count for key, count in _all().items() if key != name}
+    if threads is not None:
+        kept[name] = threads
+    path = _path()
+    fresh = path.with_suffix(f".{os.getpid()}.new")
+    fresh.write_text(json.dumps(kept), encoding="utf-8")
+    fresh.replace(path)
+    _seen = None
+
+
+def _all() -> dict[str, int]:
+    """What is kept; read again when the file has changed."""
+    global _seen
+    try:
+        path = _path()
+        changed = path.stat().st_mtime_ns / 1e9
+        if _seen is None or _seen[:2] != (path, changed):
+            found = cast("dict[str, object]", json.loads(path.read_bytes()))
+            _seen = path, changed, {k: v for k, v in found.items() if isinstance(v, int) and v > 0}
+        return _seen[2]
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _path() -> Path:
+    return home() / "threads.json"
+
+
+def _name(url: str, model: str) -> str:
+    return f"{url.rstrip('/')} {full_name(model)}"
