@@ -78,7 +78,7 @@ def build(
         max_output: int | None = None,
         deadline_s: float | None = None,
     ) -> CallToolResult:
-        """Forecast seconds, odds and advice without running; auto ranks all models."""
+        """Forecast seconds, odds, advice without running; auto ranks all."""
         order = Order(
             task=task,
             model=model,
@@ -105,10 +105,10 @@ def build(
         context: str = "",
         wait_s: float = 45,
     ) -> CallToolResult:
-        """Let a local model do one task. It reads `files` by path, or a part: a.py#L10-40; you get a receipt with profile and advice.
-        write: path to fill, or "edits"/"patch" to change `files`; lands only if the gate passes.
+        """A local model does one task on `files`, by path or part (a.py#L10-40); you get a receipt with profile and advice.
+        write: path to fill, or "edits"/"patch" to change `files`; lands if the gate passes.
         gate: syntax always; "quotes", "tests", {"command": str, "max_changed_lines": n, added + removed}.
-        ladder: models to try next. Slower than wait_s: returns a delegation id."""
+        ladder: models to try next. Past wait_s you get a delegation id."""
         order = Order(
             task=task,
             model=model,
@@ -137,7 +137,7 @@ def build(
         deadline_s: float | None = None,
         wait_s: float = 45,
     ) -> CallToolResult:
-        """One task on every chunk of many files; `reduce` merges the answers; gate "quotes" grounds them; resumable."""
+        """One task on every chunk of many files; `reduce` merges answers; gate "quotes" grounds them; resumable."""
         order = Order(
             task=task,
             model=model,

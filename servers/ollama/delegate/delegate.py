@@ -168,7 +168,8 @@ class Delegator:
             return None
         if again.answer.error is not None and again.answer.profile.tokens_out is None:
             return None
-        gated, candidate, still = await self._judged(climb.prepared, again, progress)
+        progress.phase = "checking"
+        gated, candidate, still = await self.judge(climb.prepared, again, why)
         return await self.runner.record(again, gated), gated, candidate, still
 
     def _fills_context(self, ran: Ran) -> bool:
@@ -187,8 +188,10 @@ class Delegator:
         staging = self.staging
         return {"command": staging.command, "tests": staging.tests, "own tests": staging.own_tests}
 
-    async def judge(self, prepared: Prepared, ran: Ran) -> tuple[Gated | None, Candidate | None, str | None]:
-        """(verdict, candidate, why not)."""
+    async def judge(
+        self, prepared: Prepared, ran: Ran, failure: str | None = None
+    ) -> tuple[Gated | None, Candidate | None, str | None]:
+        """(verdict, candidate, why not); `failure` is what the model was told of its last answer."""
         if ran.answer.error is not None:
             return None, None, ran.answer.error
         if ran.answer.profile.outcome == "length":
@@ -199,7 +202,7 @@ class Delegator:
             )
         try:
             candidate = prepared.candidate(ran.answer.text)
-            judged = prepared.judged(candidate, self._runs)
+            judged = prepared.judged(candidate, self._runs, failure)
         except (BadAnswer, ToolError) as exc:
             return Gated(passed=False), None, str(exc)
         gated = await verdict(prepared.order.gates, judged)

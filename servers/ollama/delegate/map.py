@@ -228,7 +228,7 @@ class Mapper:
             except (RunRejected, EngineError) as exc:
                 tried.why = str(exc)
                 break
-            gated, candidate, why = await self.delegator.judge(prepared, ran)
+            gated, candidate, why = await self.delegator.judge(prepared, ran, why)
             if why is None and candidate is not None and _is_nothing(candidate.answer):
                 why = _overlooked(work.asked.order.task, prepared.material)
             ran = await self.delegator.runner.record(ran, gated)

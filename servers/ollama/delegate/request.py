@@ -224,8 +224,11 @@ class Prepared:
             return text
         return spliced(path, old.text, text) or text
 
-    def judged(self, candidate: Candidate, runs: Mapping[str, RunGate]) -> Judged:
-        """A candidate as gates look at it. ToolError when a file cannot be written as its kind."""
+    def judged(self, candidate: Candidate, runs: Mapping[str, RunGate], failure: str | None = None) -> Judged:
+        """A candidate as gates look at it; `failure` is what its model was told of its last answer.
+
+        ToolError when a file cannot be written as its kind.
+        """
         return Judged(
             candidate=candidate,
             before={path: text for path in candidate.files if (text := self.known(path))},
@@ -234,7 +237,7 @@ class Prepared:
                 task=self.order.task,
                 kind=self.order.kind,
                 material=self.material,
-                ours=prompt.OURS,
+                ours=f"{prompt.OURS}\n{failure or ''}",
                 in_file=bool(candidate.files),
             ),
             schema=self.order.gates.schema,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,14 @@ async def receipt_of(
         result = await client.call_tool(tool, {"files": list(files), "model": "w", **call})
     assert result.structured_content is not None, result.content
     return result.structured_content
+
+
+async def test_an_answer_that_only_says_what_was_wrong_with_the_last_is_none(tmp_path: Path) -> None:
+    words = len(re.findall(r"\w+", NOTES))
+    again = f"The summary has {words} words for {words} of the material."
+    receipt = await receipt_of(tmp_path, NOTES, again, task="Summarize this text.")
+    assert receipt["outcome"] == "escalate", receipt
+    assert len(receipt["tried"]) == 2 and "repeats our instructions" in receipt["reason"]
 
 
 ASK = "When does it close on Thursdays, and who waits outside?"
