@@ -9,6 +9,9 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from types import ModuleType
+
+from servers.state.unsaved import unsaved_home
 
 from .commands import log
 from .commands.help import SHARED, Parser
@@ -92,6 +95,13 @@ def _run(arguments: list[str]) -> int:
         parser_of(None).print_help()
         return 2
     module = importlib.import_module(f".commands.{options.command}", __package__)
+    with unsaved_home() as why:
+        if why is not None:
+            sys.stderr.write(f"understudy: {why}\n")
+        return _obeyed(module, options)
+
+
+def _obeyed(module: ModuleType, options: argparse.Namespace) -> int:
     log.begin(options)
     try:
         return module.run(options)

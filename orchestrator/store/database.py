@@ -213,7 +213,7 @@ class Database:
 def place() -> Path:
     """Where this user's journal lies. Raises StoreError when the folder cannot be made."""
     try:
-        return home() / "conversations.sqlite"
+        return (home() / "conversations.sqlite").resolve()
     except OSError as exc:
         raise Unwritable(f"the folder for conversations cannot be used: {exc.strerror or exc}") from exc
 

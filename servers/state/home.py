@@ -17,10 +17,7 @@ def home() -> Path:
     Raises OSError when it cannot be created, and when others may write to it or it is another user's: what
     lies in it decides what is trusted and undone.
     """
-    named = os.environ.get("UNDERSTUDY_HOME")
-    folder = (
-        Path(named).expanduser() if named else Path(platformdirs.user_data_dir("understudy", appauthor=False))
-    )
+    folder = home_path()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     info = os.stat(folder)
     if hasattr(os, "geteuid") and info.st_uid not in (os.geteuid(), 0) and os.geteuid():
@@ -31,3 +28,11 @@ def home() -> Path:
             errno.EPERM, f"every user may write to {folder} (mode {mode:o}); `chmod 700` it"
         )
     return folder.resolve()
+
+
+def home_path() -> Path:
+    """Where the state folder is, whether or not it can be used."""
+    named = os.environ.get("UNDERSTUDY_HOME")
+    return (
+        Path(named).expanduser() if named else Path(platformdirs.user_data_dir("understudy", appauthor=False))
+    )

@@ -18,6 +18,7 @@ import anyio
 import pytest
 
 from orchestrator.agent import Agent, run
+from orchestrator.cli import main
 from orchestrator.events import Appended, Event, Notice, RunEnded, RunStarted, Streamed
 from orchestrator.providers.scripted import Scripted
 from orchestrator.store.codec import message_json
@@ -68,7 +69,7 @@ def store() -> Iterator[Store]:
 def disk_at(folder: Path, size: str) -> Generator[Path]:
     """A small disk of its own."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder)]
     if os.getuid() or subprocess.run(mount, check=False).returncode:
         pytest.skip("only root can make a small disk, where the machine lets it")
     try:
@@ -214,8 +215,8 @@ def test_conversations_of_the_first_format_are_all_there_and_go_on(tmp_path: Pat
     old.executescript(FORMAT_1)
     old.execute("INSERT INTO sessions VALUES ('s1', NULL, 5, 'birds', '/x', NULL)")
     said = [(1, "a", 1, "kiwi?"), (2, "w", 0, "aside"), (3, "b", 1, "ostrich?"), (4, "a", 1, "late")]
-    for number, run_id, main, text in said:
-        row = (number, "s1", run_id, main, "lead", "o:m", 10.0 + number, '{"cost_usd": 0.5}', 0)
+    for number, run_id, spoken, text in said:
+        row = (number, "s1", run_id, spoken, "lead", "o:m", 10.0 + number, '{"cost_usd": 0.5}', 0)
         old.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         for message in (user(text), assistant(f"of {text}")):
             row = (number, message.role, message_json(message), message.text)
@@ -288,6 +289,30 @@ def test_a_file_that_cannot_be_written_is_still_read(store: Store, tmp_path: Pat
         reader.close()
 
 
+def test_where_the_state_folder_cannot_be_written_every_command_works_unsaved_and_says_so(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk(open_conversation(store), "the needle", "found")
+    store.close()
+    (tmp_path / "s.jsonl").write_text('{"text": "still here"}\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    write = ["call", "files", "write_file", "path=new.txt", "content=hello"]
+    run = ["run", "--no-tools", "--model", "scripted:s.jsonl", "x"]
+    commands = {"still here": run, "+hello": write, "calls": ["metrics"], "nothing": ["memory"]}
+    with read_only(tmp_path / "disk", store.path) as path:
+        for home, known in ((path.parent, "needle"), (path.parent / "none", "there is no conversation yet")):
+            monkeypatch.setenv("UNDERSTUDY_HOME", str(home))
+            for says, words in {known: ["sessions"], **commands}.items():
+                (tmp_path / "new.txt").unlink(missing_ok=True)
+                assert main(words) == 0, words
+                out, err = capsys.readouterr()
+                assert says in out and f"{home} cannot be written" in err and "is kept" in err
+        monkeypatch.setenv("UNDERSTUDY_HOME", str(path.parent))
+        assert main(["sessions", "delete", "last"]) == 1  # not from a copy, as if that helped
+        assert f"{path} cannot be written: it is read-only here" in capsys.readouterr().err
+        assert os.environ["UNDERSTUDY_HOME"] == str(path.parent)
+
+
 def test_only_a_damaged_file_is_called_damaged(store: Store, tmp_path: Path) -> None:
     store.close()
     bad = tmp_path / "bad.sqlite"
@@ -332,8 +357,6 @@ def damaged(path: Path) -> None:
 def test_what_can_be_read_of_a_damaged_file_is_saved_and_the_file_kept(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from orchestrator.cli import main
-
     for number in range(40):
         talk(open_conversation(store), f"question {number} " + "x" * 3000, f"answer {number}")
     path = store.path
