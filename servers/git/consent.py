@@ -48,7 +48,7 @@ def question(
     """Ask where a question is due and the client can show it."""
     if not isinstance(found, Plan) or _permitted(found, ctx) or _by_host(found, ctx) or not can_ask(ctx):
         return Answer(go="no")
-    return Elicit(found.question, Answer)
+    return Elicit("\n".join([found.question, *found.sent]), Answer)
 
 
 def cleared(found: Plan, ctx: Context[Any, Any], answer: ElicitationResult[Answer]) -> str | None:

@@ -198,7 +198,9 @@ def main() -> None:
         "An MCP server for git on one repository; hooks, filters and helpers of the repository do not run.",
         "the work tree, the git dir and every object it borrows must lie inside ROOT",
     )
-    args.add_argument("root", nargs="?", metavar="ROOT", help="the repository's top folder (default: .)")
+    args.add_argument(
+        "root", nargs="?", metavar="ROOT", help="a repository, or a folder that holds some (default: .)"
+    )
     args.add_argument(
         "--repo", default=".", metavar="FOLDER", help="the work tree, when it is a folder inside ROOT"
     )

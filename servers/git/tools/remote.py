@@ -26,6 +26,7 @@ from .show import listing
 Action = Literal["list", "fetch", "pull", "push"]
 TIMEOUT_S = 600.0
 MAX_LISTED = 100
+MAX_SENT = 8  # commits that a question shows
 
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
 _RECEIVE = (
@@ -48,11 +49,12 @@ class Plan:
     there: str  # full name of the branch or tag on the other side; "" for a plain fetch
     repo: str  # the folder of the repository that is meant
     top: Path
+    sent: tuple[str, ...]  # the first commits a push would send, one line each
     lease: str | None  # what the other side must still have for a forced push; None when not forced
 
     @property
     def question(self) -> str:
-        """What the user is asked."""
+        """What the user is asked, in one line; what would be sent stands in `sent`."""
         where = (
             f"{self.remote} at {self.address.shown}{' (outside the root)' if self.address.outside else ''}"
         )
@@ -87,10 +89,21 @@ def plan(repo: Repository, action: Action, remote: str | None, ref: str | None, 
         refspecs=refspecs,
         ref=ours,
         there=there,
+        sent=_commits_sent(repo, name, ours, there) if action == "push" else (),
         repo=repo.name,
         top=repo.top,
         lease=lease,
     )
+
+
+def _commits_sent(repo: Repository, name: str, ours: str, there: str) -> tuple[str, ...]:
+    """What the other side does not have, as far as the last fetch tells; else the newest there are."""
+    tracking = f"refs/remotes/{name}/{there.removeprefix(_HEADS)}"
+    known = repo.git.attempt("rev-parse", "--verify", "--quiet", tracking).code == 0
+    span = f"{tracking}..{ours}" if known else ours
+    args = ["log", "--format=%h %s", f"--max-count={MAX_SENT + 1}", "--end-of-options", span, "--"]
+    found = [masked(one_line(line))[:120] for line in parsing.lines(repo.git.attempt(*args).out)]
+    return (*found[:MAX_SENT], *(["..."] if len(found) > MAX_SENT else []))
 
 
 def carry_out(repo: Repository, planned: Plan) -> str:

@@ -66,6 +66,7 @@ async def test_a_push_names_its_goal_and_goes_after_a_yes(repo: Repo, mode: str)
     assert not failed, text
     [question] = user.asked
     assert "Push main to main on origin" in question and "hub.git" in question
+    assert question.splitlines()[1:] == [f"{tip[:7]} mine"]  # what the other side does not have yet
     assert repo.git("--git-dir=../hub.git", "rev-parse", "main") == tip
     assert repo.git("rev-parse", "origin/main") == tip
 
