@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...state.home import home
 from ...workspace.outside_programs import outside_program
+from .nested_places import MAX_NESTED, survey
 from .visible_paths import (
     NETWORK_FILES,
     PROTECTED,
@@ -114,7 +115,7 @@ def _protected(root: Path) -> list[str]:
     argv = [part for folder in folders for part in ("--bind", str(folder), str(folder))]
     names = [name.removeprefix(".git/") for name in PROTECTED if name.startswith(".git/")]
     places = [folder / name for folder in folders for name in names] + [
-        root / name for name in (*PROTECTED, ".git")
+        root / name for name in (*PROTECTED, ".git", *sorted(survey(root).places())[:MAX_NESTED])
     ]
     kept = [place for place in dict.fromkeys(places) if place not in folders]
     return argv + [part for place in kept for part in _read_only(place)]

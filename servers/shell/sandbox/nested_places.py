@@ -17,6 +17,7 @@ from pathlib import Path
 from .visible_paths import PROTECTED
 
 MAX_FOLDERS = 4000  # those nearest to the top
+MAX_NESTED = 200  # places that are held as they are
 _RACY_S = 2.0
 _NAMES = frozenset(name for name in PROTECTED if "/" not in name)
 _GIT = tuple(name for name in PROTECTED if name.startswith(".git/"))

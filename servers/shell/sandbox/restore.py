@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...state.home import home
-from .nested_places import harmless_repository, survey
+from .nested_places import MAX_NESTED, harmless_repository, survey
 from .visible_paths import PROTECTED
 
 _MAX_FILES = 500
-_MAX_NESTED = 200
 _MAX_BYTES = 4 << 20  # a hook that is larger is not remembered
 
 _Files = dict[str, tuple[int, bytes]]
@@ -34,6 +33,9 @@ class Guard:
         default_factory=dict[str, _Files]
     )  # of the present ones, where no mount holds
     nested: frozenset[str] = frozenset()  # places below the top that were there
+    holders: dict[str, tuple[int, int] | None] = field(
+        default_factory=dict[str, "tuple[int, int] | None"]
+    )  # of mounted ones, which folder they stood in: a mount goes along with a folder that is renamed
 
     def put_back(self) -> list[str]:
         """Undo what happened to them since; one sentence for each."""
@@ -42,6 +44,8 @@ class Guard:
             if os.path.lexists(self.root / name) and (aside := self._moved_away(name)):
                 notes.append(f"{name} is a protected place: what the command made there was moved to {aside}")
         for name, files in self.before.items():
+            if name in self.holders and _holder(self.root / name) == self.holders[name]:
+                continue  # the mount held, and whoever changed it outside may have
             if _files(self.root / name) != files:
                 aside = self._moved_away(name)
                 _restored(self.root / name, files)
@@ -81,10 +85,19 @@ def guard(root: Path, *, mounted: bool) -> Guard:
         elif not mounted and (name != ".git" or not place.is_dir()) and (files := _files(place)) is not None:
             before[name] = files
     nested = survey(root).places()
-    for name in sorted(nested)[:_MAX_NESTED]:
+    for name in sorted(nested)[:MAX_NESTED]:
         if (files := _files(root / name)) is not None:
             before[name] = files
-    return Guard(root=root, absent=tuple(absent), before=before, nested=frozenset(nested))
+    holders = {name: _holder(root / name) for name in nested if name in before} if mounted else {}
+    return Guard(root=root, absent=tuple(absent), before=before, nested=frozenset(nested), holders=holders)
+
+
+def _holder(place: Path) -> tuple[int, int] | None:
+    """Which folder a place stands in."""
+    with suppress(OSError):
+        info = place.parent.stat(follow_symlinks=False)
+        return info.st_dev, info.st_ino
+    return None
 
 
 def _files(place: Path) -> _Files | None:

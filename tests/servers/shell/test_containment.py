@@ -267,14 +267,24 @@ def test_places_below_the_top_are_protected_like_those_at_the_top(place: Place) 
     (sub / ".vscode/settings.json").write_text("{}", encoding="utf-8")
     if place.as_root is False and not os.getuid():
         subprocess.run(["chown", "-R", "1000:1000", str(sub), str(place.root / "b")], check=True)
+    mine = sub / ".vscode/settings.json"
+    started = place.server.call("run_command", command="sleep 0.3", wait_s=0).text
+    mine.write_text('{"by": "the user"}', encoding="utf-8")
+    place.server.call("job", id=started.partition("job=")[2].split(" ")[0], action="wait")
+    if place.level == "bwrap":  # a mount holds the command, so what the user did meanwhile stays
+        assert mine.read_text(encoding="utf-8") == '{"by": "the user"}'
+    mine.write_text("{}", encoding="utf-8")
     result = place.python(
-        "import os, shutil\nos.makedirs('b/.claude')\nos.makedirs('b/deep/er/.cursor')\nos.makedirs('packages/a/.git/hooks', exist_ok=True)\n"
+        "import os, shutil\n"
+        "def write(f):\n    try:\n        os.makedirs(os.path.dirname(f), exist_ok=True)\n        open(f, 'w').write('evil')\n"
+        "    except OSError as e:\n        print(e)\n"
         "for f in ('b/.claude/settings.json', 'b/.mcp.json', 'b/deep/er/.cursor/mcp.json', 'packages/a/.git/hooks/pre-commit',\n"
-        "          'packages/a/.git/config', 'packages/a/.vscode/settings.json'):\n    open(f, 'w').write('evil')\n"
+        "          'packages/a/.git/config', 'packages/a/.vscode/settings.json'):\n    write(f)\n"
         "for name, config, hook in (('bad', '[core]\\n\\tfsmonitor = evil\\n', ''), ('worse', '', 'post-checkout'), ('good', '[core]\\n', 'a.sample')):\n"
         "    os.makedirs(f'made/{name}/.git/hooks')\n    open(f'made/{name}/.git/config', 'w').write(config)\n"
         "    open(f'made/{name}/.git/hooks/{hook}', 'w').write('evil') if hook else None\n"
         "os.rename('packages', 'old'); shutil.copytree('old', 'packages'); os.utime('packages/a', (0, 0))\n"
+        "for f in ('packages/a/.git/hooks/pre-commit', 'packages/a/.git/config', 'packages/a/.vscode/settings.json'):\n    write(f)\n"
     )
     assert "b/.claude is a protected place" in result.text
     assert not list((place.root / "b").rglob(".*"))
