@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -28,6 +28,7 @@ from .bedrock_wire import MALFORMED, STOPS, body_of, grow, usage_of
 from .connection import PerLoop, checked, reaching, spoken, timeouts, told
 from .error_mapping import failure, off_protocol, readable, vendor_words
 from .portable_history import portable
+from .sanitize import vectors
 
 
 class _Client(NamedTuple):
@@ -69,6 +70,18 @@ class Bedrock:
         """Foundation models and inference profiles; AWS lists neither context nor output limits."""
         try:
             return await to_thread.run_sync(self._list, abandon_on_cancel=True)
+        except Exception as exc:
+            raise told(self.name, self.where, exc, self._translate) from exc
+
+    async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+        """Models of Cohere take all texts at once, those of Amazon one after the other."""
+        try:
+            if "cohere" in model:
+                made = await self._invoke(model, {"texts": list(texts), "input_type": "search_document"})
+                found = made.get("embeddings")
+                return vectors(len(texts), found.get("float") if isinstance(found, dict) else found)
+            each = [await self._invoke(model, {"inputText": text}) for text in texts]
+            return vectors(len(texts), [made.get("embedding") for made in each])
         except Exception as exc:
             raise told(self.name, self.where, exc, self._translate) from exc
 
@@ -128,6 +141,18 @@ class Bedrock:
                     for frame in frames:
                         yield self._event(frame)
 
+    async def _invoke(self, model: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer of a model that does not converse."""
+        client = await self._clients.get()
+        url, data = f"{client.url}/model/{quote(model, safe='')}/invoke", json.dumps(body).encode()
+        headers = await to_thread.run_sync(self._signed, client, url, data, "application/json")
+        timeout = timeouts(self.timeout_s)
+        response = await client.http.post(url, content=data, headers=headers, timeout=timeout)
+        if response.status_code != 200:
+            kind = response.headers.get("x-amzn-errortype", "").partition(":")[0]
+            raise _refusal(self.name, response.status_code, kind, response.text, dict(response.headers))
+        return response.json()
+
     def _event(self, frame: Any) -> tuple[str, dict[str, Any]]:
         payload: dict[str, Any] = json.loads(frame.payload or b"{}")
         if frame.headers.get(":message-type") != "event":
@@ -136,9 +161,11 @@ class Bedrock:
             raise _refusal(self.name, None, kind, words, {})
         return frame.headers[":event-type"], payload
 
-    def _signed(self, client: _Client, url: str, data: bytes) -> dict[str, str]:
+    def _signed(
+        self, client: _Client, url: str, data: bytes, accept: str = "application/vnd.amazon.eventstream"
+    ) -> dict[str, str]:
         """Runs in a thread: credentials may have to be fetched first."""
-        headers = {"content-type": "application/json", "accept": "application/vnd.amazon.eventstream"}
+        headers = {"content-type": "application/json", "accept": accept}
         if token := os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
             if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
                 raise AuthFailed(self.name, "AWS_BEARER_TOKEN_BEDROCK is sent over https alone")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -25,6 +25,7 @@ from .connection import PerLoop, checked, reaching, spoken, timeouts, told
 from .error_mapping import failure, vendor_words
 from .google_wire import MALFORMED, STOPS, Reader, config_of, contents_of, usage_of
 from .portable_history import portable
+from .sanitize import vectors
 
 _MARK = "x-understudy-stream"
 """Tells our client which stream a request belongs to, and is taken off before it is sent."""
@@ -72,6 +73,15 @@ class Google:
             client, _ = await self._clients.get()
             pages = await client.aio.models.list(config={"page_size": 1000})
             return tuple([info async for model in pages if (info := self._info(model))])
+        except Exception as exc:
+            raise told(self.name, self.base_url, exc, self._translate) from exc
+
+    async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+        try:
+            client, _ = await self._clients.get()
+            contents: Any = [gt.Content(parts=[gt.Part(text=text)]) for text in texts]  # one vector for each
+            made = await client.aio.models.embed_content(model=model, contents=contents)
+            return vectors(len(texts), [one.values or () for one in made.embeddings or ()])
         except Exception as exc:
             raise told(self.name, self.base_url, exc, self._translate) from exc
 

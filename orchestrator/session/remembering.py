@@ -87,7 +87,7 @@ class Remembering:
             provider = opened[0]
             if not isinstance(provider, Embeds):
                 raise ConfigError(
-                    f"{name} makes no embeddings; ollama, openai and servers compatible with them do"
+                    f"{name} makes no embeddings; ollama, openai, google, bedrock and servers compatible with them do"
                 )
             return await provider.embed(vendors, texts)
 

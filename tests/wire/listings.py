@@ -25,6 +25,21 @@ def listing(path: str, body: dict[str, Any]) -> tuple[dict[str, Any], int]:
     return {"error": f"the stub has no {path}"}, 404
 
 
+def embedded(path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    """What an embedding model answers at a path that others share; None at every other."""
+    if path.endswith(":batchEmbedContents"):
+        texts = [part["text"] for each in body["requests"] for part in each["content"]["parts"]]
+        return {"embeddings": [{"values": embedding(text)} for text in texts]}
+    if path.endswith("/invoke"):
+        if "inputText" in body:
+            return {"embedding": embedding(body["inputText"]), "inputTextTokenCount": 1}
+        return {
+            "embeddings": [embedding(text) for text in body["texts"]],
+            "response_type": "embeddings_floats",
+        }
+    return None
+
+
 MEANINGS = ({"car", "vehicle", "automobile"}, {"fruit", "apple", "banana"}, {"parser", "grammar", "syntax"})
 
 

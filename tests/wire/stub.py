@@ -84,6 +84,7 @@ class Stub:
                 self._route("/openai/v1/responses", as_responses.DIALECT),
                 self._route("/google/{version}/models/{call}", as_google.DIALECT),
                 self._route("/bedrock/model/{model:path}/converse-stream", as_bedrock.DIALECT),
+                self._route("/bedrock/model/{model:path}/invoke", as_bedrock.DIALECT),
                 self._route("/ollama/api/chat", as_ollama.DIALECT),
                 self._route("/bare/api/chat", as_ollama.DIALECT),
                 Route("/{rest:path}", self._listing, methods=["GET", "POST"]),
@@ -102,6 +103,8 @@ class Stub:
         if dialect.name == "bedrock" and not await self._signed(request):
             _, refused, headers = dialect.refusal("auth", 403)
             return JSONResponse(refused, 403, headers)
+        if (made := listings.embedded(request.url.path, body)) is not None:
+            return JSONResponse(made)
         if self.raw is not None:
             return Response(self.raw, media_type=dialect.media)
         if self.play:
