@@ -147,20 +147,27 @@ def _receipts(database: Database, since: float, session: str | None) -> list[_De
         "  AND begun.kind = 'tool_started'"
         "  AND json_extract(begun.body, '$.call.id') = json_extract(done.body, '$.result.call_id')"
         " WHERE done.kind = 'tool_finished' AND done.at >= ? AND json_extract(done.body, '$.result.name')"
-        f" LIKE '%\\_\\_delegate' ESCAPE '\\' {of_one}",
+        f" LIKE '%\\_\\_delegat%' ESCAPE '\\' {of_one} ORDER BY done.id",
         since,
         *((session,) if session else ()),
     )
-    return [one for body, asked, lead in rows if (one := _receipt(json.loads(body), asked, lead))]
+    seen = set[str]()
+    return [one for body, asked, lead in rows if (one := _receipt(json.loads(body), asked, lead, seen))]
 
 
-def _receipt(body: Any, asked_chars: int | None, lead: str | None) -> _Delegation | None:
+def _receipt(body: Any, asked_chars: int | None, lead: str | None, seen: set[str]) -> _Delegation | None:
+    """The delegation of a tool's answer; None where that is no receipt, or one whose id was `seen` before."""
     text = "\n".join(part.get("text", "") for part in body["result"]["content"])
     try:
         receipt: Any = json.loads(text)
-        outcome, profile = receipt["outcome"], receipt.get("profile") or {}
-    except (ValueError, TypeError, KeyError):
+        outcome, profile = receipt["outcome"], receipt.get("profile") or receipt  # a map sums up beside it
+        known = receipt.get("delegation")
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
+    if known is not None:
+        if str(known) in seen:
+            return None
+        seen.add(str(known))
     own = Usage(input_tokens=_tokens(len(text)), output_tokens=_tokens(asked_chars or 0))
     instead = Usage(input_tokens=profile.get("tokens_in"), output_tokens=profile.get("tokens_out"))
     good = outcome in DELIVERED

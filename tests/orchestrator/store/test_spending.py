@@ -295,14 +295,14 @@ class Delegating:
         return result(call, self.receipts.pop(0))
 
 
-def delegated(tmp_path: Path, *receipts: str) -> Savings:
+def delegated(tmp_path: Path, *receipts: str, tool: str = "delegate") -> Savings:
     from orchestrator.agent import run
     from orchestrator.store.recorder import open_conversation
     from orchestrator.store.store import Store
 
     recorder = open_conversation(Store())
     calls = [
-        assistant(ToolCall(id=f"c{n}", name="ollama__delegate", arguments={"task": "x"}))
+        assistant(ToolCall(id=f"c{n}", name=f"ollama__{tool}", arguments={"task": "x"}))
         for n in range(len(receipts))
     ]
     script = Scripted(*calls, "done", name="lead")
@@ -317,6 +317,17 @@ def test_net_savings_count_what_was_handed_over_less_what_delegating_took(tmp_pa
     assert (saved.delegations, saved.failed, saved.unknown) == (1, 0, 0)
     assert saved.would_have_cost_usd == pytest.approx(20_000 * 100e-6 + 1_000 * 500e-6)
     assert 0 < saved.spent_usd < 0.05 and saved.net_usd == saved.would_have_cost_usd - saved.spent_usd
+
+
+def test_maps_and_receipts_that_were_asked_for_later_count_too_and_none_twice(tmp_path: Path) -> None:
+    summed = json.dumps({"outcome": "accepted", "profile": None, "tokens_in": 20_000, "tokens_out": 1_000})
+    one = delegated(tmp_path, receipt("accepted")).would_have_cost_usd
+    mapped = delegated(tmp_path, summed, tool="delegate_map")
+    assert (mapped.delegations, mapped.would_have_cost_usd) == (2, pytest.approx(2 * one))
+    late = json.dumps({**json.loads(receipt("accepted")), "delegation": "d1"})
+    working = json.dumps({"delegation": "d1", "state": "working"})
+    asked = delegated(tmp_path, working, late, late, tool="delegation")
+    assert (asked.delegations, asked.failed, asked.would_have_cost_usd) == (3, 0, pytest.approx(3 * one))
 
 
 def test_what_failed_saved_nothing_so_the_sum_may_be_negative(tmp_path: Path) -> None:
