@@ -128,7 +128,7 @@ def behaves(path: str, program: str) -> Check:
 
     def check(end: End) -> bool:
         module = Path(path).stem
-        return _runs({path: end.files.get(path, "")}, f"from {module} import *\nimport {module}\n{program}")
+        return _runs({path: end.files.get(path, "")}, f"import {module}\nfrom {module} import *\n{program}")
 
     return check
 
