@@ -53,9 +53,11 @@ def agreed(
     ctx: Context[Any, Any], paths: Sequence[str], answer: ElicitationResult[Yes], *, dry_run: bool = False
 ) -> Confirmed | None:
     """Which places the user said yes to; None when they said no, ToolError when nobody may have. Found anew: the question is long ago."""
-    names = _workspace(ctx).wants_yes(paths)
     if dry_run:
         return lambda shown: True
+    if isinstance(answer, AcceptedElicitation) and answer.data is _NEEDS_NONE:
+        return nobody
+    names = _workspace(ctx).wants_yes(paths)
     if names and asks_itself(ctx):
         audit.record("files", asked=", ".join(names), answer="host")
         return frozenset(names).__contains__
@@ -83,7 +85,9 @@ def paths_of(patch: str) -> list[str]:
 
 def _ask(paths: Sequence[str], ctx: Context[Any, Any], change: Sequence[str]) -> Elicit[Yes] | Yes:
     names = _workspace(ctx).wants_yes(paths)
-    if not names or asks_itself(ctx) or not can_ask(ctx):
+    if not names:
+        return _NEEDS_NONE
+    if asks_itself(ctx) or not can_ask(ctx):
         return Yes(change=False)
     shown = [masked(one_line(line))[:MAX_LINE_CHARS] for line in change[:MAX_LINES]]
     more = [f"... and {len(change) - MAX_LINES:,} lines more"] if len(change) > MAX_LINES else []
@@ -97,3 +101,7 @@ def _marked(mark: str, text: str) -> list[str]:
 
 def _workspace(ctx: Context[Any, Any]) -> Workspace:
     return ctx.request_context.lifespan_context
+
+
+_NEEDS_NONE = Yes(change=False)
+"""No place needed a yes. Should one need it by now, the change itself finds that, under its lock, and refuses."""
