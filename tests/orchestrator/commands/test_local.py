@@ -208,7 +208,7 @@ def test_the_simulated_server_says_where_it_is_plays_its_faults_and_ends(
             httpx2.post(f"{place['url']}/api/chat", json=ask, trust_env=False).status_code for _ in range(2)
         ]
         process.send_signal(sent)
-        assert process.wait(10) == code
+        assert process.wait(60) == code
     assert place["simulated"] is True and place["models"][0] == "sim-small:latest" and statuses == [503, 200]
 
 

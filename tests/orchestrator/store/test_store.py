@@ -306,7 +306,7 @@ def test_several_processes_write_at_once_from_the_first_moment_and_lose_nothing(
     running = [writer(name, 60) for name in ("a", "b", "c", "a")]
     for process in running:
         with process:
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
             assert process.stdout is not None and len(process.stdout.read().split()) == 60
     store = Store()
     counts = {kept.name: kept.messages for kept in store.sessions()}

@@ -134,7 +134,7 @@ def test_a_trusted_hook_in_the_work_tree_is_not_swapped_by_a_checkout(repo: Repo
     repo.git("switch", "--quiet", "main")
     repo.git("config", "core.hooksPath", ".husky")
     command = [sys.executable, "-c", "from servers.git.server import main; main()", "--trust", str(repo.top)]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
     repo.write("a.txt", "changed\n")
     calls: list[Call] = [
         ("git_stage", {"paths": ["a.txt"]}),

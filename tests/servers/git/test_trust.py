@@ -28,7 +28,7 @@ def understudy_git(*args: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env=dict(os.environ),
-        timeout=30,
+        timeout=60,
     )
 
 

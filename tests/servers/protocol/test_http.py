@@ -43,7 +43,7 @@ def running(name: str, *args: str, token: str = "") -> Iterator[tuple[str, subpr
         assert said.startswith("listening at "), said + process.stderr.read()
         yield said.removeprefix("listening at ").strip(), process
         process.send_signal(signal.SIGTERM)
-        assert process.wait(2) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()

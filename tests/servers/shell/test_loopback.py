@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 
@@ -15,7 +14,7 @@ SERVE = (
     "python3 -u -c \"import http.server as h; s = h.ThreadingHTTPServer(('{host}', {port}), h.SimpleHTTPRequestHandler); "
     "print('ready', flush=True); s.serve_forever()\""
 )
-FETCH = "python3 -c \"import urllib.request as u; print(u.urlopen('http://{host}:{port}/{name}', timeout=5).read().decode())\""
+FETCH = "python3 -c \"import urllib.request as u; print(u.urlopen('http://{host}:{port}/{name}', timeout=60).read().decode())\""
 
 
 def started(place: Place, command: str) -> str:
@@ -73,12 +72,11 @@ def test_sockets_of_the_file_system_and_of_the_kernel_stay_closed(place: Place) 
 
 
 def test_commands_that_run_at_once_share_it(place: Place) -> None:
-    begun = time.monotonic()
     job = started(place, SERVE.format(host="127.0.0.1", port=8130))
     (place.root / "twice.sh").write_text(
         "for i in 1 2 3; do "
         + FETCH.format(host="127.0.0.1", port=8130, name="twice.sh")
         + " | wc -l & done; wait\n"
     )
-    assert place.run("bash ./twice.sh").text.count("\n2") == 3, time.monotonic() - begun
+    assert place.run("bash ./twice.sh").text.count("\n2") == 3
     place.server.call("job", id=job, action="kill")

@@ -370,7 +370,7 @@ def test_bash_runs_no_program_in_an_allowed_text_that_the_policy_does_not_know(t
     assume(OWN.text(text).effect == "allow")
     ran = subprocess.run(
         ["/bin/bash", "-c", text], env={"PATH": "/nonexistent", "LC_ALL": "C"}, stdin=subprocess.DEVNULL,
-        capture_output=True, cwd="/proc", timeout=20, check=False,
+        capture_output=True, cwd="/proc", timeout=60, check=False,
     )  # fmt: skip
     lines = [
         line

@@ -315,7 +315,7 @@ def test_its_command_says_that_no_model_runs_and_ends_on_interrupt() -> None:
             names = [m["name"] for m in httpx2.get(found[0] + "/api/tags", trust_env=False).json()["models"]]
             assert names == ["sim-small:latest", "sim-medium:latest", "sim-large:latest"]
             process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 130
+            assert process.wait(60) == 130
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
