@@ -20,10 +20,10 @@ FETCH = "python3 -c \"import urllib.request as u; print(u.urlopen('http://{host}
 def started(place: Place, command: str) -> str:
     text = place.server.call("run_command", command=command, wait_s=0.2).text
     job = text.partition("job=")[2].split()[0].rstrip("·")
-    for _ in range(100):
+    for _ in range(120):
         if "ready" in text:
             return job
-        text += place.server.call("job", id=job, action="output").text
+        text += place.server.call("job", id=job, action="wait", wait_s=0.5).text
     raise AssertionError(text)
 
 
