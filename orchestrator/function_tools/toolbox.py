@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -80,7 +80,10 @@ def as_toolbox(tools: Sequence[Callable[..., Any] | Toolbox], approve: Approve |
 def _as_tool(function: Callable[..., Any]) -> FunctionTool[..., Any]:
     if isinstance(function, FunctionTool):
         return function
-    return _described(function) if isinstance(function, Hashable) else FunctionTool(function)
+    try:
+        return _described(function)
+    except TypeError:  # an object that cannot be a key
+        return FunctionTool(function)
 
 
 @lru_cache(256)
