@@ -38,6 +38,7 @@ from .session.delegation import shown_delegation
 from .session.panels import run_pattern
 from .session.remembering import AgentMemory
 from .session.session import Session, no_server, open_session, servers_among
+from .session.turn_state import TurnState, TurnWatch
 from .session.turn_stream import TurnStream
 from .store.recorder import Recorder, open_conversation
 from .store.store import Store
@@ -118,7 +119,8 @@ class CodingAgent:
         quiet = display is None and self.config.display.quiet
         told = self._telling(on_success) if on_success else ignore
         self._listener: Emit = ignore  # of the turn that is being streamed
-        heard = [self._recorder, ignore if quiet else self.display, emit, told]
+        self._watch = TurnWatch()
+        heard = [self._watch, self._recorder, ignore if quiet else self.display, emit, told]
         self._emit = tee(*heard, self._listen)
         self._turn = threading.Lock()  # a conversation has one turn at a time
         self._opening = threading.Lock()
@@ -144,6 +146,13 @@ class CodingAgent:
     def history(self) -> tuple[Message, ...]:
         """The whole conversation, also what no longer fits the window."""
         return tuple(self._recorder.history)
+
+    @property
+    def state(self) -> TurnState:
+        """Where the loop is now: goal, phase, iteration, history, context. Of the last turn when none runs."""
+        found = self._watch.state
+        before = len(self._recorder.history) - len(found.context)
+        return replace(found, history=tuple(self._recorder.history[: max(before, 0)]))
 
     @overload
     def chat(self, prompt: str) -> str: ...
