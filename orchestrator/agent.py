@@ -161,9 +161,16 @@ class _Record:
         usage = done.usage if done else Usage()
         self.spent += usage
         self.answered += done is not None
-        recorded = done.recorded if done else False
-        self.recorded |= recorded
-        return Appended(run=run_id, messages=whole, usage=usage, recorded=recorded)
+        if done is None:
+            return Appended(run=run_id, messages=whole, usage=usage)
+        self.recorded |= done.recorded
+        return Appended(
+            run=run_id,
+            messages=whole,
+            usage=usage,
+            recorded=done.recorded,
+            simulated=done.simulated,
+        )
 
     def reply(self, agent: str, seconds: float, *, stop: Stop = "end", error: str | None = None) -> Reply:
         return Reply(

@@ -81,7 +81,8 @@ class Appended:
     run: str
     messages: tuple[Message, ...]
     usage: Usage
-    recorded: bool = False  # the durations in `usage` were recorded, not measured now
+    recorded: bool = False  # the durations in `usage` were recorded or made up, not measured now
+    simulated: bool = False  # of those: made up by an engine that only pretends
     cause: str | None = (
         None  # why the run was broken off: these messages close what was open. None: they were said
     )

@@ -170,6 +170,7 @@ class Completion:
     usage: Usage
     stop: Stop = "end"
     recorded: bool = False  # its durations were recorded or made up, not measured: scripted models
+    simulated: bool = False  # made up by an engine that only pretends; `recorded` is set too
     doubts: tuple[str, ...] = ()  # sentences about what looked like a call and is none
     nudge: str = ""  # what to tell the model about it, once
     raw: JsonObject = field(

@@ -65,7 +65,7 @@ async def _run(options: argparse.Namespace, config: Config, prompt: str) -> int:
         sys.stdout.write(table([_HEAD, *map(_row, compared)]))
         for one in compared:
             if one.recorded:
-                sys.stdout.write(f"{one.model} is scripted: its figures are recorded, not measured\n")
+                sys.stdout.write(f"the figures of {one.model} are recorded or made up, not measured\n")
             sys.stdout.write("".join(f"{one.model} failed: {error}\n" for error in one.errors))
         if options.answers:
             sys.stdout.write(_answers(trials))

@@ -75,10 +75,12 @@ async def _asked(question: str) -> bool:
 
 def _closing(ended: Ended) -> str:
     """What is on the disk now, and what to do next with one's own models."""
+    from ..terminal.screen.tool_view import unfenced
+
     parts = [
         ("the change", ended.diff),
         ("the commit", ended.commit),
-        ("the tests, run once more", ended.tests),
+        ("the tests, run once more", unfenced(ended.tests)),
         ("the ledger's line for this run", ended.ledger),
     ]
     shown = "".join(f"\n── {title} ──\n{text.strip()}\n" for title, text in parts)
@@ -102,8 +104,10 @@ def _report(ended: Ended, worker: Worker) -> dict[str, Any]:
 
 NEXT = """\
 ── next, with your own models ──
-  understudy chat --model ollama:qwen3:8b                      a local lead, nothing leaves this machine
-  export ANTHROPIC_API_KEY=...                                 or OPENAI_API_KEY, GEMINI_API_KEY, AWS_PROFILE
-  understudy run --model anthropic:claude-opus-5-5 "..."       a frontier lead that hands work to your local models
-  understudy init --host claude-desktop --root .               the same four servers inside Claude Desktop, Cursor, VS Code
+  understudy doctor                  what is here, what is missing, how to get it
+  understudy chat --model ollama:qwen3:8b       a local lead: nothing leaves here
+  export ANTHROPIC_API_KEY=...       or OPENAI_API_KEY, GEMINI_API_KEY, AWS_PROFILE
+  understudy run --model anthropic:claude-opus-5-5 "..."    a lead that hands over
+  understudy init --host claude-desktop         the same servers inside an MCP host
+  understudy simulate                no model? one that pretends, to try things on
 """

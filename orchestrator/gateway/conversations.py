@@ -61,7 +61,15 @@ class Conversation:
     def answers(self, done: Completion) -> None:
         self.spent += done.usage
         messages = (*self.pending, done.message)
-        self._tell(Appended(run=self.run or "", messages=messages, usage=done.usage, recorded=done.recorded))
+        self._tell(
+            Appended(
+                run=self.run or "",
+                messages=messages,
+                usage=done.usage,
+                recorded=done.recorded,
+                simulated=done.simulated,
+            )
+        )
         self.pending = ()
         if not done.message.tool_calls:
             self.ends()

@@ -152,7 +152,10 @@ class Ollama:
             if last or stop != "length" or not _only_thought(message) or request.max_tokens is not None:
                 break  # what the person capped stays capped
             wanted, last = room * 4, True  # a thinking model spent its whole budget before the first word
-        yield Completion(message=message, usage=spent, stop=stop, raw=sane(final))
+        pretends = self._calls.simulated
+        yield Completion(
+            message=message, usage=spent, stop=stop, raw=sane(final), recorded=pretends, simulated=pretends
+        )
 
     def _may_grow(self, request: Request, tokens: int) -> bool:
         """Whether a context for a prompt of so many tokens can be had: where we choose its size, and it was trained."""

@@ -128,6 +128,11 @@ class Calls:
         self._ledger: Ledger | None = None
         self._version: str | None = None
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the engine only pretends; known after a call."""
+        return self._version is not None and is_simulated(self._version)
+
     @asynccontextmanager
     async def heard(
         self, request: Request, body: Mapping[str, Any], *, cold: bool | None = None

@@ -28,7 +28,7 @@ from ..sanitize import one_line, shown_arguments, shown_text, visible
 from ..types import Message, Text, ToolCall, ToolResult
 from .screen.lines import writable
 from .screen.plain_screen import Screen
-from .screen.receipt_view import answer_in, receipt_in, receipt_lines, speaker_name, usage_text
+from .screen.receipt_view import Made, answer_in, made_of, receipt_in, receipt_lines, speaker_name, usage_text
 from .screen.rich_screen import RichScreen
 
 TICK_S = 0.25
@@ -244,7 +244,7 @@ class Markdown(_Written):
         self.settings = settings
         self._runs: dict[str, tuple[str, int]] = {}  # heading and depth
         self._said: dict[str, str] = {}  # streamed of the round under way
-        self._recorded: set[str] = set()
+        self._made: dict[str, Made] = {}  # how figures came to be, where they were not measured
         self._last: str | None = None  # whose heading stands above
         self._listing = False
 
@@ -271,9 +271,9 @@ class Markdown(_Written):
                 elif event.messages[-1].role != "tool":
                     self._speak(event.run, text)
                 if event.recorded:
-                    self._recorded.add(event.run)
+                    self._made[event.run] = made_of(event)
             case RunEnded() if event.run in self._runs:
-                used = usage_text(event.usage, event.seconds, recorded=event.run in self._recorded)
+                used = usage_text(event.usage, event.seconds, made=self._made.get(event.run, "measured"))
                 stopped = f"**stopped:** {one_line(event.error, 400)}" if event.error else ""
                 self._speak(event.run, "\n\n".join(filter(None, [f"*{used}*", stopped])))
                 del self._runs[event.run]

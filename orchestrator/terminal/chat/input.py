@@ -121,6 +121,7 @@ class Terminal:
                 group.start_soon(self._attend)
                 if screen is not None:
                     screen.painter.elsewhere = self._prompt.app.invalidate
+                    screen.tools.outputs.expandable = True
                 try:
                     yield
                 finally:

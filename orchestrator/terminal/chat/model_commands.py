@@ -37,7 +37,7 @@ async def cost(talk: Conversation, rest: str) -> None:
     if not talk.recorder.spent:
         talk.say("nothing was spent yet")
     for model, usage in talk.recorder.spent.items():
-        talk.say(f"{model}: {usage_text(usage, None, recorded=False) or 'nothing reported'}")
+        talk.say(f"{model}: {usage_text(usage, None) or 'nothing reported'}")
 
 
 def _bill(talk: Conversation, by: str) -> None:

@@ -17,11 +17,14 @@ class Output:
 
 
 class Outputs(list[Output]):
+    expandable = False
+    """Whether /expand can be typed under what is shown."""
+
     def keep(self, title: str, text: str, *, diff: bool = False) -> str:
-        """Remember it whole; returns what shows it."""
+        """Remember it whole; returns what to say about that."""
         if len(self) < MAX_OUTPUTS:
             self.append(Output(title=title, text=text, diff=diff))
-        return f"/expand {len(self)} shows all"
+        return f"; /expand {len(self)} shows all" if self.expandable else ""
 
     def find(self, number: int | None = None) -> Output | None:
         """By its number, from 1; None: the last. None where there is none."""

@@ -29,14 +29,17 @@ from ...types import Message, Text, Thinking, ToolCall, ToolResult
 from .lines import Lines, Speaker
 from .receipt_view import (
     MAX_ANSWER_LINES,
+    Made,
     Receipt,
     answer_in,
     diff_lines,
+    made_of,
     receipt_in,
     receipt_lines,
     speaker_name,
     usage_text,
 )
+from .runs import unheard
 from .speakers import Speakers
 
 YOU = Speaker(name="you", style="bold")
@@ -51,7 +54,8 @@ class _Run:
     said: str = ""  # what was streamed of the round under way
     waiting: str = ""  # streamed, not yet a whole line, while another run has the screen
     waiting_style: str = ""
-    recorded: bool = False
+    made: Made = "measured"  # its figures
+    heard: str = ""  # the last answer of a run that worked for it
     calls: dict[str, ToolCall] = field(default_factory=dict[str, ToolCall])
 
 
@@ -145,7 +149,7 @@ class Screen:
                 self._settle(run)
                 self._runs.pop(event.run, None)
                 self.lines.clear()
-                used = usage_text(event.usage, event.seconds, recorded=run.recorded)
+                used = usage_text(event.usage, event.seconds, made=run.made)
                 self.lines.line(run.speaker, f"· {used}", "dim")
                 if event.error:
                     self.lines.line(run.speaker, f"✗ stopped: {one_line(event.error, 400)}", "red")
@@ -190,9 +194,12 @@ class Screen:
 
     def _appended(self, run: _Run, event: Appended) -> None:
         self._settle(run)
-        run.recorded = run.recorded or event.recorded
+        run.made = made_of(event) if event.recorded else run.made
         said = (message.text for message in reversed(event.messages) if message.role == "assistant")
         text = next(said, "")  # a panel tells its members' answers again, which stand here already
+        if (parent := self._runs.get(run.parent or "")) is not None and event.cause is None:
+            parent.heard = text
+        text = unheard(text, run.heard)
         if event.cause is not None:  # the end of the run says why; what was said stands on the screen
             run.said = ""
             return

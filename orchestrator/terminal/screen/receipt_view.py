@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from servers.durations import duration
 
+from ...events import Appended
 from ...sanitize import one_line
 from ...types import Usage
 
+Made = Literal["measured", "recorded", "simulated"]
+"""How figures came to be."""
 MAX_ANSWER_LINES = 40
 MAX_DIFF_LINES = 40
 _LONG_S = 100.0
@@ -153,16 +157,22 @@ def money(usd: float | None) -> str:
     return "$0" if usd == 0 else f"${usd:.4f}" if usd >= 0.0001 else "<$0.0001"
 
 
-def usage_text(usage: Usage, seconds: float | None, *, recorded: bool) -> str:
+def usage_text(usage: Usage, seconds: float | None, *, made: Made = "measured") -> str:
     """Tokens, seconds and money in one line; what was not reported is left out, an unknown cost is said."""
+    named = "" if made == "measured" else " measured"
     parts = [
         _tokens(usage.input_tokens, usage.cached_tokens, "in"),
         _tokens(usage.output_tokens, usage.thinking_tokens, "out", "thinking"),
-        _seconds(usage, recorded),
-        f"{_tenths(seconds)}{' measured' if recorded else ''}" if seconds is not None else "",
+        _seconds(usage, made),
+        f"{_tenths(seconds)}{named}" if seconds is not None else "",
         _cost(usage),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def made_of(event: Appended) -> Made:
+    """How the seconds in its usage came to be."""
+    return "simulated" if event.simulated else "recorded" if event.recorded else "measured"
 
 
 def _cost(usage: Usage) -> str:
@@ -176,7 +186,7 @@ def _unfenced(text: str) -> str:
     return fenced[2] if fenced else text
 
 
-def _seconds(usage: Usage, recorded: bool) -> str:
+def _seconds(usage: Usage, made: Made) -> str:
     """Where a local run's time went, marked when these seconds were not measured now."""
     named = {
         "queue": usage.queue_s,
@@ -184,9 +194,12 @@ def _seconds(usage: Usage, recorded: bool) -> str:
         "prompt": usage.prefill_s,
         "answer": usage.decode_s,
     }
-    spent = " + ".join(f"{name} {value:.1f}" for name, value in named.items() if value is not None)
-    mark = " (recorded)" if recorded else ""
-    if usage.total_s is not None and recorded:
+    known = {name: value for name, value in named.items() if value is not None}
+    spent = " + ".join(
+        f"{name} {value:.1f}" for name, value in known.items() if value >= 0.05 or name == "answer"
+    )
+    mark = "" if made == "measured" else f" ({made})"
+    if usage.total_s is not None and made == "recorded":
         return f"{_tenths(usage.total_s)}{f' = {spent}' if spent else ''}{mark}"
     return f"{spent} s{mark}" if spent else ""
 

@@ -35,9 +35,9 @@ from .outputs import Output
 from .page import Page
 from .painter import Painter
 from .plain_screen import counted
-from .receipt_view import usage_text
+from .receipt_view import made_of, usage_text
 from .rows import themed
-from .runs import Run, Runs
+from .runs import Run, Runs, unheard
 from .speakers import Speakers
 from .tool_entries import ToolEntries, called
 
@@ -225,9 +225,12 @@ class RichScreen:
 
     def _appended(self, run: Run, event: Appended) -> None:
         self._settle(run)
-        run.recorded = run.recorded or event.recorded
+        run.made = made_of(event) if event.recorded else run.made
         said = (message.text for message in reversed(event.messages) if message.role == "assistant")
         text = next(said, "")  # a panel tells its members' answers again, which stand here already
+        if (parent := self.runs.get(run.parent or "")) is not None and event.cause is None:
+            parent.heard = text
+        text = unheard(text, run.heard)
         if event.cause is None and text.strip() and text.strip() != run.said.strip():
             if run.said:  # a retry began anew, or a fallback answered
                 self._put(run, self.entries.text("(what stands is:)", "dim"))
@@ -242,7 +245,7 @@ class RichScreen:
             self._put(run, self.entries.text(f"✗ {called(call)}: stopped", "red"))
         if event.error:
             self._put(run, self.entries.text(f"✗ stopped: {one_line(event.error, 400)}", "red"))
-        used = usage_text(event.usage, event.seconds, recorded=run.recorded)
+        used = usage_text(event.usage, event.seconds, made=run.made)
         self._put(run, self.entries.text(f"· {used}", "dim"))
         run.ended = True
         self._advance()
@@ -264,7 +267,7 @@ class RichScreen:
         else:
             words = f"{len(thoughts.split()):,} words"
             more = self.tools.outputs.keep(f"thoughts of {run.speaker.name}", thoughts)
-            self._put(run, self.entries.text(f"· thought for {took:.0f} s, {words}; {more}", "dim italic"))
+            self._put(run, self.entries.text(f"· thought for {took:.0f} s, {words}{more}", "dim italic"))
 
     def _put_block(self, run: Run, block: Block) -> None:
         run.code = run.code or block.language is not None

@@ -9,6 +9,7 @@ from .activity import Activity
 from .blocks import Blocks
 from .entries import Entry
 from .lines import Speaker
+from .receipt_view import Made
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,7 +24,8 @@ class Run:
     thought_s: float | None = None  # when thinking began
     held: list[Entry] = field(default_factory=list[Entry])  # said while another run has the screen
     shown: bool = False  # something of it stands on the screen
-    recorded: bool = False
+    made: Made = "measured"  # its figures
+    heard: str = ""  # the last answer of a run that worked for it
     code: bool = False  # it wrote code, which is copied: never in a column
     ended: bool = False
     calls: dict[str, ToolCall] = field(default_factory=dict[str, ToolCall])
@@ -52,3 +54,8 @@ class Runs(dict[str, Run]):
 
     def active(self) -> list[Run]:
         return [run for run in self.values() if not run.ended]
+
+
+def unheard(text: str, heard: str) -> str:
+    """What a run says beyond the answer it passes on, which stands right above."""
+    return text.removeprefix(heard.strip()).strip("\n") if heard.strip() else text

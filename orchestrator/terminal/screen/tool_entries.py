@@ -70,7 +70,7 @@ class ToolEntries:
         more = self.outputs.keep(title, one.whole, diff=one.diff)
         if not one.hidden:
             return []
-        return [self.entries.text(f"  ... {one.hidden:,} more lines; {more}", "dim")]
+        return [self.entries.text(f"  ... {one.hidden:,} more lines{more}", "dim")]
 
     def _receipt(self, receipt: Receipt) -> Entry:
         worker = self.speakers.of(speaker_name(receipt), receipt.model or "")
@@ -81,13 +81,13 @@ class ToolEntries:
             inner += self.entries.answer("\n".join(lines[:MAX_ANSWER_LINES]))
             if (cut := len(lines) - MAX_ANSWER_LINES) > 0:
                 more = self.outputs.keep(f"answer of {worker.name}", answer)
-                inner.append(self.entries.text(f"... {cut:,} more lines; {more}", "dim"))
+                inner.append(self.entries.text(f"... {cut:,} more lines{more}", "dim"))
         if diff:
             lines = diff.split("\n")
             inner.append(self.entries.diff(lines[:DIFF_LINES]))
             if (cut := len(lines) - DIFF_LINES) > 0:
                 more = self.outputs.keep(f"diff of {worker.name}", diff, diff=True)
-                inner.append(self.entries.text(f"... {cut:,} more lines; {more}", "dim"))
+                inner.append(self.entries.text(f"... {cut:,} more lines{more}", "dim"))
         inner += [self.entries.text(text, style) for text, style in receipt_lines(receipt)]
 
         def drawn(room: int) -> list[Row]:

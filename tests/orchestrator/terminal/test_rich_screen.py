@@ -15,6 +15,7 @@ from rich.console import Console
 
 from orchestrator.config.models import DisplaySettings
 from orchestrator.events import (
+    Appended,
     Event,
     Foreseen,
     Notice,
@@ -27,8 +28,9 @@ from orchestrator.events import (
     ToolStarted,
 )
 from orchestrator.terminal.screen.blocks import Blocks
+from orchestrator.terminal.screen.plain_screen import Screen
 from orchestrator.terminal.screen.rich_screen import RichScreen
-from orchestrator.types import ToolCall, Usage, result, user
+from orchestrator.types import ToolCall, Usage, assistant, result, user
 from tests.screens import screen
 
 WIDTHS = (40, 80, 200)
@@ -43,6 +45,7 @@ class Terminal:
             file=self.file, width=width, height=height, force_terminal=True, _environ={"TERM": "xterm"}
         )
         self.screen = RichScreen(self.console, DisplaySettings(**settings), clock=lambda: self.now)
+        self.screen.tools.outputs.expandable = True  # as in a chat
 
     def see(self, *events: Event) -> list[str]:
         for event in events:
@@ -226,6 +229,33 @@ def test_nested_runs_are_indented_under_who_asked() -> None:
     )
     assert rows.index("▌ ⇒ worker x:y: count") < rows.index("  ▌ helper x:y") < rows.index("  ▌ three")
     assert rows.index("  ▌ three") < rows.index("▌ Three.")
+
+
+@pytest.mark.parametrize("form", [RichScreen, Screen])
+def test_an_answer_that_is_passed_on_stands_once(form: type[RichScreen | Screen]) -> None:
+    terminal = Terminal()
+    terminal.screen = form(terminal.console, DisplaySettings())  # pyright: ignore[reportAttributeAccessIssue]
+    told = assistant("A wren.\n\n[delegate: answered by q; kept whole as 1]", origin="understudy:delegate")
+    shown = "\n".join(
+        terminal.see(
+            started("d", agent="delegate"),
+            started("w", parent="d", role="worker"),
+            said("A wren.", "w"),
+            Appended(run="w", messages=(assistant("A wren.", origin="q"),), usage=Usage()),
+            ended("w"),
+            Appended(run="d", messages=(user("?"), told), usage=Usage()),
+            ended("d"),
+        )
+    )
+    assert shown.count("A wren.") == 1 and "[delegate: answered by q; kept whole as 1]" in shown
+
+
+def test_seconds_of_an_engine_that_pretends_are_called_simulated() -> None:
+    usage = Usage(output_tokens=4, load_s=2.0, decode_s=1.0)
+    answer = assistant("Yes.", origin="ollama:sim")
+    told = Appended(run="r", messages=(answer,), usage=usage, recorded=True, simulated=True)
+    rows = Terminal(200).see(started(), told, RunEnded(run="r", usage=usage, seconds=3.2))
+    assert "load 2.0 + answer 1.0 s (simulated), 3.2 s measured" in "\n".join(rows)
 
 
 def test_a_stopped_run_says_what_was_stopped() -> None:
