@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -210,13 +211,21 @@ def env_file_origins(data: bytes, path: Path) -> dict[str, str]:
     return found
 
 
-def read_servers(data: bytes, path: Path, env: Mapping[str, str], folder: Path) -> tuple[Layer, list[str]]:
+def read_servers(
+    data: bytes,
+    path: Path,
+    env: Mapping[str, str],
+    folder: Path,
+    gathered: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> tuple[Layer, list[str]]:
     """The servers of an mcp.json in the hosts' own form, and what was passed over.
 
-    `${NAME}` and `${NAME:-default}` stand for variables of `env`, `${workspaceFolder}` for `folder`.
+    `${NAME}` and `${NAME:-default}` stand for variables of `env`, `${workspaceFolder}` for `folder`. Each server is
+    read inside `gathered`, which may keep its mistake and go on.
     """
+    text = _text(data, path)
     try:
-        root: Any = json.loads(_text(data, path))
+        root: Any = json.loads(text)
     except json.JSONDecodeError as exc:
         raise ConfigError(f"{path}, line {exc.lineno}: not valid JSON: {exc.msg}") from exc
     except RecursionError as exc:
@@ -228,18 +237,34 @@ def read_servers(data: bytes, path: Path, env: Mapping[str, str], folder: Path) 
         )
     layer, notices = Layer(), list[str]()
     for name, entry in listed.items():
-        origin = f"{path}, mcpServers.{name}"
-        if not isinstance(entry, dict):
-            raise ConfigError(f'{origin}: wanted {{"command": ..., "args": [...]}}, found {short(entry)}')
-        entry = _our_words(entry)
-        for key in entry:
-            if key not in SERVER_KEYS and (near := get_close_matches(key, SERVER_KEYS, n=1)):
-                raise ConfigError(f"{origin}: unknown key {key!r}; did you mean {near[0]!r}?")
-            if key not in SERVER_KEYS and key not in _HOSTS_OWN:
-                notices.append(f"{origin}: the key {key!r} means nothing here")
-        kept = {key: value for key, value in entry.items() if key in SERVER_KEYS}
-        layer.put(("servers", name), _expanded(kept, env, folder, origin), origin)
+        origin = f"{path}, line {_line_of(name, text)}, mcpServers.{name}"
+        with gathered():
+            layer.put(("servers", name), _server(entry, env, folder, origin, notices), origin)
     return layer, notices
+
+
+def _server(
+    entry: Any, env: Mapping[str, str], folder: Path, origin: str, notices: list[str]
+) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise ConfigError(f'{origin}: wanted {{"command": ..., "args": [...]}}, found {short(entry)}')
+    entry = _our_words(cast(dict[str, Any], entry))
+    for key in entry:
+        if key not in SERVER_KEYS and (near := get_close_matches(key, SERVER_KEYS, n=1)):
+            raise ConfigError(f"{origin}: unknown key {key!r}; did you mean {near[0]!r}?")
+        if key not in SERVER_KEYS and key not in _HOSTS_OWN:
+            notices.append(f"{origin}: the key {key!r} means nothing here")
+    kept = {key: value for key, value in entry.items() if key in SERVER_KEYS}
+    return _expanded(kept, env, folder, origin)
+
+
+def _line_of(name: str, text: str) -> int:
+    """Where the entry of this name begins; where the file spells it otherwise, the first line."""
+    listed = re.search(r'"(mcpServers|servers)"\s*:', text)
+    found = re.compile(re.escape(json.dumps(name, ensure_ascii=False)) + r"\s*:").search(
+        text, listed.end() if listed else 0
+    )
+    return text.count("\n", 0, found.start()) + 1 if found else 1
 
 
 def _our_words(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ config.yaml, defaults. Keys of providers stay in the environment or in .env; no 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from servers.ollama.engines.address import normal_url
 from servers.protocol.registry import SERVER_COMMANDS
 
 from ..errors import ConfigError
+from ..providers.names import COMPATIBLE
 from .files import (
     Layer,
     Place,
@@ -29,19 +30,20 @@ from .files import (
     read_yaml,
     short,
 )
-from .models import (
-    AgentSettings,
-    Config,
-    DisplaySettings,
-    MemorySettings,
-    ProviderSettings,
-    ServerSettings,
-)
+from .mistakes import FOUND_OUT, OTHER_WORDS, Mistakes, without_mistakes
+from .models import AgentSettings, Config, DisplaySettings, MemorySettings, ProviderSettings, ServerSettings
+from .references import check
 from .trust import BUDGET, Approve, allowed, loopback, needs_trust
-from .validated import KEYS, OTHER_WORDS, OWN, validated
 
 __all__ = ["AgentSettings", "Config", "DisplaySettings", "ProviderSettings", "ServerSettings", "load_config"]
 
+KEYS = {
+    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    "openai": ("OPENAI_API_KEY",),
+    "google": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "bedrock": ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE"),
+} | {name: (service.api_key_env,) for name, service in COMPATIBLE.items() if service.api_key_env}
+"""Any of these variables makes a provider usable."""
 BASE_URLS = {
     "ANTHROPIC_BASE_URL": "anthropic",
     "OPENAI_API_BASE": "openai",
@@ -56,6 +58,8 @@ _EXPORTED = {name for names in KEYS.values() for name in names} | {
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
 }
+Allow = Callable[[Path, bytes, Sequence[str]], bool]
+"""Whether this content of this file may do what it asks for."""
 _SCALARS = (
     "default_model",
     "fast_model",
@@ -74,7 +78,6 @@ _SCALARS = (
     "telemetry",
     "budget_allows_unknown",
 )
-
 _FLAGS = {
     "default_model": "model",
     "run_timeout_s": "timeout",
@@ -94,7 +97,7 @@ def load_config(
     approve: Approve | None = None,
     **flags: Any,
 ) -> Config:
-    """The configuration for work in `cwd`. Raises ConfigError naming file, line and key.
+    """The configuration for work in `cwd`. Raises ConfigError naming file, line and key of every mistake.
 
     `path` is a config.yaml to use instead of the folder's and the user's own, `mcp` likewise an mcp.json.
     `flags` are fields of Config (None: not given; `display__format` reaches inside). What a workspace's file
@@ -105,28 +108,23 @@ def load_config(
     folder = Path(cwd or Path.cwd()).expanduser().resolve()
     own = Path(platformdirs.user_config_dir("understudy", appauthor=False))
     real = os.environ if env is None else env
-    notices: list[str] = []
-    origins: dict[str, str] = {}
-    dotenv = {
-        **_env_file(own / ".env", None, notices, origins),
-        **_env_file(folder / ".env", approve, notices, origins),
-    }
-    variables = {**dotenv, **{name: value for name, value in real.items() if value}}
-    origins |= {name: f"the environment variable {name}" for name, value in real.items() if value}
-    low = (
-        _servers(folder, own, variables, approve, notices) if mcp is None else _given(mcp, folder, variables)
-    )
-    if path is not None:
-        given = Path(path).expanduser()
-        if (data := read_bytes(given)) is None:
-            raise ConfigError(f"there is no configuration file {given}")
-        low = _checked(read_yaml(data, given)).over(low)
-    else:
-        low = _workspace_yaml(folder / "config.yaml", approve, notices).over(
-            _yaml(own / "config.yaml").over(low)
-        )
-    whole = _flags(flags).over(_environment(variables, origins).over(low))
-    config = _chosen(validated(whole, folder, variables, notices), whole)
+    mistakes, notices = Mistakes(), list[str]()
+
+    def gather(allow: Allow, told: list[str]) -> tuple[Layer, dict[str, str], dict[str, str], dict[str, str]]:
+        return _gathered(folder, own, real, path, mcp, flags, allow, told, mistakes)
+
+    whole, _, variables, _ = gather(_all, [])  # as if all were trusted: nobody is asked about mistakes
+    tried = without_mistakes(whole.values | _found_out(folder, variables, ()), whole, mistakes)
+    check(tried, whole, mistakes)
+    mistakes.tell()
+
+    def ask(file: Path, data: bytes, asked: Sequence[str]) -> bool:
+        return allowed(file, data, asked, approve, notices)
+
+    whole, dotenv, variables, origins = gather(ask, notices)
+    config = without_mistakes(whole.values | _found_out(folder, variables, notices), whole, mistakes)
+    mistakes.tell()  # a file may have changed meanwhile
+    config = _chosen(config, whole).model_copy(update={"servers": _placed(config, folder), "written": whole})
     for provider in config.with_keys:
         key = next(name for name in KEYS[provider] if variables.get(name))
         whole.put(("keys", provider), key, origins[key])
@@ -134,6 +132,57 @@ def load_config(
         for name in _EXPORTED & dotenv.keys():
             os.environ.setdefault(name, dotenv[name])
     return config
+
+
+def _gathered(
+    folder: Path,
+    own: Path,
+    real: Mapping[str, str],
+    path: str | Path | None,
+    mcp: str | Path | None,
+    flags: Mapping[str, Any],
+    allow: Allow,
+    notices: list[str],
+    mistakes: Mistakes,
+) -> tuple[Layer, dict[str, str], dict[str, str], dict[str, str]]:
+    """All that was set, the variables of .env files, all variables, and where each stands."""
+    origins: dict[str, str] = {}
+    dotenv: dict[str, str] = {}
+    for file, ask in ((own / ".env", None), (folder / ".env", allow)):
+        with mistakes.gathered():
+            dotenv |= _env_file(file, ask, origins)
+    variables = {**dotenv, **{name: value for name, value in real.items() if value}}
+    origins |= {name: f"the environment variable {name}" for name, value in real.items() if value}
+    low = Layer()
+    with mistakes.gathered():
+        low = (
+            _servers(folder, own, variables, allow, notices, mistakes)
+            if mcp is None
+            else _given(mcp, folder, variables, mistakes)
+        )
+    if path is not None:
+        with mistakes.gathered():
+            given = Path(path).expanduser()
+            if (data := read_bytes(given)) is None:
+                raise ConfigError(f"there is no configuration file {given}")
+            low = _checked(read_yaml(data, given)).over(low)
+    else:
+        with mistakes.gathered():
+            low = _yaml(own / "config.yaml").over(low)
+        with mistakes.gathered():
+            low = _workspace_yaml(folder / "config.yaml", allow, notices).over(low)
+    with mistakes.gathered():
+        low = _flags(flags).over(_environment(variables, origins).over(low))
+    return low, dotenv, variables, origins
+
+
+def _all(path: Path, data: bytes, asked: Sequence[str]) -> bool:
+    return True
+
+
+def _found_out(folder: Path, variables: Mapping[str, str], notices: Sequence[str]) -> dict[str, Any]:
+    with_keys = frozenset(name for name, keys in KEYS.items() if any(variables.get(key) for key in keys))
+    return {"folder": str(folder), "with_keys": with_keys, "notices": tuple(notices)}
 
 
 def from_env(model: str | None = None, **flags: Any) -> Config:
@@ -152,12 +201,12 @@ def _yaml(path: Path) -> Layer:
 
 
 def _checked(layer: Layer) -> Layer:
-    for key in OWN & layer.values.keys():
+    for key in FOUND_OUT & layer.values.keys():
         raise ConfigError(f"{layer.origin((key,))}: {key} is found out, not written; take it out")
     return layer
 
 
-def _workspace_yaml(path: Path, approve: Approve | None, notices: list[str]) -> Layer:
+def _workspace_yaml(path: Path, allow: Allow, notices: list[str]) -> Layer:
     """The folder's config.yaml; one that shares no key with ours belongs to another program."""
     data = read_bytes(path)
     if data is None:
@@ -173,16 +222,14 @@ def _workspace_yaml(path: Path, approve: Approve | None, notices: list[str]) -> 
             notices.append(f"{path} has no key of ours and is taken for another program's")
             return Layer()
     asked = needs_trust(layer, path.parent)
-    if asked and not allowed(path, data, list(asked.values()), approve, notices):
+    if asked and not allow(path, data, list(asked.values())):
         for place in asked:
             layer.drop(place)
     return layer
 
 
-def _env_file(
-    path: Path, approve: Approve | None, notices: list[str], origins: dict[str, str]
-) -> dict[str, str]:
-    """The variables of a .env file that may be used; `origins` learns where each stands."""
+def _env_file(path: Path, allow: Allow | None, origins: dict[str, str]) -> dict[str, str]:
+    """The variables of a .env file that may be used; `origins` learns where each stands. None: all of the person's own."""
     data = read_bytes(path)
     if data is None:
         return {}
@@ -197,23 +244,27 @@ def _env_file(
         for name in (f"UNDERSTUDY_{key.upper()}" for key in BUDGET)
         if name in found
     }
-    own = path.parent == Path(platformdirs.user_config_dir("understudy", appauthor=False))
-    if risky and not own and not allowed(path, data, list(risky.values()), approve, notices):
+    if risky and allow is not None and not allow(path, data, list(risky.values())):
         found = {name: value for name, value in found.items() if name not in risky}
     origins |= {name: origin for name, origin in env_file_origins(data, path).items() if name in found}
     return found
 
 
 def _servers(
-    folder: Path, own: Path, variables: Mapping[str, str], approve: Approve | None, notices: list[str]
+    folder: Path,
+    own: Path,
+    variables: Mapping[str, str],
+    allow: Allow,
+    notices: list[str],
+    mistakes: Mistakes,
 ) -> Layer:
     """The folder's mcp.json, else the user's own, else our four servers on the folder. An empty file means none."""
     for path in (folder / "mcp.json", own / "mcp.json"):
         if (data := read_bytes(path)) is None:
             continue
-        layer, passed = read_servers(data, path, variables, folder)
+        layer, passed = read_servers(data, path, variables, folder, mistakes.gathered)
         asked = needs_trust(layer, folder) if path.parent == folder else {}
-        if asked and not allowed(path, data, list(asked.values()), approve, notices):
+        if asked and not allow(path, data, list(asked.values())):
             for place in asked:
                 layer.drop(place)
         notices += passed
@@ -228,12 +279,12 @@ def _servers(
     return built_in
 
 
-def _given(mcp: str | Path, folder: Path, variables: Mapping[str, str]) -> Layer:
+def _given(mcp: str | Path, folder: Path, variables: Mapping[str, str], mistakes: Mistakes) -> Layer:
     """The servers of the file the user named, all of them: naming it is the approval."""
     path = Path(mcp).expanduser()
     if (data := read_bytes(path)) is None:
         raise ConfigError(f"there is no server file {path}")
-    return read_servers(data, path, variables, folder)[0]
+    return read_servers(data, path, variables, folder, mistakes.gathered)[0]
 
 
 def _environment(variables: Mapping[str, str], origins: Mapping[str, str]) -> Layer:
@@ -293,3 +344,24 @@ def _flags(flags: Mapping[str, Any]) -> Layer:
             place = tuple(flag.split("__"))
             layer.put(place, value, f"--{_FLAGS.get(flag, flag).replace('_', '-')}")
     return _checked(layer)
+
+
+def _placed(config: Config, folder: Path) -> dict[str, ServerSettings]:
+    """The servers in use, each in its folder; ours for Ollama knows the configured address."""
+    ollama = config.providers.get("ollama")
+    traced = {"UNDERSTUDY_TELEMETRY": config.telemetry} if config.telemetry else {}
+    told = {"OLLAMA_BASE_URL": ollama.base_url} if ollama and ollama.base_url else {}
+    return {
+        name: server.model_copy(
+            update={
+                "cwd": str(folder / Path(server.cwd).expanduser()),
+                "env": {
+                    **(told if server.command == SERVER_COMMANDS["ollama"] else {}),
+                    **(traced if server.command in SERVER_COMMANDS.values() else {}),
+                    **server.env,
+                },
+            }
+        )
+        for name, server in config.servers.items()
+        if not server.disabled
+    }

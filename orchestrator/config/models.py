@@ -22,7 +22,10 @@ GROUP = "auto"
 
 
 def _base_url(text: str) -> str:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a bracket without the other one
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"wanted an address such as http://127.0.0.1:11434, found {short(text)}")
     return text

@@ -86,12 +86,12 @@ def test_flags_reach_inside_a_section(tmp_path: Path) -> None:
             3,
             ["display.format", "'ritch'", "did you mean 'rich'?"],
         ),
-        ("\n\nmax_rounds: many\n", 3, ["max_rounds", "valid integer", "'many'"]),
-        ("max_rounds: yes\n", 1, ["valid integer", "True"]),
-        ("max_rounds: 0\n", 1, ["greater than or equal to 1", "found 0"]),
+        ("\n\nmax_rounds: many\n", 3, ["max_rounds", "wanted a whole number", "'many'"]),
+        ("max_rounds: yes\n", 1, ["wanted a whole number", "True"]),
+        ("max_rounds: 0\n", 1, ["wanted at least 1", "found 0"]),
         ("timeout_s: .inf\n", 1, ["timeout_s", "finite", "inf"]),
         ("default_model: ''\n", 1, ["wanted a model as provider:model"]),
-        ("default_model: 5\n", 1, ["valid string", "found 5"]),
+        ("default_model: 5\n", 1, ["wanted text", "found 5"]),
         ("display: rich\n", 1, ["display", "'rich'"]),
         ("default_model: a:b\ndefault_model: c:d\n", 2, ["twice"]),
         ("agents:\n  lead:\n    modell: a:b\n", 3, ["agents.lead.modell", "did you mean 'model'?"]),
@@ -104,6 +104,22 @@ def test_flags_reach_inside_a_section(tmp_path: Path) -> None:
         ("default_model: [a\n", 2, ["not valid YAML"]),
         ("- a\n- b\n", 1, ["wanted keys with values"]),
         ("folder: /\ndefault_model: a:b\n", 1, ["folder is found out, not written"]),
+        ("panel: ollama:a\n", 1, ["panel: wanted a list", "found 'ollama:a'"]),
+        ("display:\n  quiet: maybe\n", 2, ["display.quiet: wanted true or false", "'maybe'"]),
+        ("providers:\n  box:\n    kind: opnai\n", 3, ["providers.box.kind: wanted one of", "'openai'?"]),
+        ("providers:\n  opnai:\n    retries: 1\n", 2, ["no provider 'opnai'", "did you mean 'openai'?"]),
+        ("providers:\n  box:\n    base_url: http://h\n", 2, ["no provider 'box'", "kind: openai"]),
+        ("aliases:\n  a: b\n  b: a\n", 2, ["aliases.a", "leads back to itself: a -> b -> a"]),
+        ("aliases:\n  quick: nobody:m\n", 2, ["aliases.quick: no provider 'nobody'"]),
+        ("default_model: nobody:m\n", 1, ["default_model: no provider 'nobody'"]),
+        ("default_model: quick\n", 1, ["default_model: no provider is known for the model 'quick'"]),
+        ("memory: {embeddings: nobody:m}\n", 1, ["memory.embeddings: no provider 'nobody'"]),
+        ("agents:\n  a:\n    model: nobody:m\n", 3, ["agents.a.model: no provider 'nobody'"]),
+        (
+            "patterns:\n  p:\n    use: pipeline\n    stages: {one: {model: 'nobody:m'}}\n",
+            4,
+            ["patterns.p.stages.one.model: no provider 'nobody'"],
+        ),
         ("default_model: !!python/object/apply:os.system [id]\n", 1, ["not valid YAML"]),
     ],
 )
@@ -116,7 +132,32 @@ def test_a_wrong_file_is_named_with_line_key_finding_and_cure(
     said = str(caught.value)
     assert f"{path}, line {line}" in said
     assert all(part in said for part in says), said
-    assert "\n" not in said
+
+
+def test_all_mistakes_of_all_files_are_told_at_once_and_before_anybody_is_asked_to_trust(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "config.yaml", "temprature: 1\nmax_rounds: many\ntools: [mine.py]\ndefault_model: x:m\n")
+    servers = {"a": {"comand": "x"}, "b": {"command": "y", "args": "z"}, "c": {"command": "evil"}}
+    write(tmp_path, "mcp.json", json.dumps({"mcpServers": servers}, indent=1))
+    write(tmp_path, ".env", "ANTHROPIC_BASE_URL=https://far.example\nUNDERSTUDY_TEMPERATURE=hot\n")
+    write(own_folder(), "config.yaml", "display: {format: ritch}\n")
+    asked: list[Path] = []
+    with pytest.raises(ConfigError) as caught:
+        load_config(cwd=tmp_path, env={}, approve=lambda path, _: asked.append(path) is None)
+    said = str(caught.value)
+    for part in (
+        "7 mistakes in the configuration:\n",
+        f"{tmp_path}/config.yaml, line 1: temprature: unknown key",
+        f"{tmp_path}/config.yaml, line 2: max_rounds: wanted a whole number",
+        f"{tmp_path}/config.yaml, line 4: default_model: no provider 'x'",
+        f"{tmp_path}/mcp.json, line 3, mcpServers.a: unknown key 'comand'",
+        f"{tmp_path}/mcp.json, line 6, mcpServers.b: servers.b.args: wanted a list",
+        f"{tmp_path}/.env, line 2: UNDERSTUDY_TEMPERATURE: temperature: wanted a number",
+        "config.yaml, line 1: display.format: wanted 'rich'",
+    ):
+        assert part in said, part
+    assert asked == []
 
 
 def test_a_wrong_variable_or_flag_is_named(tmp_path: Path) -> None:
@@ -226,7 +267,7 @@ def test_any_values_anywhere_are_a_configuration_or_a_config_error(
     try:
         config = load_config(cwd=folder, env={"OLLAMA_HOST": host}, approve=lambda *_: trusted)
     except ConfigError as exc:
-        assert str(exc) and "\n" not in str(exc)  # noqa: PT017  (either outcome is right)
+        assert all(str(exc).split("\n"))  # noqa: PT017  (either outcome is right)
     else:
         assert all(server.launch()["command"] for server in config.servers.values())
 
@@ -249,7 +290,7 @@ def test_keys_of_dotenv_reach_the_sdks_and_nothing_else_changes_the_environment(
     write(
         tmp_path,
         ".env",
-        "ANTHROPIC_API_KEY=k1\nOPENAI_API_KEY=k2\nLD_PRELOAD=/tmp/x.so\nDEFAULT_MODEL=a:${HOME}\n",
+        "ANTHROPIC_API_KEY=k1\nOPENAI_API_KEY=k2\nLD_PRELOAD=/tmp/x.so\nDEFAULT_MODEL=ollama:${HOME}\n",
     )
     before = dict(os.environ)
     config = load_config(cwd=tmp_path)
@@ -257,7 +298,7 @@ def test_keys_of_dotenv_reach_the_sdks_and_nothing_else_changes_the_environment(
         assert dict(os.environ) == before | {"ANTHROPIC_API_KEY": "k1"}
     finally:
         os.environ.pop("ANTHROPIC_API_KEY", None)
-    assert config.default_model == "a:${HOME}"
+    assert config.default_model == "ollama:${HOME}"
     assert {"anthropic", "openai"} <= set(config.usable_providers())
     assert "k1" not in repr(config) and "k1" not in config.model_dump_json()
 
@@ -374,5 +415,6 @@ def test_where_no_model_is_chosen_the_first_provider_with_its_own_and_its_key_is
     assert chosen.default_model and chosen.resolve(chosen.default_model) == "openai:gpt-4o"
     assert chosen.written.origin(("default_model",)).startswith(f"{path}, line 10")
     assert (
-        load_config(cwd=tmp_path, env={"DEFAULT_MODEL": "a:b", "OPENAI_API_KEY": "k"}).default_model == "a:b"
+        load_config(cwd=tmp_path, env={"DEFAULT_MODEL": "ollama:b", "OPENAI_API_KEY": "k"}).default_model
+        == "ollama:b"
     )

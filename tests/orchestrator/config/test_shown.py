@@ -106,7 +106,7 @@ def test_no_secret_is_shown_in_either_form(
     assert found["servers.a.env.DB"] == {
         "key": "servers.a.env.DB",
         "value": "***",
-        "source": f"{tmp_path}/mcp.json, mcpServers.a",
+        "source": f"{tmp_path}/mcp.json, line 1, mcpServers.a",
     }
     assert found["providers.box.api_key_env"]["value"] == "BOX_KEY"
     assert found["ANTHROPIC_API_KEY"]["source"] == "the environment variable ANTHROPIC_API_KEY"

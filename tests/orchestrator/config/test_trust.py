@@ -86,10 +86,10 @@ def test_prompts_and_keys_go_to_no_machine_a_workspace_names_on_its_own(tmp_path
     text = "default_model: openai:gpt-x\nproviders:\n  openai: {base_url: 'https://evil.example/v1'}\n"
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
     (tmp_path / ".env").write_text(
-        "ANTHROPIC_BASE_URL=https://evil.example\nDEFAULT_MODEL=a:b\n", encoding="utf-8"
+        "ANTHROPIC_BASE_URL=https://evil.example\nDEFAULT_MODEL=ollama:b\n", encoding="utf-8"
     )
     config = load_config(cwd=tmp_path, env={})
-    assert config.default_model == "a:b" and config.providers == {}
+    assert config.default_model == "ollama:b" and config.providers == {}
     assert sum("evil.example" in note for note in config.notices) == 2
     trust(tmp_path / "config.yaml")
     trust(tmp_path / ".env")
@@ -101,9 +101,9 @@ def test_prompts_and_keys_go_to_no_machine_a_workspace_names_on_its_own(tmp_path
     [
         ({"base_url": "http://127.0.0.1:8080/v1", "kind": "openai", "max_parallel": 2}, True),
         ({"base_url": "http://[::1]:8080/v1", "kind": "openai"}, True),
-        ({"base_url": "http://localhost@evil.example/v1"}, False),
-        ({"base_url": "http://localhost.evil.example/v1"}, False),
-        ({"base_url": "http://127.0.0.1:1/v1", "api_key_env": "GITHUB_TOKEN"}, False),
+        ({"base_url": "http://localhost@evil.example/v1", "kind": "openai"}, False),
+        ({"base_url": "http://localhost.evil.example/v1", "kind": "openai"}, False),
+        ({"base_url": "http://127.0.0.1:1/v1", "kind": "openai", "api_key_env": "GITHUB_TOKEN"}, False),
         ({"options": {"default_headers": {}}}, False),
         ({"retries": 1, "breaker_failures": 9, "cache": "memory", "cache_ttl_s": 60}, True),
         ({"cache": "/home/me/answers.db"}, False),
