@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from types import ModuleType
 
@@ -78,14 +79,49 @@ wrong, 3 it waits for a decision (understudy patterns), 130 stopped by Ctrl-C
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _open_closed_streams()
     try:
         try:
             return _run(list(sys.argv[1:] if argv is None else argv))
         finally:
             sys.stdout.flush()  # here a reader that has left can still be dealt with
-    except BrokenPipeError:  # `head` perhaps, which has seen enough; what is still buffered goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `head` perhaps, which has seen enough
+        _forget_output()
         return 0
+    except OSError as exc:
+        return _unwritable(exc)
+    except BaseExceptionGroup as group:
+        rest = group.split(OSError)[1]
+        if rest is not None or not isinstance(first := _first(group), OSError):
+            raise
+        return _unwritable(first)
+
+
+def _open_closed_streams() -> None:
+    """Nothing in place of a standard stream that is closed: no file we open may take its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    for name, mode, place in (("stdin", "r", 0), ("stdout", "w", 1), ("stderr", "w", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(place, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _unwritable(exc: OSError) -> int:
+    """A full disk, a folder that may not be written: one sentence, and exit code 1."""
+    _forget_output()
+    where = f"{exc.filename}" if exc.filename else "the output"
+    with suppress(OSError):
+        sys.stderr.write(f"understudy: {where}: {exc.strerror or exc}\n")
+        sys.stderr.flush()
+    return 1
+
+
+def _forget_output() -> None:
+    """What is still buffered goes nowhere, also when the program ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.flush()
 
 
 def _run(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.cli import COMMANDS, main
 from orchestrator.commands.help import filled
 
-ROWS = 48
+ROWS = 50
 """One screen of 80 columns; the list of all commands takes a little more."""
 
 

@@ -197,7 +197,7 @@ def test_a_pattern_of_config_is_composed_of_others_and_waits_for_trust(run: Run,
     [
         ("  p: {use: votee}", 2, "patterns.p.use: wanted one of ask, consult, vote"),
         ("  p: {use: vote, modles: [a]}", 2, "patterns.p.modles: unknown key; did you mean 'models'?"),
-        ("  p:\n    use: vote\n    samples: many", 4, "patterns.p.samples: wanted a valid integer, found 'many'"),
+        ("  p:\n    use: vote\n    samples: many", 4, "patterns.p.samples: wanted a whole number, found 'many'"),
         ("  p:\n    use: pipeline\n    stages:\n      a:\n        use: refine\n        itertions: 3", 7,
          "patterns.p.stages.a.itertions: unknown key; did you mean 'iterations'?"),
         ("  p:\n    use: route\n    specialists:\n      x: {modle: y, model: z}", 5, "specialists.x.modle: unknown key; did you mean 'model'?"),
