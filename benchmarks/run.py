@@ -52,6 +52,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "offload": Benchmark(says="how many of the lead's tokens does delegating save?", quick=[]),
     "panels": Benchmark(says="what do panels gain for their tokens?", quick=["--questions", "60"]),
     "batch": Benchmark(says="how good is the schedule, what does an order cost?", quick=["--worlds", "50"]),
+    "store": Benchmark(
+        says="what does the record cost beside bare SQLite?",
+        quick=["--sessions", "500", "--messages", "20000"],
+    ),
     "files": Benchmark(
         says="how fast is the files server?",
         quick=["--rounds", "2", "--files", "3000", "--log-mb", "30"],

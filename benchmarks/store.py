@@ -1,6 +1,6 @@
 """The journal of conversations beside bare sqlite3: list, resume, search, fork and append among a million messages.
 
-    python benchmarks/store.py [--sessions 10000] [--messages 1000000] [--json]
+    python -m benchmarks.store [--sessions 10000] [--messages 1000000] [--json]
 
 The peer is a file of two tables and one full-text index, filled with the same messages, and the shortest statements
 that give the same answer. What the journal holds beyond that (events, rounds, counters, money) is what its ratio pays
@@ -22,8 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 
-from ratios import Row, ratio, report
-
+from benchmarks.ratios import Row, ratio, report
 from orchestrator.events import Appended, RunEnded, RunStarted
 from orchestrator.store.codec import event_json, message_json, message_of
 from orchestrator.store.store import Store
