@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -78,12 +80,27 @@ async def ask(session: Session, tool: str, arguments: Mapping[str, Any]) -> dict
 
 
 def table(rows: list[list[str]]) -> str:
-    """Rows in columns as wide as their widest cell."""
+    """Rows in columns as wide as their widest cell; on a terminal too narrow for them, each row as a paragraph."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > shutil.get_terminal_size().columns:
+        return _paragraphs(rows)
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
     return "".join(f"{line}\n" for line in lines)
+
+
+def _paragraphs(rows: list[list[str]]) -> str:
+    """The first cell of each row, and under it the others behind the heads of their columns; "-" is left out."""
+    (_, *heads), *records = rows
+    width, found = shutil.get_terminal_size().columns, list[str]()
+    for first, *cells in records:
+        told = ", ".join(
+            f"{head} {cell}" for head, cell in zip(heads, cells, strict=True) if cell not in ("", "-")
+        )
+        wrapped = textwrap.wrap(told, width - 2, break_on_hyphens=False)
+        found += [first, *(f"  {line}" for line in wrapped)]
+    return "".join(f"{line}\n" for line in found)
 
 
 def number(value: float | None, unit: str = "") -> str:

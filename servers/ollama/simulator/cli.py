@@ -100,7 +100,11 @@ MODELS = (
 async def _forever(world: World, given: argparse.Namespace) -> None:
     async with simulated(world, scale=given.scale, port=given.port) as url:
         names = list(world.machine.models)
-        told = f"simulated Ollama at {url} with {', '.join(names)}; no model runs, every duration is made up; Ctrl-C ends it"
+        told = (
+            f"simulated Ollama at {url} with {', '.join(names)}\n"
+            "no model runs, every duration is made up; Ctrl-C ends it\n"
+            f"in another terminal:  export OLLAMA_BASE_URL={url}"
+        )
         sys.stdout.write(
             (json.dumps({"ok": True, "url": url, "models": names, "simulated": True}) if given.json else told)
             + "\n"

@@ -20,6 +20,7 @@ import pytest
 
 from orchestrator import Agent, ConfigError, OrchestratorError, load_config
 from orchestrator.cli import main
+from orchestrator.commands.local import table
 from servers.ollama.simulator.api import Fault, World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
@@ -247,3 +248,12 @@ def test_a_delegation_that_cannot_be_is_named(folder: Path) -> None:
             agent.delegate("anthropic:claude-x", "Say it.", files=["notes.txt"])
         with pytest.raises(OrchestratorError, match="nothing"):
             agent.delegate("auto", "Say it.", files=["nothing.txt"])
+
+
+def test_a_table_too_wide_for_the_terminal_is_told_in_paragraphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["model", "size", "loaded"], ["sim-small", "1.2 GB", "-"], ["sim-large", "5.2 GB", "yes"]]
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert table(rows) == "sim-small\n  size 1.2 GB\nsim-large\n  size 5.2 GB, loaded\n  yes\n"
+    monkeypatch.setenv("COLUMNS", "80")
+    assert table(rows).startswith("model      size    loaded\n")
