@@ -52,11 +52,12 @@ async def delegate_twice(url: str, folder: Path, trace: Trace) -> None:
     from servers.ollama.delegate.jobs import Progress
     from servers.ollama.delegate.request import Order
     from servers.ollama.engines.open import open_runtime
+    from servers.ollama.hosts.hosts import Hosts
     from servers.ollama.service import Service
     from servers.shell.policy.rules import BUILT_IN
     from servers.workspace import Workspace
 
-    service = Service.open(Workspace([str(folder)]), open_runtime(url), BUILT_IN)
+    service = Service.open(Workspace([str(folder)]), Hosts.single(open_runtime(url)), BUILT_IN)
     order = Order(task="Say what this file does.", model="sim:latest", files=("a.py",))
     try:
         for again in (False, True):
@@ -64,7 +65,7 @@ async def delegate_twice(url: str, folder: Path, trace: Trace) -> None:
             receipt = await service.delegator.delegate(order, Progress())
             trace.on = False
             assert receipt.outcome == "answered", receipt
-        await service.delegator.runtime.aclose()
+        await service.hosts.aclose()
     finally:
         service.close()
 

@@ -15,6 +15,8 @@ from servers.ollama.engines.protocol import EngineError, Model
 from servers.ollama.forecast.plans import Task
 from servers.ollama.forecast.token_estimates import CHARS_PER_TOKEN
 from servers.ollama.gates.gates import Gates, parse_gates
+from servers.ollama.hosts.host import Host as EngineHost
+from servers.ollama.hosts.hosts import is_called
 from servers.ollama.ledger.receipt import Receipt
 from servers.ollama.service import Service
 
@@ -28,8 +30,6 @@ FRESH_S = 30.0
 """How long a forecast for later orders is taken as it is."""
 MODELS_S = 30.0
 """How long the list of an engine's models is."""
-DOWN_S = (1.0, 30.0)
-"""How long a host that failed is left alone: the first time, and at most."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,9 +45,6 @@ class Host:
     running: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """By key: when it began, and how long it should take; the monotonic clock."""
     spent_s: float = 0.0
-    down_until: float = 0.0
-    down_why: str | None = None
-    _down_s: float = DOWN_S[0]
     _models: list[Model] = field(default_factory=list[Model])
     _models_at: float = -math.inf
     _chosen: dict[str, str] = field(default_factory=dict[str, str])
@@ -63,15 +60,24 @@ class Host:
         return AtWork(slots=self.slots, left_s=left / self.slots)
 
     @property
+    def place(self) -> EngineHost:
+        return self.service.hosts.first
+
+    @property
     def is_up(self) -> bool:
-        return time.monotonic() >= self.down_until
+        return self.place.availability.is_up
+
+    @property
+    def down_why(self) -> str | None:
+        """Why it did not answer when it was last asked."""
+        return self.place.availability.why
 
     def seconds(self, kind: Kind) -> float | None:
         """What is known of orders of this kind here; infinity where it cannot take them."""
         model, tags, _, _ = kind.group
         if not frozenset(tags) <= self.tags:
             return math.inf
-        if model != "auto" and self._models and not any(_same(model, one.name) for one in self._models):
+        if model != "auto" and self._models and not any(is_called(model, one.name) for one in self._models):
             return math.inf
         return self._seconds.get(kind, (0.0, None))[1]
 
@@ -80,11 +86,11 @@ class Host:
         now = time.monotonic()
         if now - self._models_at > MODELS_S:
             try:
-                self._models = await self.service.delegator.runtime.models()
+                self._models = await self.place.models()
                 self._models_at = now
-            except EngineError as exc:
-                return self.failed(str(exc))
-        self.recovered()
+            except EngineError:
+                self._models_at = -math.inf
+                return
         for kind in kinds:
             asked, _ = self._seconds.get(kind, (-math.inf, None))
             if now - asked > FRESH_S and self.seconds(kind) != math.inf:
@@ -100,7 +106,7 @@ class Host:
 
     async def check(self) -> None:
         """Raises EngineError when the engine does not answer."""
-        await self.service.delegator.runtime.models()
+        await self.place.models()
 
     def made(self, key: str) -> str | None:
         """The id of the change that this order has made; None when it has made none."""
@@ -121,15 +127,6 @@ class Host:
         """A run has taught the speed model something: what it said before is old."""
         self._seconds = {kind: (asked - FRESH_S / 4, said) for kind, (asked, said) in self._seconds.items()}
 
-    def failed(self, why: str) -> None:
-        """It does not answer: leave it alone for a while, longer each time."""
-        self.down_why, self.down_until = why, time.monotonic() + self._down_s
-        self._down_s = min(self._down_s * 2, DOWN_S[1])
-        self._models_at = -math.inf
-
-    def recovered(self) -> None:
-        self.down_why, self._down_s = None, DOWN_S[0]
-
     @property
     def usd(self) -> float:
         """What it has cost, by the hour; 0 where no price is given."""
@@ -139,7 +136,7 @@ class Host:
         """Seconds for an order of this kind with the model loaded; None while nothing is known."""
         name, _, task, format = kind.group
         wanted = self._chosen.get(task) if name == "auto" else name
-        model = next((one for one in self._models if wanted and _same(wanted, one.name)), None)
+        model = next((one for one in self._models if wanted and is_called(wanted, one.name)), None)
         if model is None and len(self._models) == 1:
             model = self._models[0]
         if model is None:
@@ -152,13 +149,13 @@ class Host:
             format=format,
         )
         warm = replace(model, loaded=True, loaded_ctx=num_ctx)
-        plan = await self.service.delegator.runner.forecaster.plan(asked, warm, num_ctx)
+        plan = await self.place.forecaster.plan(asked, warm, num_ctx)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
         return forecast.total_s if forecast else None
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-            await self.service.delegator.runtime.aclose()
+            await self.service.hosts.aclose()
         self.service.close()
 
 
@@ -188,7 +185,3 @@ def _asked(kept: Kept) -> Order:
         context=context,
         asked_by="understudy batch",
     )
-
-
-def _same(asked: str, name: str) -> bool:
-    return asked == name or f"{asked}:latest" == name

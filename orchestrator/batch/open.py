@@ -7,14 +7,18 @@ import os
 from argparse import ArgumentError
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from servers.ollama.engines.protocol import EngineError
-from servers.ollama.server import arguments, opened
+from servers.ollama.hosts.host import Host as EngineHost
+from servers.ollama.hosts.hosts import Hosts
+from servers.ollama.hosts.settings import are_configured, hosts_named
+from servers.ollama.server import arguments, opened, opened_hosts
+from servers.ollama.service import Service
 from servers.state.home import home
 
 from ..config.load import Config
-from ..config.models import HostSettings
 from ..errors import ConfigError, RunError
 from .host import Host
 
@@ -29,37 +33,41 @@ def roots_of(config: Config) -> list[Path]:
 @asynccontextmanager
 async def hosts_of(config: Config, named: Sequence[str], *, allow_remote: bool) -> AsyncGenerator[list[Host]]:
     """The hosts to work on: those named by address, else those configured, else where the ollama server's models run."""
-    settings = {address: HostSettings(address=address) for address in named} or dict(config.hosts)
+    os.environ.update(config.servers["ollama"].env)
+    tags = {} if named else {name: frozenset(one.tags) for name, one in config.hosts.items()}
     async with AsyncExitStack() as stack:
         hosts = list[Host]()
-        for name, one in (settings or {"local": HostSettings(address="")}).items():
-            remote = allow_remote or (not named and bool(config.hosts))
-            host = _host(config, name, one, allow_remote=remote)
+        for name, (service, place) in _services(config, named, allow_remote=allow_remote).items():
+            host = Host(
+                name=name,
+                service=service,
+                slots=place.slots,
+                tags=tags.get(name, frozenset()),
+                usd_per_hour=place.usd_per_hour,
+            )
             stack.push_async_callback(host.aclose)
             hosts.append(host)
         yield hosts
 
 
-def _host(config: Config, name: str, settings: HostSettings, *, allow_remote: bool) -> Host:
-    server = config.servers["ollama"]
-    words = [*server.args, *(["--host", settings.address] if settings.address else [])]
-    words += ["--allow-remote"] if allow_remote else []
-    parser = arguments()
+def _services(
+    config: Config, named: Sequence[str], *, allow_remote: bool
+) -> dict[str, tuple[Service, EngineHost]]:
+    """A service for each host, on the folders that the ollama server works on. Raises ConfigError."""
+    server, parser = config.servers["ollama"], arguments()
     parser.exit_on_error = False
     try:
-        given = parser.parse_args(words)
+        given = parser.parse_args([*server.args, *(["--allow-remote"] if allow_remote else [])])
         given.root = [os.path.join(server.cwd, root) for root in given.root]
-        os.environ.update(server.env)
-        service = opened(given)
+        words = named or ([] if config.hosts else given.hosts)
+        found = hosts_named(words)
+        if named:  # an address is the name of its host here, as people wrote it
+            found = dict(zip(named, found.values(), strict=True))
+        places = opened_hosts(found, given.allow_remote or are_configured(words)).all
+        alone = [(place.name or "local", replace(place, name="")) for place in places]
+        return {name: (opened(given, Hosts([place])), place) for name, place in alone}
     except (EngineError, ValueError, ArgumentError, SystemExit) as exc:
-        raise ConfigError(f"the host {name}: {exc}") from exc
-    return Host(
-        name=name,
-        service=service,
-        slots=settings.slots,
-        tags=frozenset(settings.tags),
-        usd_per_hour=settings.usd_per_hour,
-    )
+        raise ConfigError(str(exc)) from exc
 
 
 def id_of(out: Path) -> str:

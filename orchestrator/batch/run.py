@@ -236,7 +236,6 @@ class BatchRun:
         try:
             await host.check()
         except EngineError as exc:
-            host.failed(str(exc))
             self.told(f"{host.name} does not answer ({exc}); its order goes to another")
             return False
         return True

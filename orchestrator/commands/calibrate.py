@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..errors import RunError
+from ..errors import ConfigError, RunError
 from . import local
 from . import options as common
 
 if TYPE_CHECKING:
+    from servers.ollama.engines.protocol import Model
     from servers.ollama.forecast.calibration import Calibration, Probe
+    from servers.ollama.hosts.hosts import Hosts
 
 EXAMPLES = f"""\
 Probes are prompts of 64 to 2,048 tokens with answers of at most 32; they are recorded as runs of the kind calibration.
@@ -52,40 +54,59 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    from servers.ollama.forecast.calibration import CalibrationFailed, calibrated
-
     if options.threads:
         return await _threads(options)
+    from servers.ollama.engines.protocol import EngineError
+    from servers.ollama.ledger.ledger import LedgerError
+    from servers.ollama.server import opened_hosts
+
+    engine = local.engine(options)
+    try:
+        hosts = await anyio.to_thread.run_sync(opened_hosts, engine.hosts, engine.allow_remote)
+        try:
+            models = await hosts.named(options.model)
+            if hosts.silent:
+                sys.stderr.write(f"understudy: {hosts.silent}\n")
+            done = [await _probed(hosts, model, options.budget) for model in models]
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                await hosts.aclose()
+    except (EngineError, LedgerError) as exc:
+        raise RunError(str(exc)) from exc
+    finally:
+        local.progress("")
+    good = all(one.speeds is not None and one.failed is None for one in done)
+    if options.json:
+        records = [_record(one) for one in done]
+        common.print_json({"ok": good, **(records[0] if len(records) == 1 else {"hosts": records})})
+    else:
+        sys.stdout.write("\n".join(_shown(one) for one in done))
+    return 0 if good else 1
+
+
+async def _probed(hosts: Hosts, model: Model, budget_s: float) -> Calibration:
+    from servers.ollama.forecast.calibration import calibrate
+
     rows: list[list[str]] = []
 
     def told(probe: Probe) -> None:
         rows.append(_row(probe))
-        local.progress(f"{len(rows)} probes, {rows[-1][0]} prompt tokens took {rows[-1][2]}")
+        local.progress(f"{model.label}: {len(rows)} probes, {rows[-1][0]} prompt tokens took {rows[-1][2]}")
 
-    engine = local.engine(options)
-    try:
-        done = await calibrated(
-            engine.host, options.model, allow_remote=engine.allow_remote, budget_s=options.budget, told=told
-        )
-    except CalibrationFailed as exc:
-        raise RunError(str(exc)) from exc
-    finally:
-        local.progress("")
-    good = done.speeds is not None and done.failed is None
-    if options.json:
-        common.print_json({"ok": good, **_record(done)})
-    else:
-        sys.stdout.write(_shown(done, rows))
-    return 0 if good else 1
+    host = hosts.of(model)
+    return await calibrate(host.runtime, host.forecaster, model, budget_s=budget_s, told=told)
 
 
 async def _threads(options: argparse.Namespace) -> int:
     from servers.ollama.forecast.calibration import CalibrationFailed, threads_calibrated
 
     engine = local.engine(options)
+    if len(engine.hosts) > 1:
+        raise ConfigError("which host's threads? --host names one of " + ", ".join(engine.hosts))
+    (host,) = engine.hosts.values()
     try:
         paces, cores, found = await threads_calibrated(
-            engine.host, options.model, allow_remote=engine.allow_remote
+            host.address or None, options.model, allow_remote=engine.allow_remote
         )
     except CalibrationFailed as exc:
         raise RunError(str(exc)) from exc
@@ -110,7 +131,8 @@ async def _threads(options: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(done: Calibration, rows: list[list[str]]) -> str:
+def _shown(done: Calibration) -> str:
+    rows = [_row(probe) for probe in done.probes]
     head = ["prompt tokens", "answer tokens", "took", "forecast before it", "off by"]
     said = [local.table([head, *rows])] if rows else []
     if done.skipped:

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from servers.durations import duration
+from servers.ollama.engines.protocol import EngineError
+from servers.ollama.hosts.settings import HostSettings, are_configured, hosts_named
 
+from ..config.hosts import on_engine
 from ..errors import ConfigError, RunError
 from ..sanitize import visible
 from . import options as common
@@ -36,9 +39,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """The engine the configured ollama server would use."""
+    """The engines the configured ollama server would use."""
 
-    host: str | None  # for servers.ollama.engines.open_runtime
+    hosts: dict[str, HostSettings]  # those of the server, by name; one with an empty name where there is one
     allow_remote: bool
 
 
@@ -46,11 +49,16 @@ def engine(options: argparse.Namespace) -> Engine:
     """For a command that does the server's work in this process, which takes over the server's environment."""
     configured = common.only(common.config_of(options), ["ollama"]).servers["ollama"]
     given = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    given.add_argument("--host")
+    given.add_argument("--host", action="append", default=[])
     given.add_argument("--allow-remote", action="store_true")
     known, _ = given.parse_known_args(configured.args)
     os.environ.update(configured.env)
-    return Engine(host=options.host or known.host, allow_remote=known.allow_remote)
+    words = [options.host] if options.host else known.host
+    try:
+        named = hosts_named(words)
+    except EngineError as exc:
+        raise ConfigError(str(exc)) from exc
+    return Engine(hosts=named, allow_remote=known.allow_remote or are_configured(words))
 
 
 @asynccontextmanager
@@ -60,8 +68,7 @@ async def server(options: argparse.Namespace) -> AsyncGenerator[Session]:
 
     config = common.only(common.config_of(options), ["ollama"])
     if options.host:
-        ollama = config.servers["ollama"]
-        ollama = ollama.model_copy(update={"args": (*ollama.args, "--host", options.host)})
+        ollama = on_engine(config.servers["ollama"], options.host)
         config = config.model_copy(update={"servers": {"ollama": ollama}})
     async with open_session(config) as session:
         yield session

@@ -39,10 +39,21 @@ async def _here(options: argparse.Namespace) -> int:
     if options.json:
         common.print_json({"ok": True, **record})
         return 0
+    several = any(model.get("host") for model in record["models"])
     rows = [
-        ["model", "size", "parameters", "quantization", "context", "loaded", "speed here", "gates passed"]
+        [
+            *(["host"] if several else []),
+            "model",
+            "size",
+            "parameters",
+            "quantization",
+            "context",
+            "loaded",
+            "speed here",
+            "gates passed",
+        ]
     ]
-    rows += [_row(model) for model in record["models"]]
+    rows += [[*([visible(model["host"])] if several else []), *_row(model)] for model in record["models"]]
     empty = f"{record['engine']} has no model yet; `ollama pull NAME` gets one\n"
     sys.stdout.write(local.table(rows) if record["models"] else empty)
     if record.get("recommended"):

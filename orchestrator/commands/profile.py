@@ -51,7 +51,15 @@ def _shown(record: dict[str, Any]) -> str:
     head = ["run", "model", "kind", "gate", "load", "prompt", "answer", "total", "tokens in", "out"]
     said = [local.table([[*head, "forecast off by", "other programs used"], *(_row(run) for run in runs)])]
     if laws := record.get("laws"):
-        names = ["model", "runs", "reads", "writes", "reads after 4,096 tokens", "writes after 4,096 tokens"]
+        names = [
+            "machine",
+            "model",
+            "runs",
+            "reads",
+            "writes",
+            "reads after 4,096 tokens",
+            "writes after 4,096 tokens",
+        ]
         said.append("\ntokens a second, as fitted\n" + local.table([names, *(_law(law) for law in laws)]))
     if rows := [_odds(model, odds) for model, kinds in record.get("odds", {}).items() for odds in kinds]:
         said.append("\n" + local.table([["model", "kind", "runs", "gates passed", "rated good"], *rows]))
@@ -87,7 +95,7 @@ def _row(run: dict[str, Any]) -> list[str]:
     off, cores = run.get("forecast_error"), run.get("busy_cores")
     return [
         str(run["run"]),
-        visible(profile["model"]),
+        visible(profile["model"] + (f" on {run['host']}" if run.get("host") else "")),
         run["kind"] + ended,
         {True: "passed", False: "failed", None: "-"}[run.get("gate_passed")],
         *seconds[:3],
@@ -101,7 +109,7 @@ def _row(run: dict[str, Any]) -> list[str]:
 
 def _law(law: dict[str, Any]) -> list[str]:
     speeds = [local.number(law.get(key)) for key in ("reads", "writes", "reads_at_4096", "writes_at_4096")]
-    return [visible(law["model"]), local.number(law["runs"]), *speeds]
+    return [visible(law["host"]), visible(law["model"]), local.number(law["runs"]), *speeds]
 
 
 def _odds(model: str, odds: dict[str, Any]) -> list[str]:

@@ -31,6 +31,7 @@ from .files import (
     short,
 )
 from .mistakes import FOUND_OUT, OTHER_WORDS, Mistakes, without_mistakes
+from .hosts import as_variable
 from .models import AgentSettings, Config, DisplaySettings, MemorySettings, ProviderSettings, ServerSettings
 from .references import check
 from .trust import BUDGET, Approve, allowed, loopback, needs_trust
@@ -124,7 +125,7 @@ def load_config(
     whole, dotenv, variables, origins = gather(ask, notices)
     config = without_mistakes(whole.values | _found_out(folder, variables, notices), whole, mistakes)
     mistakes.tell()  # a file may have changed meanwhile
-    config = _chosen(config, whole).model_copy(update={"servers": _placed(config, folder), "written": whole})
+    config = _chosen(config, whole).model_copy(update={"servers": _placed(config, folder, variables), "written": whole})
     for provider in config.with_keys:
         key = next(name for name in KEYS[provider] if variables.get(name))
         whole.put(("keys", provider), key, origins[key])
@@ -346,11 +347,12 @@ def _flags(flags: Mapping[str, Any]) -> Layer:
     return _checked(layer)
 
 
-def _placed(config: Config, folder: Path) -> dict[str, ServerSettings]:
-    """The servers in use, each in its folder; ours for Ollama knows the configured address."""
+def _placed(config: Config, folder: Path, variables: Mapping[str, str]) -> dict[str, ServerSettings]:
+    """The servers in use, each in its folder; ours for Ollama knows the configured address and hosts."""
     ollama = config.providers.get("ollama")
     traced = {"UNDERSTUDY_TELEMETRY": config.telemetry} if config.telemetry else {}
     told = {"OLLAMA_BASE_URL": ollama.base_url} if ollama and ollama.base_url else {}
+    told |= as_variable(config.hosts, variables)
     return {
         name: server.model_copy(
             update={

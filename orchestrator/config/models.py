@@ -164,12 +164,13 @@ class MemorySettings(_Settings):
 
 
 class HostSettings(_Settings):
-    """A machine that runs models, for batches and workers."""
+    """A machine that runs models."""
 
     address: str  # as --host takes it: http://gpu1:11434, llamacpp:URL, embedded:FILE.gguf
     slots: int = Field(default=1, ge=1, le=64)  # runs of one model it takes at once
     tags: Annotated[tuple[str, ...], Field(strict=False)] = ()  # what orders may ask for
     usd_per_hour: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # None: not counted
+    api_key_env: str | None = None  # the variable that holds its key, sent as a bearer token
 
 
 class Config(_Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +23,9 @@ from .delegate.request import Order
 from .engines.open import FORMS, open_runtime
 from .engines.protocol import EngineError, Runtime
 from .gates.gates import parse_gates
+from .hosts.host import hosts_on
+from .hosts.hosts import Hosts
+from .hosts.settings import HostSettings, are_configured, hosts_named
 from .ledger.receipt import Rated, reply
 from .reports.briefing import OFFLOAD
 from .service import Service
@@ -43,13 +46,17 @@ Gate = Annotated[str | list[Any] | dict[str, Any] | None, WithJsonSchema({"type"
 
 
 def build(
-    roots: Sequence[str], runtime: Runtime, *, policy: Policy = BUILT_IN, service: Service | None = None
+    roots: Sequence[str],
+    runtime: Runtime | None = None,
+    *,
+    policy: Policy = BUILT_IN,
+    service: Service | None = None,
 ) -> ToolServer:
     """The server on these folders and this engine. ValueError when a root is no folder.
 
-    `shop`: what it works with, for a caller that has to close it.
+    `service`: what it works with, for a caller that has to close it, instead of an engine.
     """
-    service = service or Service.open(Workspace(roots), runtime, policy)
+    service = service or Service.open(Workspace(roots), Hosts.single(runtime or open_runtime(None)), policy)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncGenerator[None]:
@@ -58,7 +65,7 @@ def build(
                 yield
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                await runtime.aclose()
+                await service.hosts.aclose()
 
     server = ToolServer(
         "understudy-ollama", instructions=INSTRUCTIONS, lifespan=lifespan, extensions=[Tasks(service)]
@@ -204,7 +211,14 @@ def arguments() -> ArgumentParser:
         FORMS,
     )
     args.add_argument("root", nargs="*", default=["."], help="folders the models may work on (default: .)")
-    args.add_argument("--host", default=None, metavar="ENGINE", help="where the models run")
+    args.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        dest="hosts",
+        metavar="[NAME=]ENGINE",
+        help="where the models run; repeatable: auto then chooses the host as well",
+    )
     args.add_argument("--allow-remote", action="store_true", help="permit an engine on another machine")
     args.add_argument(
         "--policy", type=Path, metavar="FILE", help="the shell server's policy, for gate commands"
@@ -220,12 +234,29 @@ def arguments() -> ArgumentParser:
     return args
 
 
-def opened(given: Namespace) -> Service:
-    """What a parsed command line asks for; no engine is started yet. Raises EngineError and ValueError."""
+def opened(given: Namespace, hosts: Hosts | None = None) -> Service:
+    """What a parsed command line asks for, on these hosts or on those that it names; no engine is started yet.
+
+    Raises EngineError and ValueError.
+    """
     policy = load(given.policy) if given.policy else BUILT_IN
-    runtime = open_runtime(given.host, allow_remote=given.allow_remote)
     workspace = Workspace(given.root, read_only=given.read_only, allow=given.allow)
-    return Service.open(workspace, runtime, policy)
+    if hosts is None:
+        allow_remote = given.allow_remote or are_configured(given.hosts)
+        hosts = opened_hosts(hosts_named(given.hosts), allow_remote)
+    return Service.open(workspace, hosts, policy)
+
+
+def opened_hosts(named: Mapping[str, HostSettings], allow_remote: bool) -> Hosts:
+    """No engine is started yet. Raises EngineError, naming the host where there are several."""
+    engines = list[tuple[str, Runtime, int, float | None]]()
+    for name, one in named.items():
+        try:
+            runtime = open_runtime(one.address or None, allow_remote=allow_remote, key=one.key)
+        except EngineError as exc:
+            raise EngineError(f"the host {name}: {exc}" if name else str(exc)) from exc
+        engines.append((name, runtime, one.slots, one.usd_per_hour))
+    return Hosts(hosts_on(engines))
 
 
 def main() -> None:
@@ -235,7 +266,7 @@ def main() -> None:
     configure_logging(given.log_level)
     try:
         service = opened(given)
-        server = build(given.root, service.delegator.runtime, service=service)
+        server = build(given.root, service=service)
     except (EngineError, ValueError) as exc:
         args.error(str(exc))
 

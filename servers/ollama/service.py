@@ -21,10 +21,9 @@ from .delegate.job_store import JobStore, KeptJob
 from .delegate.jobs import Job, Jobs, Progress
 from .delegate.map import MapOrder, Mapper
 from .delegate.request import Order
-from .delegate.runner import Runner
-from .engines.protocol import Runtime
-from .forecast.forecaster import Forecaster
+from .delegate.runners import Runners
 from .gates.staging import Staging
+from .hosts.hosts import Hosts
 from .ledger.receipt import Delegations, Mapped, Receipt, Seen, reply
 from .reports.briefing import Briefing
 from .reports.overview import Overview
@@ -35,8 +34,9 @@ MAX_WAIT_S, WAIT_S = 50.0, 45.0
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """The parts of one server, sharing one runtime, one workspace and one ledger."""
+    """The parts of one server, sharing their hosts, one workspace and one ledger."""
 
+    hosts: Hosts
     overview: Overview
     estimator: Estimator
     delegator: Delegator
@@ -45,17 +45,17 @@ class Service:
     jobs: Jobs[Receipt]
 
     @classmethod
-    def open(cls, workspace: Workspace, runtime: Runtime, policy: Policy) -> Self:
-        forecaster = Forecaster(runtime=runtime)
-        runner = Runner(runtime=runtime, forecaster=forecaster)
-        estimator = Estimator(runtime=runtime, workspace=workspace, runner=runner, forecaster=forecaster)
+    def open(cls, workspace: Workspace, hosts: Hosts, policy: Policy) -> Self:
+        runners = Runners.on(hosts)
+        estimator = Estimator(hosts=hosts, workspace=workspace, runners=runners)
         staging = Staging(workspace=workspace, policy=policy)
         delegator = Delegator(
-            runtime=runtime, workspace=workspace, runner=runner, staging=staging, estimator=estimator
+            hosts=hosts, workspace=workspace, runners=runners, staging=staging, estimator=estimator
         )
-        overview = Overview(runtime=runtime, forecaster=forecaster)
+        overview = Overview(hosts=hosts)
         mapper = Mapper(workspace=workspace, delegator=delegator)
         return cls(
+            hosts=hosts,
             overview=overview,
             estimator=estimator,
             delegator=delegator,
@@ -66,7 +66,7 @@ class Service:
 
     def close(self) -> None:
         """End everything that runs outside this process; from any thread."""
-        self.delegator.runtime.close()
+        self.hosts.close()
         self.delegator.staging.close()
         self.jobs.store.close()
 

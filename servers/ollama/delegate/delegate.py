@@ -10,6 +10,7 @@ import difflib
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -17,7 +18,7 @@ import anyio
 
 from ...output import ToolError, bounded, fenced, masked, visible
 from ...workspace import Operation, Workspace
-from ..engines.protocol import EngineError, Model, Runtime
+from ..engines.protocol import EngineError, Model
 from ..forecast.advice import Recommendation
 from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.answer import BadAnswer, Candidate, without_thoughts
@@ -25,6 +26,7 @@ from ..gates.gates import verdict
 from ..gates.json_schema import in_order
 from ..gates.kinds import RunGate
 from ..gates.staging import Staging
+from ..hosts.hosts import Hosts
 from ..ledger.receipt import (
     NOISE_S,
     Advised,
@@ -42,7 +44,8 @@ from .estimate import Estimator
 from .jobs import Progress
 from .next_call import MOST, after_failure, after_refusal, next_calls
 from .request import Order, Prepared, prepare
-from .runner import Ran, Runner, RunRejected, forecasted
+from .runner import Ran, RunRejected, forecasted
+from .runners import Runners
 
 MAX_DIFF_BYTES = 1_600
 MAX_ANSWER_BYTES = 24_000
@@ -53,11 +56,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Delegator:
-    """Carries out orders on one runtime and one workspace."""
+    """Carries out orders on one workspace and the hosts there are."""
 
-    runtime: Runtime
+    hosts: Hosts
     workspace: Workspace
-    runner: Runner
+    runners: Runners
     staging: Staging
     estimator: Estimator
 
@@ -70,11 +73,15 @@ class Delegator:
         """
         prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
         climb = _Climb(prepared=prepared, before_write=before_write)
-        for model in await self._rungs(climb):
+        rungs = deque(await self._rungs(climb))
+        while rungs:
+            name, model = rungs.popleft()
             receipt = await self._try(climb, model, progress)
             if receipt is not None:
                 return await self._settled(climb, receipt.model_copy(update={"chosen": climb.chosen}))
-        receipt = climb.escalate(self.runtime.note)
+            if (other := await self._elsewhere(climb, name, model)) is not None:
+                rungs.appendleft((name, other))
+        receipt = climb.escalate(self.hosts.note)
         if climb.last is not None:
             advice = await self._after_failure(climb, climb.last)
             receipt = receipt.model_copy(update={"advice": advice})
@@ -104,38 +111,58 @@ class Delegator:
             content = sum(len(text.text) for text in climb.prepared.inputs.values())
             content += len(ran.answer.text)
         without, spent = int(content / CHARS_PER_TOKEN), spent_tokens(order, receipt)
-        await self.runner.complete(ran, tokens_without=without, tokens_spent=spent)
+        await self.runners.complete(ran, tokens_without=without, tokens_spent=spent)
         return receipt.model_copy(update={"tokens_saved": without - spent if content else 0})
 
-    async def _rungs(self, climb: _Climb) -> list[Model]:
-        """The models to try in turn, each known to be here."""
+    async def _rungs(self, climb: _Climb) -> list[tuple[str, Model]]:
+        """The models to try in turn, each known to be here, with the name it was asked for by."""
         order = climb.prepared.order
-        rungs: list[Model] = []
+        rungs: list[tuple[str, Model]] = []
         for name in (order.model, *order.ladder):
-            if name == "auto":
-                model, climb.chosen = await self.estimator.pick(climb.prepared)
-            else:
-                model = await self.estimator.named(name)
-            rungs.append(model)
+            model, why = await self.estimator.pick(climb.prepared, name)
+            climb.chosen = why or climb.chosen
+            rungs.append((name, model))
         return rungs
+
+    async def _elsewhere(self, climb: _Climb, name: str, model: Model) -> Model | None:
+        """What to try instead where a rung failed as its host has died; None when that is not why, or nothing is left."""
+        if not climb.engine_failed or climb.moves >= len(self.hosts.all):
+            return None
+        if (why := await self.hosts.has_died(model)) is None:
+            return None
+        climb.moves += 1
+        try:
+            other, chosen = await self.estimator.pick(climb.prepared, name)
+        except ToolError:
+            return None
+        if other.host == model.host:
+            return None
+        climb.chosen = chosen or f"{other.label}: {model.host} does not answer ({why})"
+        return other
 
     async def _try(self, climb: _Climb, model: Model, progress: Progress) -> Receipt | None:
         """One rung: a receipt when it ends the delegation, None when the next rung is due."""
         prepared = await self.estimator.formed(climb.prepared, model)
         try:
-            ran = await self.runner.run(prepared, model, progress, failure=climb.failure, left_s=climb.left_s)
+            ran = await self.runners.run(
+                prepared, model, progress, failure=climb.failure, left_s=climb.left_s
+            )
         except (RunRejected, EngineError) as exc:
             outcome = "refused" if isinstance(exc, RunRejected) else "error"
-            climb.failed(Tried(model=model.name, outcome=outcome, why=str(exc), run=None, total_s=None), None)
+            climb.engine_failed = isinstance(exc, EngineError)
+            climb.failed(
+                Tried(model=model.label, outcome=outcome, why=str(exc), run=None, total_s=None), None
+            )
             climb.recommendation = exc.recommendation if isinstance(exc, RunRejected) else None
             climb.model = model
             return None
+        climb.engine_failed = ran.answer.error is not None
         gated, candidate, why = await self._judged(prepared, ran, progress)
-        ran = await self.runner.record(ran, gated)
+        ran = await self.runners.record(ran, gated)
         if why is not None and (again := await self._corrected(climb, ran, why, progress)) is not None:
             climb.failed(self.tried(ran, why), ran, gated)
             ran, gated, candidate, why = again
-        ran = await self.runner.advise(ran)
+        ran = await self.runners.advise(ran)
         if candidate is None or why is not None:
             climb.failed(self.tried(ran, why), ran, gated)
             climb.rejected = began(climb.prepared, candidate, ran)
@@ -156,7 +183,7 @@ class Delegator:
         if await self.estimator.hopeless(ran.prepared, ran.model):
             return None
         try:
-            again = await self.runner.run(
+            again = await self.runners.run(
                 ran.prepared,
                 ran.model,
                 progress,
@@ -170,7 +197,7 @@ class Delegator:
             return None
         progress.phase = "checking"
         gated, candidate, still = await self.judge(climb.prepared, again, why)
-        return await self.runner.record(again, gated), gated, candidate, still
+        return await self.runners.record(again, gated), gated, candidate, still
 
     def _fills_context(self, ran: Ran) -> bool:
         """Whether the answer is so long that showing it would not leave room for another."""
@@ -218,12 +245,13 @@ class Delegator:
             reason=None if gated and gated.passed else "unchecked: no gate could judge it",
             run=ran.id,
             model=ran.model.name,
+            host=ran.model.host or None,
             gate=gated if gated and gated.checks else None,
             profile=Profiled.brief(ran.answer.profile),
             waited_s=waited(ran),
             forecast=ran.forecasted(),
             advice=next_calls(prepared.order, ran.recommendation),
-            note=self.runtime.note,
+            note=self.hosts.note,
         )
         if not candidate.files:
             schema = prepared.order.gates.schema
@@ -257,7 +285,7 @@ class Delegator:
         """A rung as receipts show it."""
         profile = ran.answer.profile
         return Tried(
-            model=ran.model.name,
+            model=ran.model.label,
             outcome="rejected" if ran.answer.error is None and profile.outcome == "done" else profile.outcome,
             why=why,
             run=ran.id,
@@ -278,6 +306,10 @@ class _Climb:
     gated: Gated | None = None
     why: str | None = None
     chosen: str | None = None
+    engine_failed: bool = False
+    """The last rung failed through its engine, not through its answer."""
+    moves: int = 0
+    """How often another host was taken as one had died."""
     rejected: str | None = None
     recommendation: Recommendation | None = None
     """Of a refused rung."""
@@ -313,7 +345,8 @@ class _Climb:
             outcome=outcome,
             reason=last.why,
             run=last.run,
-            model=last.model,
+            model=ran.model.name if ran else last.model,
+            host=ran.model.host or None if ran else None,
             chosen=self.chosen,
             gate=self.gated,
             profile=Profiled.brief(ran.answer.profile) if ran else None,

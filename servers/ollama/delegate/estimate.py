@@ -12,18 +12,19 @@ from pydantic import BaseModel
 from ...durations import duration
 from ...output import ToolError
 from ...workspace import Workspace
-from ..engines.protocol import EngineError, Model, Runtime
+from ..engines.protocol import EngineError, Model
 from ..forecast.advice import LEAST_ODDS
-from ..forecast.forecaster import Forecaster
-from ..forecast.model_choice import Chooser, Option, best_form
+from ..forecast.model_choice import Chooser, Option, best_form, with_guesses
 from ..forecast.plans import largest_output
+from ..hosts.hosts import Hosts
 from ..ledger.ledger import LedgerError
 from ..ledger.receipt import Advised, Forecasted, Number
 from ..ledger.runs import Totals, filed
 from .next_call import arguments_of, likelier, next_calls
 from .parts import named_parts
 from .request import Order, Prepared, prepare
-from .runner import Runner, RunRejected, forecasted
+from .runner import RunRejected, forecasted
+from .runners import Runners
 
 
 class Expected(BaseModel):
@@ -46,6 +47,8 @@ class Expected(BaseModel):
     odds_passing: Number
     judged: int
     in_time: Number
+    usd: Number = None
+    """What its host costs meanwhile, where it has a price."""
     why_not: str | None
 
 
@@ -70,10 +73,9 @@ _HOPELESS_ODDS = 0.12
 class Estimator:
     """Answers estimate, and picks models for delegate."""
 
-    runtime: Runtime
+    hosts: Hosts
     workspace: Workspace
-    runner: Runner
-    forecaster: Forecaster
+    runners: Runners
     chooser: Chooser = field(default_factory=Chooser)
 
     async def estimate(self, order: Order) -> Estimate:
@@ -82,7 +84,8 @@ class Estimator:
         ranked = self.chooser.ranked(await self.options(prepared, order.model))
         others = await self._likelier(prepared, ranked)
         part = await self.in_parts(prepared, ranked[0].model) if ranked else []
-        return await anyio.to_thread.run_sync(_estimate, order, ranked, [*others, *part], self.runtime.note)
+        note = "; ".join(filter(None, (self.hosts.note, self.hosts.silent))) or None
+        return await anyio.to_thread.run_sync(_estimate, order, ranked, [*others, *part], note)
 
     async def _likelier(self, prepared: Prepared, ranked: Sequence[Option]) -> list[Advised]:
         """The model that has shown it does better, where one was named that has shown it does not."""
@@ -117,8 +120,8 @@ class Estimator:
         if len(prepared.forms) < 2:
             return prepared
         try:
-            ledger = await self.forecaster.ledger()
-            name, kind = filed(model.name, self.forecaster.provenance), prepared.order.kind
+            ledger = await self.hosts.ledger()
+            name, kind = filed(model.name, self.hosts.of(model).forecaster.provenance), prepared.order.kind
             seen = await anyio.to_thread.run_sync(
                 lambda: {form: ledger.passed(name, kind, form) for form in prepared.forms}
             )
@@ -136,8 +139,8 @@ class Estimator:
         """What the ledger holds of this model and kind of task, its gates' verdicts in this form alone."""
         kind, form = prepared.order.kind, prepared.format
         try:
-            ledger = await self.forecaster.ledger()
-            name = filed(model.name, self.forecaster.provenance)
+            ledger = await self.hosts.ledger()
+            name = filed(model.name, self.hosts.of(model).forecaster.provenance)
             seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=name, kind=kind))
             if not seen or form is None:
                 return seen[0] if seen else None
@@ -146,35 +149,48 @@ class Estimator:
         except LedgerError:
             return None  # it is logged where forecasts are made; a choice without a record still stands
 
-    async def pick(self, prepared: Prepared) -> tuple[Model, str]:
-        """The model `auto` means for a task, and why in one line. ToolError when none can do it."""
-        option, why = self.chooser.take(await self.options(prepared, "auto"))
-        return option.model, why
+    async def pick(self, prepared: Prepared, name: str = "auto") -> tuple[Model, str | None]:
+        """The model that is meant, on one of the hosts that have it, and why in one line.
+
+        None where there was nothing to choose. ToolError when none can do it.
+        """
+        found = await self._able(name)
+        if name != "auto" and len(found) == 1:
+            return found[0], None
+        option, why = self.chooser.take(await self._options(prepared, found))
+        silent = self.hosts.silent
+        return option.model, f"{why}; {silent}" if silent else why
 
     async def options(self, prepared: Prepared, name: str) -> list[Option]:
         """The models that may be meant, each with its forecast and record."""
-        try:
-            found = await self.runtime.models() if name == "auto" else [await self.runtime.model(name)]
-        except EngineError as exc:
-            raise ToolError(str(exc)) from exc
-        return [
-            await self._option(prepared, model) for model in found if name != "auto" or model.no_text is None
-        ]
+        found = await self._named(name)
+        return await self._options(
+            prepared, [model for model in found if name != "auto" or model.no_text is None]
+        )
 
-    async def named(self, name: str) -> Model:
-        """The model of this name. ToolError when it is not here, or writes no text."""
+    async def _named(self, name: str) -> list[Model]:
         try:
-            model = await self.runtime.model(name)
-            others = await self.runtime.models() if model.no_text else []
+            return await self.hosts.named(name)
         except EngineError as exc:
             raise ToolError(str(exc)) from exc
-        if model.no_text is not None:
-            able = ", ".join(other.name for other in others if other.no_text is None)
-            raise ToolError(
-                f"{name} cannot do this: {model.no_text}; "
-                + (f"there are {able}" if able else "no model here does")
-            )
-        return model
+
+    async def _able(self, name: str) -> list[Model]:
+        """As `_named`, those alone that write text. ToolError when the one that is meant does not."""
+        found = await self._named(name)
+        able = [model for model in found if model.no_text is None]
+        if able or name == "auto":
+            return able
+        try:
+            others = [other.label for other in await self.hosts.models() if other.no_text is None]
+        except EngineError as exc:
+            raise ToolError(str(exc)) from exc
+        raise ToolError(
+            f"{name} cannot do this: {found[0].no_text}; "
+            + (f"there are {', '.join(others)}" if others else "no model here does")
+        )
+
+    async def _options(self, prepared: Prepared, found: Sequence[Model]) -> list[Option]:
+        return with_guesses([await self._option(prepared, model) for model in found])
 
     async def _option(self, prepared: Prepared, model: Model) -> Option:
         order = prepared.order
@@ -182,7 +198,7 @@ class Estimator:
         prepared = await self.formed(prepared, model)
         totals = await self._totals(prepared, model)
         try:
-            plan = await self.runner.plan(prepared, model, odds=_odds(totals)) if unfit is None else None
+            plan = await self.runners.plan(prepared, model, odds=_odds(totals)) if unfit is None else None
         except (RunRejected, EngineError) as exc:
             unfit = str(exc)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
@@ -193,6 +209,7 @@ class Estimator:
             totals=totals,
             deadline_s=order.deadline_s,
             unfit=unfit,
+            usd_per_hour=self.hosts.of(model).usd_per_hour,
         )
 
 
@@ -215,7 +232,7 @@ def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[A
     """What the caller should do, in one line."""
     if best is None:
         told = next((a.say for a in advice if a.action == "meet_deadline"), None)
-        reasons = told or "; ".join(f"{o.model.name}: {o.why_not}" for o in ranked[:3])
+        reasons = told or "; ".join(f"{o.model.label}: {o.why_not}" for o in ranked[:3])
         return f"does not fit: {reasons or 'there is no model here that writes text'}"
     if best.forecast is None:
         return f"not yet measured: run it, or `understudy calibrate {best.model}`"
@@ -269,7 +286,8 @@ def _again_s(option: Option) -> float | None:
 def _expected(option: Option) -> Expected:
     forecast = option.forecast
     return Expected(
-        model=option.model.name,
+        model=option.model.label,
+        usd=option.usd,
         forecast=forecasted(forecast) if forecast else None,
         reads_s=forecast.prefill_s if forecast else None,
         writes_s=forecast.decode_s if forecast else None,

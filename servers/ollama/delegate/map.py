@@ -125,7 +125,7 @@ class Mapper:
         work = _Work(asked=asked, model=model, kept=kept, progress=progress, began=began)
         if plan is not None and (refused := await anyio.to_thread.run_sync(_refused, work, plan, chunks)):
             return refused
-        self.delegator.runner.slots.allow(model.name, asked.max_parallel)
+        self.delegator.runners.of(model).slots.allow(model.name, asked.max_parallel)
         limit = anyio.Semaphore(asked.max_parallel)
         async with anyio.create_task_group() as group:
             for number, chunk in enumerate(chunks):
@@ -145,7 +145,7 @@ class Mapper:
         without = int((whole + len(receipt.answer or "")) / CHARS_PER_TOKEN) if found else 0
         spent = spent_tokens(work.asked.order, receipt)
         if work.total.last is not None:
-            await self.delegator.runner.complete(work.total.last, tokens_without=without, tokens_spent=spent)
+            await self.delegator.runners.complete(work.total.last, tokens_without=without, tokens_spent=spent)
         return receipt.model_copy(update={"tokens_saved": without - spent if found else 0})
 
     def _texts(self, asked: MapOrder) -> tuple[list[Document], list[str]]:
@@ -166,13 +166,11 @@ class Mapper:
         return texts, left_out
 
     async def _model(self, order: Order, sample: Prepared) -> tuple[Model, str | None]:
-        if order.model == "auto":
-            return await self.delegator.estimator.pick(sample)
-        return await self.delegator.estimator.named(order.model), None
+        return await self.delegator.estimator.pick(sample, order.model)
 
     async def _plan(self, sample: Prepared, model: Model) -> RunPlan | None:
         try:
-            return await self.delegator.runner.plan(sample, model)
+            return await self.delegator.runners.plan(sample, model)
         except (RunRejected, EngineError) as exc:
             raise ToolError(str(exc)) from exc
 
@@ -216,7 +214,7 @@ class Mapper:
             try:
                 if work.left_s == 0:
                     raise TooLate("no time is left")
-                ran = await self.delegator.runner.run(
+                ran = await self.delegator.runners.run(
                     prepared, work.model, work.progress, failure=why, answer=said, left_s=work.left_s
                 )
             except TooLate as exc:
@@ -231,7 +229,7 @@ class Mapper:
             gated, candidate, why = await self.delegator.judge(prepared, ran, why)
             if why is None and candidate is not None and _is_nothing(candidate.answer):
                 why = _overlooked(work.asked.order.task, prepared.material)
-            ran = await self.delegator.runner.record(ran, gated)
+            ran = await self.delegator.runners.record(ran, gated)
             work.total.add(ran)
             if ran.answer.profile.outcome == "cancelled" and work.left_s == 0:
                 work.total.late += 1
@@ -303,6 +301,7 @@ class Mapper:
             outcome=outcome,
             reason=reason,
             model=work.model.name,
+            host=work.model.host or None,
             chosen=chosen,
             answer=fenced(bounded(masked(visible(text)), MAX_SHOWN_BYTES), f"answers of {work.model.name}")
             if text
@@ -316,7 +315,7 @@ class Mapper:
             tokens_in=total.tokens_in,
             tokens_out=total.tokens_out,
             total_s=total.seconds,
-            note=self.delegator.runtime.note,
+            note=self.delegator.hosts.note,
         )
 
 

@@ -162,7 +162,7 @@ class Runner:
             query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(left_s, forecast))
             async with self._turn(model.name, progress, queued, left_s) as turn:
                 if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
-                    model = await self.runtime.model(model.name)
+                    model = replace(await self.runtime.model(model.name), host=model.host)
                     busy_cores = await self.load.now()
                     plan = await forecaster.plan(task, model, size.num_ctx, query, busy_cores=busy_cores)
                     forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None

@@ -16,8 +16,11 @@ FORMS = """ENGINE is one of
   recited:FILE.json      no engine: recorded answers and durations"""
 
 
-def open_runtime(given: str | None, *, allow_remote: bool = False) -> Runtime:
-    """The runtime behind `--host`; nothing is started or connected yet. Raises EngineError."""
+def open_runtime(given: str | None, *, allow_remote: bool = False, key: str | None = None) -> Runtime:
+    """The runtime behind `--host`; nothing is started or connected yet. Raises EngineError.
+
+    `key`: sent to an Ollama server as a bearer token.
+    """
     kind, _, place = (given or "").partition(":")
     if kind in ("recited", "llamacpp", "embedded") and not place:
         raise EngineError(f"{given!r} does not say which; {FORMS}")
@@ -39,5 +42,5 @@ def open_runtime(given: str | None, *, allow_remote: bool = False) -> Runtime:
         if place.endswith(".json"):
             return Embedded(demo_model(read_recitation(place)), note=NOTE)
         return Embedded(Path(place).expanduser().absolute())
-    address = endpoint(given, allow_remote=allow_remote)
+    address = endpoint(given, allow_remote=allow_remote, key=key)
     return Ollama(address.url, allow_remote=allow_remote, headers=address.headers)

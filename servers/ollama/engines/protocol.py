@@ -32,6 +32,8 @@ class Model:
     """What an engine says about one of its models. None: it does not say."""
 
     name: str
+    host: str = ""
+    """Of several hosts, the name of the one it is on."""
     digest: str | None = None
     size_bytes: int | None = None
     parameters: str | None = None
@@ -66,6 +68,11 @@ class Model:
         if "vision" in kinds and "ocr" in f"{shape} {self.name}".lower():
             return "it only reads text off pictures"
         return None
+
+    @property
+    def label(self) -> str:
+        """How people and callers tell it from the same model on another host."""
+        return f"{self.name}@{self.host}" if self.host else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,13 +169,13 @@ def valid_name(name: str) -> str:
     return name
 
 
-def endpoint(given: str | None, *, allow_remote: bool = False) -> Address:
+def endpoint(given: str | None, *, allow_remote: bool = False, key: str | None = None) -> Address:
     """The address of an Ollama or llama.cpp server, see `address_of`.
 
     Raises EngineError when it is none, or not on this machine and that was not allowed.
     """
     try:
-        address = address_of(given)
+        address = address_of(given, key=key)
     except ValueError as exc:
         raise EngineError(str(exc)) from exc
     host = urlsplit(address.url).hostname or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
 import time
@@ -17,7 +18,7 @@ from ...state.home import home
 from ..engines.protocol import Model, Query, Runtime
 from ..engines.shared_queue import SharedQueue, Ticket
 from ..engines.threads import threads_for
-from ..ledger.keys import key_of
+from ..ledger.keys import key_of, machine_of
 from ..ledger.ledger import Ledger, LedgerError
 from ..ledger.profile import FRESH_LOAD_S, Profile
 from ..ledger.runs import Key, Provenance, filed, provenance_of
@@ -107,6 +108,10 @@ class Forecaster:
     """Forecasts for one runtime. A ledger that cannot be used means no forecasts, said once in the log."""
 
     runtime: Runtime
+    machine: str = ""
+    """Whose speeds these are, where the engine's own word for it names several."""
+    slots: int = 1
+    """Runs of one model the engine takes at once."""
     _ledger: Ledger | None = None
     _speed_models: SpeedModels | None = None
     _planned: dict[str, list[Planned]] = field(default_factory=dict[str, list[Planned]])
@@ -131,6 +136,11 @@ class Forecaster:
         """Whose runs count here. A simulated server is known as one after the first word with it."""
         return provenance_of(simulated=self.runtime.simulated, recorded=not self.runtime.timed)
 
+    @property
+    def filed_under(self) -> str:
+        """The machine in the keys of its runs."""
+        return machine_of(self.machine or self.runtime.host, simulated=self.runtime.simulated)
+
     async def speed_models(self) -> SpeedModels | None:
         """The speed models; None when the ledger cannot be used."""
         try:
@@ -144,7 +154,7 @@ class Forecaster:
         share = profile.gpu_share if profile else model.gpu_share if model.loaded else None
         engine = await self.runtime.engine()
         return key_of(
-            host=self.runtime.host,
+            host=self.machine or self.runtime.host,
             engine=engine,
             model=model.name,
             digest=model.digest,
@@ -239,15 +249,21 @@ class Forecaster:
         `before`: a run that waits itself; what came after it does not count.
         """
         if before is not None and before.ticket is not None:
-            return sum(one.left_s for one in before.ticket.ahead())
+            return self._until_free([one.left_s for one in before.ticket.ahead()])
         ours = self._planned.get(model, [])
         if before is not None:
             ours = ours[: ours.index(before)]
         announced = {plan.ticket.entry.name for plan in ours if plan.ticket}
         others = self.queue.entries(model) if self.queue and before is None else []
-        return sum(plan.left_s for plan in ours) + sum(
-            one.left_s for one in others if one.name not in announced
-        )
+        left = [plan.left_s for plan in ours]
+        return self._until_free(left + [one.left_s for one in others if one.name not in announced])
+
+    def _until_free(self, left: Sequence[float]) -> float:
+        """Seconds until a slot is free, when runs with so much left are ahead, the earliest first."""
+        free = [0.0] * self.slots
+        for seconds in left:
+            heapq.heapreplace(free, free[0] + seconds)
+        return free[0]
 
     @contextmanager
     def planned(self, model: str, seconds: float | None) -> Generator[Planned]:

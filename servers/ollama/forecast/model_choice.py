@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median
 
 from ...durations import duration
 from ...output import ToolError
@@ -20,10 +21,14 @@ from .model_shape import shape_of
 from .plans import HOPELESS
 from .speed_model import Forecast
 
+USD_S = 180.0
+"""Seconds a dollar counts as: twenty of them buy an hour."""
 SUCCESS_S = 300.0
 """Seconds a checked success is worth waiting for."""
 UNKNOWN_S = 60.0
 """What a run is taken to last while nothing is known of its speed."""
+_SPREAD = 0.7
+"""Of the logarithm of one host's speed compared with another's."""
 _PRIOR_RUNS = 2.0
 _FORM_RUNS = 3.0
 _USUAL = 0.6
@@ -46,6 +51,8 @@ class Option:
     """Why it cannot do this task at all."""
     unknown_s: float = UNKNOWN_S
     """What a run is taken to last while there is no forecast."""
+    usd_per_hour: float | None = None
+    """Of its host; None: not counted."""
 
     @property
     def passing(self) -> tuple[float, float]:
@@ -89,15 +96,26 @@ class Option:
             return f"{duration(self.forecast.total_s)} expected, {duration(self.deadline_s)} given"
         return None
 
+    @property
+    def took_s(self) -> float:
+        return self.forecast.total_s if self.forecast else self.unknown_s
+
     def utility(self, odds: float) -> float:
         """Worth of taking this model, in seconds."""
-        took = self.forecast.total_s if self.forecast else self.unknown_s
-        return odds * (1.0 if self.in_time is None else self.in_time) * SUCCESS_S - took
+        worth = odds * (1.0 if self.in_time is None else self.in_time) * SUCCESS_S
+        return worth - self.took_s - USD_S * (self.usd or 0.0)
+
+    @property
+    def usd(self) -> float | None:
+        """What its host costs meanwhile."""
+        return None if self.usd_per_hour is None else self.usd_per_hour * self.took_s / 3600
 
     def __str__(self) -> str:
         took = f"{duration(self.forecast.total_s)}" if self.forecast else "speed not yet measured"
         record = f"{self.judged} judged" if self.judged else "none judged yet"
-        return f"{self.model.name}: {took}, odds {self.odds:.2f} ({record})"
+        cost = f", {self.usd:.2g} USD" if self.usd else ""
+        there = ", loaded there" if self.model.host and self.model.loaded else ""
+        return f"{self.model.label}: {took}{there}{cost}, odds {self.odds:.2f} ({record})"
 
 
 @dataclass(slots=True)
@@ -108,7 +126,10 @@ class Chooser:
 
     def ranked(self, options: Sequence[Option]) -> list[Option]:
         """Best first by expected utility; those that must not be taken last."""
-        return sorted(options, key=lambda o: (o.why_not is not None, -o.utility(o.odds), o.model.name))
+        return sorted(
+            options,
+            key=lambda o: (o.why_not is not None, -o.utility(o.odds), not o.model.loaded, o.model.label),
+        )
 
     def take(self, options: Sequence[Option]) -> tuple[Option, str]:
         """(the option drawn, why, in one line). ToolError when none may be taken."""
@@ -119,16 +140,40 @@ class Chooser:
             ]
             if late:  # its own refusal tells what would meet the deadline
                 return late[0], str(late[0])
-            reasons = "; ".join(f"{o.model.name}: {o.why_not}" for o in options)
+            reasons = "; ".join(f"{o.model.label}: {o.why_not}" for o in options)
             raise ToolError(
                 f"no model here can do this: {reasons}" if reasons else "there is no model here yet"
             )
-        drawn = max(able, key=lambda o: o.utility(self.random.betavariate(*o.passing)))
+        odds = {o.model.name: self.random.betavariate(*o.passing) for o in able}  # the same on every host
+        drawn = max(
+            able,
+            key=lambda o: (self._tried(o).utility(odds[o.model.name]), bool(o.model.loaded)),
+        )
         reason = (
             "best expected worth" if drawn is self.ranked(able)[0] else "tried, as little is known of it yet"
         )
         line = f"{drawn} ({reason if len(options) > 1 else 'the only one here'})"
         return drawn, line
+
+    def _tried(self, option: Option) -> Option:
+        """A host that was never measured may be faster or slower than the others: it is tried soon."""
+        if option.forecast is not None or not option.model.host:
+            return option
+        return replace(option, unknown_s=option.unknown_s * self.random.lognormvariate(0, _SPREAD))
+
+
+def with_guesses(options: Sequence[Option]) -> list[Option]:
+    """Where nothing is known of a host's speed, what the same model takes on the others stands in for it."""
+    known: dict[str, list[float]] = {}
+    for option in options:
+        if option.forecast is not None:
+            known.setdefault(option.model.name, []).append(option.forecast.total_s)
+    return [
+        replace(option, unknown_s=median(known[option.model.name]))
+        if option.forecast is None and option.model.name in known
+        else option
+        for option in options
+    ]
 
 
 def best_form(forms: Sequence[str], seen: Mapping[str, tuple[int, int]]) -> str:

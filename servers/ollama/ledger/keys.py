@@ -35,6 +35,11 @@ def engine_of(version: str) -> str:
     return f"{'simulated' if is_simulated(version) else 'ollama'} {number}"
 
 
+def machine_of(host: str, *, simulated: bool) -> str:
+    """The machine as keys name it: a simulated one is another."""
+    return host + (" (simulated)" if simulated else "")
+
+
 def key_of(
     *,
     host: str,
@@ -47,7 +52,7 @@ def key_of(
 ) -> Key:
     """`digest` None is not known, `gpu_share` None neither; `options` as sent."""
     return Key(
-        host=host + (" (simulated)" if simulated else ""),
+        host=machine_of(host, simulated=simulated),
         processor=processor_of(gpu_share),
         digest=digest or model,
         settings=settings_of(options),

@@ -147,6 +147,8 @@ class Receipt(BaseModel):
     delegation: str | None = None
     run: int | None = None
     model: str | None = None
+    host: str | None = None
+    """Of several, the one it ran on."""
     chosen: str | None = None
     answer: str | None = None
     data: object = None

@@ -11,11 +11,12 @@ import anyio
 from pydantic import BaseModel
 
 from ...output import ToolError
-from ..engines.protocol import EngineError, Model, Runtime
+from ..engines.protocol import EngineError, Model
 from ..forecast.context_size import largest_ctx
-from ..forecast.forecaster import Forecaster
 from ..forecast.recommended import recommended
 from ..forecast.speed_models import SpeedModels
+from ..hosts.host import Host
+from ..hosts.hosts import Hosts
 from ..ledger.ledger import MAX_RUNS, Ledger, LedgerError
 from ..ledger.receipt import Number, Profiled
 from ..ledger.runs import CALIBRATION, Accuracy, Provenance, Run, Totals, filed, plain
@@ -24,7 +25,7 @@ from .advice_outcomes import outcomes_of
 LEAST_CTX = 1024
 """Tokens of context below which a model can hold no task worth handing over."""
 MAX_SPEEDS = 3
-"""Shown by profile; each costs up to 50 ms the first time."""
+"""Shown by profile for each host; each costs up to 50 ms the first time."""
 
 
 ADVISED_RUNS = 200
@@ -59,6 +60,8 @@ class Odds(BaseModel):
 
 class ModelSeen(BaseModel):
     name: str
+    host: str | None = None
+    """Of several; `model="NAME@HOST"` asks for it there."""
     size_gb: Number
     parameters: str | None
     quantization: str | None
@@ -86,6 +89,8 @@ class Models(BaseModel):
 
 class RunSeen(BaseModel):
     run: int
+    host: str | None = None
+    """Of several: the machine."""
     kind: str
     gate_passed: bool | None
     verdict: str | None
@@ -100,9 +105,10 @@ class RunSeen(BaseModel):
     profile: Profiled
 
     @classmethod
-    def of(cls, run: Run) -> RunSeen:
+    def of(cls, run: Run, *, with_host: bool = False) -> RunSeen:
         return cls(
             run=run.id,
+            host=run.key.host if with_host else None,
             kind=run.kind,
             gate_passed=run.gate_passed,
             verdict=run.verdict,
@@ -148,6 +154,8 @@ class SpeedSeen(BaseModel):
     """The fitted speed of a model here, in tokens a second: at no depth, and behind 4,096 tokens."""
 
     model: str
+    host: str
+    """The machine; with its port where several engines share one."""
     processor: str
     settings: str
     runs: int
@@ -172,30 +180,29 @@ class ProfileSeen(BaseModel):
 class Overview:
     """Answers list_models and profile."""
 
-    runtime: Runtime
-    forecaster: Forecaster
+    hosts: Hosts
 
     async def models(self) -> Models:
         """ToolError when the engine does not answer."""
         try:
-            found = await self.runtime.models()
+            found = await self.hosts.models()
         except EngineError as exc:
             raise ToolError(str(exc)) from exc
-        note = self.runtime.note
+        failed = None
         try:
-            ledger = await self.forecaster.ledger()
-            provenance = self.forecaster.provenance
+            ledger = await self.hosts.ledger()
             seen = await anyio.to_thread.run_sync(
-                lambda: [_model_seen(model, ledger, provenance) for model in found]
+                lambda: [_model_seen(model, self.hosts.of(model), ledger) for model in found]
             )
         except LedgerError as exc:  # the models are there all the same
-            seen = [_model_seen(model) for model in found]
-            note = f"{note}; {exc}" if note else str(exc)
-        return Models(engine=self.runtime.name, models=seen, recommended=self._recommended(seen), note=note)
+            seen, failed = [_model_seen(model, self.hosts.of(model)) for model in found], str(exc)
+        note = "; ".join(filter(None, (self.hosts.note, self.hosts.silent, failed))) or None
+        return Models(engine=self.hosts.name, models=seen, recommended=self._recommended(seen), note=note)
 
     def _recommended(self, seen: Sequence[ModelSeen]) -> str | None:
         """By this machine's memory, and by how fast models here write."""
-        if not self.runtime.name.startswith("Ollama") or self.runtime.simulated:
+        runtime = self.hosts.first.runtime
+        if self.hosts.are_several or not runtime.name.startswith("Ollama") or runtime.simulated:
             return None
         sizes = [one.size_gb * 1e9 for one in seen if one.size_gb and one.unfit is None]
         paces = [one.size_gb * 1e9 * one.writes for one in seen if one.size_gb and one.writes]
@@ -207,10 +214,12 @@ class Overview:
         if not 1 <= last <= MAX_RUNS:
             raise ToolError(f"last must be between 1 and {MAX_RUNS}, found {last}")
         ledger = await self._ledger()
-        speed_models = await self.forecaster.speed_models()
-        with suppress(EngineError), anyio.move_on_after(PROBE_S):
-            await self.runtime.engine()  # it may be a simulated one, whose runs are kept apart
-        provenance = self.forecaster.provenance
+        speed_models = await self.hosts.first.forecaster.speed_models()
+        async with anyio.create_task_group() as group:
+            for host in self.hosts.all:
+                group.start_soon(_probed, host)
+        answering = [host for host in self.hosts.all if host.availability.why is None]
+        provenance = (answering or self.hosts.all)[0].forecaster.provenance
 
         def read() -> ProfileSeen:
             name = None if model is None else _filed(ledger, model, provenance)
@@ -227,16 +236,18 @@ class Overview:
             runs = ledger.runs(model=name, kind=kind, provenance=provenance, last=last)
             seen = ledger.runs(model=name, kind=kind, provenance=provenance, last=ADVISED_RUNS)
             return ProfileSeen(
-                engine=self.runtime.name,
-                laws=_speeds_seen(speed_models, runs) if speed_models else [],
+                engine=self.hosts.name,
+                laws=_speeds_seen(speed_models, runs, MAX_SPEEDS * len(self.hosts.all))
+                if speed_models
+                else [],
                 odds=odds,
                 forecasts=Forecasts.of(ledger.accuracy(model=name, provenance=provenance)),
                 advice_held=[
                     AdviceOutcomeSeen(action=action, **asdict(h)) for action, h in outcomes_of(seen).items()
                 ],
-                runs=[RunSeen.of(run) for run in runs],
+                runs=[RunSeen.of(run, with_host=self.hosts.are_several) for run in runs],
                 tokens_saved=sum(total.tokens_saved for total in totals) if counted else None,
-                note=self.runtime.note,
+                note="; ".join(filter(None, (self.hosts.note, self.hosts.silent))) or None,
             )
 
         try:
@@ -262,21 +273,28 @@ class Overview:
 
     async def _ledger(self) -> Ledger:
         try:
-            return await self.forecaster.ledger()
+            return await self.hosts.ledger()
         except LedgerError as exc:
             raise ToolError(str(exc)) from exc
 
 
-def _speeds_seen(speed_models: SpeedModels, runs: Sequence[Run]) -> list[SpeedSeen]:
+async def _probed(host: Host) -> None:
+    """Ask a host who it is: it may be a simulated one, whose runs are kept apart."""
+    with suppress(EngineError), anyio.move_on_after(PROBE_S):
+        await host.runtime.engine()
+
+
+def _speeds_seen(speed_models: SpeedModels, runs: Sequence[Run], most: int) -> list[SpeedSeen]:
     """The speed models behind these runs, the latest used first."""
     seen: dict[str, SpeedSeen] = {}
     for run in runs:
-        if run.profile.recorded or str(run.key) in seen or len(seen) == MAX_SPEEDS:
+        if run.profile.recorded or str(run.key) in seen or len(seen) == most:
             continue
         speed = speed_models.of(run.key)
         flat, deep = speed.speeds(0), speed.speeds(4096)
         seen[str(run.key)] = SpeedSeen(
             model=run.profile.model,
+            host=run.key.host,
             processor=run.key.processor,
             settings=run.key.settings,
             runs=speed.runs,
@@ -303,13 +321,15 @@ def _error(run: Run, forecast_s: float | None) -> float | None:
     return (forecast_s - measured) / measured if forecast_s is not None and measured else None
 
 
-def _model_seen(model: Model, ledger: Ledger | None = None, provenance: Provenance = "measured") -> ModelSeen:
-    filed_as = filed(model.name, provenance)
-    runs = ledger.runs(model=filed_as, last=20) if ledger else []
+def _model_seen(model: Model, host: Host, ledger: Ledger | None = None) -> ModelSeen:
+    forecaster = host.forecaster
+    filed_as = filed(model.name, forecaster.provenance)
+    runs = ledger.runs(model=filed_as, host=forecaster.filed_under, last=20) if ledger else []
     reads = [r for run in runs if (r := run.profile.prefill_tokens_per_s) is not None]
     writes = [r for run in runs if (r := run.profile.decode_tokens_per_s) is not None]
     return ModelSeen(
         name=model.name,
+        host=model.host or None,
         size_gb=model.size_bytes / 1e9 if model.size_bytes else None,
         parameters=model.parameters,
         quantization=model.quantization,

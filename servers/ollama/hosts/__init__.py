@@ -1,0 +1,1 @@
+"""Several places where models run, as one."""
