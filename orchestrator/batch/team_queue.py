@@ -7,20 +7,14 @@ Orders are claimed with SKIP LOCKED, so that workers never wait for one another,
 from __future__ import annotations
 
 import json
-import os
-import platform
 import secrets
-import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from servers.state.sqlite import statements
-
-from ..errors import ConfigError, RunError
 from .orders import BatchOrder, Keyed
 from .queue import Kept, Lost, State, Waiting, kept_of, storable
+from .team_database import TeamDatabase
 
 if TYPE_CHECKING:
     import psycopg
@@ -37,12 +31,7 @@ CREATE INDEX IF NOT EXISTS understudy_orders_open ON understudy_orders (priority
 CREATE INDEX IF NOT EXISTS understudy_orders_held ON understudy_orders (worker) WHERE state = 'running';
 CREATE INDEX IF NOT EXISTS understudy_orders_batch ON understudy_orders (batch, state);
 """
-T = TypeVar("T")
-_MIGRATING = 5_238_114
-"""The advisory lock of whoever makes the tables."""
 _FIELDS = "batch || ':' || key, line, body, state, tries, again, host, reason, intent, record"
-RESTART_S = 30.0
-"""How long a database that has gone may take to come back."""
 OFFERED = 200
 """Waiting orders that a worker looks at: enough to choose from."""
 
@@ -55,31 +44,12 @@ class TeamQueue:
     """
 
     def __init__(self, url: str, *, batch: str | None = None) -> None:
-        try:
-            import psycopg
-        except ImportError as exc:
-            raise ConfigError(
-                "a team's queue needs psycopg; pip install 'understudy[team]' brings it"
-            ) from exc
-        self.path = url.rpartition("@")[2]
         self.batch = batch
         self.worker = secrets.randbits(62)
-        self.name = f"{platform.node()}, process {os.getpid()}"
-        self._error = psycopg.Error
-        self._lock = threading.Lock()
         self._page_after = 0
-        self._known = False
-        """The database has answered once: then it is waited for when it goes."""
-        self._open = lambda: psycopg.connect(url, autocommit=True, connect_timeout=10)
-        with self._told():
-            self._db = self._connected()
-            self._db.execute("SELECT pg_advisory_lock(%s)", (_MIGRATING,))
-            for statement in statements(_SCHEMA):
-                self._db.execute(statement.encode())
-            self._db.execute("SELECT pg_advisory_unlock(%s)", (_MIGRATING,))
-
-    def close(self) -> None:
-        self._db.close()
+        self._base = base = TeamDatabase(url, _SCHEMA, holds=self.worker)
+        self.path, self.close = base.path, base.close
+        self._do, self._all, self._with = base.change, base.ask, base.with_connection
 
     def begin(self, id: str, source: str, out: str) -> None:
         self._do(
@@ -238,42 +208,3 @@ class TeamQueue:
             f"UPDATE understudy_orders {change} WHERE batch = %s AND key = %s AND worker = %s AND state = 'running'",
             (*values, batch, own, self.worker),
         )
-
-    def _do(self, statement: str, values: Sequence[object] = ()) -> int:
-        return self._with(lambda db: db.execute(statement.encode(), values).rowcount)
-
-    def _all(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
-        return self._with(lambda db: db.execute(statement.encode(), values).fetchall())
-
-    def _with(self, work: Callable[[psycopg.Connection], T]) -> T:
-        """Do it; where the connection breaks, once more on a new one: every statement here bears that."""
-        with self._lock, self._told():
-            try:
-                return work(self._db)
-            except self._error:
-                if not self._db.broken:
-                    raise
-                self._db = self._connected()
-                return work(self._db)
-
-    def _connected(self) -> psycopg.Connection:
-        """A connection that says this worker lives; a database that restarts is waited for."""
-        deadline = time.monotonic() + RESTART_S
-        while True:
-            try:
-                db = self._open()
-                db.execute("SELECT pg_advisory_lock(%s)", (self.worker,))
-                self._known = True
-                return db
-            except self._error:
-                if time.monotonic() > deadline or not self._known:
-                    raise
-                time.sleep(0.2)
-
-    @contextmanager
-    def _told(self) -> Generator[None]:
-        try:
-            yield
-        except self._error as exc:
-            said = " ".join(str(exc).split()) or type(exc).__name__
-            raise RunError(f"the team's database {self.path} cannot be used: {said}") from exc

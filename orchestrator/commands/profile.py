@@ -8,15 +8,18 @@ from typing import Any
 
 import anyio
 
+from ..errors import ConfigError, RunError
 from ..sanitize import visible
 from . import local
 from . import options as common
+from .worker import add_db
 
 EXAMPLES = """\
 examples:
   understudy profile
   understudy profile qwen3:8b --last 50
   understudy profile --kind edit --json
+  understudy profile --team --db postgresql://db.example.org/understudy
 """
 
 
@@ -26,11 +29,53 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--last", type=int, default=20, metavar="N", help="the newest N runs (default: %(default)s)"
     )
+    parser.add_argument(
+        "--team", action="store_true", help="of all machines of a team, from the database its workers use"
+    )
+    add_db(parser)
     local.add(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    return anyio.run(_run, options)
+    return _team(options) if options.team else anyio.run(_run, options)
+
+
+def _team(options: argparse.Namespace) -> int:
+    """What all machines have measured; this one's runs are sent first."""
+    from servers.ollama.ledger.ledger import Ledger, LedgerError
+
+    from ..batch.team_ledger import TeamLedger
+
+    if not options.db:
+        raise ConfigError("which database? --db postgresql://HOST/NAME, or UNDERSTUDY_DB")
+    try:
+        with Ledger.open() as ledger:
+            team = TeamLedger(options.db, ledger)
+            try:
+                team.send()
+                totals = team.totals()
+            finally:
+                team.close()
+    except LedgerError as exc:
+        raise RunError(str(exc)) from exc
+    wanted = {"model": options.model, "kind": options.kind}
+    totals = [one for one in totals if all(value in (None, one[name]) for name, value in wanted.items())]
+    if options.json:
+        common.print_json({"ok": True, "totals": totals})
+        return 0
+    head = ["asked on", "ran on", "model", "kind", "runs", "gates passed", "median", "writes"]
+    rows = [
+        [
+            *(visible(one[name]) for name in ("machine", "host", "model", "kind")),
+            local.number(one["runs"]),
+            f"{one['passed']} of {one['judged']}" if one["judged"] else "none judged yet",
+            local.number(one["median_s"], " s"),
+            local.number(one["writes"], " tokens/s"),
+        ]
+        for one in totals
+    ]
+    sys.stdout.write(local.table([head, *rows]) if rows else "the team has no runs yet\n")
+    return 0
 
 
 async def _run(options: argparse.Namespace) -> int:

@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
 async def _run(options: argparse.Namespace) -> int:
     from ..batch.open import hosts_of
     from ..batch.run import BatchRun, Limits
+    from ..batch.team_ledger import kept_up
     from ..batch.team_queue import TeamQueue
 
     config = common.only(common.config_of(options), ["ollama"])
@@ -94,7 +95,13 @@ async def _run(options: argparse.Namespace) -> int:
                 watched=local_line,
             )
             _say(f"worker on {', '.join(host.name for host in hosts)}; Ctrl-C finishes what runs and ends")
-            await batch.run()
+            async with anyio.create_task_group() as group:
+                places = [host.place.forecaster for host in hosts]
+                group.start_soon(
+                    kept_up, options.db, places[0].ledger, lambda: {place.filed_under for place in places}
+                )
+                await batch.run()
+                group.cancel_scope.cancel()
     finally:
         local.progress("")
         queue.close()

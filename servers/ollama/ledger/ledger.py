@@ -250,6 +250,49 @@ class Ledger:
             median_error_given_length=median(given) if given else None,
         )
 
+    @property
+    def identity(self) -> str:
+        """Which ledger this is among those of a team."""
+        with self._reading() as db:
+            return str(db.execute("SELECT id FROM identity").fetchone()[0])
+
+    def own_since(self, run: int, most: int = MAX_RUNS) -> list[tuple[int, dict[str, object]]]:
+        """Its own runs above an id as rows, the earliest first, with their latest verdict; none it has from others."""
+        with self._reading() as db:
+            rows = db.execute(
+                f"{_SELECT} WHERE runs.id > ? AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.run = runs.id)"
+                " ORDER BY runs.id LIMIT ?",
+                (run, most),
+            ).fetchall()
+        names = (*RUN_COLUMNS, "verdict")
+        return [(row[0], dict(zip(names, row[1:], strict=True))) for row in rows]
+
+    def rated_since(self, rating: int, most: int = MAX_RUNS) -> list[tuple[int, int, str]]:
+        """(rating, run, verdict) of its own runs above a rating's id, the earliest first."""
+        with self._reading() as db:
+            return db.execute(
+                "SELECT id, run, verdict FROM ratings WHERE id > ? ORDER BY id LIMIT ?", (rating, most)
+            ).fetchall()
+
+    def take_in(self, ledger: str, rows: Sequence[tuple[int, Mapping[str, object]]]) -> int:
+        """Append runs of another ledger, each once; how many were new."""
+        taken = 0
+        with self._transaction() as db:
+            for theirs, row in rows:
+                known = db.execute("SELECT 1 FROM taken WHERE (ledger, theirs) = (?, ?)", (ledger, theirs))
+                if known.fetchone():
+                    continue
+                done = db.execute(_INSERT, {name: row.get(name) for name in RUN_COLUMNS})
+                db.execute("INSERT INTO taken VALUES (?, ?, ?)", (ledger, theirs, done.lastrowid))
+                taken += 1
+        return taken
+
+    def taken_until(self, ledger: str) -> int:
+        """The highest id of another ledger's runs that it has; 0 for none."""
+        with self._reading() as db:
+            row = db.execute("SELECT max(theirs) FROM taken WHERE ledger = ?", (ledger,)).fetchone()
+        return int(row[0] or 0)
+
     def _span(self) -> str:
         with self._reading() as db:
             (newest,) = db.execute("SELECT max(id) FROM runs").fetchone()

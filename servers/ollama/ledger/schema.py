@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x556E6473  # "Unds": tells a ledger from any other SQLite file
-VERSION = 2
-STEPS = (("ALTER TABLE runs ADD COLUMN forecast_given_s REAL",),)
+VERSION = 3
+_SHARED = (
+    "CREATE TABLE identity(id TEXT NOT NULL)",
+    "INSERT INTO identity VALUES (lower(hex(randomblob(8))))",
+    """CREATE TABLE taken(ledger TEXT NOT NULL, theirs INTEGER NOT NULL, run INTEGER NOT NULL REFERENCES runs(id),
+        PRIMARY KEY (ledger, theirs)) WITHOUT ROWID""",
+    "CREATE INDEX taken_run ON taken(run)",
+)
+"""Which ledger this is among those of a team, and the runs it has from others."""
+STEPS = (("ALTER TABLE runs ADD COLUMN forecast_given_s REAL",), _SHARED)
 """From each earlier format to the next."""
 
 _TYPES = {
@@ -121,4 +129,5 @@ CREATE = (
         BEGIN SELECT raise(ABORT, 'runs are only appended'); END""",
     """CREATE TRIGGER runs_remain BEFORE DELETE ON runs
         BEGIN SELECT raise(ABORT, 'runs are only appended'); END""",
+    *_SHARED,
 )

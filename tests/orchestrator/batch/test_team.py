@@ -10,13 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from orchestrator.batch.orders import BatchOrder, Keyed, keyed
 from orchestrator.batch.queue import BatchFile, Lost, Queue
+from orchestrator.batch.team_ledger import TeamLedger
 from orchestrator.batch.team_queue import OFFERED, TeamQueue
+from servers.ollama.ledger.ledger import Key, Ledger, Run
+from servers.ollama.ledger.profile import Profile
 from tests.orchestrator.batch.test_batch import engine, orders, receipts
 from tests.orchestrator.test_cli import UNDERSTUDY
 from tests.postgres import Postgres, postgres, programs
@@ -172,6 +176,38 @@ def test_workers_killed_and_a_database_restarted_lose_no_order_and_write_none_tw
 
 
 @needs_postgres
+def test_a_team_reads_all_runs_in_one_place_and_learns_from_those_on_its_own_hosts(
+    tmp_path: Path, database: Postgres
+) -> None:
+    def run(host: str, **also: Any) -> Run:
+        profile = Profile(model="small", outcome="done", total_s=2.0, decode_tokens_per_s=30.0, tokens_out=9)
+        return Run(key=Key(host=host, digest="d"), profile=profile, kind="edit", **also)
+
+    with Ledger.open(tmp_path / "a.sqlite") as one, Ledger.open(tmp_path / "b.sqlite") as two:
+        first, second = TeamLedger(database.url, one), TeamLedger(database.url, two)
+        for number in range(3):
+            one.record(run("gpu1", gate_passed=number > 0))
+        one.record(run("laptop"))
+        assert first.send() == 4 and first.send() == 0
+        database.stop()
+        assert two.record(run("gpu1")) == 1, "the ledger of a machine needs no network"
+        database.start()
+        one.rate(1, "rejected")
+        assert first.send() == 0 and second.send() == 1
+        assert second.fetch({"gpu1"}) == 3 and second.fetch({"gpu1"}) == 0
+        learned = two.runs(key=Key(host="gpu1", digest="d"))
+        assert len(learned) == 4 and not two.runs(host="laptop")
+        assert two.summary(model="small", kind="edit")[0].gate_passed == 2
+        assert second.send() == 0, "what came from others is not sent as its own"
+        totals = {total["host"]: total for total in second.totals()}
+        gpu = totals["gpu1"]
+        assert (gpu["runs"], gpu["passed"], gpu["judged"], gpu["rejected"]) == (4, 2, 3, 1)
+        assert gpu["median_s"] == 2.0 and totals["laptop"]["runs"] == 1
+        first.close()
+        second.close()
+
+
+@needs_postgres
 def test_a_cancelled_order_is_stopped_while_it_runs(tmp_path: Path, database: Postgres) -> None:
     path, out = orders(tmp_path, {"task": "long"}), tmp_path / "r.jsonl"
     env = {**os.environ, "UNDERSTUDY_DB": database.url}
@@ -194,6 +230,12 @@ def test_a_cancelled_order_is_stopped_while_it_runs(tmp_path: Path, database: Po
         worker.terminate()
         _, said = worker.communicate(timeout=60)
         assert worker.returncode == 0 and b"was cancelled or taken over" in said
+        shown = subprocess.run(
+            [UNDERSTUDY, "profile", "--team", "--json"],
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        (total,) = json.loads(shown.stdout)["totals"]
+        assert total["model"] == "small (simulated)" and total["done"] == 0 and total["runs"] == 1
 
 
 def test_a_team_without_a_database_is_one_sentence(tmp_path: Path) -> None:

@@ -88,6 +88,9 @@ async def test_receipts_are_short_for_hosts_that_show_either_part(tmp_path: Path
         for check in result.structured_content.get("gate", {}).get("checks", []):
             check.pop("took_s", None)  # there only where the machine is slow
         text = re.sub(r', "took_s": [0-9.]+', "", result.content[0].text)
-        structured = json.dumps(result.structured_content)
+        text, structured = (
+            re.sub(r'"(delegation|op)": "\w+"', r'"\1": "0c0ffee0"', one)  # how long a random id is varies
+            for one in (text, json.dumps(result.structured_content))
+        )
         assert count(text) <= most and count(structured) <= most, (count(text), text)
         assert "null" not in structured

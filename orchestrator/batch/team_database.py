@@ -1,0 +1,94 @@
+"""A connection to a team's PostgreSQL: its tables made once, a restart waited for, every fault one sentence."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from servers.state.sqlite import statements
+
+from ..errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    import psycopg
+
+T = TypeVar("T")
+_MIGRATING = 5_238_114
+"""The advisory lock of whoever makes the tables."""
+RESTART_S = 30.0
+"""How long a database that has gone may take to come back."""
+
+
+class TeamDatabase:
+    """Methods block, from any thread. Raises RunError when the database cannot be used.
+
+    `schema`: statements that may run again. `holds`: an advisory lock that is held as long as this process lives.
+    """
+
+    def __init__(self, url: str, schema: str, *, holds: int | None = None) -> None:
+        try:
+            import psycopg
+        except ImportError as exc:
+            raise ConfigError(
+                "a team's database needs psycopg; pip install 'understudy[team]' brings it"
+            ) from exc
+        self.path = url.rpartition("@")[2]
+        self._holds = holds
+        self._error = psycopg.Error
+        self._lock = threading.Lock()
+        self._known = False
+        """The database has answered once: then it is waited for when it goes."""
+        self._open = lambda: psycopg.connect(url, autocommit=True, connect_timeout=10)
+        with self._told():
+            self._db = self._connected()
+            self._db.execute("SELECT pg_advisory_lock(%s)", (_MIGRATING,))
+            for statement in statements(schema):
+                self._db.execute(statement.encode())
+            self._db.execute("SELECT pg_advisory_unlock(%s)", (_MIGRATING,))
+
+    def close(self) -> None:
+        self._db.close()
+
+    def change(self, statement: str, values: Sequence[object] = ()) -> int:
+        """How many rows it changed."""
+        return self.with_connection(lambda db: db.execute(statement.encode(), values).rowcount)
+
+    def ask(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        return self.with_connection(lambda db: db.execute(statement.encode(), values).fetchall())
+
+    def with_connection(self, work: Callable[[psycopg.Connection], T]) -> T:
+        """Do it; where the connection breaks, once more on a new one: every statement here bears that."""
+        with self._lock, self._told():
+            try:
+                return work(self._db)
+            except self._error:
+                if not self._db.broken:
+                    raise
+                self._db = self._connected()
+                return work(self._db)
+
+    def _connected(self) -> psycopg.Connection:
+        """A connection that says who lives; a database that restarts is waited for."""
+        deadline = time.monotonic() + RESTART_S
+        while True:
+            try:
+                db = self._open()
+                if self._holds is not None:
+                    db.execute("SELECT pg_advisory_lock(%s)", (self._holds,))
+                self._known = True
+                return db
+            except self._error:
+                if time.monotonic() > deadline or not self._known:
+                    raise
+                time.sleep(0.2)
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        try:
+            yield
+        except self._error as exc:
+            said = " ".join(str(exc).split()) or type(exc).__name__
+            raise RunError(f"the team's database {self.path} cannot be used: {said}") from exc
