@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import anyio
+
+from servers.ollama.engines.protocol import EngineError
 
 from ..errors import ConfigError
 from . import local
 from . import options as common
+
+if TYPE_CHECKING:
+    from ..batch.host import Host
+    from ..batch.team_queue import TeamQueue
 
 EXAMPLES = """\
 A worker works in the folder its ollama server is configured for, and needs the files that orders name there.
@@ -19,8 +27,9 @@ Of several workers each takes the next order when it is idle; a dead one's order
 examples:
   understudy worker --db postgresql://team@db.example.org/understudy --host http://127.0.0.1:11434
   UNDERSTUDY_DB=postgresql://... understudy worker --slots 2 --tag gpu
+  understudy worker --check                for health checks: does the database answer, and a host?
 
-exit codes: 0 ended by SIGTERM or Ctrl-C when idle, 1 the database cannot be used
+exit codes: 0 ended by SIGTERM or Ctrl-C when idle, 1 the database cannot be used, or --check found a fault
 """
 
 
@@ -42,6 +51,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--tag", action="append", default=[], dest="tags", metavar="TAG", help="what orders may ask for"
     )
     parser.add_argument("--retries", type=count, default=1, metavar="N", help="tries again of a failed order")
+    parser.add_argument(
+        "--check", action="store_true", help="take nothing; say whether database and hosts answer"
+    )
     common.add_config(parser)
 
 
@@ -82,6 +94,8 @@ async def _run(options: argparse.Namespace) -> int:
     queue = TeamQueue(options.db)
     try:
         async with hosts_of(config, options.hosts, allow_remote=options.allow_remote) as hosts:
+            if options.check:
+                return await _checked(queue, hosts)
             for host in hosts:
                 host.slots, host.tags = options.slots or host.slots, host.tags | frozenset(options.tags)
             limits = Limits(retries=options.retries)
@@ -106,6 +120,21 @@ async def _run(options: argparse.Namespace) -> int:
         local.progress("")
         queue.close()
     return 0
+
+
+async def _checked(queue: TeamQueue, hosts: Sequence[Host]) -> int:
+    """Whether this worker could work now: 0 when the database and at least one host answer."""
+    waiting = (await anyio.to_thread.run_sync(queue.counts)).get("waiting", 0)
+    sys.stdout.write(f"{queue.path} answers; {waiting:,} orders wait\n")
+    good = False
+    for host in hosts:
+        try:
+            await host.check()
+            good = True
+            sys.stdout.write(f"{host.name} answers\n")
+        except EngineError as exc:
+            sys.stdout.write(f"{host.name} does not answer: {exc}\n")
+    return 0 if good else 1
 
 
 def local_line(standing: object) -> None:
