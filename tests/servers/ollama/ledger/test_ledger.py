@@ -140,7 +140,7 @@ def test_a_newer_ledger_and_a_foreign_database_are_refused_untouched(tmp_path: P
         db.execute(statement)
         db.close()
     before = newer.read_bytes(), foreign.read_bytes()
-    with pytest.raises(LedgerError, match=r"newer Understudy \(format 99, this one reads 2\)"):
+    with pytest.raises(LedgerError, match=r"newer Understudy \(format 99, this one reads 3\)"):
         Ledger.open(newer)
     with pytest.raises(LedgerError, match="another program"):
         Ledger.open(foreign)
@@ -341,11 +341,14 @@ def test_a_ledger_of_the_first_format_is_brought_up_and_keeps_its_runs() -> None
         number, path = ledger.record(run()), ledger.path
     with sqlite3.connect(path) as db:
         db.execute("ALTER TABLE runs DROP COLUMN forecast_given_s")
+        for table in ("taken", "identity"):
+            db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version = 1")
     db.close()
     with Ledger.open() as ledger:
         second = ledger.record(run(forecast_s=9.0, forecast_given_s=5.0))
         assert ledger.run(number).forecast_given_s is None and ledger.run(second).forecast_given_s == 5.0
+        assert ledger.identity and [id for id, _ in ledger.own_since(0)] == [number, second]
 
 
 def test_the_error_of_a_forecast_is_told_with_and_without_that_of_the_length() -> None:
