@@ -125,7 +125,9 @@ def load_config(
     whole, dotenv, variables, origins = gather(ask, notices)
     config = without_mistakes(whole.values | _found_out(folder, variables, notices), whole, mistakes)
     mistakes.tell()  # a file may have changed meanwhile
-    config = _chosen(config, whole).model_copy(update={"servers": _placed(config, folder, variables), "written": whole})
+    config = _chosen(config, whole).model_copy(
+        update={"servers": _placed(config, folder, variables), "written": whole}
+    )
     for provider in config.with_keys:
         key = next(name for name in KEYS[provider] if variables.get(name))
         whole.put(("keys", provider), key, origins[key])
