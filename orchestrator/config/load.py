@@ -30,8 +30,8 @@ from .files import (
     read_yaml,
     short,
 )
-from .mistakes import FOUND_OUT, OTHER_WORDS, Mistakes, without_mistakes
 from .hosts import as_variable
+from .mistakes import FOUND_OUT, OTHER_WORDS, Mistakes, without_mistakes
 from .models import AgentSettings, Config, DisplaySettings, MemorySettings, ProviderSettings, ServerSettings
 from .references import check
 from .trust import BUDGET, Approve, allowed, loopback, needs_trust
