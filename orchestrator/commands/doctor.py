@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -33,6 +34,7 @@ exit codes: 0 nothing is wrong, 1 something is; what is only missing counts as n
 """
 PROBE_S = 2.0
 LOW_DISK_BYTES = 2 << 30
+CLOCK_SLACK_S = 86_400.0
 State = Literal["good", "missing", "wrong"]
 _MARKS = {"good": "ok      ", "missing": "missing ", "wrong": "WRONG   "}
 
@@ -85,6 +87,7 @@ def _machine(options: argparse.Namespace) -> list[Finding]:
         _ollama,
         _records,
         _disk,
+        _clock,
     )
     return [check() for check in checks]
 
@@ -144,9 +147,8 @@ def _sandbox() -> Finding:
     step = "install bubblewrap (the package of that name); the shell server says with every command what it runs in"
     program = shutil.which("bwrap")
     if program is None:
-        return Finding(
-            subject="sandbox", state="missing", found="bubblewrap is not installed", next_step=step
-        )
+        found = f"bubblewrap is not installed; {_landlock()}"
+        return Finding(subject="sandbox", state="missing", found=found, next_step=step)
     line = [program, "--unshare-all", "--ro-bind", "/", "/", "true"]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=10)
     if done.returncode:
@@ -177,8 +179,31 @@ def _configuration(options: argparse.Namespace) -> Finding:
         )
     model = config.default_model or "none"
     found = f"default model {model}, servers {', '.join(config.servers) or 'none'}"
-    step = "" if config.default_model else "set DEFAULT_MODEL, or default_model in config.yaml"
-    return Finding(subject="configuration", state="good", found=found, next_step=step)
+    if config.default_model is None:
+        step = "set DEFAULT_MODEL, or default_model in config.yaml, or give --model each time"
+        return Finding(subject="configuration", state="missing", found=found, next_step=step)
+    return Finding(subject="configuration", state="good", found=found)
+
+
+def _landlock() -> str:
+    """Whether the kernel has the second wall."""
+    try:
+        there = "landlock" in Path("/sys/kernel/security/lsm").read_text(encoding="ascii").split(",")
+    except (OSError, ValueError):
+        return "whether this kernel has Landlock is not told"
+    return "the kernel has Landlock, which is taken instead" if there else "the kernel has no Landlock either"
+
+
+def _clock() -> Finding:
+    """A clock that stands before this installation makes ages, budgets of a day and certificates wrong."""
+    now, installed = time.time(), Path(__file__).stat().st_mtime
+    found = time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(now))
+    if now < installed - CLOCK_SLACK_S:
+        step = "set the clock, or switch on its synchronisation (timedatectl set-ntp true)"
+        return Finding(
+            subject="clock", state="wrong", found=f"{found}, before this installation", next_step=step
+        )
+    return Finding(subject="clock", state="good", found=found)
 
 
 def _keys(env: Mapping[str, str]) -> Finding:

@@ -71,3 +71,12 @@ async def test_a_server_that_answers_is_named_with_its_version_and_models(
         monkeypatch.setenv("OLLAMA_BASE_URL", url)
         ollama = (await anyio.to_thread.run_sync(found, capsys))["ollama"]
     assert ollama["state"] == "good" and url in ollama["found"] and "1 model;" in ollama["found"]
+
+
+def test_a_clock_before_the_installation_is_wrong(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(capsys)["clock"]["state"] == "good"
+    monkeypatch.setattr("orchestrator.commands.doctor.CLOCK_SLACK_S", -1e12)
+    clock = found(capsys, 1)["clock"]
+    assert clock["state"] == "wrong" and "set the clock" in clock["next_step"]
