@@ -156,7 +156,8 @@ class Conversation:
 
     async def hold(self) -> None:
         """Turn after turn, until the person leaves."""
-        self.say(f"{self.model or 'no model is chosen yet'}; /help lists the commands, Ctrl-D leaves")
+        unchosen = "no model is chosen yet: /models lists what there is, /model MODEL chooses one"
+        self.say(f"{self.model or unchosen}; /help lists the commands, Ctrl-D leaves")
         warned = False
         while not self.over:
             try:

@@ -23,7 +23,9 @@ async def model(talk: Conversation, rest: str) -> None:
 async def models(talk: Conversation, rest: str) -> None:
     talk.listed = await talk.session.models()
     if not talk.listed:
-        talk.say("no provider answered; set a key, for example ANTHROPIC_API_KEY, or start Ollama")
+        talk.say(
+            "no provider answered; set a key, for example ANTHROPIC_API_KEY, or start Ollama; `understudy doctor` tells how"
+        )
     for provider, models in talk.listed.items():
         for model in models:
             if rest in f"{provider}:{model}":
