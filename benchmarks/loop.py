@@ -211,7 +211,7 @@ print(json.dumps([ours, plain]))
 
 SIDES = {
     "bare SDK": f"STREAM = True\n{TIMED}{BARE}",
-    "bare SDK, not streaming": f"STREAM = False\n{TIMED}{BARE}",
+    "SDK that does not stream": f"STREAM = False\n{TIMED}{BARE}",
     "understudy": TIMED + OURS,
     "pydantic-ai": TIMED + PYDANTIC_AI,
     "openai-agents": TIMED + OPENAI_AGENTS,
@@ -277,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        pythons = dict.fromkeys(("bare SDK", "bare SDK, not streaming", "understudy"), sys.executable)
+        pythons = dict.fromkeys(("bare SDK", "SDK that does not stream", "understudy"), sys.executable)
         pythons |= installed(Path(folder), PEERS) if options.peers else {}
         rows = rows_of(timed(pythons, options.turns, options.rounds))
     ours, plain = spoken(sys.executable, MEMORY)

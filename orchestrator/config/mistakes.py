@@ -171,9 +171,9 @@ def _sentence(error: ErrorDetails, whole: Layer) -> str:
     return f"{start}{wanted(error)}{found}"
 
 
-def near(word: str, known: list[str]) -> str:
-    """What was probably meant, as the end of a sentence."""
-    found = get_close_matches(word, known, n=1)
+def near(word: str, known: list[str], likeness: float = 0.6) -> str:
+    """What was probably meant, as the end of a sentence. `likeness`: from 0 to 1, the least."""
+    found = get_close_matches(word, known, n=1, cutoff=likeness)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 

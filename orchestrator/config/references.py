@@ -37,7 +37,8 @@ def check(config: Config, whole: Layer, mistakes: Mistakes) -> None:
             )
             _add(mistakes, whole, (*place, "kind"), wanted)
         elif provider.kind is None and not provider.steps and not _speaks(name):
-            hint = near(name, [*KINDS, *COMPATIBLE])  # without an address it may be one a program adds
+            # Without an address it may be one that a program adds, unless it is all but a known name.
+            hint = near(name, [*KINDS, *COMPATIBLE], likeness=0.75)
             if hint or provider.base_url:
                 how = "say how it speaks, as kind: openai"
                 _add(mistakes, whole, place, f"there is no provider {name!r}; {how}{hint}")

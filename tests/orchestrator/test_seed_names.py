@@ -74,10 +74,15 @@ def test_an_agent_has_a_conversation_for_each_user(config: Config) -> None:
         assert [one["content"] for one in again.messages] == ["I am one", "noted"]
 
 
+def double(x: int) -> int:
+    """Twice a number."""
+    return 2 * x
+
+
 def test_an_empty_system_prompt_of_a_coding_agent_is_none(config: Config) -> None:
     for given, empty in (("", True), (None, False)):
         script = Scripted("ok", name="fake")
-        with CodingAgent(model="fake:m", system_prompt=given, tools=(), config=config) as agent:
+        with CodingAgent(model="fake:m", system_prompt=given, tools=(double,), config=config) as agent:
             agent.add_provider("fake", script)
             agent.chat("x")
         assert (script.requests[0].system == "") is empty

@@ -85,7 +85,9 @@ async def test_our_own_lead_starts_a_panel_where_one_is_configured(
 
 
 async def test_models_that_ask_models_stop_at_the_third(tmp_path: Path) -> None:
-    config = configured(tmp_path, agents={"deep": {"model": "fake:m", "tools": ["patterns"]}})
+    config = configured(
+        tmp_path, providers={"fake": {}}, agents={"deep": {"model": "fake:m", "tools": ["patterns"]}}
+    )
     call = ToolCall(id="1", name="ask", arguments={"model": "deep", "prompt": "go on"})
     model = Scripted(*[assistant(call)] * 3, "third", "second", "first", name="fake")
     async with open_session(config) as session:

@@ -162,7 +162,10 @@ def test_a_budget_of_a_conversation_holds_when_it_is_resumed(tmp_path: Path) -> 
 
 
 def test_a_fallback_is_checked_at_its_own_price_against_the_budget_of_the_day(tmp_path: Path) -> None:
-    text = PAID.format(day=0.3) + "providers: {safe: {fallback: [ollama:m, paid:m]}, ollama: {retries: 0}}\n"
+    text = (
+        PAID.format(day=0.3)
+        + "providers: {safe: {fallback: [ollama:m, paid:m]}, ollama: {retries: 0}, paid: {}}\n"
+    )
 
     async def work() -> None:
         async with open_session(config(tmp_path, text)) as session:

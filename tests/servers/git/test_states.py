@@ -268,7 +268,9 @@ def test_a_submodule_is_shown_and_left_alone(repo: Repo, server: Stdio, tmp_path
     Repo(repo.top / "sub", init=False).git(
         "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"
     )
-    assert server.call("git_status").structured["unstaged"] == [{"path": "sub", "change": "modified"}]
+    assert server.call("git_status").structured["unstaged"] == [
+        {"path": "sub", "change": "submodule at another commit"}
+    ]
     assert "submodule" in server.call("git_show", path="sub").text
     assert not server.call("git_stage", paths=["sub"]).is_error
     assert not server.call("git_commit", message="newer lib").is_error

@@ -54,7 +54,8 @@ def test_only_what_exists_is_declared(name: str, tmp_path: Path) -> None:
 async def test_the_newer_protocol_is_told_no_more(name: str, tmp_path: Path) -> None:
     async with connect(name, str(tmp_path)) as client:
         able = client.server_capabilities
-        assert (able.prompts is not None) == (able.resources is not None) == (name == "ollama")
+        assert (able.prompts is not None) == (name == "ollama")
+        assert (able.resources is not None) == (name in ("ollama", "shell"))
         assert able.tools and not able.tools.list_changed
         assert able.resources is None or not able.resources.subscribe
 

@@ -309,9 +309,9 @@ def test_its_command_says_that_no_model_runs_and_ends_on_interrupt() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r"http://127\.0\.0\.1:\d+", line)
-            assert found and "no model runs" in line
+            told = "".join(process.stdout.readline() for _ in range(3))
+            found = re.search(r"http://127\.0\.0\.1:\d+", told)
+            assert found and "no model runs" in told
             names = [m["name"] for m in httpx2.get(found[0] + "/api/tags", trust_env=False).json()["models"]]
             assert names == ["sim-small:latest", "sim-medium:latest", "sim-large:latest"]
             process.send_signal(signal.SIGINT)
