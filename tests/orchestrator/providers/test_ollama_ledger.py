@@ -165,7 +165,7 @@ async def test_a_lead_that_ran_before_is_told_what_it_should_take_while_it_runs(
     """The forecast waits for nothing and nothing waits for it: it is told beside the answer."""
     world = World(machine=Machine(SMALL, noise=Noise(spread=0.0)))
     seen: list[Event] = []
-    async with simulated(world, scale=0.3) as url:
+    async with simulated(world, scale=0.1) as url:
         config = Config(folder=str(tmp_path), providers={"ollama": ProviderSettings(base_url=url)})
         async with open_session(config, seen.append) as session:
             lead = Agent(name="lead", model="ollama:small", tools=())
