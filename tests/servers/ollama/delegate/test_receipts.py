@@ -76,6 +76,13 @@ async def test_a_run_that_failed_cannot_be_rated_good(tmp_path: Path) -> None:
     assert no.is_error and "its gate failed" in no.content[0].text and not yes.is_error
 
 
+def _steady(text: str) -> str:
+    """Without what has more digits on one machine, or in one run, than in another: random ids, durations, shares."""
+    text = re.sub(r'"(delegation|op)": "\w+"', r'"\1": "0c0ffee0"', text)
+    text = re.sub(r"\b(?=[0-9a-f]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{6,}\b", "0c0ffee0", text)
+    return re.sub(r"-?\d+\.\d+(?:e-?\d+)?", "0.125", text)
+
+
 async def test_receipts_are_short_for_hosts_that_show_either_part(tmp_path: Path) -> None:
     ask = {"task": "What does it return?", "files": ["calc.py"], "model": "big"}
     answered, accepted = await called(
@@ -84,13 +91,10 @@ async def test_receipts_are_short_for_hosts_that_show_either_part(tmp_path: Path
         ("delegate", ask),
         ("delegate", {**EDIT, "model": "big"}),
     )
-    for result, most in ((answered, 230), (accepted, 290)):
+    for result, most in ((answered, 230), (accepted, 305)):
         for check in result.structured_content.get("gate", {}).get("checks", []):
             check.pop("took_s", None)  # there only where the machine is slow
         text = re.sub(r', "took_s": [0-9.]+', "", result.content[0].text)
-        text, structured = (
-            re.sub(r'"(delegation|op)": "\w+"', r'"\1": "0c0ffee0"', one)  # how long a random id is varies
-            for one in (text, json.dumps(result.structured_content))
-        )
+        text, structured = map(_steady, (text, json.dumps(result.structured_content)))
         assert count(text) <= most and count(structured) <= most, (count(text), text)
         assert "null" not in structured
