@@ -7,17 +7,17 @@ the next thing is begun, so a killed batch goes on where it stopped.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from servers.state.home import home
+from servers.state.one_process import HeldElsewhere, held_alone
 from servers.state.sqlite import connect, statements, transaction
 
 from ..errors import RunError
@@ -268,24 +268,15 @@ def folder() -> Path:
 @contextmanager
 def only_one(path: Path) -> Generator[None]:
     """This process alone runs the batch in `path`. Raises RunError when another does."""
-    import fcntl
-
-    with _told(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            with _told(path):
+                stack.enter_context(held_alone(path.with_suffix(".lock")))
+        except HeldElsewhere as exc:
             raise RunError(
-                f"process {holder} is running this batch; `understudy batch status {path.stem}` shows how far it is"
+                f"process {exc} is running this batch; `understudy batch status {path.stem}` shows how far it is"
             ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
         yield
-    finally:
-        os.close(fd)
 
 
 @contextmanager
