@@ -6,14 +6,13 @@ UNDERSTUDY_TELEMETRY is the endpoint's address, for example http://127.0.0.1:431
 from __future__ import annotations
 
 import os
-import socket
+import threading
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
-from urllib.parse import urlsplit
 
 VARIABLE = "UNDERSTUDY_TELEMETRY"
-FLUSH_S = 0.5  # what has not arrived by then, at the end of a process, is lost
+FLUSH_S = 3.0  # what has not arrived by then, at the end of a process, is lost
 _SDK, _OTLP = "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"  # of the extra `telemetry`
 _begun: list[Callable[[], None]] = []
 
@@ -59,20 +58,13 @@ def _opened(service: str, endpoint: str) -> Callable[[], None]:
     trace.set_tracer_provider(spans)
     metrics.set_meter_provider(meters)
 
+    def send() -> None:
+        spans.force_flush()
+        meters.force_flush()
+
     def flush() -> None:
-        if not _listens(endpoint):  # flushing tries again for seconds, whatever time it is given
-            return
-        spans.force_flush(int(FLUSH_S * 1000))
-        meters.force_flush(int(FLUSH_S * 1000))
+        sender = threading.Thread(target=send, daemon=True)  # it tries for longer, whatever time it is given
+        sender.start()
+        sender.join(FLUSH_S)
 
     return flush
-
-
-def _listens(endpoint: str) -> bool:
-    place = urlsplit(endpoint)
-    try:
-        port = place.port or (443 if place.scheme == "https" else 80)
-        socket.create_connection((place.hostname or "", port), timeout=FLUSH_S).close()
-    except (OSError, ValueError):
-        return False
-    return True
