@@ -128,8 +128,7 @@ class OpenAI:
         while True:
             body = openai_chat.body_of(request, dialect=dialect, hosted=self.hosted)
             try:
-                create: Any = partial(client.chat.completions.create, **body, timeout=timeout)
-                answer = await self._authorised(lambda headers, create=create: create(extra_headers=headers))
+                answer = await self._authorised(partial(_posted, client, body, timeout))
                 break
             except (openai.BadRequestError, openai.UnprocessableEntityError) as exc:
                 dialect = self._corrected(dialect, exc, request)
@@ -207,10 +206,24 @@ class OpenAI:
                 return None
 
 
+async def _posted(client: AsyncOpenAI, body: dict[str, Any], timeout: Any, headers: dict[str, str]) -> Any:
+    """What the endpoint answers, as JSON has it. `create` would walk the body and each chunk once more, to give them
+    types that nobody here looks at: a third of the time of a call.
+    """
+    return await client.post(
+        "/chat/completions",
+        body=body,
+        options={"headers": headers, "timeout": timeout},
+        cast_to=object,
+        stream=body.get("stream", False),
+        stream_cls=AsyncStream[object],
+    )
+
+
 async def _unstreamed(answer: Any) -> dict[str, Any] | None:
     """The answer that came whole, though a stream was asked for or not; None where a stream comes."""
     if not isinstance(answer, AsyncStream):
-        return answer.model_dump(warnings=False)
+        return answer if isinstance(answer, dict) else {}
     if "json" not in answer.response.headers.get("content-type", "").lower():
         return None
     try:

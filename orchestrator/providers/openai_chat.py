@@ -33,12 +33,11 @@ def body_of(request: Request, *, dialect: Dialect, hosted: bool = False) -> dict
         dialect.cap: request.max_tokens,
         "temperature": request.temperature,
         "reasoning_effort": effort(request.think),
-        "extra_body": dict(request.options) or None,
     }
     sent = {key: value for key, value in body.items() if value is not None}
     if dialect.streams:
         sent |= {"stream": True} | ({"stream_options": {"include_usage": True}} if dialect.usage else {})
-    return sent
+    return sent | dict(request.options)
 
 
 def effort(think: bool | str | None) -> str | None:

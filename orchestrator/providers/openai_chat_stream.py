@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from servers.ollama.ledger.profile import from_llamacpp
 
@@ -34,8 +34,9 @@ BROKEN = ("error", "network_error", "insufficient_system_resource", "abort")
 async def read(parts: Assembly, chunks: Any) -> AsyncGenerator[Delta | Completion]:
     reading = Reading(parts)
     async for chunk in chunks:
-        for delta in reading.take(chunk.model_dump(warnings=False)):
-            yield delta
+        if isinstance(chunk, Mapping):
+            for delta in reading.take(cast("Mapping[str, Any]", chunk)):
+                yield delta
     yield reading.done()
 
 
