@@ -224,7 +224,7 @@ class CodingAgent:
         agent = self._agent(session, self.chat_kwargs)
 
         async def ask(agent: Agent, prompt: str, *, history: Sequence[Message] = ()) -> Reply:
-            return await memory.ask(session.ask, agent, prompt, self._recorder.history)
+            return await memory.ask(session.ask, agent, prompt, self._recorder.up_to_date())
 
         if output_type is None:
             return await ask(agent, prompt)

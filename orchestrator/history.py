@@ -8,6 +8,7 @@ from .types import Message, Thinking, ToolResult, assistant, result
 
 STOPPED = "stopped by the person"
 KILLED = "the program ended before the answer was complete"
+UNDER_WAY = "another process is still at work on the answer"
 MAX_CAUSE_CHARS = 300
 
 

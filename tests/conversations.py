@@ -63,3 +63,12 @@ def turn_of(turn: Any, emit: Callable[[Event], None]) -> None:
 
     with suppress(OrchestratorError):
         anyio.run(happen)
+
+
+def whole(history: list[Message]) -> None:
+    """Every call has its result right behind it, and an answer stands at the end."""
+    for message, following in zip(history, [*history[1:], None], strict=True):
+        if asked := [call.id for call in message.tool_calls]:
+            assert following is not None
+            assert [p.call_id for p in following.parts if isinstance(p, ToolResult)] == asked
+    assert history[-1].role == "assistant" and not history[-1].tool_calls

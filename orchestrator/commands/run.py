@@ -125,7 +125,7 @@ async def _run(options: argparse.Namespace, task: str) -> int:
             )
             failed: OrchestratorError | None = None
             try:
-                reply = await memory.ask(session.ask, lead, task, tuple(recorder.history))
+                reply = await memory.ask(session.ask, lead, task, recorder.up_to_date())
             except OrchestratorError as exc:
                 if not options.json or exc.reply is None:
                     raise

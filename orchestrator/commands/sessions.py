@@ -174,15 +174,21 @@ def _fork(store: Store, options: argparse.Namespace) -> int:
 
 
 def _delete(store: Store, options: argparse.Namespace) -> int:
+    from ..store.database import process
+
     if not options.which:
         raise ConfigError("say which to delete: an id, or several")
     gone = [store.find(which) for which in options.which]  # all of them exist, or none is deleted
+    working = {kept.id: set(store.under_way(kept.id).values()) for kept in gone}
     for kept in gone:
         store.delete(kept.id)
     if options.json:
         common.print_json({"deleted": [kept.id for kept in gone]})
     else:
-        sys.stdout.write("".join(f"{kept.id} is deleted: {json.dumps(kept.title)}\n" for kept in gone))
+        for kept in gone:
+            sys.stdout.write(f"{kept.id} is deleted: {json.dumps(kept.title)}\n")
+            for pid in sorted(working[kept.id]):
+                sys.stdout.write(f"{process(pid)} was in the middle of a turn of it, which is not kept\n")
     return 0
 
 

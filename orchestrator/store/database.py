@@ -339,7 +339,14 @@ def _writer(path: Path) -> str | None:
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
             _, kind, _, way, pid, place, start, *_ = line.split()
             if (kind, way, start) == ("POSIX", "WRITE", "120") and place.endswith(f":{inode}"):
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
-                words = json.dumps(" ".join(command.split("\0"))[:60].strip())
-                return f"process {pid} ({words[1:-1]})"
+                return process(pid)
     return None
+
+
+def process(pid: str) -> str:
+    """A process as a person can find it: its number and, where the system tells, how it was started."""
+    with suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+        words = json.dumps(" ".join(command.split("\0"))[:60].strip())
+        return f"process {pid} ({words[1:-1]})"
+    return f"process {pid}"

@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 
 from ..events import RunStarted
-from ..history import KILLED, closing
+from ..history import KILLED, UNDER_WAY, closing
 from ..types import Message, ToolResult, user
 from .codec import event_of, message_of
 from .database import Database
 from .records import Entry, Unended, is_main
+from .under_way import is_under_way
 
 
 def unended(database: Database, session: str) -> list[Unended]:
@@ -19,6 +20,7 @@ def unended(database: Database, session: str) -> list[Unended]:
     return [
         Unended(
             run=event.run,
+            cause=cause_of(database, event.run),
             closing=tuple(entry.message for entry in closing_entries(database, session, event, said, at)),
             seconds=float(database.read(last, session, event.run)[0][0]) - at,
         )
@@ -38,6 +40,11 @@ def open_runs(database: Database, session: str) -> list[tuple[int, RunStarted, f
     return [(number, event, at) for number, event, at in runs if isinstance(event, RunStarted)]
 
 
+def cause_of(database: Database, run: str) -> str:
+    """Why nobody has ended the run."""
+    return UNDER_WAY if is_under_way(database.path, run) else KILLED
+
+
 def closing_entries(
     database: Database, session: str, event: RunStarted, said: Sequence[Message], at: float
 ) -> list[Entry]:
@@ -48,7 +55,7 @@ def closing_entries(
     )
     end = closing(
         (*said, *begin),
-        cause=KILLED,
+        cause=cause_of(database, event.run),
         said="".join(text for thinking, text in draft if not thinking),
         thought="".join(text for thinking, text in draft if thinking),
         results=_results(database, session, event.run),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 
 from ..events import (
     Appended,
@@ -23,15 +25,18 @@ from ..events import (
     ignore,
 )
 from ..types import Message, Usage
+from .database import process
 from .records import Kept, is_main
 from .store import Store, StoreError, Unwritable
+from .under_way import hold
 
 MAX_WAITING = 20_000  # events that wait for a disk that cannot be written
 PATIENCE_S = 0.25  # how long an event waits for another process; the turn waits with it
 LAST_PATIENCE_S = 5.0  # the same, when the conversation closes
 RETRY_S = 1.0  # between two tries within a run while nothing can be written: each holds up the turn
 
-Write = Callable[[], None]
+Write = Callable[[Store, str], None]
+"""Something to write to a store, for the conversation of this id."""
 
 
 class Recorder:
@@ -46,11 +51,13 @@ class Recorder:
         kept: Kept | None = None,
         *,
         folder: str = "",
+        runs: Iterable[str] = (),
         history: Iterable[Message] = (),
         spent: Mapping[str, Usage] | None = None,
         summary: Summarised | None = None,
         emit: Emit = ignore,
     ) -> None:
+        """`runs`: those of the conversation whose messages `history` holds."""
         self.store, self.kept = store, kept
         self.session = kept.id if kept else None
         self.history = list(history)
@@ -58,6 +65,8 @@ class Recorder:
         self.summary = summary  # the newest of this conversation
         self._folder, self._emit = folder, emit
         self._runs: dict[str, RunStarted] = {}
+        self._known = set(runs)  # runs of this conversation that `history` holds, or will
+        self._held: dict[str, ExitStack] = {}  # runs that other processes can see are under way
         self._waiting: deque[Write] = deque()
         self._lost = 0
         self._told = False
@@ -70,6 +79,7 @@ class Recorder:
             case RunStarted():
                 self._runs[event.run] = event
                 self._begin(event)
+                self._hold(event)
                 self._write(lambda store, session: store.start_run(session, event))
             case Streamed():
                 # While writes wait, pieces are not worth their room: the whole message will come behind them.
@@ -85,6 +95,7 @@ class Recorder:
             case RunEnded():
                 if self._runs.pop(event.run, None) is not None:
                     self._write(lambda store, session: store.end_run(session, event))
+                    self._write(lambda store, session: self._let_go(event.run))
             case Summarised():
                 self.summary = event
                 self._write(lambda store, session: store.note(session, event))
@@ -93,8 +104,44 @@ class Recorder:
             case _:
                 pass
 
+    def up_to_date(self) -> list[Message]:
+        """`history`, with what other processes have added to this conversation meanwhile.
+
+        A turn that one of them is in the middle of is told, and joins once it is whole.
+        """
+        store, session = self.store, self.session
+        if store is None or session is None:
+            return self.history
+        try:
+            working = store.under_way(session)
+            if others := {pid for run, pid in working.items() if run not in self._held}:
+                own = str(os.getpid())
+                who = " and ".join(process(pid) if pid != own else "this process" for pid in sorted(others))
+                self._say(
+                    f"{who} is in the middle of another turn of this conversation; both are kept, one after the"
+                    " other, and what is said there goes along once it is whole"
+                )
+            fresh = store.runs(session) - self._known - working.keys()
+            if fresh:
+                more = [e.message for e in store.entries(session) if e.main and e.run in fresh]
+                self._known |= fresh
+                self.history += more
+                self.spent = store.usage(session)
+                self._say(f"{len(more)} messages were added to this conversation elsewhere", level="info")
+        except Unwritable as exc:
+            self._say(f"what others may have added to this conversation cannot be read now: {exc}")
+        except StoreError:
+            pass  # the next event says so
+        return self.history
+
     def close(self) -> None:
         """Write what still waits, as far as it can be, and close the store."""
+        try:
+            self._close()
+        finally:
+            self._let_all_go()
+
+    def _close(self) -> None:
         if self.store is not None:
             if self._waiting:
                 self._flush(self.store, LAST_PATIENCE_S)
@@ -110,12 +157,28 @@ class Recorder:
         self.session = secrets.token_hex(4)
         self._write(lambda store, session: store.begin(session, title=title, folder=self._folder))
 
-    def _write(self, work: Callable[[Store, str], None]) -> None:
+    def _hold(self, event: RunStarted) -> None:
+        """Let other processes see that this run goes on, and was not killed."""
+        if is_main(event):
+            self._known.add(event.run)
+        if self.store is not None:
+            self._held[event.run] = held = ExitStack()
+            held.enter_context(hold(self.store.path, event.run))
+
+    def _let_go(self, run: str) -> None:
+        if (held := self._held.pop(run, None)) is not None:
+            held.close()
+
+    def _let_all_go(self) -> None:
+        for run in list(self._held):
+            self._let_go(run)
+
+    def _write(self, work: Write) -> None:
         """Do `work` now, or once what waits before it is written."""
-        store, session = self.store, self.session
-        if store is None or session is None:
+        store = self.store
+        if store is None or self.session is None:
             return
-        self._waiting.append(lambda: work(store, session))
+        self._waiting.append(work)
         if len(self._waiting) > MAX_WAITING:
             self._waiting.popleft()
             self._lost += 1
@@ -126,7 +189,7 @@ class Recorder:
         try:
             while self._waiting:
                 with store.patient(patience_s):
-                    self._waiting[0]()
+                    self._waiting[0](store, str(self.session))
                 self._waiting.popleft()
         except Unwritable as exc:
             self._next_try = time.monotonic() + RETRY_S
@@ -137,6 +200,7 @@ class Recorder:
         except StoreError as exc:
             self.store = None
             self._waiting.clear()
+            self._let_all_go()
             self._say(f"from here on nothing of this conversation is kept: {exc}")
             return
         self._next_try = 0.0
@@ -168,10 +232,13 @@ def open_conversation(
     if which is None:
         return Recorder(store, folder=folder, emit=emit)
     kept = store.find(which)
+    working = store.under_way(kept.id)
+    said = [entry for entry in store.entries(kept.id) if entry.main and entry.run not in working]
     return Recorder(
         store,
         kept,
-        history=store.history(kept.id),
+        runs=(entry.run for entry in said),
+        history=(entry.message for entry in said),
         spent=store.usage(kept.id),
         summary=store.summary(kept.id),
         emit=emit,

@@ -53,6 +53,7 @@ class Unended:
     """A run nobody ended."""
 
     run: str
+    cause: str
     closing: tuple[Message, ...]  # what makes its record whole
     seconds: float  # from its beginning to the last that is known of it
 

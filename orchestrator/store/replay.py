@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..events import Appended, Event, RunEnded, RunStarted, Streamed
-from ..history import KILLED, before_closing
+from ..history import before_closing
 from ..types import Message, Text, Thinking, Usage
 from .store import Store
 
@@ -22,11 +22,11 @@ def replay(store: Store, session: str) -> Iterator[Event]:
             yield from _streamed(event)
         yield event
     for run in store.unended(session):
-        closing = Appended(run=run.run, messages=run.closing, usage=Usage(), cause=KILLED)
+        closing = Appended(run=run.run, messages=run.closing, usage=Usage(), cause=run.cause)
         yield from _streamed(closing)
         yield closing
         usage = spent.get(run.run, Usage())
-        yield RunEnded(run=run.run, usage=usage, seconds=run.seconds, error=KILLED)
+        yield RunEnded(run=run.run, usage=usage, seconds=run.seconds, error=run.cause)
 
 
 def inherited(store: Store, session: str) -> list[Message]:

@@ -26,6 +26,7 @@ from .open_runs import closing_entries, open_runs, unended
 from .records import Entry, Found, Kept, Unended, is_main
 from .rounds import count, insert, note, round_of
 from .search import search
+from .under_way import all_under_way
 
 __all__ = ["Damaged", "Entry", "Found", "Kept", "Store", "StoreError", "Unwritable"]
 
@@ -177,6 +178,19 @@ class Store:
             said = [entry.message for _, entry in kept if entry.run == event.run]
             kept += [(begun, entry) for entry in closing_entries(self.database, session, event, said, at)]
         return [entry for _, entry in sorted(kept, key=lambda pair: pair[0])]
+
+    def runs(self, session: str) -> set[str]:
+        """Those that said something in the conversation."""
+        return {
+            row[0]
+            for row in self._read("SELECT DISTINCT run FROM rounds WHERE session = ? AND main", session)
+        }
+
+    def under_way(self, session: str) -> dict[str, str]:
+        """The runs of a conversation that a living process is at, with the number of the process."""
+        begun = "SELECT 1 FROM events WHERE session = ? AND run = ? LIMIT 1"
+        working = all_under_way(self.path)
+        return {run: pid for run, pid in working.items() if self._read(begun, session, run)}
 
     def unended(self, session: str) -> list[Unended]:
         """The runs that were never ended, because their process was killed or still works on them."""

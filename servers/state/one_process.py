@@ -27,8 +27,7 @@ def held_alone(path: Path) -> Generator[None]:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
-                raise HeldElsewhere(holder or "unknown") from None
+                raise HeldElsewhere(_said_in(fd)) from None
             if not _is_at(fd, path):  # whoever held it before has just removed it: another may hold a new one
                 continue
             os.ftruncate(fd, 0)
@@ -41,6 +40,30 @@ def held_alone(path: Path) -> Generator[None]:
             return
         finally:
             os.close(fd)
+
+
+def holder(path: Path) -> str | None:
+    """The number of the process that holds `path`, or "unknown"; None, and the file goes, where nobody does."""
+    try:
+        import fcntl
+
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _said_in(fd)
+    else:
+        with suppress(OSError):
+            path.unlink()
+        return None
+    finally:
+        os.close(fd)
+
+
+def _said_in(fd: int) -> str:
+    return os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
 
 
 def _is_at(fd: int, path: Path) -> bool:

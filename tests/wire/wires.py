@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from orchestrator.providers import Provider, open_provider
-from orchestrator.types import Request, ToolSpec, user
+from orchestrator.errors import OrchestratorError
+from orchestrator.providers import Provider, close, complete, open_provider
+from orchestrator.types import Message, Request, ToolSpec, user
 from tests.wire.stub import Stub
 
 SETTINGS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -40,3 +43,18 @@ def opened(stub: Stub, wire: str, **settings: Any) -> Provider:
 
 def asking(wire: str, scenario: str, prompt: str = "Hi", **more: Any) -> Request:
     return Request(model=f"{wire}:stub-{scenario}", messages=(user(prompt),), **more)
+
+
+async def refused(stub: Stub, histories: Sequence[Sequence[Message]]) -> list[str]:
+    """What vendors say against the next question after these conversations, which are taken for their own."""
+    found: list[str] = []
+    for wire in WIRES:
+        provider, model = opened(stub, wire), f"{wire}:stub-text"
+        for history in histories:
+            own = [replace(m, origin=model) if m.role == "assistant" else m for m in history]
+            try:
+                await complete(provider, Request(model=model, messages=(*own, user("shorter please"))))
+            except OrchestratorError as exc:
+                found.append(f"{wire}: {exc}")
+        await close(provider)
+    return found

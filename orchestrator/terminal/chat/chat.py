@@ -241,4 +241,4 @@ class Conversation:
                 summary=self.recorder.summary,
             )
         lead = self.session.agent(self.model)
-        await self._memory.ask(self.session.ask, lead, question, self.recorder.history)
+        await self._memory.ask(self.session.ask, lead, question, self.recorder.up_to_date())

@@ -54,7 +54,7 @@ def test_export_then_import_is_the_identity(
     folder = tmp_path_factory.mktemp("archive")
     here, there = Store(folder / "here.sqlite"), Store(folder / "there.sqlite")
     turn_of(([], "other"), Recorder(there))  # its numbers are taken
-    recorder, heard = Recorder(here), 0
+    recorder, heard = Recorder(Store(here.path)), 0
 
     def emit(event: Event) -> None:
         nonlocal heard
@@ -66,6 +66,7 @@ def test_export_then_import_is_the_identity(
     for turn in told_turns:
         turn_of(turn, emit)
         emit(Switched(old="a:b", new="c:d"))
+    recorder.close()
     if recorder.session is None:
         return
     session = recorder.session

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,16 @@ import pytest
 from orchestrator.agent import Agent, run
 from orchestrator.cli import main
 from orchestrator.events import Appended, Event, Notice, RunEnded, RunStarted, Streamed
+from orchestrator.history import KILLED, UNDER_WAY
 from orchestrator.providers.scripted import Scripted
 from orchestrator.store.codec import message_json
 from orchestrator.store.recorder import Recorder, open_conversation
 from orchestrator.store.replay import replay
 from orchestrator.store.store import Damaged, Store, StoreError, Unwritable
-from orchestrator.types import Message, Thinking, ToolCall, ToolResult, Usage, assistant, user
+from orchestrator.types import Message, Thinking, ToolCall, Usage, assistant, user
+from tests.conversations import whole
+from tests.wire.stub import Stub
+from tests.wire.wires import refused
 
 TURN = """
 import os, signal, sys
@@ -95,15 +99,6 @@ def read_only(folder: Path, file: Path) -> Generator[Path]:
         yield path
 
 
-def whole(history: list[Message]) -> None:
-    """Every call has its result right behind it, and an answer stands at the end."""
-    for message, following in zip(history, [*history[1:], None], strict=True):
-        if asked := [call.id for call in message.tool_calls]:
-            assert following is not None
-            assert [p.call_id for p in following.parts if isinstance(p, ToolResult)] == asked
-    assert history[-1].role == "assistant" and not history[-1].tool_calls
-
-
 def ask(agent: Agent, prompt: str, **parts: Any) -> None:
     anyio.run(lambda: run(agent, prompt, **parts))
 
@@ -113,8 +108,10 @@ def talk(recorder: Recorder, prompt: str, *lines: str | Message) -> None:
     ask(agent, prompt, provider=Scripted(*lines), history=tuple(recorder.history), emit=recorder)
 
 
-def test_a_process_killed_at_any_event_has_kept_all_that_had_happened(own_state: Path) -> None:
-    said = list[str]()
+def test_a_process_killed_at_any_event_has_kept_all_that_had_happened_and_every_vendor_goes_on(
+    own_state: Path, stub: Stub
+) -> None:
+    said, histories = list[str](), list[list[Message]]()
     for place in range(1, 60):
         shutil.rmtree(own_state / "understudy", ignore_errors=True)
         done = subprocess.run(
@@ -129,6 +126,7 @@ def test_a_process_killed_at_any_event_has_kept_all_that_had_happened(own_state:
         kept = store.find("last")
         history = store.history(kept.id)
         whole(history)
+        histories.append(history)
         assert history[0].text == "how long?"
         everything = json.dumps([str(message) for message in history])
         for number in range(said.count("tool_finished")):
@@ -144,6 +142,7 @@ def test_a_process_killed_at_any_event_has_kept_all_that_had_happened(own_state:
     else:
         pytest.fail("the turn never came to its end")
     assert len(said) > 12
+    assert anyio.run(refused, stub, histories) == []
 
 
 def test_the_next_question_after_a_kill_goes_on_from_what_was_there(own_state: Path) -> None:
@@ -159,15 +158,21 @@ def test_the_next_question_after_a_kill_goes_on_from_what_was_there(own_state: P
     recorder.close()
 
 
-def test_a_partial_answer_is_there_after_a_kill(store: Store) -> None:
-    recorder = open_conversation(store)
+def test_a_partial_answer_is_there_while_it_is_written_and_after_a_kill() -> None:
+    recorder = open_conversation(Store())
     recorder(RunStarted(run="r", parent=None, agent="lead", model="o:m", prompt="tell me"))
     recorder(Streamed(run="r", text="A story, then.", thinking=True))
     for piece in ("Once ", "upon ", "a time"):
         recorder(Streamed(run="r", text=piece, thinking=False))
-    history = Store().history(str(recorder.session))
-    assert history[1].parts[0] == Thinking(text="A story, then.")
-    assert history[0].text == "tell me" and history[1].text.startswith("Once upon a time\n")
+    for cause in (UNDER_WAY, KILLED):
+        store = Store()
+        history = store.history(str(recorder.session))
+        assert history[1].parts[0] == Thinking(text="A story, then.")
+        assert (
+            history[0].text == "tell me" and history[1].text == f"Once upon a time\n\n[interrupted: {cause}]"
+        )
+        store.close()
+        recorder.close()  # nobody is at it any more
 
 
 def test_a_held_file_is_tried_again_now_and_then_and_not_for_every_piece(
@@ -177,7 +182,12 @@ def test_a_held_file_is_tried_again_now_and_then_and_not_for_every_piece(
     recorder = open_conversation(store)
     recorder(RunStarted(run="r", parent=None, agent="lead", model="o:m", prompt="tell me"))
     patient = store.patient
-    monkeypatch.setattr(store, "patient", lambda seconds: (tries.append(seconds), patient(seconds))[1])
+
+    def noted(seconds: float) -> AbstractContextManager[None]:
+        tries.append(seconds)
+        return patient(seconds)
+
+    monkeypatch.setattr(store, "patient", noted)
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for _ in range(500):
