@@ -81,13 +81,14 @@ def test_a_conversation_is_replayed_with_what_it_began_with_elsewhere(
     answers = Scripted("one fish", "two fish")
     lead = Agent(name="lead", model="o:m")
     anyio.run(lambda: run(lead, "how many?", provider=answers, emit=recorder))
-    fork = Recorder(store, store.find(store.fork(str(recorder.session))))
+    fork = Recorder(Store(), store.find(store.fork(str(recorder.session))))
     anyio.run(lambda: run(lead, "and now?", provider=answers, emit=fork))
     for piece in (
         RunStarted(run="k", parent=None, agent="lead", model="o:m", prompt="more"),
         said_so("three f"),
     ):
-        fork(piece)  # and then its process was killed
+        fork(piece)
+    fork.close()  # as if its process were killed
     lines = said(capsys, "replay", "last", "--format", "plain")[1].splitlines()
     assert lines[:3] == [
         "you │ how many?",
