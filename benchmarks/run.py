@@ -77,6 +77,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         full=["--peers"],
         against="pydantic-ai and openai-agents, fetched with pip",
     ),
+    "paths": Benchmark(says="how much of our code do an edit, a delegation and a chat turn pass?", quick=[]),
     "startup": Benchmark(
         says="how fast does everything start and answer?",
         quick=["--rounds", "3"],
