@@ -111,7 +111,7 @@ class Delegator:
             content = sum(len(text.text) for text in climb.prepared.inputs.values())
             content += len(ran.answer.text)
         without, spent = int(content / CHARS_PER_TOKEN), spent_tokens(order, receipt)
-        await self.runners.complete(ran, tokens_without=without, tokens_spent=spent)
+        await self.runners.of(ran.model).complete(ran, tokens_without=without, tokens_spent=spent)
         return receipt.model_copy(update={"tokens_saved": without - spent if content else 0})
 
     async def _rungs(self, climb: _Climb) -> list[tuple[str, Model]]:
@@ -144,7 +144,7 @@ class Delegator:
         """One rung: a receipt when it ends the delegation, None when the next rung is due."""
         prepared = await self.estimator.formed(climb.prepared, model)
         try:
-            ran = await self.runners.run(
+            ran = await self.runners.of(model).run(
                 prepared, model, progress, failure=climb.failure, left_s=climb.left_s
             )
         except (RunRejected, EngineError) as exc:
@@ -158,11 +158,11 @@ class Delegator:
             return None
         climb.engine_failed = ran.answer.error is not None
         gated, candidate, why = await self._judged(prepared, ran, progress)
-        ran = await self.runners.record(ran, gated)
+        ran = await self.runners.of(ran.model).record(ran, gated)
         if why is not None and (again := await self._corrected(climb, ran, why, progress)) is not None:
             climb.failed(self.tried(ran, why), ran, gated)
             ran, gated, candidate, why = again
-        ran = await self.runners.advise(ran)
+        ran = await self.runners.of(ran.model).advise(ran)
         if candidate is None or why is not None:
             climb.failed(self.tried(ran, why), ran, gated)
             climb.rejected = began(climb.prepared, candidate, ran)
@@ -183,7 +183,7 @@ class Delegator:
         if await self.estimator.hopeless(ran.prepared, ran.model):
             return None
         try:
-            again = await self.runners.run(
+            again = await self.runners.of(ran.model).run(
                 ran.prepared,
                 ran.model,
                 progress,
@@ -197,7 +197,7 @@ class Delegator:
             return None
         progress.phase = "checking"
         gated, candidate, still = await self.judge(climb.prepared, again, why)
-        return await self.runners.record(again, gated), gated, candidate, still
+        return await self.runners.of(ran.model).record(again, gated), gated, candidate, still
 
     def _fills_context(self, ran: Ran) -> bool:
         """Whether the answer is so long that showing it would not leave room for another."""

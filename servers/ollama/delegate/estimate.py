@@ -198,7 +198,11 @@ class Estimator:
         prepared = await self.formed(prepared, model)
         totals = await self._totals(prepared, model)
         try:
-            plan = await self.runners.plan(prepared, model, odds=_odds(totals)) if unfit is None else None
+            plan = (
+                await self.runners.of(model).plan(prepared, model, odds=_odds(totals))
+                if unfit is None
+                else None
+            )
         except (RunRejected, EngineError) as exc:
             unfit = str(exc)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None

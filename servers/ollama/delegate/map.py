@@ -145,7 +145,9 @@ class Mapper:
         without = int((whole + len(receipt.answer or "")) / CHARS_PER_TOKEN) if found else 0
         spent = spent_tokens(work.asked.order, receipt)
         if work.total.last is not None:
-            await self.delegator.runners.complete(work.total.last, tokens_without=without, tokens_spent=spent)
+            await self.delegator.runners.of(work.model).complete(
+                work.total.last, tokens_without=without, tokens_spent=spent
+            )
         return receipt.model_copy(update={"tokens_saved": without - spent if found else 0})
 
     def _texts(self, asked: MapOrder) -> tuple[list[Document], list[str]]:
@@ -170,7 +172,7 @@ class Mapper:
 
     async def _plan(self, sample: Prepared, model: Model) -> RunPlan | None:
         try:
-            return await self.delegator.runners.plan(sample, model)
+            return await self.delegator.runners.of(model).plan(sample, model)
         except (RunRejected, EngineError) as exc:
             raise ToolError(str(exc)) from exc
 
@@ -214,7 +216,7 @@ class Mapper:
             try:
                 if work.left_s == 0:
                     raise TooLate("no time is left")
-                ran = await self.delegator.runners.run(
+                ran = await self.delegator.runners.of(work.model).run(
                     prepared, work.model, work.progress, failure=why, answer=said, left_s=work.left_s
                 )
             except TooLate as exc:
@@ -229,7 +231,7 @@ class Mapper:
             gated, candidate, why = await self.delegator.judge(prepared, ran, why)
             if why is None and candidate is not None and _is_nothing(candidate.answer):
                 why = _overlooked(work.asked.order.task, prepared.material)
-            ran = await self.delegator.runners.record(ran, gated)
+            ran = await self.delegator.runners.of(work.model).record(ran, gated)
             work.total.add(ran)
             if ran.answer.profile.outcome == "cancelled" and work.left_s == 0:
                 work.total.late += 1

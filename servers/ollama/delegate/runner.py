@@ -62,6 +62,7 @@ class Ran:
     waited_s: float
     overlapped: bool
     busy_cores: float | None = None
+    plan: RunPlan | None = None
     forecast: Forecast | None = None
     given_s: float | None = None
     """Forecast seconds for the tokens that came."""
@@ -152,14 +153,17 @@ class Runner:
         busy_cores = await self.load.now()
         plan = await forecaster.plan(task, model, size.num_ctx, query, busy_cores=busy_cores)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
-        whole_s = await anyio.to_thread.run_sync(plan.whole_prompt_s) if plan else None
         progress.model = model.name
         with forecaster.planned(model.name, forecast.total_s if forecast else None) as queued:
             if plan and (wait_s := forecaster.wait_s(model.name, queued)):
                 plan = plan.waiting(wait_s)
                 forecast = await anyio.to_thread.run_sync(plan.forecast)
             await _refuse_hopeless(plan, forecast, left_s)
-            query = replace(query, expected_prefill_s=whole_s, timeout_s=_time_given(left_s, forecast))
+            query = replace(
+                query,
+                expected_prefill_s=plan.whole_prompt_s() if plan else None,
+                timeout_s=_time_given(left_s, forecast),
+            )
             async with self._turn(model.name, progress, queued, left_s) as turn:
                 if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
                     model = replace(await self.runtime.model(model.name), host=model.host)
@@ -190,6 +194,7 @@ class Runner:
             waited_s=turn.waited_s,
             overlapped=turn.overlapped,
             busy_cores=after.others_since(before) if after and before else None,
+            plan=plan,
             forecast=forecast,
             given_s=given_s,
         )
@@ -243,16 +248,14 @@ class Runner:
 
     async def advise(self, ran: Ran) -> Ran:
         """The run with advice for the next like it, from the speed model that now knows this one."""
-        profile = ran.answer.profile
-        size = replace(ran.size, tokens_in=profile.tokens_in or ran.size.tokens_in, spread=0.0)
-        warm = replace(ran.model, loaded=True, loaded_ctx=size.num_ctx)
-        task = _task(ran.prepared, size, None)
-        if 2 * (profile.tokens_cached or 0) > task.tokens_shared:
-            task = replace(task, tokens_shared=0)  # this one came from the cache: who asked knows
-        plan = await self.forecaster.plan(task, warm, size.num_ctx, busy_cores=ran.busy_cores)
-        if plan is None:
+        if ran.plan is None:
             return ran
-        return replace(ran, recommendation=await anyio.to_thread.run_sync(plan.recommend))
+        return replace(
+            ran,
+            recommendation=await self.forecaster.advice(
+                ran.plan, ran.key, ran.answer.profile, ran.size.num_ctx, ran.busy_cores
+            ),
+        )
 
     async def complete(self, ran: Ran, *, tokens_without: int, tokens_spent: int) -> None:
         """Add to a recorded run the advice its receipt gave, and what the caller spent and saved."""

@@ -189,11 +189,11 @@ def _split(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     if body < 500:
         return
     best: tuple[float, int] | None = None
+    lengths = worker.lengths(task)
     for parts in _PARTS:
         part = replace(
             task, tokens_in=task.floor + body // parts, cap=_part(task.cap, parts), tokens_cached=0
         )
-        lengths = worker.lengths(task)
         each = worker.speed.forecast(
             part.tokens_in, max(lengths.p50 // parts, 1), tokens_cached=0, cold=False, wait_s=0.0
         )

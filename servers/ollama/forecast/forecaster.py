@@ -6,7 +6,7 @@ import heapq
 import logging
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -21,7 +21,7 @@ from ..engines.threads import threads_for
 from ..ledger.keys import key_of, machine_of
 from ..ledger.ledger import Ledger, LedgerError
 from ..ledger.profile import FRESH_LOAD_S, Profile
-from ..ledger.runs import Key, Provenance, filed, provenance_of
+from ..ledger.runs import Key, Output, Provenance, filed, provenance_of
 from .advice import Recommendation, another, recommend
 from .context_size import largest_ctx
 from .model_shape import shape_of
@@ -29,7 +29,7 @@ from .plans import Task, Worker
 from .prompt_cache import Prompts
 from .speed_model import Forecast
 from .speed_models import SpeedModels
-from .token_estimates import Lengths
+from .token_estimates import Lengths, lengths_of
 
 PAUSES = 20
 USUAL_S, LONGEST_S = 270.0, 3600.0
@@ -206,16 +206,6 @@ class Forecaster:
         hit = 0 if cold else await self._hit(model, query, task.tokens_in) if query is not None else None
         task = replace(task, tokens_cached=hit)
 
-        def lengths(asked: Task) -> Lengths:
-            return speed_models.lengths(
-                filed(model.name, self.provenance),
-                asked.kind,
-                tokens_in=asked.tokens_in,
-                cap=asked.cap,
-                think=asked.think,
-                format=asked.format,
-            )
-
         key = await self.key(model, num_ctx)
         try:
             speed = await anyio.to_thread.run_sync(speed_models.of, key)
@@ -226,7 +216,7 @@ class Forecaster:
         worker = Worker(
             model=model.name,
             speed=speed,
-            lengths=lengths,
+            lengths=self._lengths(model.name),
             odds=odds,
             cold=cold,
             wait_s=wait_s,
@@ -235,6 +225,60 @@ class Forecaster:
             can_think=can_think,
         )
         return RunPlan(worker=worker, task=task)
+
+    async def advice(
+        self, plan: RunPlan, key: Key, profile: Profile, num_ctx: int, busy_cores: float | None
+    ) -> Recommendation | None:
+        """For the next run like the one that was planned and is recorded under `key`; None when the ledger fails."""
+        tokens_in = profile.tokens_in or plan.task.tokens_in
+        shared = plan.task.tokens_shared * tokens_in // max(plan.task.tokens_in, 1)
+        task = replace(
+            plan.task,
+            tokens_in=tokens_in,
+            tokens_shared=0 if 2 * (profile.tokens_cached or 0) > shared else shared,  # who asked knows
+            tokens_cached=None,
+            tokens_spread=0.0,
+            deadline_s=None,
+        )
+        room = plan.worker.room
+        worker = replace(
+            plan.worker,
+            lengths=self._lengths(plan.worker.model),
+            cold=False,
+            wait_s=0.0,
+            busy_cores=busy_cores,
+            room=None if room is None else max(room, num_ctx),
+        )
+
+        def advise() -> Recommendation:
+            assert self._speed_models is not None, "a plan comes from speed models"
+            return recommend(task, replace(worker, speed=self._speed_models.of(key)))
+
+        try:
+            return await anyio.to_thread.run_sync(advise)
+        except LedgerError as exc:
+            log.error("no forecast: %s", exc)
+            return None
+
+    def _lengths(self, model: str) -> Callable[[Task], Lengths]:
+        """What its answers so far say of the next; of each kind they are read once."""
+        name, seen = filed(model, self.provenance), dict[tuple[str, bool, str | None], list[Output]]()
+
+        def lengths(asked: Task) -> Lengths:
+            which = asked.kind, asked.think, asked.format
+            if which not in seen:
+                assert self._ledger is not None, "a plan comes from a ledger"
+                seen[which] = self._ledger.lengths(name, asked.kind, think=asked.think, format=asked.format)
+            return lengths_of(
+                seen[which],
+                kind=asked.kind,
+                tokens_in=asked.tokens_in,
+                cap=asked.cap,
+                think=asked.think,
+                format=asked.format,
+            )
+
+        return lengths
 
     @property
     def queue(self) -> SharedQueue | None:

@@ -13,7 +13,7 @@ degrees of freedom.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -64,6 +64,28 @@ class Guess:
     mean: float
     spread: float
     freedom: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Believed:
+    """A phase at one moment and in one state of the machine: what its hypotheses say together of any run."""
+
+    rows: Sequence[tuple[float, float, float, float, float]]
+    """Overhead and rho, with the weight, mean and mean square of the levels believed beside them."""
+    inner: float
+    """Variance within hypotheses."""
+    away: float
+    """Variance of a change of state."""
+    freedom: float
+
+    def guess(self, tokens: float, area: float) -> Guess:
+        mean = second = 0.0
+        for overhead, rho, weight, level, square in self.rows:
+            size = math.log(overhead + tokens + rho * area)
+            mean += level + weight * size
+            second += square + (2 * level + weight * size) * size
+        spread = max(self.inner + max(second - mean * mean, 0.0), _NOISE_FLOOR**2) + self.away
+        return Guess(mean=mean, spread=math.sqrt(spread), freedom=self.freedom)
 
 
 @dataclass(slots=True)
@@ -161,32 +183,45 @@ class Phase:
 
         `busy`: whether other programs keep the machine busy now; None expects it as in the last run.
         """
-        if self._blank or tokens <= 0:
+        if tokens <= 0 or (believed := self.believed(busy=busy)) is None:
+            return None
+        return believed.guess(tokens, area)
+
+    def believed(self, *, busy: bool | None = None) -> Believed | None:
+        """What `guess` answers from, for whoever asks it many times in a row."""
+        if self._blank:
             return None
         state = self._now if busy is None else self._of_load.get(busy, self._now)
-        return self._guess(tokens, area, state, hedged=state == self._now)
+        return self._believed(state, hedged=state == self._now)
 
-    def _guess(self, tokens: float, area: float, state: int, *, hedged: bool = False) -> Guess:
-        weight = mean = freedom = second = inner = 0.0
+    def _believed(self, state: int, *, hedged: bool = False) -> Believed:
+        weight = freedom = inner = 0.0
+        levels = dict[tuple[float, float], tuple[float, float, float]]()
         for h in self._grid:
             if h.odds < -12:
                 continue
             pace = h.paces[state]
             w = math.exp(h.odds)
-            middle = pace.level + _size(h, tokens, area)
             weight += w
-            mean += w * middle
-            second += w * middle * middle
             inner += w * pace.squares / pace.freedom * (1 + pace.doubt + h.drift)
             freedom += w * pace.freedom
-        mean /= weight
-        spread = max(inner / weight + max(second / weight - mean * mean, 0.0), _NOISE_FLOOR**2)
+            whole, mean, second = levels.get((h.overhead, h.rho), (0.0, 0.0, 0.0))
+            levels[h.overhead, h.rho] = (
+                whole + w,
+                mean + w * pace.level,
+                second + w * pace.level * pace.level,
+            )
+        away = 0.0
         if hedged and self._restless:
-            away = [
+            others = [
                 self._level(i) - self._level(state) for i in range(len(self._grid[0].paces)) if i != state
             ]
-            spread += min(_RETURNS * self._restless, 0.3) * fmean(gap * gap for gap in away)
-        return Guess(mean=mean, spread=math.sqrt(spread), freedom=freedom / weight)
+            away = min(_RETURNS * self._restless, 0.3) * fmean(gap * gap for gap in others)
+        rows = [
+            (overhead, rho, whole / weight, mean / weight, second / weight)
+            for (overhead, rho), (whole, mean, second) in levels.items()
+        ]
+        return Believed(rows=rows, inner=inner / weight, away=away, freedom=freedom / weight)
 
     def lend(self, log_rate: float, spread: float) -> None:
         """Believe this pace until a run tells; ignored once one did."""
@@ -203,15 +238,15 @@ class Phase:
 
     def _notice(self, tokens: float, area: float, seen: float, busy: bool | None) -> None:
         """Make the state that this run belongs to the present one."""
-        gaps = [seen - self._guess(tokens, area, i).mean for i in range(len(self._grid[0].paces))]
-        here = self._guess(tokens, area, self._now)
+        gaps = [seen - self._believed(i).guess(tokens, area).mean for i in range(len(self._grid[0].paces))]
+        here = self._believed(self._now).guess(tokens, area)
         gap, earlier, self._strange = gaps[self._now], self._strange, None
         self._restless *= _SETTLES
         if abs(gap) <= max(_FAR * (1 + self._restless) * here.spread, _FAR_LEAST):
             return
         nearest = min(range(len(gaps)), key=lambda i: abs(gaps[i]))
         known = nearest != self._now and abs(gaps[nearest]) <= max(
-            _FAR / 2 * self._guess(tokens, area, nearest).spread, _FAR_LEAST
+            _FAR / 2 * self._believed(nearest).guess(tokens, area).spread, _FAR_LEAST
         )
         other_load = busy is not None and self._of_load.get(not busy) == self._now != self._of_load.get(busy)
         again = earlier is not None and _alike(earlier.gap, gap)

@@ -7,7 +7,7 @@ with good odds. Where none does, the refusal names the nearest plan and the time
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ...durations import duration
 from .forecast import Forecast
@@ -70,9 +70,17 @@ class Worker:
     room: int | None = None
     """The largest context it can have here."""
     can_think: bool = True
+    _made: dict[Task, Forecast | None] = field(
+        init=False, default_factory=dict[Task, "Forecast | None"], compare=False, repr=False
+    )
 
     def forecast(self, task: Task) -> Forecast | None:
-        """None while nothing is known of this machine."""
+        """None while nothing is known of this machine. Each is made once: a plan and its advice ask for the same."""
+        if task not in self._made:
+            self._made[task] = self._forecast(task)
+        return self._made[task]
+
+    def _forecast(self, task: Task) -> Forecast | None:
         return self.speed.forecast(
             task.tokens_in,
             self.lengths(task),

@@ -39,15 +39,6 @@ class Spread:
         return self.points[index] * math.exp(self.doubt * _NORMAL.inv_cdf(widened))
 
 
-def student(share: float, freedom: float) -> float:
-    """Quantile of Student's t by the Cornish-Fisher expansion; within 2 % of exact for 2 degrees of freedom
-    and up.
-    """
-    z, n = _NORMAL.inv_cdf(share), max(freedom, 1.5)
-    squared = z * z
-    return z * (
-        1
-        + (squared + 1) / (4 * n)
-        + ((5 * squared + 16) * squared + 3) / (96 * n**2)
-        + (((3 * squared + 19) * squared + 17) * squared - 15) / (384 * n**3)
-    )
+def normal(share: float) -> float:
+    """Quantile of the standard normal distribution."""
+    return _NORMAL.inv_cdf(share)

@@ -19,7 +19,7 @@ from .forecast import Forecast
 from .model_shape import TYPICAL, Shape
 from .phase_model import OVERHEADS, Guess, Phase, Prior
 from .quantiles import Spread
-from .run_grid import RunGrid, reading_area, writing_area
+from .run_grid import DRAWS, RunGrid, reading_area, writing_area
 from .token_estimates import CHARS_PER_TOKEN, Lengths, exactly
 
 KEPT_RUNS = 100
@@ -35,7 +35,6 @@ _SLOWED = 0.5
 BUSY_CORES = 0.4
 """Used by other programs, from which on a machine counts as busy."""
 _IDLE_S, _FEW_WAITS = 0.005, 6
-_SAMPLES = 401
 _TOGETHER, _TOGETHER_RUNS = 0.5, 5.0
 """Prior correlation of the two phases' noise, and its weight in runs."""
 
@@ -164,20 +163,21 @@ class SpeedModel:
             )
         cached = max(0, min(cached, tokens_in - 1))
         busy = is_busy(busy_cores)
-        read = self.reading.guess(*reading_area(tokens_in - cached, cached), busy=busy)
-        written = max(out.p50, 1)
-        write = self.writing.guess(*writing_area(max(written, 2), tokens_in), busy=busy)
-        if read is None or write is None:
+        reading, writing = self.reading.believed(busy=busy), self.writing.believed(busy=busy)
+        if reading is None or writing is None:
             return None
-
-        def ends_of(lengths: Lengths) -> list[float]:
-            grid = RunGrid(
-                self.reading, self.writing, tokens_in, cached, lengths, tokens_spread, self._shared(), busy
-            )
-            return self._ends(grid, cold=cold, wait_s=wait_s)
-
-        ends = ends_of(out)
-        capped = ends_of(exactly(max(cap, 1))) if cap is not None else None
+        written = max(out.p50, 1)
+        grid = RunGrid(
+            reading=reading,
+            writing=writing,
+            tokens_in=tokens_in,
+            cached=cached,
+            spread=tokens_spread,
+            shared=self._shared(),
+        )
+        begun_s = self._begun_s(cold=cold, wait_s=wait_s)
+        ends = grid.ends(out, begun_s)
+        capped = grid.ends(exactly(max(cap, 1)), begun_s) if cap is not None else None
         ventiles = tuple(_quantile(ends, i / 20) for i in range(1, 20))
         return Forecast(
             total_s=ventiles[9],
@@ -185,8 +185,8 @@ class SpeedModel:
             high_s=ventiles[18],
             wait_s=wait_s + self._waiting().at(0.5),
             load_s=self._load(bool(cold)).at(0.5),
-            prefill_s=math.exp(read.mean),
-            decode_s=math.exp(write.mean) if written > 1 else 0.0,
+            prefill_s=math.exp(reading.guess(*reading_area(tokens_in - cached, cached)).mean),
+            decode_s=math.exp(writing.guess(*writing_area(written, tokens_in)).mean) if written > 1 else 0.0,
             cold=bool(cold),
             runs=self.runs,
             tokens_in=tokens_in,
@@ -224,17 +224,15 @@ class SpeedModel:
         again = self._reloads[1:]
         return sum(again) / len(again) if len(again) >= 3 else 0.0
 
-    def _ends(self, grid: RunGrid, *, cold: bool | None, wait_s: float) -> list[float]:
-        """Totals of evenly spread imagined runs, sorted: each draws length, prompt, load, wait and pace."""
+    def _begun_s(self, *, cold: bool | None, wait_s: float) -> list[float]:
+        """When imagined runs begin to read, one for each draw: each waits, and finds the model loaded or not."""
         waits, warm, load = self._waiting(), self._load(False), self._load(True)
-        ends: list[float] = []
-        for i in range(1, _SAMPLES):
-            u = [(i * step) % 1.0 for step in _STRIDES]
-            loaded = (
-                warm.at(u[0]) if cold is False or (cold is None and u[0] < 0.5) else load.at(2 * u[0] % 1.0)
-            )
-            ends.append(wait_s + waits.at(u[1]) + loaded + grid.seconds(u[2], u[3], u[4]))
-        return sorted(ends)
+        begun = list[float]()
+        for draw in DRAWS:
+            is_warm = cold is False or (cold is None and draw.load < 0.5)
+            loaded = warm.at(draw.load) if is_warm else load.at(2 * draw.load % 1.0)
+            begun.append(wait_s + waits.at(draw.wait) + loaded)
+        return begun
 
     def _waiting(self) -> Spread:
         """Waits for others as they came; while few did, mostly none: one queue makes no busy server."""
@@ -308,9 +306,6 @@ def is_busy(cores: float | None) -> bool | None:
 
 _Row = tuple[float, float, float]
 """Tokens, area, seconds."""
-
-
-_STRIDES = (math.sqrt(2), math.sqrt(3), math.sqrt(5), math.sqrt(7), 1 / _SAMPLES)
 
 
 def _loaded(run: Run) -> bool:
