@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -196,7 +195,9 @@ def _listed() -> str:
 
 def _failed(exc: BaseException, options: argparse.Namespace) -> int:
     if getattr(options, "json", False):
-        sys.stdout.write(json.dumps({"ok": False, "error": str(exc), "kind": type(exc).__name__}) + "\n")
+        from .commands.options import print_json
+
+        print_json({"error": str(exc), "kind": type(exc).__name__}, ok=False)
     else:
         sys.stderr.write(f"understudy: {exc}\n")
     return exc.exit_code if isinstance(exc, OrchestratorError) else 1

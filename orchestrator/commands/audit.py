@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 from servers.protocol.registry import SERVERS
 from servers.state.audit import files, first_break
 
 from ..errors import ConfigError
+from . import options as common
 
 EXAMPLES = """\
 examples:
@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     verify.add_argument("servers", nargs="*", metavar="SERVER", help=f"of {', '.join(SERVERS)}; default: all")
-    verify.add_argument("--json", action="store_true", help="one JSON object with ok and files")
+    common.add_json(verify)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         listed = [
             {"file": str(path), "ok": line is None, "first_break": line} for path, line in breaks.items()
         ]
-        sys.stdout.write(json.dumps({"ok": ok, "files": listed}) + "\n")
+        common.print_json({"files": listed}, ok=ok)
         return 0 if ok else 1
     for path, line in breaks.items():
         said = (

@@ -210,8 +210,8 @@ def _ended(options: argparse.Namespace, id: str, standing: Standing, why: str | 
     counts = standing.counts
     good = set(counts) <= {"done"}
     if options.json:
-        record = {"ok": good, "batch": id, "out": str(options.out), "stopped": why, "counts": dict(counts)}
-        common.print_json(record | {"seconds": round(standing.took_s, 3)})
+        record = {"batch": id, "out": str(options.out), "stopped": why, "counts": dict(counts)}
+        common.print_json(record | {"seconds": round(standing.took_s, 3)}, ok=good)
     else:
         said = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
         more = (
@@ -245,7 +245,7 @@ def _looked_after(options: argparse.Namespace) -> int:
         finally:
             queue.close()
     if options.json:
-        common.print_json({"ok": True, "batches": records})
+        common.print_json({"batches": records})
         return 0
     sys.stdout.write("".join(_line(record) for record in records) or "there is no batch yet\n")
     return 0
@@ -264,7 +264,7 @@ def _looked_after_at_the_team(options: argparse.Namespace) -> int:
     finally:
         queue.close()
     if options.json:
-        common.print_json({"ok": True, "batches": [record]})
+        common.print_json({"batches": [record]})
     else:
         sys.stdout.write(_line(record))
     return 0

@@ -57,10 +57,11 @@ async def _run(options: argparse.Namespace, config: Config, prompt: str) -> int:
 
     trials: list[Trial] = await _trials(options, config, prompt)
     compared = summaries(trials)
+    answered = any(one.failed < one.attempts for one in compared)
     if options.json:
         counted = [_without_nothing(asdict(trial)) for trial in trials if trial.attempt]
-        record = {"ok": any(one.failed < one.attempts for one in compared), "prompt": prompt}
-        common.print_json(record | {"models": [asdict(one) for one in compared], "trials": counted})
+        listed = [asdict(one) for one in compared]
+        common.print_json({"prompt": prompt, "models": listed, "trials": counted}, ok=answered)
     else:
         sys.stdout.write(table([_HEAD, *map(_row, compared)]))
         for one in compared:
@@ -69,7 +70,7 @@ async def _run(options: argparse.Namespace, config: Config, prompt: str) -> int:
             sys.stdout.write("".join(f"{one.model} failed: {error}\n" for error in one.errors))
         if options.answers:
             sys.stdout.write(_answers(trials))
-    return 0 if any(one.failed < one.attempts for one in compared) else 1
+    return 0 if answered else 1
 
 
 async def _trials(options: argparse.Namespace, config: Config, prompt: str) -> list[Trial]:

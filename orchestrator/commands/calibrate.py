@@ -77,8 +77,7 @@ async def _run(options: argparse.Namespace) -> int:
         local.progress("")
     good = all(one.speeds is not None and one.failed is None for one in done)
     if options.json:
-        records = [_record(one) for one in done]
-        common.print_json({"ok": good, **(records[0] if len(records) == 1 else {"hosts": records})})
+        common.print_json({"calibrations": [_record(one) for one in done]}, ok=good)
     else:
         sys.stdout.write("\n".join(_shown(one) for one in done))
     return 0 if good else 1
@@ -111,7 +110,7 @@ async def _threads(options: argparse.Namespace) -> int:
     except CalibrationFailed as exc:
         raise RunError(str(exc)) from exc
     if options.json:
-        common.print_json({"ok": True, "paces": [asdict(pace) for pace in paces], "num_thread": found})
+        common.print_json({"paces": [asdict(pace) for pace in paces], "num_thread": found})
         return 0
     rows = [["threads", "other programs", "writes"]]
     rows += [

@@ -50,9 +50,8 @@ async def _run(options: argparse.Namespace) -> int:
         arguments = _arguments(options.values, _spec(options.server, options.tool, specs))
         answer = await session.call_tool(options.server, options.tool, arguments)
     if options.json:
-        common.print_json(
-            {"ok": not answer.is_error, "text": answer.text, "content": _structured(answer.text)}
-        )
+        record = {"text": answer.text, "content": _structured(answer.text)}
+        common.print_json(record, ok=not answer.is_error)
     else:
         sys.stdout.write(answer.text + "\n")
         images = [part for part in answer.content if isinstance(part, Image)]

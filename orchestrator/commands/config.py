@@ -46,9 +46,7 @@ def run(options: argparse.Namespace) -> int:
     found = _named(settings(config), options.keys)
     if options.json:
         listed = [asdict(one) for one in found]
-        common.print_json(
-            {"ok": True, "folder": config.folder, "settings": listed, "notices": config.notices}
-        )
+        common.print_json({"folder": config.folder, "settings": listed, "notices": config.notices})
     else:
         sys.stdout.write("".join(map(_line, found)))
     return 0

@@ -78,7 +78,7 @@ async def _run(options: argparse.Namespace) -> int:
             local.progress("")
     good = receipt["outcome"] in DELIVERED
     if options.json:
-        common.print_json({"ok": good, **receipt})
+        common.print_json(receipt, ok=good)
     else:
         sys.stdout.write(_shown(receipt))
     return 0 if good else 1

@@ -89,7 +89,6 @@ def _closing(ended: Ended) -> str:
 
 def _report(ended: Ended, worker: Worker) -> dict[str, Any]:
     return {
-        "ok": True,
         "worker": asdict(worker),
         "accepted": ended.accepted,
         "text": ended.reply.text,

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     findings = _host(options) if options.host else _machine(options)
     good = all(one.state != "wrong" for one in findings)
     if options.json:
-        common.print_json({"ok": good, "findings": [asdict(one) for one in findings]})
+        common.print_json({"findings": [asdict(one) for one in findings]}, ok=good)
     else:
         sys.stdout.write("".join(map(_line, findings)))
     return 0 if good else 1

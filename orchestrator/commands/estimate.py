@@ -42,7 +42,7 @@ async def _run(options: argparse.Namespace) -> int:
     async with local.server(options) as session:
         record = await local.ask(session, "estimate", {name: getattr(options, name) for name in names})
     if options.json:
-        common.print_json({"ok": True, **record})
+        common.print_json(record)
         return 0
     sys.stdout.write(_shown(record))
     return 0

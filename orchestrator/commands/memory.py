@@ -136,7 +136,7 @@ def _shown(options: argparse.Namespace, found: list[Remembered]) -> int:
     from ..store.transcript import moment
 
     if options.json:
-        common.print_json([asdict(one) for one in found])
+        common.print_json({"memories": [asdict(one) for one in found]})
     else:
         lines = [
             f"{one.id[:8]}  {moment(one.at)}  {one_line(one.agent, 20)}: {one_line(one.text, 200)}\n"
@@ -166,8 +166,10 @@ def _episodes(options: argparse.Namespace) -> int:
         database.close()
     if options.action == "rates":
         return _rates(options, episodes.rates(found, options.by))
-    if options.export or options.json:
+    if options.export:
         sys.stdout.writelines(f"{line}\n" for line in episodes.as_jsonl(found))
+    elif options.json:
+        common.print_json({"episodes": [asdict(one) | {"pattern": one.pattern} for one in found]})
     else:
         sys.stdout.write("".join(f"{episodes.line(one)}\n" for one in found) or "no run fits\n")
     return 0
@@ -177,7 +179,7 @@ def _rates(options: argparse.Namespace, found: list[Any]) -> int:
     from ..sanitize import one_line
 
     if options.json:
-        common.print_json([asdict(one) | {"share": round(one.share, 4)} for one in found])
+        common.print_json({"rates": [asdict(one) | {"share": round(one.share, 4)} for one in found]})
     else:
         lines = [f"{one.successes:5} of {one.runs:<5} {one_line(one.key, 120)}\n" for one in found]
         sys.stdout.write("".join(lines) or "no run fits\n")

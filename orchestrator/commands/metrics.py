@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         database.close()
     if options.json:
-        common.print_json([asdict(line) for line in lines])
+        common.print_json({"models": [asdict(line) for line in lines]})
     else:
         sys.stdout.write(prometheus(lines))
     return 0

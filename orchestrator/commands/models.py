@@ -37,7 +37,7 @@ async def _here(options: argparse.Namespace) -> int:
     async with local.server(options) as session:
         record = await local.ask(session, "list_models", {})
     if options.json:
-        common.print_json({"ok": True, **record})
+        common.print_json(record)
         return 0
     several = any(model.get("host") for model in record["models"])
     rows = [
@@ -93,7 +93,7 @@ async def _everywhere(options: argparse.Namespace) -> int:
     async with open_session(config, complain) as session:
         found = await session.listed()
     if options.json:
-        common.print_json({"ok": True, "providers": found, "silent": silent})
+        common.print_json({"providers": found, "silent": silent})
         return 0
     rows = [["model", "context", "answer at most", "$/M in", "$/M out"]]
     rows += [_offered(info) for infos in found.values() for info in infos]

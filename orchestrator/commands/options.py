@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,9 +147,12 @@ def person_of(approve: Approve | None) -> Person | None:
     return person
 
 
-def print_json(value: Any) -> None:
-    """ASCII alone: every stream can carry it, and no terminal finds anything in it to obey."""
-    sys.stdout.write(json.dumps(value) + "\n")
+def print_json(record: Mapping[str, Any], *, ok: bool = True) -> None:
+    """One object on one line, as `results` describes it. `ok`: whether the command did what it was asked for.
+
+    ASCII alone: every stream can carry it, and no terminal finds anything in it to obey.
+    """
+    sys.stdout.write(json.dumps({"ok": ok, **record}) + "\n")
 
 
 async def _yes(question: str, choices: Sequence[str]) -> str | None:

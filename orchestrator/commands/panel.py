@@ -130,8 +130,8 @@ async def _run(options: argparse.Namespace, work: Any) -> int:
         except Paused as exc:
             if not options.json:
                 raise
-            known = {"ok": False, "kind": "Paused", "question": exc.question, "session": recorder.session}
-            common.print_json({**known, "error": str(exc)})
+            known = {"kind": "Paused", "question": exc.question, "session": recorder.session}
+            common.print_json({**known, "error": str(exc)}, ok=False)
             return 3
     if options.json:
         notices = [event.text for event in seen if isinstance(event, Notice)]
@@ -151,7 +151,7 @@ async def _preview(
     async with open_session(config) as session:
         found = await preview(Members(session, words), settings, asked(settings, question, words))
     if options.json:
-        common.print_json({"ok": True, **found.as_json()})
+        common.print_json(found.as_json())
     else:
         sys.stdout.write("".join(f"{line}\n" for line in (str(found), *found.warnings)))
     return 0

@@ -69,12 +69,7 @@ def _list(options: argparse.Namespace, store: Store) -> int:
             for name, one in config.patterns.items()
         }
         common.print_json(
-            {
-                "ok": True,
-                "built_in": built_in,
-                "patterns": own,
-                "unfinished": [_shown(one) for one in open_runs],
-            }
+            {"built_in": built_in, "patterns": own, "unfinished": [_shown(one) for one in open_runs]}
         )
         return 0
     lines = [f"{use.ljust(12)}{meaning}" for use, meaning in built_in.items()]

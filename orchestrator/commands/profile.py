@@ -61,7 +61,7 @@ def _team(options: argparse.Namespace) -> int:
     wanted = {"model": options.model, "kind": options.kind}
     totals = [one for one in totals if all(value in (None, one[name]) for name, value in wanted.items())]
     if options.json:
-        common.print_json({"ok": True, "totals": totals})
+        common.print_json({"totals": totals})
         return 0
     head = ["asked on", "ran on", "model", "kind", "runs", "gates passed", "median", "writes"]
     rows = [
@@ -83,7 +83,7 @@ async def _run(options: argparse.Namespace) -> int:
     async with local.server(options) as session:
         record = await local.ask(session, "profile", asked)
     if options.json:
-        common.print_json({"ok": True, **record})
+        common.print_json(record)
         return 0
     sys.stdout.write(_shown(record))
     return 0

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     since = since_of(options.since) if options.since else 0.0
     figures = gathered(last=options.last, since=since, session=options.session)
     if options.json:
-        common.print_json({"ok": True, **figures})
+        common.print_json(figures)
         return 0
     from ..report.page import page
 

@@ -133,7 +133,7 @@ async def _run(options: argparse.Namespace, task: str) -> int:
     if options.json:
         spent = None if session.budget.unknown_calls else session.budget.spent_usd
         kept = {"spent_usd": spent, "session": recorder.session}  # spent: by every model, failed tries too
-        common.print_json(_report(lead.model, reply, seen, failed) | kept)
+        common.print_json(_report(lead.model, reply, seen, failed) | kept, ok=failed is None)
     return failed.exit_code if failed else 0
 
 
@@ -144,7 +144,6 @@ def _report(model: str, reply: Reply, seen: list[Event], failed: OrchestratorErr
     why = {} if failed is None else {"error": str(failed), "kind": type(failed).__name__}
     done = {"messages": [asdict(message) for message in reply.messages]} if failed else {}
     return {
-        "ok": failed is None,
         **why,
         "model": model,
         "answered_by": reply.messages[-1].origin if reply.messages else "",

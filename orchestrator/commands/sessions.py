@@ -74,7 +74,7 @@ def _list(store: Store, options: argparse.Namespace) -> int:
 
     kept = store.sessions(options.limit)
     if options.json:
-        common.print_json([asdict(one) for one in kept])
+        common.print_json({"sessions": [asdict(one) for one in kept]})
     else:
         lines = [
             f"{one.id}  {moment(one.updated_at)}  {one.messages:4} messages  {one.model or '-'}  {one.name or one.title}\n"
@@ -88,9 +88,11 @@ def _show(store: Store, options: argparse.Namespace) -> int:
     from ..terminal.display import Display
 
     kept = _one(store, options)
+    history = store.history(kept.id)
     if options.json:
-        return _export(store, options)
-    Display().show_conversation_summary(store.history(kept.id))
+        common.print_json({"session": asdict(kept), "messages": [asdict(message) for message in history]})
+    else:
+        Display().show_conversation_summary(history)
     return 0
 
 
@@ -119,7 +121,7 @@ def _search(store: Store, options: argparse.Namespace) -> int:
 
     found = store.search(" ".join(options.which), options.limit)
     if options.json:
-        common.print_json([asdict(one) for one in found])
+        common.print_json({"found": [asdict(one) for one in found]})
     else:
         lines = [f"{one.session}  {moment(one.at)}  {one.role}: {one.excerpt}\n" for one in found]
         sys.stdout.write("".join(lines) or "no message holds these words\n")
@@ -133,7 +135,10 @@ def _export(store: Store, options: argparse.Namespace) -> int:
     kept = _one(store, options)
     if options.to is not None:
         export(store, kept, options.to)
-        sys.stdout.write(f"{kept.id} is in {options.to}\n")
+        if options.json:
+            common.print_json({"session": kept.id, "file": str(options.to)})
+        else:
+            sys.stdout.write(f"{kept.id} is in {options.to}\n")
     else:
         lines = as_jsonl(store, kept) if options.json else as_markdown(kept, store.entries(kept.id))
         sys.stdout.writelines(f"{line}\n" for line in lines)
@@ -155,7 +160,7 @@ def _import(store: Store, options: argparse.Namespace) -> int:
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigError(f"{name} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
     if options.json:
-        common.print_json([asdict(one) for one in kept])
+        common.print_json({"sessions": [asdict(one) for one in kept]})
     else:
         sys.stdout.writelines(
             f"{one.id} is here now, {one.messages} messages; understudy chat --resume {one.id} goes on\n"
@@ -167,7 +172,7 @@ def _import(store: Store, options: argparse.Namespace) -> int:
 def _fork(store: Store, options: argparse.Namespace) -> int:
     new = store.fork(_one(store, options).id, rounds=options.rounds)
     if options.json:
-        common.print_json(asdict(store.find(new)))
+        common.print_json({"session": asdict(store.find(new))})
     else:
         sys.stdout.write(f"{new} begins there; understudy chat --resume {new} goes on\n")
     return 0

@@ -15,7 +15,7 @@ EXAMPLES = """\
 examples:
   understudy tools
   understudy tools files git
-  understudy tools --json | jq '.[].name'
+  understudy tools --json | jq '.tools[].name'
 """
 
 
@@ -48,7 +48,8 @@ async def _run(options: argparse.Namespace) -> int:
             await session.connected()
         specs = (await session.toolbox()).specs
     if options.json:
-        common.print_json([asdict(spec) for spec in specs])
+        missing = [notice.text for notice in failed]
+        common.print_json({"tools": [asdict(spec) for spec in specs], "notices": missing}, ok=not failed)
     else:
         sys.stdout.write("".join(f"{_line(spec)}\n" for spec in specs))
     return 1 if failed else 0

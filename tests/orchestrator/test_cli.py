@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.processes import command_lines_with, until
+from tests.results import described
 
 UNDERSTUDY = os.path.join(os.path.dirname(sys.executable), "understudy")
 
@@ -61,7 +62,7 @@ def test_a_scripted_lead_changes_and_commits_a_real_file(clone: Path, tmp_path: 
     )
     done = understudy("run", "--model", lead, "--json", "Fix the spelling.", cwd=clone)
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = described("run", done.stdout)
     assert report["ok"] and report["text"] == "Done." and report["recorded"]
     assert [(call["name"], call["is_error"]) for call in report["tool_calls"]] == [
         ("files__read_file", False),
@@ -117,7 +118,7 @@ def test_what_is_wrong_is_said_in_one_sentence(
 
 def test_errors_are_json_where_json_is_asked_for(clone: Path) -> None:
     done = understudy("run", "--model", "nobody:x", "--json", "hi", cwd=clone)
-    report = json.loads(done.stdout)
+    report = described("run", done.stdout)
     assert report["ok"] is False and "nobody" in report["error"] and done.returncode == 2
 
 
@@ -125,11 +126,13 @@ def test_a_tool_is_called_as_a_model_would_and_answers_in_json(clone: Path) -> N
     done = understudy(
         "call", "--json", "files", "write_file", "path=notes.txt", "content=-", cwd=clone, stdin="a\nb\n"
     )
-    assert json.loads(done.stdout)["ok"] and (clone / "notes.txt").read_text(encoding="utf-8") == "a\nb\n"
+    assert (
+        described("call", done.stdout)["ok"] and (clone / "notes.txt").read_text(encoding="utf-8") == "a\nb\n"
+    )
 
 
 def test_the_tools_are_listed_with_what_a_model_sees(clone: Path) -> None:
-    specs = json.loads(understudy("tools", "--json", "files", "git", cwd=clone).stdout)
+    specs = described("tools", understudy("tools", "--json", "files", "git", cwd=clone).stdout)["tools"]
     assert {"files__read_file", "git__git_status"} <= {spec["name"] for spec in specs}
     assert all(spec["description"] and spec["parameters"]["type"] == "object" for spec in specs)
     assert "files__read_file(path, " in understudy("tools", "files", cwd=clone).stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, SimulatedModel
 from tests.orchestrator.test_cli import script, understudy
+from tests.results import described
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -34,7 +34,7 @@ def work(folder: Path) -> None:
 
 def test_the_figures_are_those_of_the_runs(tmp_path: Path) -> None:
     work(tmp_path)
-    told = json.loads(understudy("report", "--json", cwd=tmp_path).stdout)
+    told = described("report", understudy("report", "--json", cwd=tmp_path).stdout)
     assert told["ok"] and len(told["speeds"]) == 4 and told["forecasts"]
     assert {one["provenance"] for one in told["speeds"]} == {"simulated"}
     assert told["coverage"][-1]["runs"] == len(told["forecasts"])
@@ -46,7 +46,7 @@ def test_an_empty_ledger_makes_a_page_that_says_so(tmp_path: Path) -> None:
     done = understudy("report", "--out", "r.html", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Nothing was measured yet." in (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert json.loads(understudy("report", "--json", cwd=tmp_path).stdout)["timeline"] is None
+    assert described("report", understudy("report", "--json", cwd=tmp_path).stdout)["timeline"] is None
 
 
 def test_what_cannot_be_is_one_sentence(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
 from tests.orchestrator.test_cli import UNDERSTUDY, understudy
+from tests.results import described
 
 SMALL = SimulatedModel(name="small", context_length=8192)
 
@@ -57,7 +58,7 @@ def test_each_order_gets_one_receipt_and_the_same_command_again_does_nothing(tmp
         words = [str(path), "--out", "r.jsonl", "--host", url]
         done = batch(tmp_path, *words, "--json")
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["counts"] == {"done": 5}
+        assert described("batch", done.stdout)["counts"] == {"done": 5}
         told = receipts(tmp_path / "r.jsonl")
         assert len({one["key"] for one in told}) == 5 and all(one["ok"] for one in told)
         first = next(one for one in told if one.get("id") == "a")
@@ -103,7 +104,7 @@ def test_orders_come_from_standard_input_and_names_that_no_file_can_have_fail_al
             "batch", "-", "--out", "r.jsonl", "--host", url, "--json",
             cwd=tmp_path, stdin="".join(json.dumps(line) + "\n" for line in lines),
         )  # fmt: skip
-    assert json.loads(done.stdout)["counts"] == {"done": 1, "failed": 2}, done.stderr
+    assert described("batch", done.stdout)["counts"] == {"done": 1, "failed": 2}, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_a_failing_order_is_tried_again_told_why_and_can_be_retried(tmp_path: Pa
         words = [str(path), "--out", "r.jsonl", "--host", url]
         done = batch(tmp_path, *words, "--json")
         assert done.returncode == 1
-        id = json.loads(done.stdout)["batch"]
+        id = described("batch", done.stdout)["batch"]
         failed = next(one for one in receipts(tmp_path / "r.jsonl") if not one["ok"])
         assert failed["tries"] == 2 and "n" in failed["reason"]
         assert any("An earlier answer was not accepted" in str(body) for body in world.requests)
@@ -215,7 +216,7 @@ def test_ctrl_c_finishes_what_runs_and_the_same_command_goes_on(tmp_path: Path) 
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 130 and "what runs is finished" in said and "Traceback" not in said
-        status = json.loads(batch(tmp_path, "status", "--json").stdout)["batches"][0]["counts"]
+        status = described("batch", batch(tmp_path, "status", "--json").stdout)["batches"][0]["counts"]
         assert status["waiting"] + status["done"] == 400 and len(receipts(out)) == status["done"]
 
 
@@ -282,5 +283,5 @@ def test_it_stops_after_so_many_failures(tmp_path: Path) -> None:
     with engine() as (url, _):
         words = ["--out", "r.jsonl", "--host", url, "--retries", "0", "--stop-after-failures", "3", "--json"]
         done = batch(tmp_path, str(path), *words)
-    counts = json.loads(done.stdout)["counts"]
+    counts = described("batch", done.stdout)["counts"]
     assert done.returncode == 1 and counts["failed"] == 3 and counts["waiting"] == 17

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
@@ -24,6 +23,7 @@ from servers.ollama.ledger.profile import Profile
 from tests.orchestrator.batch.test_batch import engine, orders, receipts
 from tests.orchestrator.test_cli import UNDERSTUDY
 from tests.postgres import Postgres, postgres, programs
+from tests.results import described
 
 needs_postgres = pytest.mark.skipif(
     programs() is None and "CI" not in os.environ, reason="PostgreSQL is not installed"
@@ -225,7 +225,7 @@ def test_a_cancelled_order_is_stopped_while_it_runs(tmp_path: Path, database: Po
             [UNDERSTUDY, "batch", "cancel", id_of(out), "--json"],
             cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        assert json.loads(done.stdout)["batches"][0]["changed"] == 1
+        assert described("batch", done.stdout)["batches"][0]["changed"] == 1
         assert client.wait(60) == 1
         worker.terminate()
         _, said = worker.communicate(timeout=60)
@@ -234,7 +234,7 @@ def test_a_cancelled_order_is_stopped_while_it_runs(tmp_path: Path, database: Po
             [UNDERSTUDY, "profile", "--team", "--json"],
             cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        (total,) = json.loads(shown.stdout)["totals"]
+        (total,) = described("profile", shown.stdout)["totals"]
         assert total["model"] == "small (simulated)" and total["done"] == 0 and total["runs"] == 1
 
 

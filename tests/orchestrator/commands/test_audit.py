@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from tests.orchestrator.test_cli import understudy
+from tests.results import described
 
 
 def test_an_altered_line_of_the_audit_is_found_and_named(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_an_altered_line_of_the_audit_is_found_and_named(tmp_path: Path) -> None
     file.write_text("".join([lines[0], lines[1].replace("b.txt", "z.txt"), lines[2]]), encoding="utf-8")
     altered = understudy("audit", "verify", "--json", "files", cwd=work)
     assert altered.returncode == 1
-    assert json.loads(altered.stdout) == {
+    assert described("audit verify", altered.stdout) == {
         "ok": False,
         "files": [{"file": str(file), "ok": False, "first_break": 2}],
     }

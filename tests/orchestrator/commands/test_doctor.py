@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from orchestrator.cli import main
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated
 from servers.ollama.simulator.machine import Machine, SimulatedModel
+from tests.results import described
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def found(capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, dict[str, Any]]:
     assert main(["doctor", "--json"]) == code
-    said = json.loads(capsys.readouterr().out)
+    said = described("doctor", capsys.readouterr().out)
     assert said["ok"] is (code == 0)
     return {one["subject"]: one for one in said["findings"]}
 

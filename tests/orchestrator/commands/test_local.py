@@ -24,6 +24,7 @@ from orchestrator.commands.local import table
 from servers.ollama.simulator.api import Fault, World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
+from tests.results import described
 
 UNDERSTUDY = os.path.join(os.path.dirname(sys.executable), "understudy")
 SMALL = SimulatedModel(name="small:latest", answer_tokens=60.0, answer_spread=0.1)
@@ -70,8 +71,7 @@ def told(folder: Path, *words: str, code: int = 0) -> Any:
     """What `--json` says: one object, nothing else."""
     done = understudy(folder, *words, "--json")
     assert done.returncode == code, done.stdout + done.stderr
-    (line,) = done.stdout.splitlines()
-    record = json.loads(line)
+    record = described(words[0], done.stdout)
     assert record["ok"] is (code == 0)
     return record
 
@@ -104,6 +104,7 @@ def test_from_the_first_list_to_a_forecast_on_a_simulated_server(folder: Path) -
     assert {m["name"]: m["speed"] for m in listed["models"]} == dict.fromkeys(
         ("small:latest", "big:latest"), "not yet measured"
     )
+    (calibrated,) = calibrated["calibrations"]
     assert len(calibrated["probes"]) == 4 and calibrated["probes"][0]["forecast_s"] is None
     assert calibrated["reads_tokens_per_s"] == pytest.approx(300, rel=0.2) and calibrated["error"] is None
     small = next(m for m in estimated["models"] if m["model"] == "small:latest")
@@ -146,6 +147,7 @@ def test_a_real_engine_is_calibrated_and_forecast(folder: Path) -> None:
     estimated = told(folder, "estimate", "Say something.", *here)["models"][0]
     receipt = told(folder, "delegate", "Say something.", *here)
     (model,) = told(folder, "models", *here)["models"]
+    (calibrated,) = calibrated["calibrations"]
     assert calibrated["error"] is None and not calibrated["skipped"]
     assert (
         1500 < calibrated["probes"][2]["tokens_in"] < 2500
@@ -160,7 +162,7 @@ def test_a_real_engine_is_calibrated_and_forecast(folder: Path) -> None:
 
 def test_a_calibration_that_fails_says_why(folder: Path) -> None:
     with ollama("error") as url:
-        failed = told(folder, "calibrate", "small", "--host", url, code=1)
+        (failed,) = told(folder, "calibrate", "small", "--host", url, code=1)["calibrations"]
         shown = understudy(folder, "calibrate", "big", "--budget", "0.001", "--host", url)
         stranger = told(folder, "calibrate", "nobody", "--host", url, code=1)
     assert "simulated failure" in failed["error"] and failed["reads_tokens_per_s"] is None

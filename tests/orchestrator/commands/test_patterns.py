@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.store.store import Store
+from tests.results import described
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -49,14 +50,16 @@ def test_a_name_that_means_nothing_and_a_provider_that_fails_cost_the_others_not
     down = script(tmp_path, "down", {"error": {"kind": "AuthFailed", "message": "a bad key"}})
     models = f"{panel(tmp_path, a='yes')},nonsense,{down},nope:x"
     code, out, _ = run("consult", "--models", models, "--json", "well?")
-    found = json.loads(out)
+    found = described("consult", out)
     assert code == 0 and found["ok"] and found["text"] == "yes"
     errors = {one["model"]: one["error"] for one in found["responses"]}
     assert errors["scripted:a.jsonl"] is None and "a bad key" in errors[down]
     assert "no provider is known for the model 'nonsense'" in errors["nonsense"]
     assert "no provider 'nope'" in errors["nope:x"]
     code, out, _ = run("consult", "--models", "nonsense,nope:x", "--json", "well?")
-    assert code == 1 and json.loads(out)["error"].startswith("nobody answered: nonsense: no provider")
+    assert code == 1 and described("consult", out)["error"].startswith(
+        "nobody answered: nonsense: no provider"
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,7 @@ def test_each_pattern_is_a_command(
         script(tmp_path, name, *replies, *(["ANSWER: x"] if words[0] == "debate" else []))
     given = [re.sub(r"\b([ABJ])\b", r"scripted:\1.jsonl", word) for word in words]
     code, out, _ = run(*given, "--json", "a letter, please")
-    found = json.loads(out)
+    found = described(given[0], out)
     assert code == 0 and found["pattern"] in (words[0], "synthesise") and found["text"] == text
     with closing(Store()) as store:
         history = store.history(found["session"])
@@ -112,7 +115,7 @@ def test_what_a_panel_said_is_what_the_lead_is_asked_about_next(run: Run, tmp_pa
     code, out, _ = run("run", "--model", lead, "--resume", "last", "--json", "which was better?")
     assert code == 0
     with closing(Store()) as store:
-        texts = [m.text for m in store.history(json.loads(out)["session"])]
+        texts = [m.text for m in store.history(described("run", out)["session"])]
     assert texts[:3] == [
         "how?",
         "[consult, answer of scripted:a.jsonl] use a queue",
@@ -132,11 +135,11 @@ def test_a_plan_that_waits_for_a_person_is_approved_by_another_process(run: Run,
     code, _, err = run(*words)
     assert code == 3 and "waits for a decision: Carry out this plan?\n- one (w): write it" in err
     _, out, _ = run("patterns", "--json")
-    (waiting,) = json.loads(out)["unfinished"]
+    (waiting,) = described("patterns", out)["unfinished"]
     assert waiting["waits_for"] == "Carry out this plan?\n- one (w): write it"
     script(tmp_path, "m", "summed up")  # a manager that were asked to plan again would answer this
     code, out, _ = run("patterns", "approve", waiting["session"], "--json")
-    found = json.loads(out)
+    found = described("patterns", out)
     assert code == 0 and found["text"] == "summed up" and found["session"] == waiting["session"]
     assert [one["step"] for one in found["responses"]] == ["plan", "one", "synthesis"]
     code, _, err = run("patterns", "approve")
@@ -147,7 +150,7 @@ def test_a_refused_plan_is_not_begun(run: Run, tmp_path: Path) -> None:
     manager = script(tmp_path, "m", PLAN)
     run("plan", "--manager", manager, "--role", "w=scripted:none.jsonl", "--approve", "go")
     code, out, _ = run("patterns", "approve", "last", "--answer", "no", "--json")
-    assert code == 1 and json.loads(out)["error"] == "the plan was not approved; nothing was done"
+    assert code == 1 and described("patterns", out)["error"] == "the plan was not approved; nothing was done"
 
 
 CONFIG = """\
@@ -176,7 +179,7 @@ def test_a_pattern_of_config_is_composed_of_others_and_waits_for_trust(run: Run,
     assert code == 2 and "have models work together as 'careful'" in err and "no pattern 'careful'" in err
     run("trust", "config.yaml")
     code, out, err = run("run", "--pattern", "careful", "--set", "tone=formal", "--json", "the boss")
-    found = json.loads(out)
+    found = described("run", out)
     assert (code, found["text"]) == (0, "formal text"), (out, err)
     assert found["pattern"] == "pipeline" and found["details"]["passed_over"] == ["facts"]
     assert [one["step"] for one in found["responses"]][:3] == [

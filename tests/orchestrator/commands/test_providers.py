@@ -11,6 +11,7 @@ import yaml
 
 from orchestrator.cli import main
 from orchestrator.store.store import Store
+from tests.results import described
 from tests.wire.stub import Stub
 
 Lines = dict[str, Any]
@@ -50,10 +51,10 @@ def test_a_run_is_kept_and_gone_on_with_by_the_same_model(
 ) -> None:
     words = config(providers={"box": box(stub)})
     code, out, _ = understudy(capsys, "run", *words, "--model", "box:stub-text", "--json", "I am Ann")
-    first = json.loads(out)["session"]
+    first = described("run", out)["session"]
     assert code == 0 and first
     code, out, _ = understudy(capsys, "run", *words, "--resume", "last", "--json", "Who am I?")
-    again = json.loads(out)
+    again = described("run", out)
     assert (again["session"], again["model"]) == (first, "box:stub-text")
     assert [m["content"] for m in stub.sent["messages"]] == [
         "I am Ann",
@@ -72,7 +73,7 @@ def test_a_run_that_is_not_to_be_kept_leaves_nothing_and_may_still_go_on_from_so
     assert understudy(capsys, "run", *model, "--no-keep", "x")[0] == 0 and Store().sessions() == []
     understudy(capsys, "run", *model, "x")
     code, out, _ = understudy(capsys, "run", *model, "--resume", "last", "--no-keep", "--json", "y")
-    assert code == 0 and json.loads(out)["session"] is None and Store().sessions()[0].messages == 2
+    assert code == 0 and described("run", out)["session"] is None and Store().sessions()[0].messages == 2
     assert len(stub.sent["messages"]) == 3
     code, _, err = understudy(capsys, "run", *model, "--resume", "zz", "y")
     assert code in (1, 2) and "no conversation 'zz'" in err
@@ -86,7 +87,7 @@ def test_the_last_line_of_a_run_says_what_it_cost(stub: Stub, capsys: pytest.Cap
     assert code == 0 and "100 tokens in (60 cached), 20 tokens out" in last and last.endswith("$0.0025")
     words = config(providers={"box": box(stub)})
     _, out, _ = understudy(capsys, "run", *words, "--model", "box:stub-text", "--json", "hi")
-    report = json.loads(out)
+    report = described("run", out)
     _, plain, _ = understudy(capsys, "run", *words, "--model", "box:stub-text", "hi")
     assert plain.strip().endswith("cost unknown")
     assert report["cost_usd"] is None and report["spent_usd"] is None  # nobody knows
@@ -100,7 +101,7 @@ def test_retries_and_switches_are_on_the_screen(stub: Stub, capsys: pytest.Captu
     assert code == 0 and "asking again in 0.0 s" in out and "Hello from the stub." in out
     assert "model switched: near:stub-e503 → far:stub-text (near: " in out
     _, out, _ = understudy(capsys, "run", *words, "--model", "safe", "--json", "hi")
-    report = json.loads(out)
+    report = described("run", out)
     assert report["answered_by"] == "far:stub-text" and any(
         "asking again" in note for note in report["notices"]
     )
@@ -145,7 +146,7 @@ def test_bench_compares_speed_cost_memory_and_failures(
     played = script({"text": "a", "usage": {"total_s": 9.0}}, {"text": "b"}, {"text": "c"})
     models = f"box:stub-text,small,box:stub-e429,{played}"
     code, out, _ = understudy(capsys, "bench", models, "Hi", "--repeat", "2", "--warm", "--json", *words)
-    report = json.loads(out)
+    report = described("bench", out)
     assert code == 0 and report["ok"]
     dear, local, limited, scripted = report["models"]
     assert (dear["attempts"], dear["failed"], dear["errors"]) == (2, 0, [])
@@ -194,7 +195,7 @@ def test_every_providers_models_are_listed_with_limits_and_prices(
     providers |= {"safe": {"fallback": ["box:stub-text"]}}
     words = config(providers=providers, models={"box:stub-text": {"price": price}})
     code, out, _ = understudy(capsys, "models", "--all", "--json", *words)
-    report = json.loads(out)
+    report = described("models", out)
     listed = {info["id"]: info for infos in report["providers"].values() for info in infos}
     assert code == 0 and (listed["box:stub-text"]["input_usd"], listed["box:stub-text"]["output_usd"]) == (
         1.5,

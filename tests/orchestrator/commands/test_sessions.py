@@ -16,6 +16,7 @@ from orchestrator.providers.scripted import Scripted
 from orchestrator.store.recorder import Recorder
 from orchestrator.store.store import Store
 from orchestrator.types import Usage, assistant, user
+from tests.results import described
 
 
 @pytest.fixture
@@ -51,11 +52,16 @@ def test_they_are_listed_and_searched_for_people_and_programs(
     birds, fish = talk(store, "birds"), talk(store, "fish")
     _, out, _ = said(capsys)
     assert [line.split()[0] for line in out.splitlines()] == [fish, birds]
-    assert [one["id"] for one in json.loads(said(capsys, "--json", "--limit", "1")[1])] == [fish]
+    assert [
+        one["id"] for one in described("sessions", said(capsys, "--json", "--limit", "1")[1])["sessions"]
+    ] == [fish]
     assert birds in said(capsys, "search", "bird")[1] and said(capsys, "search", "cow")[1].startswith(
         "no message"
     )
-    assert json.loads(said(capsys, "search", "fish", "--json")[1])[0]["session"] == fish
+    assert (
+        described("sessions search", said(capsys, "search", "fish", "--json")[1])["found"][0]["session"]
+        == fish
+    )
 
 
 def test_one_is_shown_exported_forked_and_deleted(
@@ -68,9 +74,9 @@ def test_one_is_shown_exported_forked_and_deleted(
     assert said(capsys, "export", "--to", str(file))[0] == 0
     kinds = [json.loads(line)["kind"] for line in file.read_text(encoding="utf-8").splitlines()]
     assert kinds == ["session"] + ["message"] * 6 + ["event"] * 3
-    fork = json.loads(said(capsys, "fork", session, "--rounds", "1", "--json")[1])
+    fork = described("sessions fork", said(capsys, "fork", session, "--rounds", "1", "--json")[1])["session"]
     assert (fork["parent"], fork["messages"]) == (session, 2)
-    assert said(capsys, "delete", session, "--json")[0] == 0
+    assert described("sessions delete", said(capsys, "delete", session, "--json")[1])["deleted"] == [session]
     assert [kept.id for kept in store.sessions()] == [fork["id"]]
 
 

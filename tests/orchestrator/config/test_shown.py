@@ -12,6 +12,7 @@ from orchestrator.cli import main
 from orchestrator.config.masking import masked
 from orchestrator.config.models import Config
 from orchestrator.config.trust import trust
+from tests.results import described
 
 SECRET = "hunter2-and-more"
 
@@ -25,7 +26,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shown(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, dict[str, Any]]:
     assert main(["config", "show", *options, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    said = described("config show", capsys.readouterr().out)
     assert said["ok"] is True
     return {one["key"]: one for one in said["settings"]}
 

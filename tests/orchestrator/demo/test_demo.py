@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from servers.ollama.forecast.recommended import recommended
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, SimulatedModel
+from tests.results import described
 
 UNDERSTUDY = os.path.join(os.path.dirname(sys.executable), "understudy")
 
@@ -42,7 +42,7 @@ def no_ollama(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_whole_path_ends_in_a_commit_whose_tests_pass() -> None:
     done = demo("--json")
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = described("demo", done.stdout)
     assert report["accepted"] and "cents.ljust" in report["diff"]
     assert "Read one digit of cents as tens" in report["commit"] and report["tests"].startswith("exit=0")
     assert report["tool_calls"][0] == "files__read_file" and "ollama__delegate" in report["tool_calls"]
@@ -67,7 +67,7 @@ def test_without_ollama_an_embedded_engine_recites_with_real_timings_and_a_forec
     pytest.importorskip("gguf")
     done = demo("--json")
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = described("demo", done.stdout)
     worker = report["worker"]
     assert (worker["timed"], worker["real"]) == (True, False) and "embedded engine that recites" in worker[
         "says"
@@ -92,7 +92,7 @@ def test_a_worker_that_fails_its_gate_changes_nothing_and_the_lead_does_the_work
     with simulated_in_thread() as url:  # it answers, but with filler words
         done = demo("--json", OLLAMA_HOST=url)
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = described("demo", done.stdout)
     assert report["worker"]["says"] == f"worker: sim-small:latest, simulated, at {url}"
     assert not report["worker"]["real"] and not report["accepted"] and "gate failed" in report["ledger"]
     assert report["ledger"].endswith(" simulated") and "files__edit_file" in report["tool_calls"]
@@ -106,7 +106,7 @@ def test_the_likeliest_model_is_asked_first_and_the_others_after_it() -> None:
     with simulated_in_thread(World(machine=Machine(small, large, embeds))) as url:
         done = demo("--json", OLLAMA_HOST=url)
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = described("demo", done.stdout)
     assert report["worker"]["model"] == "large:latest" and report["worker"]["ladder"] == ["small:latest"]
     assert "best expected worth of 2: large:latest" in report["worker"]["says"]
     said = " ".join(report["said"])
@@ -117,7 +117,7 @@ def test_the_likeliest_model_is_asked_first_and_the_others_after_it() -> None:
 def test_a_server_without_a_model_is_told_which_one_fits_and_the_demo_goes_on() -> None:
     embeds = SimulatedModel(name="embeds:latest", capabilities=("embedding",))
     with simulated_in_thread(World(machine=Machine(embeds))) as url:
-        report = json.loads(demo("--json", OLLAMA_HOST=url).stdout)
+        report = described("demo", demo("--json", OLLAMA_HOST=url).stdout)
     assert f"because Ollama at {url} has no model that writes text (qwen" in report["worker"]["says"]
     assert "ollama pull qwen" in report["worker"]["says"] and report["tests"].startswith("exit=0")
 

@@ -20,6 +20,7 @@ from orchestrator.hosts.check import seen_by
 from orchestrator.hosts.documents import document
 from orchestrator.hosts.install import entries_of, install, remove, servers
 from orchestrator.hosts.table import HOSTS
+from tests.results import described
 
 NAMES = ["files", "shell", "git", "ollama"]
 
@@ -292,5 +293,5 @@ def test_doctor_says_what_a_host_sees(project: Path, capsys: pytest.CaptureFixtu
     assert re.search(r"^ok +files: \d+ tools from /", capsys.readouterr().out)
     path.write_text(path.read_text().replace(str(project), str(project / "gone")))
     assert main([*words, "--json"]) == 1
-    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    (finding,) = described("doctor", capsys.readouterr().out)["findings"]
     assert finding["state"] == "wrong" and "gone" in finding["found"] and "--replace" in finding["next_step"]

@@ -20,6 +20,7 @@ from orchestrator.providers.scripted import Scripted
 from orchestrator.store.recorder import open_conversation
 from orchestrator.store.store import Store
 from orchestrator.types import ToolCall, ToolSpec, assistant, result
+from tests.results import described
 
 
 class Box:
@@ -104,4 +105,5 @@ def test_the_command_line_lists_exports_and_rates_them(
     assert (told["task"], told["success"], told["pattern"]) == ("fix the parser", True, "answer")
     assert told["metrics"]["failed_actions"] == 0 and told["at"].endswith("Z")
     assert main(["memory", "rates", "--by", "pattern", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [{"key": "answer", "runs": 2, "successes": 1, "share": 0.5}]
+    found = described("memory rates", capsys.readouterr().out)
+    assert found["rates"] == [{"key": "answer", "runs": 2, "successes": 1, "share": 0.5}]

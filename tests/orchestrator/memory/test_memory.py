@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sqlite3
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from orchestrator.providers.scripted import Scripted
 from orchestrator.terminal.chat.chat import chat
 from orchestrator.terminal.display import Display
 from orchestrator.types import ToolCall, assistant
+from tests.results import described
 from tests.wire.listings import embedding
 from tests.wire.stub import Stub
 
@@ -223,7 +223,7 @@ def test_the_person_stores_searches_and_deletes(
         "not kept: 0.5 is below 0.7"
     )
     assert "lead: The parser is new." in said(capsys, "search", "parser", "--filter", "kind=note")[1]
-    found = json.loads(said(capsys, "--json")[1])
+    found = described("memory", said(capsys, "--json")[1])["memories"]
     assert (
         said(capsys, "delete", "zz")[1]
         == "understudy: no memory begins with 'zz'; 'understudy memory' lists them\n"

@@ -33,6 +33,7 @@ from orchestrator.store.resumable import unfinished
 from orchestrator.store.store import Store
 from orchestrator.types import Message
 from tests.orchestrator.patterns.members import Members, agent, agents
+from tests.results import described
 
 pytestmark = pytest.mark.anyio
 
@@ -167,7 +168,7 @@ def test_a_plan_killed_by_the_system_goes_on_in_another_process(tmp_path: Path, 
     stuck.unlink()
     stuck.write_text(json.dumps({"text": f"result {finished}"}), encoding="utf-8")
     out, err = run(tmp_path, "patterns", "resume", "--json").communicate()
-    found = json.loads(out)
+    found = described("patterns", out)
     assert found["ok"] and found["text"] == "summed up", err
     assert [task["result"] for task in found["details"]["tasks"]] == ["result 0", "result 1", "result 2"]
 

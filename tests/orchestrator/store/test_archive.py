@@ -18,6 +18,7 @@ from orchestrator.store.recorder import Recorder, open_conversation
 from orchestrator.store.replay import replay
 from orchestrator.store.store import Store
 from tests.conversations import turn_of, turns
+from tests.results import described
 
 
 def told(store: Store, session: str) -> tuple[Any, ...]:
@@ -128,6 +129,6 @@ def test_a_file_that_is_none_is_refused_whole_with_its_line(
     assert store.sessions() == []
     (tmp_path / "good.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert main(["sessions", "import", str(tmp_path / "good.jsonl"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["messages"] == 2
+    assert described("sessions import", capsys.readouterr().out)["sessions"][0]["messages"] == 2
     assert main(["sessions", "import", str(tmp_path / "nowhere")]) == 2
     store.close()

@@ -28,6 +28,7 @@ from orchestrator.store.replay import replay
 from orchestrator.store.store import Damaged, Store, StoreError, Unwritable
 from orchestrator.types import Message, Thinking, ToolCall, Usage, assistant, user
 from tests.conversations import whole
+from tests.results import described
 from tests.wire.stub import Stub
 from tests.wire.wires import refused
 
@@ -374,7 +375,7 @@ def test_what_can_be_read_of_a_damaged_file_is_saved_and_the_file_kept(
     assert main(["sessions", "repair"]) != 0 and "sound" in capsys.readouterr().err
     path.write_bytes(b"\xff" * 4096 + path.read_bytes()[4096:])
     assert main(["sessions", "repair", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    said = described("sessions repair", capsys.readouterr().out)
     assert Path(said["old"]).exists()
     again = Store(path)
     talk(open_conversation(again), "after", "all")

@@ -34,6 +34,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.spending import Spending
 from orchestrator.terminal.display import Display
 from orchestrator.types import Completion, Message, ToolCall, Usage, assistant
+from tests.results import described
 
 PAID = """
 budget_usd_per_day: {day}
@@ -121,7 +122,7 @@ def test_the_bill_is_printed_for_people_and_programs(
         ["total", "2", "0", "200", "0", "100", "$0.1500", "and", "1", "calls", "unknown"],
     ]
     assert main(["cost", "--by", "day", "--since", "1d", "--label", "team=red", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["total"]["cost_usd"] == pytest.approx(0.15)
+    assert described("cost", capsys.readouterr().out)["total"]["cost_usd"] == pytest.approx(0.15)
     assert main(["cost", "--since", "soon"]) == 2
     assert "--since wants a time such as 7d" in capsys.readouterr().err
     with pytest.raises(SystemExit):
