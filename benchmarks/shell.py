@@ -8,9 +8,11 @@
 | supervised, Landlock | the same | at most 8 |
 | supervised, bubblewrap | the same | at most 16 |
 | bubblewrap alone | the same | the floor of the line above |
-| through the server (tools/call) | the same | at most 12 |
+| through the server (tools/call), as models call: a moment apart | the same | at most 12 |
+| a second call at once, whose sandbox is not set up yet | the same | - |
 | a decision, short and long | the same | at most 0.2 and 0.5 |
 
+The rows with bubblewrap pay for its mounts before each command; the server sets a sandbox up while nobody waits.
 Supervised means all of it: fork server, control groups, spool with masking, the whole tree ended.
 """
 
@@ -41,6 +43,9 @@ SHORT = "ls -la"
 LONG = (
     "cd src && for f in *.py; do grep -n 'def ' \"$f\" | head -5; done; python3 -m pytest -q 2>&1 | tail -20"
 )
+
+THINKING_S = 0.5
+"""Less than any model needs between two calls."""
 
 AT_MOST = {
     "supervised, none": 8,
@@ -77,23 +82,28 @@ async def measure(root: Path, rounds: int) -> dict[str, float]:
         level: Shell(root=root, policy=BUILT_IN, sandbox=Sandbox(root=root, level=level, why=""))
         for level in levels(root)
     }
+    highest = list(shells)[-1]
+    served = Shell(root=root, policy=BUILT_IN, sandbox=shells[highest].sandbox)
     judge = Judge(policy=BUILT_IN, root=root, level="bwrap")
-    async with Client(build(shells[list(shells)[-1]])) as client:
+    async with Client(build(served)) as client:
         work: dict[str, Callable[[], Awaitable[object]]] = {"bare subprocess": bare}
         if "bwrap" in shells:
             work["bubblewrap alone"] = lambda: raw_bwrap(root, shells["bwrap"])
         work |= {f"supervised, {level}": (lambda s=shell: supervised(s)) for level, shell in shells.items()}
         work["through the server"] = lambda: client.call_tool("run_command", {"command": "true"})
+        work["a second call at once"] = work["through the server"]
         work["a short decision"] = lambda: decided(judge, SHORT)
         work["a long decision"] = lambda: decided(judge, LONG)
         times: dict[str, list[float]] = {name: [] for name in work}
         for turn in range(rounds + 2):
             for name, run in work.items():
+                if name == "through the server":
+                    await anyio.sleep(THINKING_S)
                 begun = perf_counter()
                 await run()
                 if turn >= 2:  # the first start the fork servers
                     times[name].append(perf_counter() - begun)
-    for shell in shells.values():
+    for shell in (*shells.values(), served):
         shell.close()
     return {name: statistics.median(each) for name, each in times.items()}
 

@@ -62,6 +62,7 @@ def build(shell: Shell) -> ToolServer:
     @asynccontextmanager
     async def desk(_: object) -> AsyncGenerator[Desk]:
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(shell.keep_ready)
             yield Desk(shell=shell, tasks=tasks, allowed=allowed)
             tasks.cancel_scope.cancel()
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,7 @@ class Jobs:
         self.keeper: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self.closed = False
         self.starting = 0
+        self.ready: tuple[tuple[object, ...], socket.socket] | None = None  # a sandbox for the next command
 
     async def start(
         self,
@@ -143,12 +144,16 @@ class Jobs:
         stdin: str | None,
         on_end: Callable[[Job], None] | None,
     ) -> Job:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            if self.keeper:
-                self._hand_over(theirs)  # at once
-            else:
-                await anyio.to_thread.run_sync(self._hand_over, theirs)
+        early = launch.ahead if stdin == "" else None
+        ours = self._prepared(early.key) if early else None
+        if ours is None:
+            early = None
+            ours, theirs = socket.socketpair()
+            with theirs:
+                if self.keeper:
+                    self._hand_over(theirs)  # at once
+                else:
+                    await anyio.to_thread.run_sync(self._hand_over, theirs)
         self.number += 1
         job = Job(
             id=f"j{self.number}",
@@ -159,22 +164,9 @@ class Jobs:
             timeout_s=timeout_s,
             on_end=on_end,
         )
-        spec = Spec(
-            argv=list(launch.argv),
-            env=launch.env,
-            cwd=launch.cwd,
-            spool=str(job.spool),
-            stdin=stdin,
-            timeout_s=timeout_s,
-            max_output_bytes=MAX_OUTPUT_BYTES,
-            limits=limits,
-            ruleset=launch.ruleset,
-            session_net=launch.session_net,
-            shell_depth=launch.depth,
-            secrets=list(secret_patterns()),
-        )
+        spec = _spec(launch, limits, timeout_s, stdin, str(job.spool), early.words if early else None)
         job.spool.touch(mode=0o600)
-        line = json.dumps(spec).encode() + b"\n"
+        line = _line(spec)
         try:
             if len(line) < _AT_ONCE_BYTES:
                 ours.sendall(line)
@@ -189,6 +181,38 @@ class Jobs:
         self.all[job.id] = job
         self._evict()
         return job
+
+    def prepare(self, launch: Launch, limits: Limits) -> None:
+        """Set up a sandbox for the next command that is launched alike. Blocks for a moment."""
+        if launch.ahead is None or (self.ready and self.ready[0] == launch.ahead.key):
+            return
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._hand_over(theirs)
+        early = replace(launch, argv=launch.ahead.argv, env={"PATH": os.defpath})
+        ours.sendall(_line({**_spec(early, limits, 0, "", "", None), "ahead": True}))
+        with self.lock:
+            old, self.ready = self.ready, None if self.closed else (launch.ahead.key, ours)
+        for control in (old[1] if old else None, ours if self.closed else None):
+            if control:
+                control.close()
+
+    def _prepared(self, key: tuple[object, ...]) -> socket.socket | None:
+        """The sandbox that waits, if it is as a new one would be; one that is not is ended."""
+        with self.lock:
+            ready, self.ready = self.ready, None
+        if ready is None:
+            return None
+        with contextlib.suppress(OSError):
+            ready[1].setblocking(False)
+            gone = ready[0] != key
+            with contextlib.suppress(BlockingIOError):
+                gone = gone or not ready[1].recv(1, socket.MSG_PEEK)
+            if not gone:
+                ready[1].setblocking(True)
+                return ready[1]
+        ready[1].close()
+        return None
 
     async def _room(self) -> None:
         """Wait until fewer than MAX_RUNNING run. Raises ToolError when that takes too long."""
@@ -216,6 +240,9 @@ class Jobs:
         with self.lock:
             self.closed = True
             keeper, self.keeper = self.keeper, None
+            ready, self.ready = self.ready, None
+        if ready:
+            ready[1].close()
         for job in self.all.values():
             job.control.close()
         if keeper:
@@ -260,6 +287,36 @@ class Jobs:
             del self.all[job.id]
             job.control.close()
             job.spool.unlink(missing_ok=True)
+
+
+def _spec(
+    launch: Launch,
+    limits: Limits,
+    timeout_s: float,
+    stdin: str | None,
+    spool: str,
+    words: Sequence[str] | None,
+) -> Spec:
+    return Spec(
+        argv=list(launch.argv),
+        env=launch.env,
+        cwd=launch.cwd,
+        spool=spool,
+        stdin=stdin,
+        timeout_s=timeout_s,
+        max_output_bytes=MAX_OUTPUT_BYTES,
+        limits=limits,
+        ruleset=launch.ruleset,
+        session_net=launch.session_net,
+        shell_depth=launch.depth,
+        secrets=list(secret_patterns()),
+        ahead=False,
+        words=None if words is None else list(words),
+    )
+
+
+def _line(spec: Mapping[str, Any]) -> bytes:
+    return json.dumps(spec).encode() + b"\n"
 
 
 def _taken(keeper: socket.socket, theirs: socket.socket) -> bool:

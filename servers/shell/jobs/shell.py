@@ -9,9 +9,11 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from ...output import ToolError, one_line
@@ -61,6 +63,7 @@ class Shell:
     policy: Policy
     sandbox: Sandbox
     jobs: Jobs = field(default_factory=Jobs)
+    wanted: anyio.Event = field(default_factory=anyio.Event)  # a sandbox for the next command
 
     @property
     def bash(self) -> str:
@@ -136,7 +139,7 @@ class Shell:
             cwd=self.folder(cwd),
             env=self.environment(env or {}),
             network=online,
-            processes=limits["processes"],
+            limits=limits,
             extra=extra,
         )
         mounted = self.sandbox.level == "bwrap"
@@ -151,8 +154,28 @@ class Shell:
             on_end=lambda job: self._ended(job, kept),
         )
 
+    async def keep_ready(self) -> None:
+        """After each command set up the sandbox of the next one, until cancelled: nobody waits for it then."""
+        while True:
+            self.wanted = anyio.Event()
+            await self.wanted.wait()
+            await anyio.to_thread.run_sync(self._make_ready)
+
+    def _make_ready(self) -> None:
+        limits = self._limits(MAX_TIMEOUT_S)
+        launch = self.sandbox.launch(
+            ["true"],
+            cwd=self.root,
+            env=self.environment({}),
+            network=self.policy.network,
+            limits=limits,
+        )
+        with suppress(OSError, ToolError):  # the next command starts by itself
+            self.jobs.prepare(launch, limits)
+
     def _ended(self, job: Job, kept: Guard | None) -> None:
         """Note the end, and undo what the command did to protected places."""
+        self.wanted.set()
         undone = kept.put_back() if kept else []
         job.notes += undone
         job.notes += [said] if (said := refused_network(job)) else []

@@ -6,7 +6,7 @@ ends, however it ends, the sockets close and everything is killed. Standard libr
     python -I -S -c "import sys; sys.path.insert(0, FOLDER); from servers.shell.jobs.supervisor import keep; keep(FD, [])"
 because starting a bare interpreter takes a tenth of the time.
 
-A job's socket carries JSON lines. First a Spec; then {"input": text}, {"end": true} (of input),
+A job's socket carries JSON lines. First a Spec (two, where a sandbox is set up ahead of its command); then {"input": text}, {"end": true} (of input),
 {"kill": grace_s}. Back: {"failed": reason} or {"started": true}, and at the end an Ended.
 """
 
@@ -52,6 +52,8 @@ class Spec(TypedDict):
     session_net: bool  # it shares the session's own network: loopback alone
     shell_depth: int  # processes of the sandbox itself on top of the command's: bubblewrap has 2
     secrets: list[Secret]
+    ahead: bool  # start `argv` now; a second Spec will say what is to run in it
+    words: list[str] | None  # what an `argv` that was started ahead waits for
 
 
 Reason = Literal["exit", "timeout", "killed", "output", "memory", "processes"]
@@ -132,12 +134,10 @@ class _Job:
         self.control, self.network = control, network
         self.orders = b""
         self.spec: Spec = self._first()
-        self.started = time.monotonic()
-        self.deadline = self.started + self.spec["timeout_s"]
         self.kill_at: float | None = None
         self.reason: Reason = "exit"
+        self.child = 0
         self.status: int | None = None  # of the command itself, once reaped
-        self.spool = Spool(self.spec["spool"], self.spec["secrets"], self.spec["max_output_bytes"])
         self.groups = bounds.Groups(self.spec["limits"])
         self.selector = selectors.DefaultSelector()
         self.input = bytearray()
@@ -149,8 +149,11 @@ class _Job:
         signal.signal(signal.SIGCHLD, _nothing)
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         try:
-            failure = self._start()
-            if failure:
+            words = self._set_up() if self.spec["ahead"] else None
+            self.started = time.monotonic()
+            self.deadline = self.started + self.spec["timeout_s"]
+            self.spool = Spool(self.spec["spool"], self.spec["secrets"], self.spec["max_output_bytes"])
+            if failure := None if self._handed(words) else self._start():
                 self._say({"failed": failure})
                 return
             self._say({"started": True})
@@ -180,12 +183,31 @@ class _Job:
 
     # starting
 
-    def _start(self) -> str | None:
+    def _set_up(self) -> int:
+        """Start the sandbox that waits for words, then wait for the Spec that has them; where to write them."""
+        theirs, words = os.pipe()
+        self._start((None, theirs))
+        self.input_ends = True
+        self.spec = self._first()
+        return words
+
+    def _handed(self, words: int | None) -> bool:
+        """Give the sandbox that was set up its words; False where there is none, or none any more."""
+        if words is None:
+            return False
+        with contextlib.suppress(OSError), open(words, "wb") as pipe:
+            if os.waitpid(self.child, os.WNOHANG) == (0, 0):
+                pipe.write(b"".join(os.fsencode(word) + b"\0" for word in self.spec["words"] or ()))
+                return True
+        os.close(self.output)
+        return False
+
+    def _start(self, given: tuple[int | None, int] | None = None) -> str | None:
         """Fork and exec; why it could not be, or None."""
         self.output, theirs = os.pipe()
         os.set_blocking(self.output, False)
         report, failed = os.pipe()
-        self.terminal, stdin = self._open_stdin()
+        self.terminal, stdin = given or self._open_stdin()
         self.child = os.fork()
         if self.child == 0:
             self._become(stdin, theirs, failed)

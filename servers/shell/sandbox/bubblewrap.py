@@ -31,16 +31,26 @@ _PROC_HIDDEN = (
 
 
 def wrapped(
+    root: Path, inside: Sequence[str], *, cwd: Path, env: Mapping[str, str], network: bool
+) -> list[str]:
+    """The command line that runs `inside` contained. `env` has PATH and HOME."""
+    return [*outside(root, env=env, network=network), *at(cwd, inside)]
+
+
+def at(cwd: Path, inside: Sequence[str]) -> list[str]:
+    """The end of bubblewrap's line: what to run, and where."""
+    return ["--chdir", str(cwd), "--", *inside]
+
+
+def outside(
     root: Path,
-    inside: Sequence[str],
     *,
-    cwd: Path,
     env: Mapping[str, str],
     network: bool,
     extra: Path | None = None,
     given: str | None = None,
 ) -> list[str]:
-    """The command line that runs `inside` contained. `env` has PATH and HOME; `extra` is one more folder to write in,
+    """Bubblewrap's line but for the command: all that is mounted. `extra` is one more folder to write in,
     `given` another name of the root."""
     user = Path(env["HOME"])
     argv = [
@@ -73,7 +83,7 @@ def wrapped(
         ["--tmpfs", str(home())] if home().is_relative_to(root) else []
     )  # undo, audit, the policy's memory
     argv += ["--bind", str(extra), str(extra)] if extra else []
-    return [*argv, "--remount-ro", "/", "--chdir", str(cwd), "--", *inside]
+    return [*argv, "--remount-ro", "/"]
 
 
 def failure(root: Path) -> str | None:

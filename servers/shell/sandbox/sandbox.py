@@ -16,7 +16,9 @@ from typing import Literal
 
 from ...state.home import home
 from . import landlock
-from .bubblewrap import failure, wrapped
+from .ahead import Ahead, ahead
+from .bubblewrap import at, failure, outside
+from .limits import Limits
 from .visible_paths import NETWORK_FILES, cache_folder, visible
 
 Level = Literal["bwrap", "landlock", "none"]
@@ -33,6 +35,7 @@ class Launch:
     ruleset: landlock.Ruleset | None
     session_net: bool = False  # its network is the session's own: loopback alone
     depth: int  # processes of the sandbox on top of the command's
+    ahead: Ahead | None = None  # the same command in a sandbox that is set up before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ class Sandbox:
         cwd: Path,
         env: Mapping[str, str],
         network: bool,
-        processes: int,
+        limits: Limits,
         extra: Path | None = None,
     ) -> Launch:
         """`argv` wrapped for this rung. `env` must hold PATH and HOME; `extra` is one more folder to write in."""
@@ -70,13 +73,21 @@ class Sandbox:
         match self.level:
             case "bwrap":
                 # The limit is set inside, where the new user namespace counts from 0; root has none.
-                inner = ["bash", "-c", f'ulimit -u {processes} 2>/dev/null; exec "$@"', "bash", *argv]
-                inside = inner if os.getuid() else argv
-                line = wrapped(
-                    self.root, inside, cwd=cwd, env=env, network=network, extra=extra, given=self.given
+                processes = limits["processes"] if os.getuid() else None
+                bound = f'ulimit -u {processes} 2>/dev/null; exec "$@"'
+                inside = ["bash", "-c", bound, "bash", *argv] if processes else argv
+                line = outside(self.root, env=env, network=network, extra=extra, given=self.given)
+                early = ahead(
+                    line, argv, root=self.root, cwd=cwd, env=env, cpu_s=limits["cpu_s"], processes=processes
                 )
                 return Launch(
-                    argv=tuple(line), env=env, cwd="/", ruleset=None, session_net=not network, depth=2
+                    argv=(*line, *at(cwd, inside)),
+                    env=env,
+                    cwd="/",
+                    ruleset=None,
+                    session_net=not network,
+                    depth=2,
+                    ahead=None if extra else early,
                 )
             case "landlock":
                 scratch, cache = scratch_folder(), cache_folder(self.root)

@@ -407,3 +407,42 @@ def test_required_without_a_sandbox_refuses_to_start_and_off_says_so(tmp_path: P
         assert "sandbox=none net=on" in server.call("run_command", command="echo hi").text
         refused = server.call("run_command", command="python3 -c 1")
     assert refused.is_error and "only inside a sandbox" in refused.text
+
+
+def waiting(place: Place) -> bool:
+    """Whether a sandbox stands ready for the next command, or none is set up ahead on this rung."""
+    if place.level != "bwrap":
+        return True
+    ours = {process.pid for process in psutil.Process(place.server.pid).children(recursive=True)}
+    rows = [p.info["cmdline"] or [""] for p in psutil.process_iter(["cmdline"]) if p.pid in ours]
+    return any("mapfile" in row[-1] for row in rows)
+
+
+def test_a_place_that_was_replaced_after_the_sandbox_was_set_up_is_held_all_the_same(place: Place) -> None:
+    git = place.root / ".git"
+    (git / "hooks").mkdir(parents=True, exist_ok=True)
+    for text in ("[core]\n", "[user]\n"):
+        place.run("true")
+        until(lambda: waiting(place))
+        new = git / "config.lock"  # as git itself changes it
+        new.write_text(text, encoding="utf-8")
+        os.chown(new, *([place.root.stat().st_uid] * 2))
+        new.rename(git / "config")
+        place.run("echo '[alias] x = !id' >>.git/config; mkdir -p .vscode; echo 1 >.vscode/tasks.json")
+        assert (git / "config").read_text(encoding="utf-8") == text
+        assert not (place.root / ".vscode").exists()
+    shutil.rmtree(git)
+
+
+def test_a_command_is_the_same_in_a_sandbox_that_was_set_up_ahead(place: Place) -> None:
+    (place.root / "sub folder").mkdir()
+    script = "pwd; env | sort; ulimit -t; ulimit -u; ls -A /tmp; echo left >/tmp/left; exit 7"
+    (place.root / "sub folder" / "asked").write_text(script, encoding="utf-8")
+    said = list[str]()
+    for stdin in ("", "", "not ahead"):
+        place.run("true")
+        until(lambda: waiting(place))
+        answer = place.run("bash asked", cwd="sub folder", env={"ODD": "a=b\n'c' é"}, stdin=stdin).text
+        assert "exit=7" in answer and "ODD=a=b" in answer and "é" in answer, answer
+        said.append(answer.split("\n", 2)[2].rpartition("<<end")[0])
+    assert said[0] == said[1] == said[2]
