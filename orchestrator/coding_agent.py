@@ -47,6 +47,7 @@ from .tools import Approve
 from .types import Message, Usage
 
 T = TypeVar("T")
+_ORDER = {"files", "write", "gate", "ladder", "deadline_s", "max_output", "schema", "think", "wait_s"}
 
 
 class NoAnswer(str):
@@ -264,34 +265,39 @@ class CodingAgent:
         return await self._open.models()
 
     def delegate(self, target_model: str, task: str, *, context: str = "", **order: Any) -> Delegated:
-        """The target's answer, a str that is also the receipt: files, gate, profile, forecast, advice.
+        """The target's answer, a str that is also the receipt: files, gate, profile, forecast, advice, cost.
 
         It sees `task` and `context`, nothing of the conversation. Models of Ollama, and "auto", go through the ollama
-        server; `order`: further arguments of its tool delegate (files, write, gate, ladder, deadline_s, max_output, schema,
-        think). A failed gate is a receipt too. Raises OrchestratorError where nothing could run.
+        server; `order`: further arguments of its tool delegate (files, write, gate, ladder, deadline_s in seconds,
+        max_output in tokens, schema, think). A `ladder` may end with vendors' models, "anthropic:...": asked where the
+        others failed, under the same gates and within the budget. A failed gate is a receipt too. Raises
+        OrchestratorError where nothing could run.
         """
         text(task, "task")
         full = "ollama:auto" if target_model == "auto" else self.config.resolve(target_model, self._given)
         provider, _, model = full.partition(":")
-        local = provider == "ollama" and provider not in self._given and "ollama" in self.config.servers
-        if order and not local:
-            raise ConfigError(
-                f"{next(iter(order))} is for models that the ollama server runs, and {full} is not one of them"
-            )
+        local = provider == "ollama" and provider not in self._given
+        if order and "ollama" not in self.config.servers:
+            raise ConfigError(f"{next(iter(order))} wants the ollama server, and none is configured")
+        if wrong := sorted(set(order) - _ORDER):
+            raise ConfigError(f"delegate: there is no {wrong[0]}; there are {', '.join(sorted(_ORDER))}")
 
         async def work() -> Delegated:
             session = self._open
-            if not local:
+            if not order and not (local and "ollama" in self.config.servers):
                 worker = session.agent(full, name="worker")
                 reply = await delegate(session.ask, worker, task, context=context)
-                return Delegated.answered(reply.text, full)
-            asked = {"task": task, "context": context, "model": model, **order}
+                return Delegated.answered(reply, full)
+            asked = {"task": task, "context": context, "model": model if local else full, **order}
             if "ollama" in session.hosted:
                 return Delegated.of(await shown_delegation(session, asked))
             servers = {"ollama": self.config.servers["ollama"]}  # not among this agent's own tools
             alone = self.config.model_copy(update={"servers": servers})
             failed = None
             async with open_session(alone, self._emit, approve=self._asked()) as other:
+                for name, given in self._given.items():
+                    other.add_provider(name, given)
+                other.wired.budget = session.budget
                 try:
                     return Delegated.of(await shown_delegation(other, asked))
                 except OrchestratorError as exc:  # raised below: the session's task group would wrap it

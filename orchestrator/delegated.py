@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from servers.ollama.ledger.runs import DELIVERED
 
+from .reply import Reply
 from .terminal.screen.receipt_view import (
     Advice,
     File,
@@ -40,10 +41,20 @@ class Delegated(str):
         return made
 
     @classmethod
-    def answered(cls, text: str, model: str) -> Self:
+    def answered(cls, reply: Reply, model: str) -> Self:
         """From the answer of a model that is asked directly: nothing checked it, nothing was forecast."""
-        made = cls(text)
-        made.receipt, made.record = Receipt(outcome="answered", model=model, answer=text), {}
+        usage, made = reply.usage, cls(reply.text)
+        profile = Profile(
+            total_s=reply.seconds,
+            tokens_in=usage.input_tokens,
+            tokens_cached=usage.cached_tokens,
+            tokens_out=usage.output_tokens,
+            recorded=reply.recorded,
+        )
+        made.receipt = Receipt(
+            outcome="answered", model=model, answer=reply.text, profile=profile, cost_usd=reply.cost
+        )
+        made.record = {}
         return made
 
     @property
@@ -80,6 +91,11 @@ class Delegated(str):
     def profile(self) -> Profile | None:
         """Measured seconds and tokens of the run."""
         return self.receipt.profile
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars that vendors took for it; None where nobody knows, as on a local machine."""
+        return self.receipt.cost_usd
 
     @property
     def forecast(self) -> Forecast | None:

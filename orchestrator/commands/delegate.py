@@ -21,7 +21,7 @@ gates: syntax (code is always parsed), quotes, tests, tests=PATH, command=WORDS,
 {local.ENGINES}
 examples:
   understudy delegate "Say in two sentences what this does." --file setup.py
-  understudy delegate "Add docstrings." --file src/a.py --write edits --gate tests --ladder qwen3:8b,qwen3:32b
+  understudy delegate "Add docstrings." --file src/a.py --write edits --gate tests --ladder qwen3:8b,anthropic:claude-opus-5-5
   understudy delegate "List every person and year." --file letter.txt --schema people.json --gate quotes --json
 
 exit codes: 0 accepted, or answered or written with nothing to check it, 1 not accepted (nothing was written)
@@ -46,7 +46,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--gate", action="append", default=[], metavar="GATE", help="what must pass; repeatable"
     )
     parser.add_argument(
-        "--ladder", default="", metavar="MODELS", help="models to try next, separated by commas"
+        "--ladder",
+        default="",
+        metavar="MODELS",
+        help="models to try next, separated by commas; last those of vendors, within the budget",
     )
     parser.add_argument(
         "--deadline", type=float, dest="deadline_s", metavar="S", help="must be done within S seconds"

@@ -85,6 +85,7 @@ class Receipt(_Part):
     profile: Profile | None = None
     forecast: Forecast | None = None
     advice: tuple[Advice, ...] = ()
+    cost_usd: float | None = None  # what vendors took; None: nobody knows, or none was asked
     note: str | None = None
 
     @property
@@ -129,6 +130,8 @@ def receipt_lines(receipt: Receipt) -> list[tuple[str, str]]:
         lines.append((_profile(receipt.profile), ""))
     if receipt.forecast and (said := _forecast(receipt.forecast)):
         lines.append((said, ""))
+    if receipt.cost_usd is not None:
+        lines.append((f"cost: {money(receipt.cost_usd)}", ""))
     if receipt.chosen:
         lines.append((one_line(receipt.chosen, 200), "dim"))
     lines += [(f"advice: {one_line(advice.say, 300)}", "cyan") for advice in receipt.advice[:5]]

@@ -246,8 +246,10 @@ def test_a_program_delegates_as_the_command_does_and_gets_the_receipt_as_a_str(f
 
 def test_a_delegation_that_cannot_be_is_named(folder: Path) -> None:
     with ollama() as host, Agent(config=load_config(cwd=folder, env={"OLLAMA_BASE_URL": host})) as agent:
-        with pytest.raises(ConfigError, match="files is for models that the ollama server runs"):
-            agent.delegate("anthropic:claude-x", "Say it.", files=["notes.txt"])
+        with pytest.raises(ConfigError, match="there is no file; there are deadline_s, files,"):
+            agent.delegate("anthropic:claude-x", "Say it.", file=["notes.txt"])
+        with pytest.raises(ConfigError, match="small stands behind anthropic:claude-x in the ladder"):
+            agent.delegate("auto", "Say it.", ladder=["anthropic:claude-x", "small"])
         with pytest.raises(OrchestratorError, match="nothing"):
             agent.delegate("auto", "Say it.", files=["nothing.txt"])
 
