@@ -13,7 +13,7 @@ from types import ModuleType
 from servers.state.unsaved import unsaved_home
 
 from .commands import log
-from .commands.help import SHARED, Parser
+from .commands.help import EXIT_CODES, SHARED, Parser
 from .errors import OrchestratorError
 
 GROUPS = {
@@ -170,7 +170,9 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=summary)
         if name == command:
             module = importlib.import_module(f".commands.{name}", __package__)
-            added.description, added.epilog = module.__doc__, module.EXAMPLES
+            own = "exit codes:" in module.EXAMPLES
+            added.description = module.__doc__
+            added.epilog = module.EXAMPLES if own else f"{module.EXAMPLES}\n{EXIT_CODES}"
             module.add(added)
             log.add(added)
     return parser

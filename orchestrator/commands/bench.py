@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 Every call goes out once: nothing is retried and nothing comes from a cache. Figures are medians of the answers,
-seconds by our clock. Exit code 1 when no model answered.
+seconds by our clock.
 
 examples:
   understudy bench ollama:qwen3:8b,anthropic:claude-haiku-4-5 "Name three birds."
   understudy bench ollama:qwen3:8b,ollama:qwen3:1.7b - --repeat 5 --warm < prompt.txt
   understudy bench openai:gpt-5-mini,ollama:qwen3:8b "Name three birds." --json | jq '.models[].seconds'
+
+exit codes: 0 a model answered, 1 none did
 """
 
 

@@ -20,6 +20,8 @@ most commands take
   --verbose                   say on standard error what happens inside
   --log-level LEVEL           what the log holds: debug, info, warning, error
 """
+EXIT_CODES = "exit codes: 0 done, 1 it failed, 2 wrong command line, 130 stopped by Ctrl-C"
+"""Of a command that has none of its own to tell."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -24,6 +24,8 @@ examples:
   understudy run --tools mytools.py:say_hello "Greet Ann."
   understudy run --pattern careful --set tone=plain "Explain the retry rules."
   understudy run --resume last --budget-usd 0.50 --label project=x "Now do the same for tests/."
+
+exit codes: 0 done, 1 it failed, 3 the pattern waits for a decision
 """
 
 

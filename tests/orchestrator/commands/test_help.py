@@ -23,7 +23,7 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
-def test_the_help_of_every_command_fits_one_screen_and_has_an_example(
+def test_the_help_of_every_command_fits_one_screen_and_has_an_example_and_its_exit_codes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     wrong: list[str] = []
@@ -34,6 +34,8 @@ def test_the_help_of_every_command_fits_one_screen_and_has_an_example(
             wrong.append(f"{command}: {len(rows)} rows, {max(map(len, rows))} columns")
         if f"understudy {command}" not in said.partition("examples:")[2]:
             wrong.append(f"{command}: no example")
+        if "exit codes: 0 " not in said:
+            wrong.append(f"{command}: says no exit code")
         if "--verbose" not in said or "--log-level" not in said:
             wrong.append(f"{command}: says nothing of the options all have")
     assert not wrong
