@@ -21,6 +21,8 @@ from ..sanitize import visible
 from . import options as common
 
 if TYPE_CHECKING:
+    from servers.ollama.engines.address import Address
+
     from ..hosts.check import Seen
 
 EXAMPLES = """\
@@ -220,34 +222,51 @@ def _keys(env: Mapping[str, str]) -> Finding:
 
 
 def _ollama() -> Finding:
-    import httpx2
+    import anyio
 
     from servers.ollama.engines.address import address_of
+    from servers.ollama.engines.protocol import EngineError
     from servers.ollama.forecast.recommended import recommended
 
     try:
-        url = address_of(None).url
+        where = address_of(None)
     except ValueError as exc:
         step = "write OLLAMA_BASE_URL or OLLAMA_HOST as http://HOST:11434"
         return Finding(subject="ollama", state="wrong", found=str(exc), next_step=step)
     try:
-        with httpx2.Client(base_url=url, timeout=PROBE_S, trust_env=False) as client:
-            version = str(client.get("/api/version").raise_for_status().json().get("version"))
-            models = client.get("/api/tags").raise_for_status().json().get("models") or []
-            sizes = {str(m["name"]): int(m.get("size") or 0) for m in models}
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+        version, sizes = anyio.run(_installed, where)
+    except (EngineError, TimeoutError):
         step = "start it (`ollama serve`), or set OLLAMA_BASE_URL to where it runs; https://ollama.com has it"
-        return Finding(subject="ollama", state="missing", found=f"nothing answers at {url}", next_step=step)
+        return Finding(
+            subject="ollama", state="missing", found=f"nothing answers at {where.url}", next_step=step
+        )
     if not sizes:
         offer = recommended()
         step = str(offer) if offer else "ollama pull qwen2.5-coder:0.5b gets a small model"
         return Finding(
-            subject="ollama", state="missing", found=f"{version} at {url}, no model", next_step=step
+            subject="ollama", state="missing", found=f"{version} at {where.url}, no model", next_step=step
         )
     slots = os.environ.get("OLLAMA_NUM_PARALLEL")
-    found = f"{version} at {url}, {len(sizes)} model{'s' * (len(sizes) != 1)}{f', num_parallel {slots}' if slots else ''}; {_fitting(sizes)}"
+    found = f"{version} at {where.url}, {len(sizes)} model{'s' * (len(sizes) != 1)}{f', num_parallel {slots}' if slots else ''}; {_fitting(sizes)}"
     offer = recommended(here=sizes.values())
     return Finding(subject="ollama", state="good", found=found, next_step=f"larger: {offer}" if offer else "")
+
+
+async def _installed(where: Address) -> tuple[str, dict[str, int]]:
+    """The server's version, and its models with their sizes in bytes."""
+    import anyio
+
+    from servers.ollama.engines.connection import Connection
+    from servers.ollama.engines.ollama_api import OllamaApi
+
+    connection = Connection(where.url, kind="Ollama", start="ollama serve", headers=where.headers)
+    api = OllamaApi(connection.ask)
+    try:
+        with anyio.fail_after(PROBE_S):
+            sizes = {str(m.get("name")): int(m.get("size") or 0) for m in await api.installed()}
+            return await api.version() or "unknown", sizes
+    finally:
+        await connection.aclose()
 
 
 def _fitting(sizes: Mapping[str, int]) -> str:

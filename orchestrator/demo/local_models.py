@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -10,7 +9,9 @@ from dataclasses import dataclass
 
 import anyio
 
+from servers.ollama.engines.address import Address
 from servers.ollama.engines.ollama import Ollama
+from servers.ollama.engines.ollama_api import pull
 from servers.ollama.engines.protocol import EngineError, Model
 from servers.ollama.forecast.forecaster import Forecaster
 from servers.ollama.forecast.model_choice import Chooser, Option
@@ -87,22 +88,9 @@ async def _option(runtime: Ollama, model: Model) -> Option:
     return Option(model=model, plan=plan, forecast=forecast, totals=totals, unknown_s=guess_s)
 
 
-async def pull(url: str, name: str, told: Callable[[str], None]) -> None:
+async def pull_model(url: str, name: str, told: Callable[[str], None]) -> None:
     """Let the server get a model; `told` hears how far it is. Raises ConfigError when it cannot."""
-    import httpx2
-
     try:
-        async with (
-            httpx2.AsyncClient(timeout=None, trust_env=False) as client,
-            client.stream("POST", f"{url}/api/pull", json={"model": name}) as answer,
-        ):
-            answer.raise_for_status()
-            async for line in answer.aiter_lines():
-                said = json.loads(line) if line.strip() else {}
-                if "error" in said:
-                    raise ConfigError(f"{name} could not be got: {said['error']}")
-                total, done = said.get("total"), said.get("completed")
-                share = f" {100 * done / total:.0f} % of {total / 1e9:.1f} GB" if total and done else ""
-                told(f"{said.get('status', '')}{share}")
-    except (httpx2.HTTPError, ValueError) as exc:
-        raise ConfigError(f"{name} could not be got from {url}: {exc}") from exc
+        await pull(Address(url=url), name, told)
+    except EngineError as exc:
+        raise ConfigError(str(exc)) from exc

@@ -32,7 +32,7 @@ from ..reply import Reply
 from ..session.session import Session, open_session
 from ..types import Message, Request, ToolCall, ToolResult, assistant
 from . import project as demo_project
-from .local_models import Found, found_models, pull
+from .local_models import Found, found_models, pull_model
 
 TASK = "One test of this project fails. Have a local model fix it, check what it did, and commit it."
 ROUNDS = 20  # most model calls of the lead
@@ -129,7 +129,7 @@ async def choose_worker(
         offer = recommended()
         missing = f"Ollama at {found.url} has no model that writes text" + (f" ({offer})" if offer else "")
         if offer is not None and model is None and ask is not None and await ask(f"{missing}. Get it now?"):
-            await pull(found.url, offer.name, told)
+            await pull_model(found.url, offer.name, told)
             found = await found_models()
     if found is not None and found.names:
         return _on_ollama(found, model)

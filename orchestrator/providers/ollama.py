@@ -1,7 +1,8 @@
 """Ollama over its own HTTP API: the only one whose last line carries the timings of a local run.
 
-Plain HTTP, because the Python client drops call ids, schema keys and `truncate`. The context is sized for
-each request: what is loaded is used if it suffices, for every other size reloads the model.
+What the server says of itself is read by the module that delegation uses too; runs are posted here, for their tools,
+images and thoughts. The context is sized for each request: what is loaded is used if it suffices, for every other size
+reloads the model.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import anyio
 import httpx2
 
 from servers.ollama.engines.address import Address, address_of
+from servers.ollama.engines.http import Refusal, ask, objects
+from servers.ollama.engines.ollama_api import Entry, OllamaApi, loaded_context, model_of, trained_context
 from servers.ollama.engines.threads import threads_for
-from servers.ollama.ledger.profile import overflow_numbers
+from servers.ollama.forecast.context_size import context_for
+from servers.ollama.ledger.profile import overflow_numbers, overflow_text
 
 from ..errors import BadRequest, ConfigError, ContextTooLong, NoSuchModel, ProviderError
 from ..events import Emit, ignore
@@ -27,7 +31,6 @@ from .assembler import Assembly
 from .connection import PerLoop, checked, reaching, spoken, timeouts, told
 from .error_mapping import failure, readable, vendor_words
 from .estimate import tokens_at_least, tokens_at_most
-from .jsonlines import json_lines
 from .ollama_ledger import Calls
 from .ollama_wire import body_of, read, usage_of
 from .portable_history import portable
@@ -37,7 +40,6 @@ ANSWER_TOKENS = 4096
 """Room for the answer where the request sets no cap; Ollama's own default is ten contexts."""
 LEAST_ANSWER_TOKENS = 1024
 """Less room than this, and the model is loaded anew with a larger context."""
-SMALLEST_CONTEXT = 4096
 STOPS: dict[str, Stop] = {"stop": "end", "length": "length"}
 
 
@@ -70,7 +72,9 @@ class Ollama:
             ),
             lambda client: client.aclose(),
         )
-        self._calls = Calls(self.base_url, lambda path: self._known("GET", path), emit)
+        self._api = OllamaApi(self._ask)
+        self._known = OllamaApi(self._asked_if_known)
+        self._calls = Calls(self.base_url, self._known, emit)
         self._cold: dict[str, bool] = {}  # whether a model had to be loaded when it was last looked at
         self._trained: dict[str, int | None] = {}  # context length by model
 
@@ -81,16 +85,16 @@ class Ollama:
 
     async def models(self) -> tuple[ModelInfo, ...]:
         try:
-            tags = (await self._ask("GET", "/api/tags")).get("models") or []
-            found: list[ModelInfo | None] = [None] * len(tags)
+            entries = await self._api.installed()
+            found: list[ModelInfo | None] = [None] * len(entries)
             limiter = anyio.CapacityLimiter(8)
 
-            async def look(index: int, entry: dict[str, Any]) -> None:
+            async def look(index: int, entry: Entry) -> None:
                 async with limiter:
                     found[index] = await self._info(entry)
 
             async with anyio.create_task_group() as group:
-                for index, entry in enumerate(tags):
+                for index, entry in enumerate(entries):
                     group.start_soon(look, index, entry)
         except Exception as exc:
             raise told(self.name, self.base_url, exc, _translate) from exc
@@ -98,16 +102,14 @@ class Ollama:
 
     async def memory_bytes(self, model: str) -> int | None:
         try:
-            running = (await self._known("GET", "/api/ps")).get("models") or []
+            running = await self._known.loaded_entry(model)
         except Exception as exc:
             raise told(self.name, self.base_url, exc, _translate) from exc
-        sizes = [entry.get("size") for entry in running if entry.get("name") in (model, f"{model}:latest")]
-        return count(sizes[0]) if sizes else None
+        return None if running is None else count(running.get("size"))
 
     async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         try:
-            made = await self._ask("POST", "/api/embed", {"model": model, "input": list(texts)})
-            return vectors(len(texts), made.get("embeddings"))
+            return vectors(len(texts), await self._api.embed(model, list(texts)))
         except Exception as exc:
             raise told(self.name, self.base_url, exc, _translate) from exc
 
@@ -174,19 +176,23 @@ class Ollama:
             return self.num_ctx, wanted or ANSWER_TOKENS
         name = request.model_name
         if name not in self._trained:
-            self._trained[name] = _trained(await self._known("POST", "/api/show", {"model": name}))
-        running = (await self._known("GET", "/api/ps")).get("models") or []
-        loaded = [m.get("context_length") or 0 for m in running if m.get("name") in (name, f"{name}:latest")]
+            self._trained[name] = trained_context(await self._known.show(name))
+        loaded = loaded_context(await self._known.loaded_entry(name)) or 0
         trained = self._trained[name]
-        fits = loaded and (loaded[0] >= prompt + (wanted or LEAST_ANSWER_TOKENS) or loaded[0] == trained)
+        fits = loaded and (loaded >= prompt + (wanted or LEAST_ANSWER_TOKENS) or loaded == trained)
         self._cold[name] = not fits
         if fits:
-            return loaded[0], wanted or max(min(loaded[0] - prompt, ANSWER_TOKENS), LEAST_ANSWER_TOKENS)
+            return loaded, wanted or max(min(loaded - prompt, ANSWER_TOKENS), LEAST_ANSWER_TOKENS)
         room = wanted or ANSWER_TOKENS
-        size = max(SMALLEST_CONTEXT, 1 << (prompt + room - 1).bit_length())
-        return (min(size, trained) if trained else size), room
+        return context_for(prompt + room, trained), room
 
-    async def _known(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    async def _ask(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
+        try:
+            return await ask(await self._http.get(), method, path, body)
+        except Refusal as exc:
+            raise _refusal(self.name, exc.body, exc.status, exc.headers) from exc
+
+    async def _asked_if_known(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
         """As `_ask`, but empty where a server of another make does not know the path."""
         try:
             return await self._ask(method, path, body)
@@ -195,41 +201,32 @@ class Ollama:
         except BadRequest:
             return {}
 
-    async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        client = await self._http.get()
-        answer = await client.request(method, path, json=body)
-        if answer.status_code != 200:
-            raise _refusal(self.name, answer.text, answer.status_code, answer.headers)
-        return answer.json()
-
     async def _lines(self, body: dict[str, Any], silence_s: float | None) -> AsyncGenerator[dict[str, Any]]:
-        client = await self._http.get()
-        timeout = timeouts(silence_s or self.timeout_s)
-        async with client.stream("POST", "/api/chat", json=body, timeout=timeout) as response:
-            if response.status_code != 200:
-                text = (await response.aread()).decode("utf-8", "replace")
-                raise _refusal(self.name, text, response.status_code, response.headers)
-            async with aclosing(json_lines(response)) as lines:
+        http, timeout = await self._http.get(), timeouts(silence_s or self.timeout_s)
+        try:
+            async with aclosing(objects(http, "/api/chat", body, timeout=timeout)) as lines:
                 async for line in lines:
                     if "error" in line:
                         raise _refusal(self.name, json.dumps(line))
                     yield line
+        except Refusal as exc:
+            raise _refusal(self.name, exc.body, exc.status, exc.headers) from exc
 
-    async def _info(self, entry: dict[str, Any]) -> ModelInfo:
-        name = entry["name"]
+    async def _info(self, entry: Entry) -> ModelInfo:
         try:
-            shown = await self._known("POST", "/api/show", {"model": name})
+            shown = await self._known.show(str(entry["name"]))
         except ProviderError:  # listed but not readable: still installed
             shown = {}
-        said = shown.get("capabilities")
+        model = model_of(entry, None, shown)
+        kinds = model.capabilities
         return ModelInfo(
             provider=self.name,
-            name=name,
-            context_tokens=_trained(shown),
+            name=model.name,
+            context_tokens=model.context_length,
             capabilities=None
-            if said is None
-            else frozenset("images" if word == "vision" else str(word) for word in said),
-            size_bytes=entry.get("size"),
+            if kinds is None
+            else frozenset("images" if k == "vision" else k for k in kinds),
+            size_bytes=model.size_bytes,
         )
 
 
@@ -239,11 +236,6 @@ def address(name: str, given: str | None, key: str | None = None) -> Address:
         return address_of(given, key=key)
     except ValueError as exc:
         raise ConfigError(f"provider {name!r}: {exc}") from exc
-
-
-def _trained(shown: dict[str, Any]) -> int | None:
-    info: dict[str, Any] = shown.get("model_info") or {}
-    return info.get(f"{info.get('general.architecture')}.context_length")
 
 
 def _only_thought(message: Message) -> bool:
@@ -277,9 +269,7 @@ def _refusal(
     except ValueError:
         message = body
     if numbers := overflow_numbers(message):
-        known = ContextTooLong(
-            provider, f"the request has {numbers[0]:,} tokens and the context holds {numbers[1]:,}"
-        )
+        known = ContextTooLong(provider, overflow_text(numbers))
         known.tokens = numbers[0]
         return known
     if status == 404 and (name := re.search(r"model '?([^'\s]+)'? not found", message)):

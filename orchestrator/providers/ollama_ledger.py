@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 from httpx2 import HTTPError
 
+from servers.ollama.engines.ollama_api import Entry as Listed
+from servers.ollama.engines.ollama_api import OllamaApi
 from servers.ollama.engines.shared_queue import Entry, SharedQueue
 from servers.ollama.forecast.prompt_cache import Prompts
 from servers.ollama.ledger.keys import engine_of, full_name, host_of, is_simulated, key_of
@@ -114,13 +116,11 @@ class Heard:
 class Calls:
     """The calls of one server, each kept in the ledger. One that cannot be kept is logged, and the answer stands."""
 
-    def __init__(
-        self, url: str, ask: Callable[[str], Awaitable[Mapping[str, Any]]], emit: Emit = ignore
-    ) -> None:
-        """`ask` gets a path of the server; it may raise ProviderError. `emit` is told what calls should take."""
+    def __init__(self, url: str, api: OllamaApi, emit: Emit = ignore) -> None:
+        """`api` may raise ProviderError. `emit` is told what calls should take."""
         self._emit = emit
         self.url = url
-        self._ask = ask
+        self._api = api
         self._queue = SharedQueue(url)
         self._running: list[Heard] = []
         self._prompts = Prompts()
@@ -186,26 +186,15 @@ class Calls:
         foretell(asked, self._emit, lambda: heard.wall_s is None)
 
     async def _keep(self, heard: Heard) -> None:
-        if self._version is None:
-            version = (await self._asked("/api/version")).get("version")
-            self._version = version if isinstance(version, str) else None
-        loaded = (await self._asked("/api/ps")).get("models")
-        entries = [e for e in loaded if isinstance(e, dict)] if isinstance(loaded, list) else []
-        names = (heard.model, f"{heard.model}:latest")
-        entry = next((entry for entry in entries if entry.get("name") in names), {})
-        run = heard.run(self.url, self._version or "unknown", entry)
+        entry: Listed | None = None
+        with suppress(ProviderError, HTTPError, ValueError, RecursionError):  # the answer is there already
+            self._version = self._version or await self._api.version()
+            entry = await self._api.loaded_entry(heard.model)
+        run = heard.run(self.url, self._version or "unknown", entry or {})
         try:
             await anyio.to_thread.run_sync(self._record, run)
         except (LedgerError, OSError) as exc:
             log.warning("calls are not recorded: %s", exc)
-
-    async def _asked(self, path: str) -> Mapping[str, Any]:
-        """What the server says; nothing where it does not, for its answer is there already."""
-        try:
-            found: object = await self._ask(path)
-        except (ProviderError, HTTPError, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
 
     def _record(self, run: Run) -> None:
         self._ledger = self._ledger or Ledger.open()

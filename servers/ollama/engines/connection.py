@@ -9,8 +9,9 @@ from typing import Any
 import anyio
 import httpx2
 
+from .http import ASK_TIMEOUT_S, Refusal, ask, client, lines
 from .protocol import EngineError
-from .stream import ASK_TIMEOUT_S, Arriving, bounded_body, client, error_text, json_object, lines, unreachable
+from .stream import Arriving, error_text, unreachable
 
 
 class Connection:
@@ -31,31 +32,27 @@ class Connection:
         """The JSON object it answers within ASK_TIMEOUT_S. Raises EngineError."""
         try:
             with anyio.fail_after(ASK_TIMEOUT_S):
-                async with self._http.stream(method, path, json=body) as response:
-                    text, status = await bounded_body(response), response.status_code
+                return await ask(self._http, method, path, body)
         except (httpx2.HTTPError, TimeoutError) as exc:
             raise EngineError(unreachable(self.url, exc, self.start)) from exc
-        if status != 200:
-            raise EngineError(f"{self.name} answered {path} with {status}: {error_text(text)}")
-        found = json_object(text)
-        if found is None:
+        except Refusal as exc:
+            said = f"{exc.status}: {error_text(exc.body)}"
+            raise EngineError(f"{self.name} answered {path} with {said}") from exc
+        except ValueError as exc:
             raise EngineError(
                 f"{self.url} answered {path}, but not as {self.kind} does; is another program there?"
-            )
-        return found
+            ) from exc
 
     async def run(
         self, path: str, body: object, run: Arriving, take: Callable[[Arriving, bytes], bool]
     ) -> None:
         """Post `body` and give each line to `take`, until that is true; what goes wrong is noted in `run`."""
         try:
-            async with self._http.stream("POST", path, json=body) as response:
-                if response.status_code != 200:
-                    run.refused(response.status_code, await bounded_body(response))
-                    return
-                async with aclosing(lines(response)) as arriving:
-                    async for line in arriving:
-                        if take(run, line):
-                            return
+            async with aclosing(lines(self._http, path, body)) as arriving:
+                async for line in arriving:
+                    if take(run, line):
+                        return
+        except Refusal as exc:
+            run.refused(exc.status, exc.body)
         except httpx2.HTTPError as exc:
             run.broke(exc, self.url, self.start)

@@ -15,8 +15,9 @@ import anyio
 from ..ledger.keys import host_of
 from ..ledger.profile import Outcome, from_llamacpp, from_ollama
 from .connection import Connection
+from .http import json_object
 from .protocol import Answer, EngineError, Model, Query, Said
-from .stream import Arriving, error_text, json_object
+from .stream import Arriving, error_text
 
 
 class LlamaCpp:

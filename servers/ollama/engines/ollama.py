@@ -1,7 +1,6 @@
 """An Ollama server through its native HTTP API, whose last object holds the durations.
 
-We speak HTTP ourselves: the client library drops the count of cached tokens and cannot send `truncate` or
-`shift`. Sources: Ollama's api/types.go and server/routes.go; the answers in tests/wire/ollama.
+What it says of its models is read in ollama_api.py, for the lead's provider as well.
 """
 
 from __future__ import annotations
@@ -9,15 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import anyio
 
-from ..ledger.keys import engine_of, full_name, host_of, is_simulated
+from ..ledger.keys import engine_of, host_of, is_simulated
 from ..ledger.profile import from_ollama, outcome_of
 from .connection import Connection
+from .http import json_object
+from .ollama_api import Entry, OllamaApi, entry_of, model_of
 from .protocol import Answer, EngineError, Model, Query, Said, valid_name
-from .stream import Arriving, error_text, json_object
+from .stream import Arriving, error_text
 from .threads import threads_for
 
 BUSY_TRIES = 3
@@ -31,7 +32,7 @@ class Ollama:
         self, url: str, *, allow_remote: bool = False, headers: Mapping[str, str] | None = None
     ) -> None:
         self._connection = Connection(url, kind="Ollama", start="ollama serve", headers=headers)
-        self._ask = self._connection.ask
+        self._api = OllamaApi(self._connection.ask)
         self.name = self._connection.name
         self.host = host_of(url)
         self.url: str | None = url
@@ -39,7 +40,7 @@ class Ollama:
         self.timed, self.simulated = True, False
         self.allow_remote = allow_remote
         self._version: str | None = None
-        self._shown: dict[str, tuple[str | None, Mapping[str, Any]]] = {}
+        self._shown: dict[str, tuple[str | None, Entry]] = {}
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -56,7 +57,7 @@ class Ollama:
 
     async def _asked_version(self) -> str:
         """The version now: a server may be replaced while we run."""
-        version = str((await self._ask("GET", "/api/version")).get("version") or "unknown")
+        version = await self._api.version() or "unknown"
         self.simulated = is_simulated(version)
         self.note = "simulated: no model runs, the durations are made up" if self.simulated else None
         self._version = version
@@ -68,36 +69,35 @@ class Ollama:
     async def models(self) -> list[Model]:
         await self._asked_version()
         loaded = await self._loaded()
-        entries = _entries(await self._ask("GET", "/api/tags"))
         found: list[Model] = []
-        for entry in entries:
+        for entry in await self._api.installed():
             try:
                 shown = await self._show(entry)
             except EngineError:  # one broken model must not hide the others
                 shown = {}
-            found.append(_model(entry, loaded.get(str(entry.get("digest"))), shown))
+            found.append(model_of(entry, loaded.get(str(entry.get("digest"))), shown))
         return found
 
     async def model(self, name: str) -> Model:
         """Raises EngineError when it is not there, naming those that are."""
         await self._asked_version()
-        wanted = full_name(valid_name(name))
-        entries = _entries(await self._ask("GET", "/api/tags"))
-        entry = next((e for e in entries if full_name(str(e.get("name"))) == wanted), None)
+        entries = await self._api.installed()
+        entry = entry_of(valid_name(name), entries)
         if entry is None:
             raise EngineError(_unknown(name, [str(e.get("name")) for e in entries]))
-        found = _model(entry, (await self._loaded()).get(str(entry.get("digest"))), await self._show(entry))
+        loaded = (await self._loaded()).get(str(entry.get("digest")))
+        found = model_of(entry, loaded, await self._show(entry))
         if found.remote and not self.allow_remote:
             raise EngineError(
                 f"{name} runs on another machine; start with --allow-remote, or take a local model"
             )
         return found
 
-    async def _show(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _show(self, entry: Entry) -> Entry:
         """`/api/show` of a listed model, asked once for each version of it."""
         name, digest = str(entry.get("name")), cast("str | None", entry.get("digest"))
         if name not in self._shown or self._shown[name][0] != digest:
-            self._shown[name] = (digest, await self._ask("POST", "/api/show", {"model": name}))
+            self._shown[name] = (digest, await self._api.show(name))
         return self._shown[name][1]
 
     async def count(self, query: Query) -> int | None:
@@ -123,21 +123,24 @@ class Ollama:
             query = replace(query, num_thread=threads_for(self.url, query.model))
         return body_of(query)
 
-    async def _loaded(self) -> dict[str, Mapping[str, Any]]:
-        return {str(entry.get("digest")): entry for entry in _entries(await self._ask("GET", "/api/ps"))}
+    async def _loaded(self) -> dict[str, Entry]:
+        return {str(entry.get("digest")): entry for entry in await self._api.loaded()}
 
-    async def _entry_of(self, name: str) -> Mapping[str, Any] | None:
+    async def _entry_of(self, name: str) -> Entry | None:
         try:
-            running = (await self._loaded()).values()
+            return await self._api.loaded_entry(name)
         except EngineError:
             return None
-        return next(
-            (entry for entry in running if full_name(str(entry.get("name"))) == full_name(name)), None
-        )
 
 
 def body_of(query: Query) -> dict[str, object]:
     """The request: with every cap, cut and shift said, because the defaults cut prompts in silence."""
+    options: dict[str, object] = {
+        "num_ctx": query.num_ctx,
+        "num_predict": max(query.num_predict, 1),
+        "temperature": query.temperature,
+        "seed": query.seed,
+    }
     body: dict[str, object] = {
         "model": query.model,
         "messages": list(query.messages),
@@ -145,15 +148,10 @@ def body_of(query: Query) -> dict[str, object]:
         "think": query.think,
         "truncate": False,
         "shift": False,
-        "options": {
-            "num_ctx": query.num_ctx,
-            "num_predict": max(query.num_predict, 1),
-            "temperature": query.temperature,
-            "seed": query.seed,
-        },
+        "options": options,
     }
     if query.num_thread is not None:
-        body["options"] = {**_dict(body["options"]), "num_thread": query.num_thread}
+        options["num_thread"] = query.num_thread
     if query.keep_alive_s is not None:
         body["keep_alive"] = f"{query.keep_alive_s:.0f}s"
     if query.schema is not None:
@@ -180,7 +178,7 @@ def _take(run: Arriving, line: bytes) -> bool:
     return run.endless
 
 
-def _answer(run: Arriving, entry: Mapping[str, Any] | None, *, simulated: bool) -> Answer:
+def _answer(run: Arriving, entry: Entry | None, *, simulated: bool) -> Answer:
     outcome = run.outcome or outcome_of(run.final)
     if outcome == "aborted" and run.error is None:
         run.error = "the stream ended without its end: the server gave the run up (it repeats itself?)"
@@ -203,59 +201,8 @@ def _answer(run: Arriving, entry: Mapping[str, Any] | None, *, simulated: bool) 
     return Answer(text=text, profile=profile, error=run.error, raw=run.final)
 
 
-def _entries(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    models: object = found.get("models")
-    if not isinstance(models, list):
-        return []
-    return [cast("Mapping[str, Any]", entry) for entry in models if isinstance(entry, dict)]
-
-
 def _unknown(name: str, known: list[str]) -> str:
     if not known:
         return f"there is no model here yet; `ollama pull {name}` gets one"
     shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
     return f"no model {name!r} here; there are {shown}"
-
-
-def _model(entry: Mapping[str, Any], running: Mapping[str, Any] | None, shown: Mapping[str, Any]) -> Model:
-    details: Mapping[str, Any] = {**_dict(entry.get("details")), **_dict(shown.get("details"))}
-    info = _dict(shown.get("model_info"))
-    architecture = info.get("general.architecture")
-    listed = details.get("context_length")
-    capabilities: object = shown.get("capabilities")  # /api/tags lists only "completion" for many models
-    size, vram = (running or {}).get("size"), (running or {}).get("size_vram")
-    return Model(
-        name=str(entry.get("name")),
-        digest=_str(entry.get("digest")),
-        size_bytes=_int(entry.get("size")),
-        parameters=_str(details.get("parameter_size")),
-        quantization=_str(details.get("quantization_level")),
-        context_length=_int(info.get(f"{architecture}.context_length")) or _int(listed),
-        default_ctx=_parameter(_str(shown.get("parameters")) or "", "num_ctx"),
-        capabilities=frozenset(map(str, capabilities)) if isinstance(capabilities, list) else None,
-        info=info,
-        loaded=running is not None,
-        loaded_ctx=_int((running or {}).get("context_length")),
-        gpu_share=min(vram / size, 1.0) if isinstance(size, int) and isinstance(vram, int) and size else None,
-        remote=bool(entry.get("remote_host") or shown.get("remote_host")),
-    )
-
-
-def _parameter(parameters: str, name: str) -> int | None:
-    for line in parameters.splitlines():
-        key, _, value = line.strip().partition(" ")
-        if key == name and value.strip().isdigit():
-            return int(value)
-    return None
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _int(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _str(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

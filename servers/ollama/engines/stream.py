@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import httpx2
 
 from ...durations import duration
-from ..ledger.profile import Outcome, overflow_numbers
+from ..ledger.profile import Outcome, overflow_numbers, overflow_text
+from .http import ASK_TIMEOUT_S
 from .protocol import MAX_ANSWER_CHARS, Query, Said
-
-MAX_LINE_BYTES = 8 << 20
-ASK_TIMEOUT_S = 10.0
-"""For the small questions: which models, which version."""
 
 
 class Arriving:
@@ -63,7 +60,7 @@ class Arriving:
         self.busy = status == 503
         self.final = {"error": body}
         if numbers := overflow_numbers(body):
-            self.failed(f"the prompt has {numbers[0]:,} tokens, the context {numbers[1]:,}", "overflow")
+            self.failed(overflow_text(numbers), "overflow")
         else:
             self.failed(f"the server refused with {status}: {error_text(body)}")
 
@@ -77,51 +74,6 @@ class Arriving:
     def stopped(self) -> None:
         """Its time is up."""
         self.failed(f"stopped after {duration(self.query.timeout_s)}, the time it was given", "cancelled")
-
-
-def client(url: str, headers: Mapping[str, str] | None = None) -> httpx2.AsyncClient:
-    """A client without a proxy from the environment and without redirects: a local prompt must not leave the machine."""
-    return httpx2.AsyncClient(
-        base_url=url,
-        headers=dict(headers or {}),
-        trust_env=False,
-        follow_redirects=False,
-        timeout=httpx2.Timeout(ASK_TIMEOUT_S, read=None),
-    )
-
-
-async def lines(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """Whole lines by newline alone: httpx's own splitting also cuts at characters JSON may hold unescaped."""
-    rest = b""
-    async for data in response.aiter_bytes():
-        *whole, rest = (rest + data).split(b"\n")
-        for line in whole:
-            if line.strip():
-                yield line
-        if len(rest) > MAX_LINE_BYTES:
-            yield b"a line without end"  # no JSON: the reader ends the run
-            return
-    if rest.strip():
-        yield rest
-
-
-async def bounded_body(response: httpx2.Response) -> str:
-    """The body, or its first MAX_LINE_BYTES."""
-    data = b""
-    async for part in response.aiter_bytes():
-        data += part
-        if len(data) > MAX_LINE_BYTES:
-            break
-    return data.decode("utf-8", "replace")
-
-
-def json_object(line: bytes | str) -> dict[str, Any] | None:
-    """The JSON object in a line; None when it holds none."""
-    try:
-        found: object = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
 
 def unreachable(url: str, exc: BaseException, start: str) -> str:

@@ -14,7 +14,7 @@ from .token_estimates import PromptSize, prompt_size
 
 _SLACK_TOKENS = 64
 _REMEMBERED = 50
-TIERS = (4096, 8192, 16384, 32768, 65536, 131072, 262144)
+_SMALLEST_CTX = 4096
 MIN_OUTPUT = 64
 DEFAULT_OUTPUT = 1024
 _MEMORY_SHARE = 0.85
@@ -106,10 +106,15 @@ class Sizing:
         if kept is not None and needed <= kept and (most is None or kept <= most):
             chosen = kept
         else:
-            chosen = next((tier for tier in TIERS if tier >= needed), needed)
-            chosen = chosen if most is None else min(chosen, most)
+            chosen = context_for(needed, most)
         self._chosen[_id(model)] = chosen
         return chosen
+
+
+def context_for(needed: int, most: int | None) -> int:
+    """A new context that holds so many tokens: a power of two, as every other size loads the model anew."""
+    size = max(_SMALLEST_CTX, 1 << (needed - 1).bit_length())
+    return size if most is None else min(size, most)
 
 
 def largest_ctx(model: Model) -> int | None:

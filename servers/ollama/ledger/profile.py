@@ -219,6 +219,10 @@ def overflow_numbers(error: object) -> tuple[int, int] | None:
     return None
 
 
+def overflow_text(numbers: tuple[int, int]) -> str:
+    return f"the prompt has {numbers[0]:,} tokens, the context {numbers[1]:,}"
+
+
 _EXCEEDS = re.compile(
     r"request \((\d{1,12}) tokens\) exceeds the available context size \((\d{1,12}) tokens\)"
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.demo.local_models import pull
+from orchestrator.demo.local_models import pull_model
 from orchestrator.errors import ConfigError
 from servers.ollama.forecast.recommended import recommended
 from servers.ollama.simulator.api import World
@@ -145,9 +145,9 @@ def test_what_is_recommended_fits_the_memory_and_is_fast_enough(
 async def test_a_model_is_got_with_its_progress_told_or_one_sentence_says_why_not() -> None:
     told: list[str] = []
     with simulated_in_thread() as url:
-        await pull(url, "sim-small:latest", told.append)
+        await pull_model(url, "sim-small:latest", told.append)
         with pytest.raises(ConfigError, match="qwen3:8b could not be got: pull model manifest"):
-            await pull(url, "qwen3:8b", told.append)
+            await pull_model(url, "qwen3:8b", told.append)
     assert told[0] == "pulling manifest" and "success" in told
 
 

@@ -138,7 +138,7 @@ async def play(stub: Stub, name: str, prompt: str = "Hi", **settings: Any) -> An
         (
             "chat_overflow_single",
             ContextTooLong,
-            r"the request has [\d,]+ tokens and the context holds [\d,]+",
+            r"the prompt has [\d,]+ tokens, the context [\d,]+",
         ),
         ("chat_missing_model", NoSuchModel, r"is not installed; `ollama pull \S+` gets it"),
         ("chat_bad_option_type", BadRequest, "must be of type integer"),
