@@ -115,7 +115,8 @@ class CodingAgent:
         self.display = display or Display(settings=self.config.display)
         self.display.history = lambda: self.history
         self._model, self._approve, self._hooks = model, approve, hooks
-        self._store = Store() if name is not None else None
+        self._told = emit
+        self._store = Store(later=True) if name is not None else None
         self._recorder = self._remembered(reset)
         quiet = display is None and self.config.display.quiet
         told = self._telling(on_success) if on_success else ignore
@@ -366,6 +367,7 @@ class CodingAgent:
             self._closed = True
         if background is not None:
             background.close()
+        self._recorder.finish()
         if self._store is not None:
             self._store.close()
 
@@ -396,8 +398,9 @@ class CodingAgent:
         return told
 
     def _say(self, event: Event) -> None:
-        """To the screen alone: what the recorder itself has to say."""
+        """What the recorder itself has to say: to the screen and to whoever listens, not to the record."""
         self.display(event)
+        self._told(event)
 
     def _agent(self, session: Session, kwargs: CallSettings) -> Agent:
         agent = session.agent(self._model, name=self.name if self.name in self.config.agents else "lead")

@@ -286,8 +286,10 @@ def _records() -> Finding:
 
     try:
         store = Store()
-        count = len(store.sessions(1000))
+        count, unwritable = len(store.sessions(1000)), store.database.unwritable
         store.close()
+        if unwritable is not None:
+            raise unwritable
     except (StoreError, OSError) as exc:
         return Finding(
             subject="records",

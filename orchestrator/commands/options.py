@@ -116,7 +116,7 @@ def recorder_of(options: argparse.Namespace, config: Config, show: Emit) -> Reco
     from ..store.store import Store, StoreError
 
     try:
-        store = Store()
+        store = Store(later=True)
     except StoreError as exc:
         if options.resume:
             raise

@@ -78,7 +78,7 @@ async def serving(
 
 def _store(emit: Emit) -> Store | None:
     try:
-        return Store()
+        return Store(later=True)
     except StoreError as exc:
         emit(Notice(text=f"nothing of these conversations will be kept: {exc}", level="warning"))
         return None

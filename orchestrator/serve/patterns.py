@@ -39,7 +39,9 @@ def build(config: Config, functions: Sequence[FunctionTool[..., Any]] = ()) -> T
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
-            recorder = open_conversation(await anyio.to_thread.run_sync(Store), folder=config.folder)
+            recorder = open_conversation(
+                await anyio.to_thread.run_sync(lambda: Store(later=True)), folder=config.folder
+            )
             stack.callback(recorder.close)
             opened.session = await stack.enter_async_context(
                 open_session(config, recorder, conversation=lambda: recorder.session)

@@ -50,6 +50,7 @@ class Recorder:
         store: Store | None,
         kept: Kept | None = None,
         *,
+        name: str | None = None,
         folder: str = "",
         runs: Iterable[str] = (),
         history: Iterable[Message] = (),
@@ -57,13 +58,13 @@ class Recorder:
         summary: Summarised | None = None,
         emit: Emit = ignore,
     ) -> None:
-        """`runs`: those of the conversation whose messages `history` holds."""
+        """`name`: of the agent whose conversation this will be. `runs`: those of the conversation whose messages `history` holds."""
         self.store, self.kept = store, kept
         self.session = kept.id if kept else None
         self.history = list(history)
         self.spent = dict(spent or {})  # by model, workers and advisers included
         self.summary = summary  # the newest of this conversation
-        self._folder, self._emit = folder, emit
+        self._name, self._folder, self._emit = name, folder, emit
         self._runs: dict[str, RunStarted] = {}
         self._known = set(runs)  # runs of this conversation that `history` holds, or will
         self._held: dict[str, ExitStack] = {}  # runs that other processes can see are under way
@@ -109,10 +110,14 @@ class Recorder:
 
         A turn that one of them is in the middle of is told, and joins once it is whole.
         """
-        store, session = self.store, self.session
-        if store is None or session is None:
+        store = self.store
+        if store is None:
             return self.history
         try:
+            if self.session is None and self._name is not None:
+                self.session = store.named(self._name)  # begun elsewhere meanwhile
+            if (session := self.session) is None:
+                return self.history
             working = store.under_way(session)
             if others := {pid for run, pid in working.items() if run not in self._held}:
                 own = str(os.getpid())
@@ -135,27 +140,33 @@ class Recorder:
         return self.history
 
     def close(self) -> None:
-        """Write what still waits, as far as it can be, and close the store."""
-        try:
-            self._close()
-        finally:
-            self._let_all_go()
+        """As `finish`, and close the store."""
+        self.finish()
+        if self.store is not None:
+            self.store.close()
 
-    def _close(self) -> None:
+    def finish(self) -> None:
+        """Write what still waits, as far as it can be; what cannot be is told, and lost."""
         if self.store is not None:
             if self._waiting:
                 self._flush(self.store, LAST_PATIENCE_S)
             if self._waiting or self._lost:
                 lost = len(self._waiting) + self._lost
                 self._say(f"the last {lost:,} events of this conversation could not be kept")
-            self.store.close()
+                self._waiting.clear()
+        self._let_all_go()
 
     def _begin(self, event: RunStarted) -> None:
         if self.store is None or self.session is not None:
             return
-        title = event.prompt.strip().split("\n")[0]
+        title = self._name or event.prompt.strip().split("\n")[0]
         self.session = secrets.token_hex(4)
-        self._write(lambda store, session: store.begin(session, title=title, folder=self._folder))
+
+        def begin(store: Store, session: str) -> None:
+            # of an agent's name another process may have begun one
+            self.session = store.start(session, title=title, folder=self._folder, name=self._name)
+
+        self._write(begin)
 
     def _hold(self, event: RunStarted) -> None:
         """Let other processes see that this run goes on, and was not killed."""
@@ -223,14 +234,14 @@ def open_conversation(
     """What keeps a conversation in `store`: a kept one, an agent's own, or a new one.
 
     `which`: the one to go on with, as `Store.find` takes it. `name`: of an agent that remembers by itself; its
-    conversation is made when there is none. `store` None: nothing is kept. Raises StoreError.
+    conversation begins with its first turn when there is none. `store` None: nothing is kept. Raises StoreError.
     """
     if store is None:
         return Recorder(None)
     if name is not None:
-        which = store.start(name=name, title=name, folder=folder)
+        which = store.named(name)
     if which is None:
-        return Recorder(store, folder=folder, emit=emit)
+        return Recorder(store, name=name, folder=folder, emit=emit)
     kept = store.find(which)
     working = store.under_way(kept.id)
     said = [entry for entry in store.entries(kept.id) if entry.main and entry.run not in working]

@@ -34,10 +34,12 @@ __all__ = ["Damaged", "Entry", "Found", "Kept", "Store", "StoreError", "Unwritab
 class Store:
     """The conversations of this user. Safe to use from several threads and processes."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Raises StoreError with one sentence when the file cannot be used."""
-        self.database = Database(path)
-        self.path = self.database.path
+    def __init__(self, path: Path | None = None, *, later: bool = False) -> None:
+        """Raises StoreError with one sentence when the file cannot be used.
+
+        `later`: where nothing can be read or written, begin empty, and keep what is told once that is possible.
+        """
+        self.database = Database(path, later=later)
         self.patient = self.database.patient
         self._read, self._writing = self.database.read, self.database.writing
 
@@ -46,6 +48,10 @@ class Store:
         """Where this user's conversations lie. Raises StoreError when the folder cannot be made."""
         return place()
 
+    @property
+    def path(self) -> Path:
+        return self.database.path
+
     def close(self) -> None:
         """Write what is left and let the file go. Closing twice is the same as once."""
         self.database.close()
@@ -53,18 +59,24 @@ class Store:
     @property
     def read_only(self) -> bool:
         """Whether the file is open for reading alone, because nothing can be written there."""
-        return bool(self._read("PRAGMA query_only")[0][0])
+        return self.database.unwritable is not None
 
     def start(
-        self, *, title: str = "", folder: str = "", name: str | None = None, parent: str | None = None
+        self,
+        session: str | None = None,
+        *,
+        title: str = "",
+        folder: str = "",
+        name: str | None = None,
+        parent: str | None = None,
     ) -> str:
-        """The id of a new conversation, or of the one the named agent already has."""
-        if name is not None and (known := self._read("SELECT id FROM sessions WHERE name = ?", name)):
-            return str(known[0][0])
-        new = secrets.token_hex(4)
+        """The id of a new conversation, `session` when given, or of the one the named agent already has."""
+        if name is not None and (known := self.named(name)):
+            return known
+        new = session or secrets.token_hex(4)
         self.begin(new, title=title, folder=folder, name=name, parent=parent)
         if name is not None:  # another process may have been first
-            return str(self._read("SELECT id FROM sessions WHERE name = ?", name)[0][0])
+            return self.named(name) or new
         return new
 
     def begin(
@@ -142,6 +154,8 @@ class Store:
 
     def find(self, which: str) -> Kept:
         """By id, by a beginning that fits one alone, by an agent's name, or "last". Raises StoreError."""
+        if self.database.unread and self.database.unwritable is not None:
+            raise self.database.unwritable
         if which == "last":
             newest = self.sessions(1)
             if not newest:
@@ -156,6 +170,11 @@ class Store:
             raise StoreError(f"more than one conversation begins with {which!r}; give more of the id")
         newest = ", ".join(kept.id for kept in self.sessions(5)) or "none"
         raise StoreError(f"there is no conversation {one_line(which, 40)!r}; the newest are {newest}")
+
+    def named(self, name: str) -> str | None:
+        """The conversation of the agent of this name; None: it has none."""
+        known = self._read("SELECT id FROM sessions WHERE name = ?", name)
+        return str(known[0][0]) if known else None
 
     def history(self, session: str) -> list[Message]:
         """The conversation as it can be sent: whole, the messages of one run together."""
@@ -256,6 +275,8 @@ class Store:
 
     def forget(self, name: str) -> None:
         """Delete what the agent of this name remembers; nothing happens when it remembers nothing."""
+        if self.named(name) is None:
+            return
         with self._writing() as database:
             database.execute("DELETE FROM sessions WHERE name = ?", (name,))
 

@@ -99,20 +99,26 @@ class Conversation:
         self._asking = False  # a turn is under way, not the wait for one
         self._turn: anyio.CancelScope | None = None  # the turn, or the wait for the next
         self._told: str | None = None  # the error the screen has already shown
+        self._begun = False
         self._store: Store | None = None
         try:
-            self._store = Store()
+            self._store = Store(later=True)
         except StoreError as exc:
             self.display(Notice(text=f"nothing of this conversation will be kept: {exc}", level="warning"))
         self.begin()
 
     def begin(self) -> None:
         self._memory: Memory | None = None
+        if self._begun:
+            self.recorder.finish()
+        self._begun = True
         self.recorder = open_conversation(self._store, folder=self.config.folder, emit=self.display)
 
     def resume(self, which: str) -> None:
         """Go on with a kept conversation. Raises StoreError."""
-        self.recorder = open_conversation(self.kept(), which=which, emit=self.display)
+        found = open_conversation(self.kept(), which=which, emit=self.display)
+        self.recorder.finish()
+        self.recorder = found
         if kept := self.recorder.kept:
             self._memory, self.model = None, kept.model or self.model
             self.say(f"going on with {kept.id}, {kept.messages} messages: {kept.title}")
@@ -127,6 +133,7 @@ class Conversation:
         return self._store
 
     def close(self) -> None:
+        self.recorder.finish()
         if self._store is not None:
             self._store.close()
 

@@ -9,8 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from orchestrator.store.replay import replay
 from orchestrator.store.store import Damaged, Store, StoreError, Unwritable
 from orchestrator.types import Message, Thinking, ToolCall, Usage, assistant, user
 from tests.conversations import whole
+from tests.disks import disk_at, fill, read_only
 from tests.results import described
 from tests.wire.stub import Stub
 from tests.wire.wires import refused
@@ -68,36 +69,6 @@ def store() -> Iterator[Store]:
     opened = Store()
     yield opened
     opened.close()
-
-
-@contextmanager
-def disk_at(folder: Path, size: str) -> Generator[Path]:
-    """A small disk of its own."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder)]
-    if os.getuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("only root can make a small disk, where the machine lets it")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-@contextmanager
-def read_only(folder: Path, file: Path) -> Generator[Path]:
-    """A copy of `file` where nothing can be written."""
-    if os.getuid():
-        folder.mkdir()
-        path = Path(shutil.copy(file, folder))
-        path.chmod(0o400)
-        folder.chmod(0o500)
-        yield path
-        folder.chmod(0o700)
-        return
-    with disk_at(folder, "4m"):
-        path = Path(shutil.copy(file, folder))
-        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
-        yield path
 
 
 def ask(agent: Agent, prompt: str, **parts: Any) -> None:
@@ -270,10 +241,7 @@ def test_a_full_disk_is_called_full_and_what_was_said_is_there_once_it_has_room(
         told: list[Event] = []
         recorder = Recorder(store, emit=told.append)
         talk(recorder, "before", "one")
-        ballast = disk / "ballast"
-        with suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 4096)
+        ballast = fill(disk)
         talk(recorder, "x" * 50_000, "two")
         (notice,) = [event.text for event in told if isinstance(event, Notice)]
         assert notice.startswith(f"the disk of {store.path} is full")
