@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import anyio
 
+from servers.ollama.delegate.delegate import BeforeWrite
 from servers.ollama.delegate.jobs import Progress
 from servers.ollama.delegate.request import Order
 from servers.ollama.engines.protocol import EngineError, Model
@@ -19,6 +20,8 @@ from servers.ollama.hosts.host import Host as EngineHost
 from servers.ollama.hosts.hosts import is_called
 from servers.ollama.ledger.receipt import Receipt
 from servers.ollama.service import Service
+from servers.output import ToolError
+from servers.workspace import rev_of
 
 from .orders import BatchOrder
 from .queue import Kept
@@ -96,7 +99,7 @@ class Host:
             if now - asked > FRESH_S and self.seconds(kind) != math.inf:
                 self._seconds[kind] = (now, await self._forecast(kind))
 
-    async def carry_out(self, kept: Kept, before_write: Callable[[Receipt], None]) -> Receipt:
+    async def carry_out(self, kept: Kept, before_write: BeforeWrite) -> Receipt:
         """The receipt of an order. Raises ToolError when it cannot work."""
         delegator = self.service.delegator
         receipt = await delegator.delegate(_asked(kept), Progress(delegation=kept.key), before_write)
@@ -109,9 +112,19 @@ class Host:
         await self.place.models()
 
     def made(self, key: str) -> str | None:
-        """The id of the change that this order has made; None when it has made none."""
+        """The id of the change that this order has made on this machine; None when it has made none."""
         record = self.service.delegator.workspace.store.named(f" {key}")
         return record.id if record else None
+
+    def holds(self, revs: Mapping[str, str]) -> bool:
+        """Whether all these files are what an order was about to make of them, whoever did."""
+        return bool(revs) and all(self._rev(path) == rev for path, rev in revs.items())
+
+    def _rev(self, path: str) -> str | None:
+        try:
+            return rev_of(self.service.delegator.workspace.read(path))
+        except ToolError:
+            return None
 
     def began(self, key: str, kind: Kind) -> None:
         self.running[key] = (time.monotonic(), self.seconds(kind) or 0.0)

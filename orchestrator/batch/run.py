@@ -189,10 +189,10 @@ class BatchRun:
         if kept is None:  # cancelled meanwhile
             host.ended(key)
             return
-        receipt = None
+        receipt, revs = None, dict[str, str]()
         try:
             with anyio.CancelScope() as self._scopes[key]:
-                receipt = await host.carry_out(kept, partial(_intend, self.queue, key))
+                receipt = await host.carry_out(kept, partial(_intend, self.queue, key, revs))
         except ToolError as exc:
             receipt = Receipt(outcome="failed", reason=str(exc))
         except Lost:
@@ -216,7 +216,7 @@ class BatchRun:
         host.learned()
         record = receipt.model_dump(mode="json", exclude_defaults=True)
         if receipt.outcome in DELIVERED:
-            await self._end(kept, "done", record, took_s)
+            await self._end(kept, "done", record | ({"revs": revs} if revs else {}), took_s)
         elif kept.tries <= self.limits.retries:
             await self._wait_again(kept, kind, receipt.reason)
         else:
@@ -288,16 +288,20 @@ class BatchRun:
 def settle_interrupted(queue: Queue, hosts: Sequence[Host], running: Collection[str] = ()) -> None:
     """Orders that were under way when a process ended: those whose change was made are done, the rest wait again.
 
-    Every queue delivers at least once; the key in the undo store, written together with the change, makes it once.
+    Every queue delivers at least once. The key in the undo store, written together with the change, makes it once on
+    one machine; on another, where that store is not, the files themselves tell: they have the revisions of the intent.
     """
     if not hosts:
         raise RunError("a batch needs at least one host")
     for kept in queue.interrupted(running):
-        op = hosts[0].made(kept.key) if kept.intent else None
-        if kept.intent is None or op is None:
+        intent = kept.intent or {}
+        op = hosts[0].made(kept.key) if intent else None
+        if op is not None:
+            intent = {**intent, "op": op}
+        elif not hosts[0].holds(intent.get("revs", {})):
             queue.give_back(kept.key, None, tried=False)
             continue
-        queue.end(kept.key, "done", line_of(kept, "done", {**kept.intent, "op": op}, None))
+        queue.end(kept.key, "done", line_of(kept, "done", intent, None))
 
 
 def line_of(kept: Kept, state: State, receipt: Mapping[str, Any], took_s: float | None) -> dict[str, Any]:
@@ -310,5 +314,6 @@ def line_of(kept: Kept, state: State, receipt: Mapping[str, Any], took_s: float 
     return {name: value for name, value in about.items() if value is not None} | dict(receipt)
 
 
-def _intend(queue: Queue, key: str, receipt: Receipt) -> None:
-    queue.intend(key, receipt.model_dump(mode="json", exclude_defaults=True))
+def _intend(queue: Queue, key: str, made: dict[str, str], receipt: Receipt, revs: Mapping[str, str]) -> None:
+    made.update(revs)
+    queue.intend(key, {**receipt.model_dump(mode="json", exclude_defaults=True), "revs": revs})

@@ -11,13 +11,13 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import anyio
 
 from ...output import ToolError, bounded, fenced, masked, visible
-from ...workspace import Operation, Workspace
+from ...workspace import Operation, Workspace, rev_of
 from ..engines.protocol import EngineError, Model
 from ..forecast.advice import Recommendation
 from ..forecast.token_estimates import CHARS_PER_TOKEN
@@ -53,6 +53,9 @@ REJECTED_CHARS = 300
 
 log = logging.getLogger(__name__)
 
+BeforeWrite = Callable[[Receipt, Mapping[str, str]], None]
+"""Hears of a change about to be made: its receipt, and the revision each file will have."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Delegator:
@@ -65,11 +68,11 @@ class Delegator:
     estimator: Estimator
 
     async def delegate(
-        self, order: Order, progress: Progress, before_write: Callable[[Receipt], None] | None = None
+        self, order: Order, progress: Progress, before_write: BeforeWrite | None = None
     ) -> Receipt:
         """The receipt of an order. ToolError when it cannot work at all: a missing file, an unknown model.
 
-        `before_write` gets the receipt of an accepted change right before it is made, in a thread.
+        `before_write` gets the receipt of an accepted change and its files' revisions right before it is made, in a thread.
         """
         prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
         climb = _Climb(prepared=prepared, before_write=before_write)
@@ -268,10 +271,12 @@ class Delegator:
             receipt.diff = short_diff(prepared, candidate)
 
             def write() -> Operation:
-                changes = prepared.changes(prepared.contents(candidate))
+                contents = prepared.contents(candidate)
                 if climb.before_write is not None:
-                    climb.before_write(receipt)
-                return self.workspace.apply(changes, tool=written_by(ran.model.name, delegation))
+                    climb.before_write(receipt, {path: rev_of(data) for path, data in contents.items()})
+                return self.workspace.apply(
+                    prepared.changes(contents), tool=written_by(ran.model.name, delegation)
+                )
 
             try:
                 receipt.op = (await anyio.to_thread.run_sync(write)).id
@@ -298,7 +303,7 @@ class _Climb:
     """What the rungs so far came to."""
 
     prepared: Prepared
-    before_write: Callable[[Receipt], None] | None = None
+    before_write: BeforeWrite | None = None
     tried: list[Tried] = field(default_factory=list[Tried])
     last: Ran | None = None
     ran: Ran | None = None

@@ -176,6 +176,50 @@ def test_workers_killed_and_a_database_restarted_lose_no_order_and_write_none_tw
 
 
 @needs_postgres
+def test_another_machine_sees_by_the_file_that_a_dead_one_has_written_it(
+    tmp_path: Path, database: Postgres
+) -> None:
+    """Killed between the write and its receipt, where only the dead machine's undo store knows the write.
+
+    The server notices the death though it is busy for the dead one.
+    """
+    path, out = orders(tmp_path, {"task": "once", "write": "made.txt"}), tmp_path / "r.jsonl"
+    TeamQueue(database.url).close()  # makes the tables
+    with psycopg.connect(database.url, autocommit=True) as db, engine() as (url, world):
+        db.execute(
+            "CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$"
+        )
+        db.execute(
+            "CREATE TRIGGER stuck BEFORE UPDATE ON understudy_orders FOR EACH ROW WHEN (NEW.state = 'done')"
+            " EXECUTE FUNCTION stuck()"
+        )
+
+        def begun(home: str, *words: str) -> subprocess.Popen[bytes]:
+            env = {**os.environ, "UNDERSTUDY_DB": database.url, "UNDERSTUDY_HOME": str(tmp_path / home)}
+            return subprocess.Popen([UNDERSTUDY, *words], cwd=tmp_path, env=env, stderr=subprocess.PIPE)
+
+        client = begun("client", "batch", str(path), "--out", str(out))
+        dead = begun("one", "worker", "--host", url)
+        sleeping = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        while not db.execute(sleeping).fetchall():
+            assert dead.poll() is None, dead.communicate()
+            time.sleep(0.01)
+        dead.kill()
+        dead.communicate()
+        written, chats = (tmp_path / "made.txt").stat(), len(world.requests)
+        db.execute("DROP TRIGGER stuck ON understudy_orders")
+        other = begun("two", "worker", "--host", url)
+        _, said = client.communicate(timeout=60)
+        assert client.returncode == 0, said
+        other.terminate()
+        other.communicate(timeout=60)
+        assert not any("messages" in body for body in world.requests[chats:]), "the model was asked again"
+    (receipt,) = receipts(out)
+    assert receipt["ok"] and receipt["outcome"] == "written" and list(receipt["revs"]) == ["made.txt"]
+    assert (tmp_path / "made.txt").stat().st_ino == written.st_ino
+
+
+@needs_postgres
 def test_a_team_reads_all_runs_in_one_place_and_learns_from_those_on_its_own_hosts(
     tmp_path: Path, database: Postgres
 ) -> None:
