@@ -52,6 +52,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "offload": Benchmark(says="how many of the lead's tokens does delegating save?", quick=[]),
     "panels": Benchmark(says="what do panels gain for their tokens?", quick=["--questions", "60"]),
     "batch": Benchmark(says="how good is the schedule, what does an order cost?", quick=["--worlds", "50"]),
+    "team": Benchmark(
+        says="is every order done once though worker, coordinator and database die?",
+        quick=["--orders", "150"],
+        full=["--orders", "2000"],
+        against="PostgreSQL: apt install postgresql",
+    ),
     "store": Benchmark(
         says="what does the record cost beside bare SQLite?",
         quick=["--sessions", "500", "--messages", "20000"],

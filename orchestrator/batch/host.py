@@ -20,8 +20,6 @@ from servers.ollama.hosts.host import Host as EngineHost
 from servers.ollama.hosts.hosts import is_called
 from servers.ollama.ledger.receipt import Receipt
 from servers.ollama.service import Service
-from servers.output import ToolError
-from servers.workspace import rev_of
 
 from .orders import BatchOrder
 from .queue import Kept
@@ -118,13 +116,7 @@ class Host:
 
     def holds(self, revs: Mapping[str, str]) -> bool:
         """Whether all these files are what an order was about to make of them, whoever did."""
-        return bool(revs) and all(self._rev(path) == rev for path, rev in revs.items())
-
-    def _rev(self, path: str) -> str | None:
-        try:
-            return rev_of(self.service.delegator.workspace.read(path))
-        except ToolError:
-            return None
+        return bool(revs) and self.service.delegator.holds(revs)
 
     def began(self, key: str, kind: Kind) -> None:
         self.running[key] = (time.monotonic(), self.seconds(kind) or 0.0)

@@ -93,6 +93,13 @@ class Delegator:
             receipt = receipt.model_copy(update={"advice": [*part, *receipt.advice][:MOST]})
         return await self._settled(climb, receipt)
 
+    def holds(self, revs: Mapping[str, str]) -> bool:
+        """Whether the files are there and have these revisions."""
+        try:
+            return all(rev_of(self.workspace.read(path)) == rev for path, rev in revs.items())
+        except ToolError:
+            return False
+
     async def _after_failure(self, climb: _Climb, ran: Ran) -> list[Advised]:
         try:
             options = await self.estimator.options(climb.prepared, "auto")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from benchmarks.postgres import Postgres, postgres, programs
+from benchmarks.team import proven
 from orchestrator.batch.orders import BatchOrder, Keyed, keyed
 from orchestrator.batch.queue import BatchFile, Lost, Queue
 from orchestrator.batch.team_ledger import TeamLedger
@@ -22,7 +23,6 @@ from servers.ollama.ledger.ledger import Key, Ledger, Run
 from servers.ollama.ledger.profile import Profile
 from tests.orchestrator.batch.test_batch import engine, orders, receipts
 from tests.orchestrator.test_cli import UNDERSTUDY
-from tests.postgres import Postgres, postgres, programs
 from tests.results import described
 
 needs_postgres = pytest.mark.skipif(
@@ -133,46 +133,13 @@ def test_a_dead_workers_order_is_taken_over_and_its_own_word_counts_no_more(data
 
 
 @needs_postgres
-def test_workers_killed_and_a_database_restarted_lose_no_order_and_write_none_twice(
+def test_worker_coordinator_and_database_die_and_every_order_is_done_once(
     tmp_path: Path, database: Postgres
 ) -> None:
-    many = [{"task": f"t{number}", "write": f"out/{number}.txt"} for number in range(150)]
-    path, out = orders(tmp_path, *many), tmp_path / "r.jsonl"
-    env = {**os.environ, "UNDERSTUDY_DB": database.url}
-
-    def begun(*words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [UNDERSTUDY, *words], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-
-    def until(lines: int) -> None:
-        while not out.exists() or out.read_bytes().count(b"\n") < lines:
-            assert client.poll() is None, client.communicate()
-            assert any(worker.poll() is None for worker in workers), "nobody is left to do the work"
-            time.sleep(0.01)
-
-    with engine(scale=0.0005) as (first, _), engine(scale=0.0005) as (second, _):
-        client = begun("batch", str(path), "--out", str(out))
-        workers = [begun("worker", "--host", url) for url in (first, second)]
-        until(30)
-        workers[0].kill()
-        workers[0].communicate()
-        until(60)
-        client.kill()
-        client.communicate()
-        client = begun("batch", str(path), "--out", str(out))
-        until(90)
-        database.stop()
-        database.start()
-        _, said = client.communicate(timeout=120)
-        assert client.returncode == 0, said
-        workers[1].terminate()
-        _, said = workers[1].communicate(timeout=60)
-        assert workers[1].returncode == 0, said
-    told = receipts(out)
-    assert len(told) == 150 == len({one["key"] for one in told}) and all(one["ok"] for one in told)
-    ops = Counter(one["op"] for one in told)
-    assert len(ops) == 150
+    found = proven(tmp_path, database, 60, str(UNDERSTUDY))
+    assert (found.receipts, found.twice, found.failed, found.overlaps) == (60, 0, 0, 0)
+    assert found.writes == {f"out/{number}.txt": 1 for number in range(60)}
+    assert len(found.per_host) == 3
 
 
 @needs_postgres

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from benchmarks.postgres import Postgres, postgres, programs
 from orchestrator.errors import ConfigError
 from orchestrator.function_tools.sql import sql_reader
-from tests.postgres import Postgres, postgres, programs
 
 
 @pytest.fixture(scope="module")
