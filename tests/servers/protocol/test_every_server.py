@@ -152,6 +152,17 @@ def test_requests_sent_just_before_stdin_closes_are_still_answered(name: str, ro
         running.read()
 
 
+@every
+def test_a_host_that_dies_with_both_pipes_is_an_end_and_no_error(name: str, root: Path) -> None:
+    running = start(name, str(root))
+    os.close(running.stdin)
+    os.close(running.stdout)
+    running.stdin = -1
+    until(lambda: gone(running.pid), "the end of the server")
+    assert "Traceback" not in running.said() and "Error" not in running.said()
+    os.close(running.stderr)
+
+
 def test_a_long_command_ends_with_the_server(root: Path) -> None:
     running = start("shell", str(root))
     marker = root / "started"
