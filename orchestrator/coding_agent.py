@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar, overload
 import anyio
 
 from .agent import Agent
+from .config.arguments import labels as told_labels
 from .config.arguments import names, text
 from .config.call_settings import CallSettings, call_settings
 from .config.load import Config, load_config
@@ -101,7 +102,7 @@ class CodingAgent:
             if given is not None:
                 text(given, what)
         whole = config or load_config()
-        labelled: dict[str, Any] = {"labels": {**whole.labels, **(labels or {})}}
+        labelled: dict[str, Any] = {"labels": {**whole.labels, **told_labels(labels or {})}}
         self.config = whole.model_copy(update=labelled)
         self.name, self.system_prompt, self.n_latest_messages = name, system_prompt, n_latest_messages
         self.tools = None if tools is None else given_tools(tools)

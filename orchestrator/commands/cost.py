@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     from ..store.costs import savings, since_of, spent, total
     from ..store.store import Store
 
-    since = since_of(options.since) if options.since else 0.0
+    since = since_of(options.since) if options.since is not None else 0.0
     prices = common.config_of(options).own_prices()
     store = Store()
     try:

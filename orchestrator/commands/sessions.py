@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(store: Store, options: argparse.Namespace) -> int:
+    from ..sanitize import one_line
     from ..store.transcript import moment
 
     kept = store.sessions(options.limit)
@@ -77,7 +78,7 @@ def _list(store: Store, options: argparse.Namespace) -> int:
         common.print_json({"sessions": [asdict(one) for one in kept]})
     else:
         lines = [
-            f"{one.id}  {moment(one.updated_at)}  {one.messages:4} messages  {one.model or '-'}  {one.name or one.title}\n"
+            f"{one.id}  {moment(one.updated_at)}  {one.messages:4} messages  {one_line(one.model, 60) or '-'}  {one_line(one.name or one.title, 100)}\n"
             for one in kept
         ]
         sys.stdout.write("".join(lines) or "there is no conversation yet; 'understudy chat' begins one\n")
@@ -155,7 +156,7 @@ def _import(store: Store, options: argparse.Namespace) -> int:
     kept: list[Kept] = []
     for name in options.which:
         try:
-            with Path(name).open(encoding="utf-8") as file:
+            with Path(name).open(encoding="utf-8-sig") as file:
                 kept.append(read_in(store, file, name))
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigError(f"{name} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
@@ -198,16 +199,20 @@ def _delete(store: Store, options: argparse.Namespace) -> int:
 
 
 def _repair(options: argparse.Namespace) -> int:
-    from ..store.repair import repair
+    from contextlib import closing
+
+    from ..store.repair import damage, repair
     from ..store.store import Damaged, Store
 
     path = Store.place()
     try:
-        Store(path).close()
-    except Damaged:
-        saved = repair(path)
-    else:
+        with closing(Store(path)) as store:
+            found = damage(store.database)
+    except Damaged as exc:
+        found = exc
+    if found is None:
         raise ConfigError(f"{path} is sound; there is nothing to repair")
+    saved = repair(path)
     if options.json:
         common.print_json({"sessions": saved.sessions, "messages": saved.messages, "old": str(saved.old)})
     else:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from ..errors import ConfigError
 from .files import short
+from .names import LabelKey, LabelValue
 
 
 def listed(given: Any, what: str) -> tuple[Any, ...]:
@@ -31,3 +35,18 @@ def text(given: Any, what: str) -> str:
     if not isinstance(given, str):
         raise ConfigError(f"{what}: wanted text, found {short(given)}")
     return given
+
+
+def labels(given: Any) -> dict[str, str]:
+    """Labels of what is spent. Raises ConfigError."""
+    try:
+        return _labels().validate_python(given, strict=True)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise ConfigError(f"labels: {said}; found {short(given)}") from None
+
+
+@cache
+def _labels() -> TypeAdapter[dict[str, str]]:
+    return TypeAdapter(dict[LabelKey, LabelValue])

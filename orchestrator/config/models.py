@@ -14,7 +14,7 @@ from ..providers.names import resolve, split
 from ..providers.wrap.wrapping import Cache, Wrapping
 from .arguments import names, text
 from .files import Layer, short
-from .names import Dollars, Label, Model, Models, Name, Names, Seconds
+from .names import Dollars, Label, LabelKey, LabelValue, Model, Models, Name, Names, Seconds
 from .patterns import PatternSettings
 
 GROUP = "auto"
@@ -196,7 +196,7 @@ class Config(_Settings):
     budget_usd_per_day: Dollars | None = None  # of all sessions of this person together, as the two below
     budget_usd_per_conversation: Dollars | None = None
     budget_usd_per_label: dict[Label, Dollars] = {}  # by key=value, over all time
-    labels: dict[str, str] = {}  # on every call that is paid, for `understudy cost --by label`
+    labels: dict[LabelKey, LabelValue] = {}  # on every call that is paid, for `understudy cost --by label`
     telemetry: Annotated[str, AfterValidator(_base_url)] | None = (
         None  # OTLP endpoint for traces and metrics, as http://127.0.0.1:4318
     )

@@ -28,10 +28,24 @@ def _label(text: str) -> str:
     return text
 
 
+def _label_key(text: str) -> str:
+    if not text or "=" in text:
+        raise ValueError(f"wanted the name of a label, without '=', for example team, found {short(text)}")
+    return text
+
+
+def _label_value(text: str) -> str:
+    if not text:
+        raise ValueError("wanted a label with a value, for example team: red, found nothing")
+    return text
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Model = Annotated[str, AfterValidator(_model)]
 Models = Annotated[tuple[Model, ...], Field(min_length=1, max_length=20, strict=False)]
 Label = Annotated[str, AfterValidator(_label)]
+LabelKey = Annotated[str, AfterValidator(_label_key)]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Seconds = Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -19,26 +20,30 @@ from .codec import event_of, message_json, message_of, searched
 from .database import Database
 from .records import Kept
 from .store import Store
-from .transcript import as_markdown, moment, write
+from .transcript import LAST_MOMENT, as_markdown, moment, write
+
+Moment = Annotated[float, Field(ge=0, le=LAST_MOMENT)]
+"""Seconds since 1970."""
 
 
 class _Session(BaseModel):
     kind: Literal["session"]
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
     name: str | None
-    created_at: float
-    updated_at: float
+    created_at: Moment
+    updated_at: Moment
     title: str
     folder: str
     parent: str | None
     model: str
+    lines: int | None = None  # that follow; None: written by an older version
 
 
 class _Said(BaseModel):
     """A message; what stands there beside these fields is the message itself."""
 
     kind: Literal["message"]
-    at_s: float
+    at_s: Moment
     run: str
     main: bool
     agent: str
@@ -50,7 +55,7 @@ class _Said(BaseModel):
 
 class _Happened(BaseModel):
     kind: Literal["event"]
-    at_s: float
+    at_s: Moment
     run: str | None
     event: dict[str, Any]  # of an appended: the round and the places its messages have there
 
@@ -79,8 +84,13 @@ class _Archive:
 
 def as_jsonl(store: Store, kept: Kept) -> Iterator[str]:
     """The session's own line, one line a message with everything kept of it, then the journal's own."""
-    yield json.dumps({"kind": "session", **asdict(kept)})
-    for entry in store.entries(kept.id):
+    with store.database.at_once():
+        entries = store.entries(kept.id)
+        happened = store.database.read(_HAPPENED, kept.id)
+        pieces = store.database.read(_PIECES, kept.id)
+    lines = len(entries) + len(happened) + len(pieces)
+    yield json.dumps({"kind": "session", **asdict(kept), "lines": lines})
+    for entry in entries:
         line = {
             "kind": "message",
             "at": moment(entry.at),
@@ -96,12 +106,14 @@ def as_jsonl(store: Store, kept: Kept) -> Iterator[str]:
             line["usage"] = {k: v for k, v in asdict(entry.usage).items() if v is not None}
             line["recorded"] = entry.recorded
         yield json.dumps(line)
-    happened = "SELECT at, run, body FROM events WHERE session = ? ORDER BY id"
-    for at, run, body in store.database.read(happened, kept.id):
+    for at, run, body in happened:
         yield json.dumps({"kind": "event", "at_s": at, "run": run, "event": json.loads(body)})
-    pieces = "SELECT run, thinking, text FROM drafts WHERE session = ? ORDER BY id"
-    for run, thinking, text in store.database.read(pieces, kept.id):
+    for run, thinking, text in pieces:
         yield json.dumps({"kind": "draft", "run": run, "thinking": bool(thinking), "text": text})
+
+
+_HAPPENED = "SELECT at, run, body FROM events WHERE session = ? ORDER BY id"
+_PIECES = "SELECT run, thinking, text FROM drafts WHERE session = ? ORDER BY id"
 
 
 def export(store: Store, kept: Kept, path: Path) -> None:
@@ -128,7 +140,11 @@ def read_in(store: Store, lines: Iterable[str], source: str) -> Kept:
 
 def _parsed(lines: Iterable[str], source: str) -> _Archive:
     archive: _Archive | None = None
+    found = -1
     for number, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        found += 1
         try:
             line = _line().validate_json(text)
             if archive is None:
@@ -141,6 +157,11 @@ def _parsed(lines: Iterable[str], source: str) -> _Archive:
             raise ConfigError(f"{source}, line {number}: {_reason(exc)}; nothing of it is read in") from exc
     if archive is None:
         raise ConfigError(f"{source} is empty; 'understudy sessions export ID --to FILE.jsonl' writes one")
+    wanted = archive.session.lines
+    if wanted is not None and found != wanted:
+        raise ConfigError(
+            f"{source} is not whole: it had {wanted:,} lines after the first, found {found:,}; nothing of it is read in"
+        )
     return archive
 
 
@@ -159,7 +180,9 @@ def _take(archive: _Archive, line: _Session | _Said | _Happened | _Piece, text: 
             if event.get("kind") == "appended":
                 if event.get("round") not in archive.rounds:
                     raise ValueError(f"the messages of round {event.get('round')} are missing")
-                _places().validate_python(event.get("places"))
+                first, count = _places().validate_python(event.get("places"))
+                if first + count > len(archive.rounds[event["round"]].messages):
+                    raise ValueError(f"round {event.get('round')} has fewer messages than are said to be its")
                 event = {**event, "messages": []}
             event_of(event)
             archive.events.append(line)
@@ -181,7 +204,7 @@ def _keep(database: Database, archive: _Archive, session: str, name: str | None)
                 own.title,
                 own.folder,
                 own.parent,
-                own.updated_at,
+                min(own.updated_at, time.time()),  # else it would be "last" for ever
                 own.model,
                 main,
             ),

@@ -97,7 +97,7 @@ def since_of(text: str) -> float:
     """Seconds since 1970 of "7d", "12h", "today" or "2026-11-01". Raises ConfigError."""
     if text == "today":
         return datetime.combine(date.today(), datetime.min.time()).timestamp()
-    if ago := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+    if ago := re.fullmatch(r"([0-9]{1,6})([mhdw])", text):
         return time.time() - int(ago[1]) * _UNITS[ago[2]]
     try:
         return datetime.fromisoformat(text).timestamp()

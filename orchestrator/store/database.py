@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from servers.state.home import home, home_path
-from servers.state.sqlite import NewerFormat, connect, transaction
+from servers.state.sqlite import Connection, NewerFormat, connect, transaction
 
 from ..errors import OrchestratorError
 from .schema import VERSION, steps, tables
@@ -23,6 +24,9 @@ from .schema import VERSION, steps, tables
 BUSY_S = 10.0  # how long to wait for another process that is writing
 NAME = "conversations.sqlite"
 FULL_BYTES = 64 << 10  # where an error does not say what it came from: a disk with less room is full
+
+REPAIR = "'understudy sessions repair' saves what can be read and begins anew"
+_NOT_AS_SAID = re.compile(r"already exists|duplicate column|no such (table|column)")
 
 
 class StoreError(OrchestratorError):
@@ -67,6 +71,19 @@ class Database:
     def read(self, query: str, *values: Any) -> list[Any]:
         with self._lock, explained(self.path):
             return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def at_once(self) -> Generator[None]:
+        """Within it everything is read as it is at one moment, whatever others write meanwhile."""
+        with self._lock, explained(self.path):
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("COMMIT")
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
@@ -183,9 +200,9 @@ def _meaning(path: Path, exc: sqlite3.Error) -> StoreError:
         case sqlite3.SQLITE_IOERR:
             return Unwritable(f"the disk of {path} failed: {exc}")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return Damaged(
-                f"{path} is damaged ({exc}); 'understudy sessions repair' saves what can be read and begins anew"
-            )
+            return Damaged(f"{path} is damaged ({exc}); {REPAIR}")
+        case sqlite3.SQLITE_ERROR if _NOT_AS_SAID.search(str(exc)):  # a header that tells another format
+            return Damaged(f"{path} is damaged ({exc}); {REPAIR}")
         case _:
             return StoreError(f"{path} cannot be used: {exc}")
 
@@ -202,7 +219,11 @@ def _readable(path: Path) -> sqlite3.Connection:
         database: sqlite3.Connection | None = None
         try:
             database = sqlite3.connect(
-                f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False
+                f"{path.absolute().as_uri()}?{mode}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                factory=Connection,
             )
             database.execute("PRAGMA query_only = ON")
             found = int(database.execute("PRAGMA user_version").fetchone()[0])
@@ -222,7 +243,7 @@ def _readable(path: Path) -> sqlite3.Connection:
 
 def _empty() -> sqlite3.Connection:
     """What is read where nothing can be."""
-    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=Connection)
     for statement in tables():
         database.execute(statement)
     database.execute("PRAGMA query_only = ON")

@@ -12,8 +12,8 @@ def copy_rounds(database: Database, kept: Kept, new: str, rounds: int | None) ->
     """Give the conversation `new` the first `rounds` rounds of `kept`; None: all."""
     most = -1 if rounds is None else max(rounds, 0)
     chosen = "SELECT id FROM rounds WHERE session = ? AND main ORDER BY begun, id LIMIT ?"
-    unfinished = unended(database, kept.id)
     with database.writing() as writing:
+        unfinished = unended(database, kept.id)
         base = int(writing.execute("SELECT coalesce(max(id), 0) FROM rounds").fetchone()[0])
         # The tokens of these rounds were spent there, not here.
         writing.execute(

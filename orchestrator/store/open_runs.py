@@ -22,7 +22,7 @@ def unended(database: Database, session: str) -> list[Unended]:
             run=event.run,
             cause=cause_of(database, event.run),
             closing=tuple(entry.message for entry in closing_entries(database, session, event, said, at)),
-            seconds=float(database.read(last, session, event.run)[0][0]) - at,
+            seconds=max(float(database.read(last, session, event.run)[0][0]) - at, 0.0),
         )
         for _, event, at in open_runs(database, session)
         for said in [_said(database, session, event.run)]

@@ -6,16 +6,38 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .database import open_database
+from ..sanitize import one_line
+from ..types import Usage
+from .codec import event_of, message_of
+from .database import REPAIR, Damaged, Database, open_database
+from .pages import Value, rows_in
 
-TABLES = ("sessions", "events", "drafts", "rounds", "messages", "calls", "memories", "vectors")
-MAX_ROW = 1 << 40  # no table has more rows than this; where it cannot even be counted, reading ends earlier
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "#": (type(None),),  # the row's number, which stands beside the record
+    "i": (int,),
+    "n": (int, float),
+    "N": (int, float, type(None)),
+    "t": (str,),
+    "T": (str, type(None)),
+    "b": (bytes,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """By what a row of it is known: how many fields of which types, and what they must hold."""
+
+    name: str
+    columns: str
+    types: str
+    least: int  # fields of a row that a file of the first format had
+    check: Callable[[dict[str, Any]], object] = lambda row: None  # raises ValueError or TypeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +45,20 @@ class Saved:
     sessions: int
     messages: int
     old: Path  # where the damaged file lies now
+
+
+def damage(database: Database) -> Damaged | None:
+    """What is wrong with a file that could be opened; None: nothing. Reads all of it. Raises StoreError."""
+    try:
+        (found,) = database.read("PRAGMA integrity_check(1)")[0]
+        if found != "ok":
+            return Damaged(f"{database.path} is damaged ({one_line(found)}); {REPAIR}")
+        with database.writing() as writing:
+            for index in ("found", "remembered"):
+                writing.execute(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')")
+    except Damaged as exc:
+        return exc
+    return None
 
 
 def repair(path: Path) -> Saved:
@@ -33,13 +69,11 @@ def repair(path: Path) -> Saved:
     fresh = path.with_name(f"{path.name}.repaired-{os.getpid()}")
     with closing(open_database(fresh)) as new:
         new.execute("PRAGMA foreign_keys = OFF")
-        with suppress(sqlite3.Error), closing(_damaged(path)) as old:
-            for table in TABLES:
-                _copy(old, new, table)
-        new.execute("DELETE FROM rounds WHERE session NOT IN (SELECT id FROM sessions)")
-        new.execute("DELETE FROM messages WHERE round NOT IN (SELECT id FROM rounds)")
-        new.execute("DELETE FROM events WHERE session NOT IN (SELECT id FROM sessions)")
-        new.execute("DELETE FROM drafts WHERE session NOT IN (SELECT id FROM sessions)")
+        new.execute("BEGIN")
+        for number, row in rows_in(path):
+            _keep(new, number, row)
+        _make_whole(new)
+        new.execute("COMMIT")
         sessions, messages = (
             int(new.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
             for table in ("sessions", "messages")
@@ -55,51 +89,104 @@ def repair(path: Path) -> Saved:
     return Saved(sessions=sessions, messages=messages, old=aside)
 
 
-def _damaged(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    database.text_factory = _text
-    return database
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
-
-
-def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    wanted = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
-    with suppress(sqlite3.Error):
-        there = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
-        names = [name for name in wanted if name in there]
-        if not names:
-            return
-        columns = ", ".join(names)
-        insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({', '.join('?' * len(names))})"
-        for row in _rows(old, f"SELECT {columns} FROM {table}", 0, _last(old, table)):
-            with suppress(sqlite3.Error, ValueError, TypeError):
-                for name, value in zip(names, row, strict=True):
-                    if name in ("body", "usage", "labels", "metadata"):
-                        json.loads(
-                            value
-                        )  # SQLite has no check sums: a row may be there with foreign bytes in it
-                new.execute(insert, row)
-
-
-def _last(old: sqlite3.Connection, table: str) -> int:
-    with suppress(sqlite3.Error):
-        return int(old.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()[0])
-    return MAX_ROW
-
-
-def _rows(old: sqlite3.Connection, select: str, first: int, last: int) -> Iterator[tuple[Any, ...]]:
-    """The rows of a range; a range that cannot be read is halved until what is damaged is alone."""
-    if first > last:
+def _keep(new: sqlite3.Connection, number: int, row: tuple[Value, ...]) -> None:
+    """The row in the table it is of; a foreign or damaged one is left out."""
+    for table in _TABLES:
+        kinds = table.types[: len(row)]
+        if not table.least <= len(row) <= len(table.types):
+            continue
+        if not all(isinstance(value, _TYPES[kind]) for value, kind in zip(row, kinds, strict=True)):
+            continue
+        names = table.columns.split()[: len(row)]
+        values = [number if kind == "#" else value for value, kind in zip(row, kinds, strict=True)]
+        with suppress(ValueError, TypeError, KeyError, sqlite3.Error):
+            table.check(dict(zip(names, values, strict=True)))
+            places = ", ".join("?" * len(names))
+            new.execute(f"INSERT OR IGNORE INTO {table.name} ({', '.join(names)}) VALUES ({places})", values)
         return
-    try:
-        found = old.execute(f"{select} WHERE rowid BETWEEN ? AND ?", (first, last)).fetchall()
-    except sqlite3.Error:
-        if first < last < MAX_ROW:
-            middle = (first + last) // 2
-            yield from _rows(old, select, first, middle)
-            yield from _rows(old, select, middle + 1, last)
-        return
-    yield from found
+
+
+def _event(row: dict[str, Any]) -> None:
+    value = json.loads(row["body"])
+    if row["kind"] == "appended":
+        numbers = (value.pop("round"), *value.pop("places"))
+        if len(numbers) != 3 or not all(isinstance(one, int) and one >= 0 for one in numbers):
+            raise ValueError("its messages are nowhere")
+        value["messages"] = []
+    if event_of(value).kind != row["kind"]:
+        raise ValueError("another kind")
+
+
+def _message(row: dict[str, Any]) -> None:
+    if message_of(json.loads(row["body"])).role != row["role"]:
+        raise ValueError("another role")
+
+
+def _object(field: str) -> Callable[[dict[str, Any]], object]:
+    return lambda row: dict(json.loads(row[field]))
+
+
+_TABLES = (
+    _Table("sessions", "id name created_at title folder parent updated_at model messages", "tTnttTnti", 6),
+    _Table("events", "id session run at kind body", "#tTntt", 6, _event),
+    _Table("drafts", "id session run thinking text", "#ttit", 5),
+    _Table(
+        "rounds",
+        "id session run main agent model at usage recorded begun",
+        "#ttittntii",
+        9,
+        lambda row: Usage(**json.loads(row["usage"])),
+    ),
+    _Table("messages", "id round role body text", "#ittt", 5, _message),
+    _Table(
+        "calls",
+        "id at session run agent role model labels input_tokens cached_tokens output_tokens cost_usd seconds error",
+        "#nTTttttNNNNNT",
+        14,
+        _object("labels"),
+    ),
+    _Table("memories", "number id agent at text importance metadata", "#ttntnt", 7, _object("metadata")),
+    _Table("vectors", "memory model size vector", "itib", 4),
+)
+
+
+_MESSAGES_MISSING = (
+    "json_extract(body, '$.places[0]') + json_extract(body, '$.places[1]')"
+    " > (SELECT count(*) FROM messages WHERE round = json_extract(body, '$.round'))"
+)
+
+
+def _make_whole(new: sqlite3.Connection) -> None:
+    """Make anew what can be told from other rows, and leave out what belongs to nothing."""
+    _rounds_of_events(new)
+    new.execute(
+        "INSERT INTO sessions (id, created_at, title, folder, updated_at)"
+        " SELECT session, min(at), coalesce((SELECT substr(messages.text, 1, 80) FROM rounds AS r JOIN messages"
+        "  ON round = r.id WHERE r.session = known.session ORDER BY r.id, messages.id LIMIT 1), ''), '', max(at)"
+        " FROM (SELECT session, at FROM rounds UNION ALL SELECT session, at FROM events) AS known"
+        " WHERE session NOT IN (SELECT id FROM sessions) GROUP BY session"
+    )
+    for orphans in (
+        "messages WHERE round NOT IN (SELECT id FROM rounds)",
+        "drafts WHERE session NOT IN (SELECT id FROM sessions)",
+        "vectors WHERE memory NOT IN (SELECT number FROM memories)",
+        f"events WHERE kind = 'appended' AND {_MESSAGES_MISSING}",
+    ):
+        new.execute(f"DELETE FROM {orphans}")
+    new.execute(
+        "UPDATE sessions SET updated_at = max(updated_at, created_at), messages ="
+        " (SELECT count(*) FROM rounds JOIN messages ON round = rounds.id WHERE session = sessions.id AND main)"
+    )
+
+
+def _rounds_of_events(new: sqlite3.Connection) -> None:
+    """The rounds that are lost, from what the journal says of their messages."""
+    new.execute(
+        "INSERT OR IGNORE INTO rounds (id, session, run, main, agent, model, at, usage, recorded, begun)"
+        " SELECT json_extract(e.body, '$.round'), e.session, e.run,"
+        "  json_extract(b.body, '$.parent') IS NULL AND json_extract(b.body, '$.role') = 'lead',"
+        "  json_extract(b.body, '$.agent'), json_extract(b.body, '$.model'), e.at, '{}', 1, b.id"
+        " FROM events AS e JOIN events AS b ON b.session = e.session AND b.run = e.run AND b.kind = 'run_started'"
+        " WHERE e.kind = 'appended' AND json_extract(e.body, '$.round') NOT IN (SELECT id FROM rounds)"
+        " ORDER BY e.id"
+    )

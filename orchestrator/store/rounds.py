@@ -13,6 +13,9 @@ from ..types import Message
 from .codec import event_json, message_json, searched
 from .records import is_main
 
+NEWEST = "(SELECT coalesce(max(updated_at), 0) + 0.000001 FROM sessions)"
+"""A moment after all that was kept, which "last" goes by: a clock may have been put back."""
+
 
 def note(
     database: sqlite3.Connection, session: str, event: Event, *, round: int | None = None, first: int = 0
@@ -84,6 +87,7 @@ def count(
     database: sqlite3.Connection, session: str, more: int, now: float, model: str | None = None
 ) -> None:
     database.execute(
-        "UPDATE sessions SET updated_at = ?, model = coalesce(?, model), messages = messages + ? WHERE id = ?",
+        f"UPDATE sessions SET updated_at = max(?, {NEWEST}), model = coalesce(?, model), messages = messages + ?"
+        " WHERE id = ?",
         (now, model, more, session),
     )

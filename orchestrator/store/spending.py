@@ -104,7 +104,9 @@ class Spending:
     def _aside(self, model: str, usd: float, labels: Mapping[str, str], limits: Sequence[_Limit]) -> int:
         now = time.time()
         with self._opened().writing() as database:
-            database.execute("DELETE FROM set_aside WHERE at < ?", (now - HELD_S,))
+            database.execute(
+                "DELETE FROM set_aside WHERE at NOT BETWEEN ? AND ?", (now - HELD_S, now + HELD_S)
+            )
             for limit in limits:
                 sums = (
                     f"SELECT coalesce(sum({figure}), 0) FROM {table} WHERE {limit.where}"
@@ -174,4 +176,5 @@ class Spending:
 
 
 def _json(labels: Mapping[str, str]) -> str:
-    return json.dumps(dict(sorted(labels.items())))
+    told = {key: value.encode("utf-8", "replace").decode() for key, value in sorted(labels.items())}
+    return json.dumps(told)

@@ -24,7 +24,7 @@ from .database import Damaged, Database, StoreError, Unwritable, place
 from .fork import copy_rounds
 from .open_runs import closing_entries, open_runs, unended
 from .records import Entry, Found, Kept, Unended, is_main
-from .rounds import count, insert, note, round_of
+from .rounds import NEWEST, count, insert, note, round_of
 from .search import search
 from .under_way import all_under_way
 
@@ -93,7 +93,7 @@ class Store:
         with self._writing() as database:
             database.execute(
                 "INSERT INTO sessions (id, name, created_at, title, folder, parent, updated_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                f" VALUES (?, ?, ?, ?, ?, ?, max(?, {NEWEST})) ON CONFLICT DO NOTHING",
                 (session, name, now, one_line(title, 80), folder, parent, now),
             )
 
@@ -185,17 +185,18 @@ class Store:
 
         A run that was never ended, because its process was killed or still works on it, is closed here.
         """
-        rows = self._read(
-            "SELECT begun, at, run, main, agent, model, body, usage, recorded,"
-            " messages.id = max(messages.id) OVER (PARTITION BY rounds.id), rounds.id"
-            " FROM rounds JOIN messages ON messages.round = rounds.id WHERE session = ?"
-            " ORDER BY begun, rounds.id, messages.id",
-            session,
-        )
-        kept = [(int(row[0]), _entry(row[1:])) for row in rows]
-        for begun, event, at in open_runs(self.database, session):
-            said = [entry.message for _, entry in kept if entry.run == event.run]
-            kept += [(begun, entry) for entry in closing_entries(self.database, session, event, said, at)]
+        with self.database.at_once():
+            rows = self._read(
+                "SELECT begun, at, run, main, agent, model, body, usage, recorded,"
+                " messages.id = max(messages.id) OVER (PARTITION BY rounds.id), rounds.id"
+                " FROM rounds JOIN messages ON messages.round = rounds.id WHERE session = ?"
+                " ORDER BY begun, rounds.id, messages.id",
+                session,
+            )
+            kept = [(int(row[0]), _entry(row[1:])) for row in rows]
+            for begun, event, at in open_runs(self.database, session):
+                said = [entry.message for _, entry in kept if entry.run == event.run]
+                kept += [(begun, entry) for entry in closing_entries(self.database, session, event, said, at)]
         return [entry for _, entry in sorted(kept, key=lambda pair: pair[0])]
 
     def runs(self, session: str) -> set[str]:

@@ -12,6 +12,8 @@ from ..sanitize import one_line, visible
 from ..types import Image, Message, Text, Thinking, ToolCall, ToolResult
 from .records import Entry, Kept
 
+LAST_MOMENT = 253_402_300_799.0  # the end of the year 9999
+
 
 def write(lines: Iterable[str], path: Path) -> None:
     """Into a new file. Raises ConfigError."""
@@ -33,7 +35,8 @@ def as_markdown(kept: Kept, entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def moment(seconds: float) -> str:
-    """Seconds since 1970 as 2026-11-21T03:30:00Z."""
+    """Seconds since 1970 as 2026-11-21T03:30:00Z; what no clock shows is the nearest that one does."""
+    seconds = min(max(seconds, 0.0), LAST_MOMENT)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

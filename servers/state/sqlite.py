@@ -8,7 +8,20 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+
+class Connection(sqlite3.Connection):
+    """One that takes any text: half characters, of which some file names and arguments consist, become "?"."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeEncodeError:
+            return super().execute(sql, [_whole(value) for value in parameters])
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        return super().executemany(sql, ([_whole(value) for value in row] for row in parameters))
 
 
 class NewerFormat(Exception):
@@ -39,7 +52,9 @@ def connect(
     if version and len(steps) != version - 1:
         raise ValueError(f"format {version} wants {version - 1} steps from its first, found {len(steps)}")
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(
+        path, timeout=busy_s, isolation_level=None, check_same_thread=False, factory=Connection
+    )
     try:
         _write_ahead(db, busy_s)
         db.execute(f"PRAGMA synchronous = {synchronous}")
@@ -83,6 +98,12 @@ def statements(script: str) -> list[str]:
             whole.append(held)
             held = ""
     return whole
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "replace").decode()
+    return value
 
 
 def _format(db: sqlite3.Connection) -> int:

@@ -12,12 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.cli import main
+from orchestrator.errors import ConfigError
 from orchestrator.events import Event, Notice, RunStarted, Switched
 from orchestrator.store.archive import as_jsonl, read_in
 from orchestrator.store.recorder import Recorder, open_conversation
 from orchestrator.store.replay import replay
 from orchestrator.store.store import Store
-from tests.conversations import turn_of, turns
+from tests.conversations import turn_of, turns, whole
 from tests.results import described
 
 
@@ -132,3 +133,42 @@ def test_a_file_that_is_none_is_refused_whole_with_its_line(
     assert described("sessions import", capsys.readouterr().out)["sessions"][0]["messages"] == 2
     assert main(["sessions", "import", str(tmp_path / "nowhere")]) == 2
     store.close()
+
+
+def test_an_export_beside_a_turn_under_way_is_whole_at_each_moment(tmp_path: Path) -> None:
+    here, there = Store(), Store(tmp_path / "there.sqlite")
+    recorder = Recorder(Store())
+
+    def emit(event: Event) -> None:
+        recorder(event)
+        if recorder.session is not None:
+            kept = here.find(recorder.session)
+            copy = read_in(there, as_jsonl(here, kept), "it")
+            whole(there.history(copy.id))
+            fork = here.fork(kept.id)
+            whole(here.history(fork))
+            here.delete(fork)
+
+    turn_of(([("hm", "I look", ["echo", "worker"])], "done"), emit)
+    assert len(there.sessions(100)) > 8
+    recorder.close()
+    here.close()
+    there.close()
+
+
+def test_a_file_that_lost_lines_or_holds_impossible_moments_is_refused(tmp_path: Path) -> None:
+    here, there = Store(), Store(tmp_path / "there.sqlite")
+    turn_of(([("", "I look", ["echo"])], "done"), Recorder(here))
+    lines = list(as_jsonl(here, here.find("last")))
+    for count in range(1, len(lines)):
+        with pytest.raises(ConfigError, match="nothing of it is read in"):
+            read_in(there, lines[:count], "half")
+    begin = json.loads(lines[0])
+    for wrong in ({"updated_at": 1e300}, {"created_at": float("nan")}, {"created_at": -1.0}):
+        with pytest.raises(ConfigError, match="line 1"):
+            read_in(there, [json.dumps({**begin, **wrong}), *lines[1:]], "odd")
+    assert there.sessions() == []
+    future = json.dumps({**begin, "updated_at": 9e9})
+    assert read_in(there, ["", future, *lines[1:], "  "], "later").updated_at < 9e9
+    here.close()
+    there.close()

@@ -24,7 +24,7 @@ from orchestrator.cli import main
 from orchestrator.coding_agent import CodingAgent
 from orchestrator.config.load import Config, load_config
 from orchestrator.config.models import DisplaySettings
-from orchestrator.errors import OrchestratorError, OutOfBudget, Overloaded
+from orchestrator.errors import ConfigError, OrchestratorError, OutOfBudget, Overloaded
 from orchestrator.events import Called, Event, RunStarted
 from orchestrator.providers.scripted import Scripted
 from orchestrator.reply import Reply
@@ -363,3 +363,11 @@ def test_figures_of_an_older_file_are_taken_over(own_state: Path) -> None:
 def test_since_takes_spans_and_dates() -> None:
     assert since_of("2026-11-01") < since_of("today") <= time.time()
     assert since_of("7d") == pytest.approx(time.time() - 7 * 86_400, abs=60)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"a=b": "c"}, {"": "x"}, {"a": ""}, {"a": 3}, {3: "a"}, {"a": None}, "x", [("a", "b")]]
+)
+def test_labels_that_no_budget_could_name_are_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^labels: "):
+        CodingAgent(model="scripted:s", labels=wrong)

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -363,3 +364,30 @@ async def test_threads_share_one_store(store: Store) -> None:
             for n in range(20):
                 group.start_soon(anyio.to_thread.run_sync, write, n)
     assert len(store.history(session)) == 40
+
+
+def test_the_last_conversation_is_the_last_also_when_the_clock_was_put_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = store.start(title="one"), store.start(title="two")
+    append(store, first, user("x"), assistant("y"), run="r1")
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now - 1_000_000)
+    assert store.find("last").id == first
+    append(store, second, user("z"), assistant("w"), run="r2")
+    assert store.find("last").id == second
+    third = store.start(title="three")
+    assert store.find("last").id == third
+    append(store, first, user("again"), assistant("yes"), run="r3")
+    assert [kept.id for kept in store.sessions()] == [first, third, second]
+    assert [m.text for m in store.history(first)] == ["x", "y", "again", "yes"]
+
+
+def test_text_with_half_characters_is_kept_and_asked_for_without_a_crash(store: Store) -> None:
+    odd = "caf\udce9"  # as Python reads a file name or an argument that is no UTF-8
+    session = store.start(title=odd, folder=f"/home/{odd}", name=odd)
+    started = RunStarted(run="r", parent=None, agent=odd, model=f"o:{odd}", prompt=odd)
+    store.append(session, started, Appended(run="r", messages=(user(odd), assistant(odd)), usage=Usage()))
+    assert store.find(odd).id == session and store.find(odd).folder == "/home/caf?"
+    assert [m.text for m in store.history(session)] == [odd, odd]
+    assert store.search(f"caf {odd}") == [] or store.search("caf")
