@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..events import RunStarted
 from ..history import KILLED, UNDER_WAY, closing
 from ..types import Message, ToolResult, user
-from .codec import event_of, message_of
+from .codec import event_of, message_in
 from .database import Database
 from .records import Entry, Unended, is_main
 from .under_way import is_under_way
@@ -82,7 +82,7 @@ def _said(database: Database, session: str, run: str) -> list[Message]:
         "SELECT body FROM rounds JOIN messages ON round = rounds.id WHERE session = ? AND run = ?"
         " ORDER BY rounds.id, messages.id"
     )
-    return [message_of(json.loads(body)) for (body,) in database.read(said, session, run)]
+    return [message_in(body) for (body,) in database.read(said, session, run)]
 
 
 def _results(database: Database, session: str, run: str) -> dict[str, ToolResult]:

@@ -13,13 +13,14 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..events import Appended, Event, Journaled, RunEnded, RunStarted, Streamed, Summarised
 from ..sanitize import one_line
 from ..types import Message, Usage, user
-from .codec import event_of, message_of
+from .codec import event_of, message_in
 from .database import Damaged, Database, StoreError, Unwritable, place
 from .fork import copy_rounds
 from .open_runs import closing_entries, open_runs, unended
@@ -309,12 +310,13 @@ def _entry(row: Any) -> Entry:
         main=bool(main),
         agent=agent,
         model=model,
-        message=message_of(json.loads(body)),
+        message=message_in(body),
         usage=_usage(usage) if last else None,
         recorded=bool(recorded),
         round=number,
     )
 
 
+@lru_cache(maxsize=1000)
 def _usage(text: str) -> Usage:
     return Usage(**json.loads(text))
