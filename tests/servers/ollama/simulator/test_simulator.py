@@ -280,13 +280,17 @@ async def test_keep_alive_unloads_when_its_time_has_passed() -> None:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"POST /api/chat HTTP/1.1\r\nContent-Length: 0\r\n\r\n", b"400"),
-        (b"POST /api/chat HTTP/1.1\r\nContent-Length: 3\r\n\r\n{{{", b"400"),
-        (b"POST /api/chat HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n", b"400"),
-        (b"DELETE /api/chat HTTP/1.1\r\n\r\n", b"405"),
-        (b"GET /nowhere HTTP/1.1\r\n\r\n", b"404"),
+        (b"POST /api/chat HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", b"400"),
+        (b"POST /api/chat HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n{{{", b"400"),
+        (
+            b"POST /api/chat HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+            b"400",
+        ),
+        (b"DELETE /api/chat HTTP/1.1\r\nHost: h\r\n\r\n", b"405"),
+        (b"GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", b"404"),
         (b"nonsense\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\n\r\n", b"200"),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"200"),
+        (b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", b"200"),
     ],
 )
 async def test_odd_requests_get_an_answer_and_the_server_lives_on(sent: bytes, status: bytes) -> None:
