@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import BaseModel
 
 from .config.arguments import names, text
 from .config.call_settings import call_settings
 from .config.load import Config, load_config
 from .errors import BadRequest, ConfigError
+from .function_tools.toolbox import as_tool
 from .gateway.chat_completions import CHAT_COMPLETIONS
+from .patterns.typed import OutputType
 from .providers import Provider, complete, split
 from .providers.plain import as_provider
 from .session.background_loop import Background
@@ -22,14 +26,18 @@ if TYPE_CHECKING:
 _WIRE = ("tools", "tool_choice", "response_format", "reasoning_effort")
 
 
-def completion(model: str, messages: str | Sequence[Mapping[str, Any]], **kwargs: Any) -> ChatCompletion:
+def completion(
+    model: str, messages: str | Iterable[Mapping[str, Any] | BaseModel], **kwargs: Any
+) -> ChatCompletion:
     """The model's answer as OpenAI's ChatCompletion: `.choices[0].message.content`, `.usage`, tool calls.
 
-    `model`: "provider:model", "provider/model" or an alias. `messages` (or the text of one) and `tools` as Chat Completions has
-    them; tools are returned as calls, not run. `.usage` is None where nobody counted. `fallbacks`: models asked in turn where the first cannot answer. `timeout` in
-    seconds, `num_retries`, `max_tokens`, `temperature`; further keywords go to the vendor. `config`, `providers`: a
-    configuration, and providers by name. Raises ConfigError for what the caller has wrong, ProviderError otherwise.
-    Safe inside a running event loop, which waits meanwhile; `acompletion` does not hold it up.
+    `model`: "provider:model", "provider/model" or an alias. `messages` (or the text of one) and `tools` as Chat Completions
+    has them, messages of an earlier answer and functions too; tools are returned as calls, not run. `response_format`: as
+    there, or a pydantic model, whose JSON is then the content. `.usage` is None where nobody counted. `fallbacks`:
+    models asked in turn where the first cannot answer. `timeout` in seconds, `num_retries`, `max_tokens`,
+    `temperature`; further keywords go to the vendor. `config`, `providers`: a configuration, and providers by name.
+    Raises ConfigError for what the caller has wrong, OutOfBudget where it may cost too much, ProviderError where no model
+    can answer. Safe inside a running event loop, which waits meanwhile; `acompletion` does not hold it up.
     """
     background = Background()
     try:
@@ -40,7 +48,7 @@ def completion(model: str, messages: str | Sequence[Mapping[str, Any]], **kwargs
 
 async def acompletion(
     model: str,
-    messages: str | Sequence[Mapping[str, Any]],
+    messages: str | Iterable[Mapping[str, Any] | BaseModel],
     *,
     fallbacks: Sequence[str] = (),
     config: Config | None = None,
@@ -50,9 +58,9 @@ async def acompletion(
     """As `completion`, for async programs."""
     from openai.types.chat import ChatCompletion
 
-    body = {key: kwargs.pop(key) for key in _WIRE if key in kwargs}
+    body = _body({key: kwargs.pop(key) for key in _WIRE if key in kwargs})
     settings = call_settings(kwargs, "completion")
-    turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+    turns = _turns(messages)
     fallbacks = names(fallbacks, "fallbacks")
     try:
         asked = CHAT_COMPLETIONS.read({"model": text(model, "model"), "messages": turns, **body})
@@ -76,3 +84,31 @@ async def acompletion(
     if done.usage.input_tokens is None and done.usage.output_tokens is None:
         del written["usage"]  # the wire wants numbers there, but 0 would be wrong: nobody counted
     return ChatCompletion.model_validate(written)
+
+
+def _turns(messages: object) -> list[Any]:
+    """The messages as dicts. Raises ConfigError for what holds none."""
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    if isinstance(messages, Mapping) or not isinstance(messages, Iterable):
+        raise ConfigError(
+            f"completion: messages: wanted a list of them, or a text, found {type(messages).__name__}"
+        )
+    return [_plain(one) for one in cast("Iterable[Any]", messages)]
+
+
+def _plain(message: Any) -> Any:
+    """A message of an earlier answer is an object of the SDK."""
+    return message.model_dump(exclude_none=True) if isinstance(message, BaseModel) else message
+
+
+def _body(given: dict[str, Any]) -> dict[str, Any]:
+    """The same with functions and types as the wire has them. Raises ConfigError."""
+    if isinstance(tools := given.get("tools"), list | tuple):
+        given["tools"] = [
+            as_tool(one).to_openai_format() if callable(one) else one for one in cast("Sequence[Any]", tools)
+        ]
+    if isinstance(of := given.get("response_format"), type):
+        form = {"name": of.__name__, "schema": OutputType(of).schema}
+        given["response_format"] = {"type": "json_schema", "json_schema": form}
+    return given

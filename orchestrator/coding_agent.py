@@ -11,11 +11,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 import anyio
+import anyio.to_thread
 
 from .agent import Agent
 from .config.arguments import labels as told_labels
@@ -24,7 +26,7 @@ from .config.call_settings import CallSettings, call_settings
 from .config.load import Config, load_config
 from .config.patterns import settings_of
 from .delegated import Delegated
-from .errors import ConfigError, OrchestratorError
+from .errors import ConfigError, OrchestratorError, RunError
 from .events import Called, Emit, Event, Notice, Switched, ignore, tee
 from .function_tools import Tool, given_tools
 from .hooks import NO_HOOKS, Hooks
@@ -48,6 +50,8 @@ from .tools import Approve
 from .types import Message, Usage
 
 T = TypeVar("T")
+_turns: ContextVar[frozenset[threading.Lock]] = ContextVar("turns", default=frozenset())
+"""Of agents that this is called within."""
 _ORDER = {"files", "write", "gate", "ladder", "deadline_s", "max_output", "schema", "think", "wait_s"}
 
 
@@ -98,9 +102,12 @@ class CodingAgent:
             raise ConfigError(f"n_latest_messages: wanted 0 or more, or None for all, found {window!r}")
         if name is not None and not 0 < len(text(name, "name").strip()) <= 100:
             raise ConfigError(f"name: wanted 1 to 100 characters, or None, found {len(name)}")
-        for what, given in (("system_prompt", system_prompt), ("model", model)):
-            if given is not None:
-                text(given, what)
+        given: object = hooks
+        if not isinstance(given, Hooks):
+            raise ConfigError(f"hooks: wanted Hooks(before_model=..., ...), found {type(given).__name__}")
+        for what, said in (("system_prompt", system_prompt), ("model", model)):
+            if said is not None:
+                text(said, what)
         whole = config or load_config()
         labelled: dict[str, Any] = {"labels": {**whole.labels, **told_labels(labels or {})}}
         self.config = whole.model_copy(update=labelled)
@@ -215,6 +222,7 @@ class CodingAgent:
         return TurnStream(start)
 
     async def _answer(self, prompt: str, output_type: Any) -> Reply:
+        _turns.set(_turns.get() | {self._turn})  # of this task alone, and the threads it asks
         session = self._open
         if self._memory is None:
             self._memory = Memory(
@@ -238,6 +246,7 @@ class CodingAgent:
         """What the tools say that the model calls for `prompt`, which it must; no history is sent, the record is kept."""
 
         async def work() -> str:
+            _turns.set(_turns.get() | {self._turn})
             session = self._open
             agent = self._agent(session, self.tool_kwargs)
             if not (await session.toolbox(agent.tools)).specs:
@@ -336,6 +345,7 @@ class CodingAgent:
         known = own if own is not None and not settings else settings_of({"use": pattern, **settings})
 
         async def work() -> Outcome:
+            _turns.set(_turns.get() | {self._turn})
             return await run_pattern(self._open, known, question, name=pattern if own else None)
 
         with self._taking_turn():
@@ -380,6 +390,15 @@ class CodingAgent:
     ) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.close)
+
     def _remembered(self, reset: bool) -> Recorder:
         if reset and self._store is not None and self.name is not None:
             self._store.forget(self.name)
@@ -423,6 +442,10 @@ class CodingAgent:
     def _taking_turn(self) -> Generator[None]:
         if self._background is not None:
             self._background.refuse_within()
+        if self._turn in _turns.get():
+            raise RunError(
+                "this agent is within a turn, which its tool or hook cannot take part in; give them an agent of their own"
+            )
         with self._turn:
             yield
 

@@ -25,6 +25,8 @@ OrchestratorError
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 
@@ -134,8 +136,22 @@ class Paused(RunError):
         self.question, self.key = question, key
 
 
+def ends_more(exc: BaseException) -> bool:
+    """Whether what a function of somebody else's raised ends more than its call: a cancellation of ours, or Ctrl-C, which
+    only the main thread hears. Whatever else it raises, SystemExit too, is for the caller to read and not to die of.
+    """
+    if isinstance(exc, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    if isinstance(exc, Exception | SystemExit):
+        return False
+    return threading.current_thread() is threading.main_thread()
+
+
 def reason(exc: BaseException) -> str:
     """One line for an exception that is not of this tree: its type, and what it says; of a group, its first."""
+    if isinstance(exc, asyncio.CancelledError):
+        return "something it waited for was cancelled"
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     said = " ".join(str(exc).split())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import anyio.to_thread
 
-from .errors import OrchestratorError, RunError, reason
+from .errors import ConfigError, OrchestratorError, RunError, ends_more, reason
 from .types import Completion, Request, Text, ToolCall, ToolResult, result
 
 
@@ -31,6 +31,13 @@ class Hooks:
     after_tool: Callable[[ToolCall, ToolResult], Any] | None = None
     """Returns what the model reads instead: a ToolResult, or a str."""
 
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a hook that cannot be called."""
+        for name in self.__slots__:
+            hook: object = getattr(self, name)
+            if hook is not None and not callable(hook):
+                raise ConfigError(f"the hook {name}: wanted a function or None, found {hook!r}")
+
     async def request(self, request: Request) -> Request:
         """What to send."""
         found = await _asked("before_model", self.before_model, request)
@@ -48,7 +55,11 @@ class Hooks:
             return call
         if found is False or isinstance(found, str):
             return result(call, f"{call.name} was not run: {found or 'it was declined'}", is_error=True)
-        return _one_of("before_tool", found, ToolCall, ToolResult)
+        found = _one_of("before_tool", found, ToolCall, ToolResult)
+        given: object = found.arguments if isinstance(found, ToolCall) else {}
+        if not isinstance(given, Mapping):
+            raise RunError(f"the hook before_tool gave arguments that are no dict: {type(given).__name__}")
+        return found
 
     async def result(self, call: ToolCall, answer: ToolResult) -> ToolResult:
         """What the model reads of a call that was made."""
@@ -75,7 +86,9 @@ async def _asked(name: str, hook: Callable[..., Any] | None, *given: Any) -> Any
         return await found if inspect.isawaitable(found) else found
     except OrchestratorError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if ends_more(exc):
+            raise
         raise RunError(f"the hook {name} failed: {reason(exc)}") from exc
 
 

@@ -8,23 +8,27 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial, update_wrapper
+from itertools import islice
 from threading import Event
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import anyio
 import anyio.to_thread
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_json
 
-from ..errors import ConfigError, reason
+from ..errors import ConfigError, ends_more, reason
 from ..tools import Progress, no_progress
 from ..types import Image, Text, ToolSpec
 from .signature import Signature
 
 P = ParamSpec("P")
 R = TypeVar("R")
+MAX_ITEMS = 10_000
+"""Of what a generator yields: one that never ends must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +150,9 @@ class FunctionTool(Generic[P, R]):
         except TimeoutError as exc:
             late = f"took longer than {self.timeout_s:g} s" if self.timeout_s is not None else reason(exc)
             return ToolOutcome(success=False, error=f"{self.name}: {late}")
-        except (Exception, SystemExit) as exc:  # noqa: BLE001  (its fault is the model's to read, not the loop's to die of)
+        except BaseException as exc:
+            if ends_more(exc):
+                raise
             return ToolOutcome(success=False, error=f"{self.name}: {reason(exc)}")
         finally:
             context.stopped.set()
@@ -199,18 +205,31 @@ def shown(value: Any) -> tuple[Text | Image, ...]:
         return (Text(text=value or "(no output)"),)
     if value is None:
         return (Text(text="(no output)"),)
-    plain = to_jsonable_python(value, fallback=str, bytes_mode="base64", inf_nan_mode="strings")
+    plain = from_json(to_json(value, fallback=str, bytes_mode="base64", inf_nan_mode="strings"))
     return (Text(text=json.dumps(plain, ensure_ascii=False)),)
 
 
 async def _called(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
     if _is_async(function):
-        return await cast(Awaitable[Any], function(*args, **kwargs))
+        return await _settled(await cast(Awaitable[Any], function(*args, **kwargs)))
 
     def work() -> Any:
-        return function(*args, **kwargs)
+        found = function(*args, **kwargs)
+        return list(islice(found, MAX_ITEMS)) if inspect.isgenerator(found) else found
 
-    found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+    return await _settled(await anyio.to_thread.run_sync(work, abandon_on_cancel=True))
+
+
+async def _settled(found: Any) -> Any:
+    """What it gives once all that it yields has come, MAX_ITEMS at most, and what it promises."""
+    if inspect.isasyncgen(found):
+        items: list[Any] = []
+        async with aclosing(found):
+            async for item in found:
+                items.append(item)
+                if len(items) == MAX_ITEMS:
+                    break
+        return items
     return await found if inspect.isawaitable(found) else found
 
 

@@ -14,7 +14,10 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from ..errors import ConfigError
+from ..sanitize import clipped
 
+MAX_DESCRIPTION_CHARS = 4_000
+"""It goes along with every request; some vendors take less still."""
 _IGNORED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -33,10 +36,12 @@ class Signature:
         fields: dict[str, Any] = {}
         self._names: list[str] = []
         self._positional: list[str] = []
-        for parameter in inspect.signature(function).parameters.values():
+        for parameter in _parameters(function, name):
             if parameter.kind in _IGNORED:
+                stars = "*" if parameter.kind is inspect.Parameter.VAR_POSITIONAL else "**"
                 raise ConfigError(
-                    f"the tool {name!r} takes *{parameter.name}; a model needs to know every parameter by name"
+                    f"the tool {name!r} takes {stars}{parameter.name}; a model needs to know every parameter by name"
+                    " (a decorator shows those of its function by functools.wraps)"
                 )
             kind = hints.get(parameter.name, Any)
             if kind is own:
@@ -51,7 +56,7 @@ class Signature:
             self._model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
             self.schema = _schema(self._model)
         except PydanticUserError as exc:
-            raise ConfigError(f"the tool {name!r} cannot be described to a model: {exc.message}") from exc
+            raise ConfigError(f"the tool {name!r} cannot be described to a model: {no_schema(exc)}") from exc
 
     def bound(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """How to call the function with what a model sent. Raises ValueError in one sentence."""
@@ -59,12 +64,22 @@ class Signature:
             checked = self._model.model_validate(dict(arguments))
         except ValidationError as exc:
             raise ValueError(self._sentence(exc)) from None
+        # A default that can be changed is copied: what one call adds to it must not wait for the next.
         given = {
-            name: getattr(checked, f"p{place}")
+            name: value
             for place, name in enumerate(self._names)
-            if f"p{place}" in checked.model_fields_set or name in self._positional
+            if f"p{place}" in checked.model_fields_set
+            or name in self._positional
+            or isinstance(self._model.model_fields[f"p{place}"].default, list | dict | set)
+            for value in (getattr(checked, f"p{place}"),)
         }
         return [given.pop(name) for name in self._positional if name in given], given
+
+    @property
+    def wants_object(self) -> bool:
+        """Whether it is a method that was taken from its class, so that nobody gives it its `self`."""
+        inside = "." in getattr(_inner(self.function), "__qualname__", "").rpartition("<locals>.")[2]
+        return inside and inspect.isfunction(self.function) and self._names[:1] in (["self"], ["cls"])
 
     def __str__(self) -> str:
         """As a person writes it: say_hello(name: str, times: int = 1)."""
@@ -83,6 +98,11 @@ class Signature:
             found = repr(first["input"])
             said = f"{where}: {first['msg']}, found {found if len(found) <= 80 else found[:77] + '...'}"
         return f"{said}; it takes {self}"
+
+
+def no_schema(exc: PydanticUserError) -> str:
+    """Why there is no schema for a type, without what pydantic would have its own callers do."""
+    return exc.message.partition("\n")[0].partition(" Set `arbitrary_types_allowed")[0]
 
 
 class _NoTitles(GenerateJsonSchema):
@@ -105,7 +125,7 @@ def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """What it says of the function, and of each parameter: as Google, NumPy, Sphinx or Epydoc write it."""
-    text = inspect.getdoc(function) or ""
+    text = clipped(inspect.getdoc(_inner(function)) or "", MAX_DESCRIPTION_CHARS)
     try:
         parsed = parse(text)
     except ParseError:
@@ -114,12 +134,30 @@ def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     return "\n".join(said), {p.arg_name: p.description for p in parsed.params if p.description}
 
 
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except ValueError as exc:  # of some that are built in
+        raise ConfigError(f"the tool {name!r} does not say what it takes; wrap it in a function") from exc
+
+
+def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
     while isinstance(function, partial):
         function = function.func
-    target: Any = function if inspect.isroutine(function) else type(function).__call__
+    return function
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    function = _inner(function)
+    targets: list[Any] = [function] if inspect.isroutine(function) else [type(function).__call__]
+    if isinstance(function, type):  # its fields, where they make its signature, and what its __init__ says
+        targets = [function, function.__init__]
     try:
-        return get_type_hints(target, include_extras=True)
+        return {
+            key: kind
+            for target in targets
+            for key, kind in get_type_hints(target, include_extras=True).items()
+        }
     except NameError as exc:
         raise ConfigError(f"the tool {name!r}: {exc}; its types must be there where it is defined") from exc
 

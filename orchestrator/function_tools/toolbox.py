@@ -37,6 +37,10 @@ class FunctionTools:
         self.approve = approve
         self.tools: dict[str, FunctionTool[..., Any]] = {}
         for one in tools:
+            if one.signature.wants_object:
+                raise ConfigError(
+                    f"the tool {one.name!r} is a method without its object; give it as the_object.{one.name}"
+                )
             known = self.tools.setdefault(one.name, one)
             if known is not one:
                 raise ConfigError(
@@ -73,11 +77,12 @@ def question(call: ToolCall) -> str:
 def as_toolbox(tools: Sequence[Callable[..., Any] | Toolbox], approve: Approve | None = None) -> Toolbox:
     """Functions and toolboxes as one toolbox. Raises ConfigError for what is neither, or for a name twice."""
     boxes = [one for one in tools if not callable(one)]
-    functions = [_as_tool(one) for one in tools if callable(one)]
+    functions = [as_tool(one) for one in tools if callable(one)]
     return Merged(*([FunctionTools(functions, approve)] if functions else []), *boxes)
 
 
-def _as_tool(function: Callable[..., Any]) -> FunctionTool[..., Any]:
+def as_tool(function: Callable[..., Any]) -> FunctionTool[..., Any]:
+    """The function as a tool, itself where it is one. Raises ConfigError where it cannot be told to a model."""
     if isinstance(function, FunctionTool):
         return function
     try:

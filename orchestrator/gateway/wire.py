@@ -59,7 +59,8 @@ def checked(shape: type[M], body: Body) -> M:
     except ValidationError as exc:
         first = exc.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise BadRequest("gateway", f"{place}: {first['msg'].replace('Input should be', 'wanted')}") from exc
+        said = first["msg"].replace("Input should be", "wanted").partition(" or instance of _")[0]
+        raise BadRequest("gateway", f"{place}: {said}") from exc
 
 
 def malformed(place: str, wanted: str, found: object) -> BadRequest:

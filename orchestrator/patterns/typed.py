@@ -12,6 +12,7 @@ from pydantic.errors import PydanticUserError
 
 from ..agent import Agent
 from ..errors import ConfigError, InvalidAnswer
+from ..function_tools.signature import no_schema
 from ..reply import Reply
 from ..types import JsonObject, Message
 from .ask import Ask
@@ -32,17 +33,19 @@ class OutputType:
         self.name = getattr(of, "__name__", str(of))
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(of)
-            schema = self._adapter.json_schema()
+            schema = _rooted(self._adapter.json_schema())
         except PydanticUserError as exc:
-            raise ConfigError(f"an answer cannot have the type {self.name}: {exc.message}") from exc
-        self.wrapped = schema.get("type") != "object" and "$ref" not in schema
+            raise ConfigError(f"an answer cannot have the type {self.name}: {no_schema(exc)}") from exc
+        self.wrapped = schema.get("type") != "object"
         self.schema: JsonObject = _closed(_value_of(schema) if self.wrapped else schema)
 
     def read(self, text: str) -> Any:
         """The value in what the model wrote. Raises ValueError with one sentence."""
         found = json_in(text)
         if found is None:
-            raise ValueError("there is no JSON in it")
+            if not self.wrapped:
+                raise ValueError("there is no JSON in it")
+            found = _bare(text.strip())
         if self.wrapped and isinstance(found, dict) and found.keys() == {"value"}:
             found = found["value"]
         try:
@@ -105,6 +108,20 @@ def _whole(tries: Sequence[Reply]) -> Reply:
             recorded=whole.recorded or one.recorded,
         )
     return whole
+
+
+def _bare(text: str) -> Any:
+    """What is no object as models like to write it: 5, true, "red", or red."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
+    """A type that holds itself as a whole stands at the root, not only among the definitions: vendors look there."""
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    return {**schema["$defs"][name], "$defs": schema["$defs"]} if name else schema
 
 
 def _value_of(schema: dict[str, Any]) -> dict[str, Any]:

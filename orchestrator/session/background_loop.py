@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
@@ -11,6 +12,8 @@ from typing import Generic, Self, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from ..errors import OrchestratorError
 
 T = TypeVar("T")
 END_S = 5.0  # longest wait for cancelled work to end
@@ -67,6 +70,7 @@ class Background:
             start_blocking_portal("asyncio", name="understudy")
         )
         self._thread: int = self._portal.call(threading.get_ident)
+        self._process = os.getpid()
         atexit.register(self.close)
 
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -84,7 +88,9 @@ class Background:
         return Work[T](self._portal).start(work)
 
     def refuse_within(self) -> None:
-        """Raises RuntimeError in the thread that would have to do the work it waits for."""
+        """Raises RuntimeError in the thread that would have to do the work it waits for, OrchestratorError after a fork."""
+        if os.getpid() != self._process:
+            raise OrchestratorError("it was made before the process was forked; make a new one after it")
         if threading.get_ident() == self._thread:
             raise RuntimeError("called from within itself, perhaps from a callback; it would wait for ever")
 
@@ -95,4 +101,5 @@ class Background:
     def close(self) -> None:
         """Leave everything entered and end the thread. Closing twice is the same as once."""
         atexit.unregister(self.close)
-        self._stack.close()
+        if os.getpid() == self._process:  # the thread of a process that was forked did not come along
+            self._stack.close()

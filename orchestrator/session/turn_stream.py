@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
+import anyio
 import anyio.to_thread
 
 from ..events import Event, Notice, RunStarted, Streamed, ToolFinished, ToolProgress, ToolStarted
@@ -17,7 +18,8 @@ Item: TypeAlias = Streamed | ToolStarted | ToolProgress | ToolFinished | Notice 
 
 
 class TurnStream:
-    """Begins when it is iterated, once. Leaving the loop early stops the turn; what was said until then is kept.
+    """Begins when it is iterated, once; there is nothing more afterwards. Leaving the loop early stops the turn, and so does
+    leaving a `with`; what was said until then is kept.
 
     A failure is raised where the Reply would come; its `reply` says what was done. `start` begins the work, and tells
     a listener what happens; it is called when the iteration begins.
@@ -27,8 +29,26 @@ class TurnStream:
         self._start = start
         self._heard: SimpleQueue[Item | None] = SimpleQueue()
         self._runs: set[str] = set()  # of the turn itself; what its workers say is theirs
+        self._work: Work[Reply] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._work is not None:
+            self._end(self._work)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        if self._work is not None:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._end, self._work)
 
     def __iter__(self) -> Generator[Item]:
+        if self._work is not None:
+            return
         work = self._begin()
         try:
             while (item := self._heard.get()) is not None:
@@ -38,6 +58,8 @@ class TurnStream:
             self._end(work)
 
     async def __aiter__(self) -> AsyncGenerator[Item]:
+        if self._work is not None:
+            return
         work = await anyio.to_thread.run_sync(self._begin)
         try:
             while (
@@ -49,7 +71,7 @@ class TurnStream:
             self._end(work)
 
     def _begin(self) -> Work[Reply]:
-        work = self._start(self._hear)
+        work = self._work = self._start(self._hear)
         work.when_done(lambda: self._heard.put(None))
         return work
 

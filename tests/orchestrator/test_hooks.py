@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator import Agent, Hooks, Stopped, load_config, tool
-from orchestrator.errors import OutOfRounds, ProviderError, RunError
+from orchestrator.errors import ConfigError, OutOfRounds, ProviderError, RunError
 from orchestrator.providers.scripted import Scripted
 from orchestrator.types import Completion, Request, ToolCall, ToolResult, assistant, result
 
@@ -126,7 +126,47 @@ def test_a_guard_that_fails_or_returns_nonsense_lets_nothing_pass(make: Make) ->
     agent, _ = make(assistant(CALL), "done", before_tool=lambda call: 3)  # pyright: ignore[reportUnknownLambdaType]
     with pytest.raises(RunError, match="before_tool returned int; wanted ToolCall or ToolResult"):
         agent.chat("go")
+
+    def listed(call: ToolCall) -> ToolCall:
+        odd: Any = [1]
+        return replace(call, arguments=odd)
+
+    agent, _ = make(assistant(CALL), "done", before_tool=listed)
+    with pytest.raises(RunError, match="gave arguments that are no dict: list"):
+        agent.chat("go")
     assert ran == []
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit(1)])
+def test_a_hook_that_would_end_its_thread_ends_the_run_and_the_agent_goes_on(make: Make, raised: Any) -> None:
+    def leaves(request: Request) -> None:
+        if request.messages[-1].text == "go":
+            raise raised
+
+    agent, _ = make("later", before_model=leaves)
+    assert "the hook before_model failed" in (agent.try_reply("go").error or "")
+    assert agent.chat("again") == "later"
+
+
+def test_what_cannot_be_a_hook_is_refused_at_once(make: Make) -> None:
+    with pytest.raises(ConfigError, match="the hook after_model: wanted a function or None, found 3"):
+        make("x", after_model=3)
+    with pytest.raises(ConfigError, match=r"hooks: wanted Hooks\(before_model=\.\.\., \.\.\.\), found dict"):
+        Agent(hooks={"after_model": print})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_tool_that_asks_its_own_agent_is_told_so_instead_of_waiting_for_ever(make: Make) -> None:
+    asked: list[Agent] = []
+
+    @tool
+    def inner() -> str:
+        return asked[0].chat("inner")
+
+    agent, script = make(assistant(ToolCall(id="1", name="inner", arguments={})), "done")
+    agent.tools = (inner,)
+    asked.append(agent)
+    (call,) = agent.reply("go").tool_calls
+    assert "this agent is within a turn" in (call.result or "") and len(script.requests) == 2
 
 
 def test_out_of_rounds_it_sums_up_without_tools_and_that_is_kept(make: Make) -> None:

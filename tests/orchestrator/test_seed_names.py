@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from orchestrator import Agent, CodingAgent, completion, from_env, load_config, tool, with_fallbacks
 from orchestrator.config.load import Config
@@ -212,6 +213,33 @@ def test_completion_speaks_the_words_of_openai_in_and_out(config: Config) -> Non
     assert (request.system, request.max_tokens, request.timeout_s) == ("Brief.", 9, 3)
     assert [m.role for m in request.messages] == ["user", "assistant", "tool"]
     assert request.tools[0].name == "weather"
+
+
+def test_completion_takes_its_own_answers_functions_and_types_as_they_are(config: Config) -> None:
+    def weather(city: str) -> str:
+        """Of today."""
+        return city
+
+    class Sky(BaseModel):
+        colour: str
+
+    script = Scripted(assistant("hm"), '{"colour": "grey"}', name="fake")
+    more: dict[str, Any] = {"config": config, "providers": {"fake": script}}
+    first = completion("fake:m", "Oslo?", tools=[weather], **more)
+    again = [
+        {"role": "user", "content": "Oslo?"},
+        first.choices[0].message,
+        {"role": "user", "content": "well?"},
+    ]
+    found = completion("fake:m", again, response_format=Sky, **more)
+    assert Sky.model_validate_json(found.choices[0].message.content or "") == Sky(colour="grey")
+    assert script.requests[0].tools[0].description == "Of today."
+    asked = script.requests[1]
+    assert [m.text for m in asked.messages] == ["Oslo?", "hm", "well?"]
+    assert asked.schema and asked.schema["properties"] == {"colour": {"type": "string"}}
+    for wrong in (5, {"role": "user", "content": "hi"}):
+        with pytest.raises(ConfigError, match="messages: wanted a list of them, or a text"):
+            completion("fake:m", wrong, **more)  # pyright: ignore[reportArgumentType]
 
 
 def test_completion_asks_the_fallbacks_and_blames_bad_messages_on_the_caller(config: Config) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator import CodingAgent, load_config, tool
-from orchestrator.errors import ProviderError
+from orchestrator.errors import OrchestratorError, ProviderError
 from orchestrator.events import Notice, Streamed, ToolFinished, ToolStarted
 from orchestrator.providers.scripted import Scripted
 from orchestrator.reply import Reply
@@ -104,3 +106,38 @@ def test_a_failure_is_raised_in_the_place_of_the_reply(agent: CodingAgent) -> No
     assert failed.value.reply.iterations == 1 and failed.value.reply.error == "fake: down"
     agent.add_provider("fake", Scripted("", name="fake"))
     assert any(isinstance(item, Notice) and "is empty" in item.text for item in agent.stream("again"))
+
+
+def test_a_stream_gives_its_turn_once_and_a_with_ends_it(agent: CodingAgent) -> None:
+    agent.add_provider("fake", Scripted("one", "two", name="fake"))
+    stream = agent.stream("x")
+    assert kinds(list(stream))[-1] == "Reply" and list(stream) == []
+    with agent.stream("y") as other:
+        next(iter(other))
+    assert [m.role for m in agent.history] == ["user", "assistant"] * 2
+
+
+@pytest.mark.anyio
+async def test_an_agent_and_its_stream_are_async_contexts_too(tmp_path: Path) -> None:
+    config = load_config(cwd=tmp_path, env={}, display__quiet=True)
+    async with CodingAgent(model="fake:m", config=config, tools=()) as made:
+        made.add_provider("fake", Scripted("one", name="fake"))
+        async with made.stream("x") as stream:
+            assert [type(item).__name__ async for item in stream] == ["Streamed", "Reply"]
+    with pytest.raises(OrchestratorError, match="this agent is closed"):
+        made.chat("y")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_an_agent_of_before_a_fork_says_so_in_the_child(agent: CodingAgent) -> None:
+    agent.add_provider("fake", Scripted("one", "two", name="fake"))
+    agent.chat("x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: that is the case
+        child = os.fork()
+    if not child:
+        try:
+            os._exit(0 if "forked" in (agent.try_reply("y").error or "") else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 and agent.chat("z") == "two"

@@ -6,6 +6,8 @@ import asyncio
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -20,6 +22,7 @@ from pydantic import BaseModel, Field
 from orchestrator import ToolContext, tool
 from orchestrator.errors import ConfigError
 from orchestrator.function_tools.function_tool import FunctionTool, shown
+from orchestrator.function_tools.toolbox import as_toolbox
 from orchestrator.types import Image
 
 
@@ -198,13 +201,78 @@ def test_what_cannot_be_told_to_a_model_is_refused_when_it_is_defined() -> None:
 
     for function, says in (
         (many, r"takes \*things; a model needs to know every parameter by name"),
-        (rest, r"takes \*things"),
+        (rest, r"takes \*\*things"),
+        (int, "the tool 'int' does not say what it takes"),
         (odd, "cannot be described to a model: .*Shop"),
         (lost, "'Nowhere' is not defined"),
         (lambda x: x, "no vendor takes '<lambda>' as a tool's name"),
     ):
         with pytest.raises(ConfigError, match=says):
             tool(function)
+
+
+def test_a_class_a_partial_and_a_decorated_function_are_described_by_what_they_stand_for() -> None:
+    def twice(x: int, *, by: int = 2) -> int:
+        """Times two."""
+        return x * by
+
+    assert tool(partial(twice, by=3)).spec.description == "Times two."
+    assert tool(Place).spec.parameters["properties"]["city"] == {"type": "string"}
+    assert tool(Place).execute(city="Oslo").result == Place(city="Oslo")
+    with pytest.raises(ConfigError, match=r"takes \*more; .*functools\.wraps"):
+        tool(name="odd")(lambda *more: more)  # pyright: ignore[reportUnknownLambdaType,reportUnknownArgumentType]
+
+
+def test_a_method_without_its_object_is_refused_and_a_long_description_is_cut() -> None:
+    with pytest.raises(ConfigError, match="'plain' is a method without its object"):
+        as_toolbox([Shop.plain])
+    assert as_toolbox([Shop(1).plain]).specs[0].name == "plain"
+
+    def talks(x: int) -> int:
+        return x
+
+    talks.__doc__ = "Word " * 10_000
+    assert len(tool(talks).spec.description) < 4_100
+
+
+def test_what_a_function_yields_is_its_result_and_its_defaults_are_fresh_each_time() -> None:
+    def three(start: int) -> Iterator[int]:
+        yield from range(start, start + 3)
+
+    async def two(start: int) -> AsyncIterator[int]:
+        yield start
+        yield start + 1
+
+    def endless() -> Iterator[int]:
+        while True:
+            yield 0
+
+    def grows(into: list[int] = []) -> list[int]:  # noqa: B006
+        into.append(1)
+        return into
+
+    assert tool(three).execute(start=1).result == [1, 2, 3]
+    assert tool(two).execute(start=1).result == [1, 2]
+    assert len(tool(endless).execute().result) == 10_000
+    assert [tool(grows).execute().result for _ in range(3)] == [[1]] * 3
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [KeyboardInterrupt, SystemExit, asyncio.CancelledError, BaseExceptionGroup("x", [KeyboardInterrupt()])],
+)
+def test_whatever_a_function_raises_in_its_thread_is_an_outcome(raised: Any) -> None:
+    def breaks() -> None:
+        raise raised
+
+    async def waits() -> None:
+        raise asyncio.CancelledError  # as of a task of its own that was cancelled
+
+    def work() -> tuple[bool, bool]:
+        return tool(breaks).execute().success, tool(waits).execute().success
+
+    with ThreadPoolExecutor(1) as pool:  # as agents run them: only the main thread hears Ctrl-C
+        assert pool.submit(work).result() == (False, False)
 
 
 def test_results_are_text_json_or_pictures() -> None:
@@ -218,6 +286,7 @@ def test_results_are_text_json_or_pictures() -> None:
         ({"a": Place(city="Zürich")}, '{"a": {"city": "Zürich", "zip": null}}'),
         (object, "<class 'object'>"),
         (float("inf"), "Infinity"),
+        ({"a": float("nan")}, '{"a": "NaN"}'),
     ):
         (part,) = shown(value)
         assert not isinstance(part, Image) and part.text.strip('"') == text

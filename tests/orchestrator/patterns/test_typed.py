@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import pytest
 from pydantic import BaseModel, Field
@@ -15,10 +15,21 @@ from orchestrator.errors import ConfigError, InvalidAnswer
 from orchestrator.providers.scripted import Scripted
 from orchestrator.types import ToolCall, assistant
 
+T = TypeVar("T")
+
 
 class City(BaseModel):
     name: str
     people: int = Field(ge=0)
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
+
+
+class Tree(BaseModel):
+    name: str
+    kids: list[Tree] = []
 
 
 @dataclass
@@ -49,6 +60,17 @@ def agent(tmp_path: Path) -> Iterator[CodingAgent]:
         (list[int], "[1, 2]", [1, 2]),
         (Literal["yes", "no"], '{"value": "yes"}', "yes"),
         (int, '{"value": 3}', 3),
+        (int, "3", 3),
+        (bool, "true", True),
+        (str, "hello there", "hello there"),
+        (Literal["yes", "no"], "yes", "yes"),
+        (
+            Page[City],
+            '{"items": [{"name": "Oslo", "people": 7}]}',
+            Page[City](items=[City(name="Oslo", people=7)]),
+        ),
+        (Tree, '{"name": "a", "kids": [{"name": "b"}]}', Tree(name="a", kids=[Tree(name="b")])),
+        (City | Tree, '{"name": "Oslo", "people": 7}', City(name="Oslo", people=7)),
         (dict[str, int], '{"a": 3}', {"a": 3}),
         (City | None, '{"value": null}', None),
     ],
