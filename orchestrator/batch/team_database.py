@@ -26,6 +26,8 @@ _DEATH_IS_NOTICED = {
     "client_connection_check_interval": "500",  # also while it waits or computes
 }
 """Settings of the server for this connection, in s, s, times, ms, ms."""
+HOLD_S, FIRST_HOLD_S = 15.0, 1.0
+"""How long a lock that another holds is waited for, after a break and at first."""
 RESTART_S = 30.0
 """How long a database that has gone may take to come back."""
 
@@ -33,10 +35,13 @@ RESTART_S = 30.0
 class TeamDatabase:
     """Methods block, from any thread. Raises RunError when the database cannot be used.
 
-    `schema`: statements that may run again. `holds`: an advisory lock that is held as long as this process lives.
+    `schema`: statements that may run again. `holds`: an advisory lock that is held as long as this process lives;
+    `held_says`: what to say when another holds it.
     """
 
-    def __init__(self, url: str, schema: str, *, holds: int | None = None) -> None:
+    def __init__(
+        self, url: str, schema: str, *, holds: int | None = None, held_says: str = "another holds the lock"
+    ) -> None:
         try:
             import psycopg
         except ImportError as exc:
@@ -44,7 +49,7 @@ class TeamDatabase:
                 "a team's database needs psycopg; pip install 'understudy[team]' brings it"
             ) from exc
         self.path = url.rpartition("@")[2]
-        self._holds = holds
+        self._holds, self._held_says = holds, held_says
         self._error = psycopg.Error
         self._lock = threading.Lock()
         self._known = False
@@ -86,13 +91,22 @@ class TeamDatabase:
                 db = self._open()
                 self._notice_death(db)
                 if self._holds is not None:
-                    db.execute("SELECT pg_advisory_lock(%s)", (self._holds,))
+                    self._hold(db, self._holds)
                 self._known = True
                 return db
             except self._error:
                 if time.monotonic() > deadline or not self._known:
                     raise
                 time.sleep(0.2)
+
+    def _hold(self, db: psycopg.Connection, lock: int) -> None:
+        """Wait a moment where another has it: after a break that is what the server still thinks of us."""
+        deadline = time.monotonic() + (HOLD_S if self._known else FIRST_HOLD_S)
+        while not (row := db.execute("SELECT pg_try_advisory_lock(%s)", (lock,)).fetchone()) or not row[0]:
+            if time.monotonic() > deadline:
+                db.close()
+                raise RunError(self._held_says)
+            time.sleep(0.05)
 
     def _notice_death(self, db: psycopg.Connection) -> None:
         """Let the server find out soon when this machine is gone: by itself it takes hours to free what a dead one held."""

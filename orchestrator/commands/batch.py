@@ -16,7 +16,7 @@ import anyio
 from ..errors import ConfigError
 from . import local
 from . import options as common
-from .worker import add_db, count, number
+from .worker import count, number
 
 if TYPE_CHECKING:
     from ..batch.orders import Keyed
@@ -86,7 +86,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="stop when so many have failed",
     )
     parser.add_argument("--budget-usd", type=float, metavar="USD", help="by the hourly prices of the hosts")
-    add_db(parser)
+    common.add_db(parser)
     common.add_json(parser)
     common.add_config(parser)
 

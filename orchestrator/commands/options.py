@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,6 +76,32 @@ def label(text: str) -> tuple[str, str]:
     if not (key and equals and value):
         raise argparse.ArgumentTypeError(f"wanted KEY=VALUE, for example team=red, found {text!r}")
     return key, value
+
+
+def add_team(parser: argparse.ArgumentParser) -> None:
+    """Where a run is kept besides this machine."""
+    parser.add_argument(
+        "--team",
+        action="store_true",
+        help="keep it in the team's database too: any machine can go on with it",
+    )
+    add_db(parser)
+
+
+def add_db(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--db",
+        default=os.environ.get("UNDERSTUDY_DB"),
+        metavar="URL",
+        help="the team's PostgreSQL, postgresql://... (default: UNDERSTUDY_DB); needs the extra `team`",
+    )
+
+
+def database_of(options: argparse.Namespace) -> str:
+    """Raises ConfigError where none is named."""
+    if not options.db:
+        raise ConfigError("which database? --db postgresql://HOST/NAME, or UNDERSTUDY_DB")
+    return str(options.db)
 
 
 def config_of(options: argparse.Namespace) -> Config:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,6 +15,7 @@ from ..events import Event, Notice, ignore, tee
 from . import options as common
 
 if TYPE_CHECKING:
+    from ..batch.team_journal import TeamJournal
     from ..config.load import Config
     from ..config.patterns import PatternSettings
     from ..patterns import Outcome
@@ -34,6 +36,7 @@ def add(parser: argparse.ArgumentParser, question: str = "question") -> None:
     parser.add_argument("--no-keep", action="store_true", help="keep nothing of it")
     parser.add_argument("--quiet", action="store_true", help="print the result alone")
     parser.add_argument("--format", choices=["rich", "plain", "json", "markdown"], help="how to show it")
+    common.add_team(parser)
     common.add_budget(parser)
     common.add_label(parser)
     common.add_yes(parser)
@@ -97,12 +100,40 @@ def run_settings(
     async def work(session: Session, person: Person | None) -> Outcome:
         from ..session.panels import resume_pattern, run_pattern
 
-        if resumed is not None:
-            return await resume_pattern(session, resumed, person=None if answered else person)
-        assert settings is not None
-        return await run_pattern(session, settings, question, name=name, words=words, person=person)
+        with _journal(options, resumed) as journal:
+            if resumed is not None:
+                return await resume_pattern(
+                    session, resumed, person=None if answered else person, journal=journal
+                )
+            assert settings is not None
+            run = journal.run if journal else None
+            return await run_pattern(
+                session,
+                settings,
+                question,
+                name=name,
+                words=words,
+                person=person,
+                journal=journal,
+                run=run,
+            )
 
     return anyio.run(_run, options, work)
+
+
+@contextmanager
+def _journal(options: argparse.Namespace, resumed: Begun | None) -> Generator[TeamJournal | None]:
+    """The team's journal where it is wanted."""
+    if not getattr(options, "team", False):
+        yield None
+        return
+    from ..batch.team_journal import TeamJournal
+
+    journal = TeamJournal(common.database_of(options), resumed.run if resumed else None)
+    try:
+        yield journal
+    finally:
+        journal.close()
 
 
 async def _run(options: argparse.Namespace, work: Any) -> int:
@@ -118,21 +149,24 @@ async def _run(options: argparse.Namespace, work: Any) -> int:
     recorder = common.recorder_of(options, config, show)
     approve = common.approve_of(options)
     asking = display.asking(approve) if display else approve
+    outcome: Outcome | Paused
     with closing(recorder):
-        try:
-            async with (
-                display.alive() if display else nullcontext(),
-                open_session(
-                    config, tee(recorder, show), approve=asking, conversation=lambda: recorder.session
-                ) as session,
-            ):
-                outcome: Outcome = await work(session, common.person_of(asking))
-        except Paused as exc:
-            if not options.json:
-                raise
-            known = {"kind": "Paused", "question": exc.question, "session": recorder.session}
-            common.print_json({**known, "error": str(exc)}, ok=False)
-            return 3
+        async with (
+            display.alive() if display else nullcontext(),
+            open_session(
+                config, tee(recorder, show), approve=asking, conversation=lambda: recorder.session
+            ) as session,
+        ):
+            try:
+                outcome = await work(session, common.person_of(asking))
+            except Paused as exc:
+                outcome = exc
+    if isinstance(outcome, Paused):
+        if not options.json:
+            raise outcome
+        known = {"kind": "Paused", "question": outcome.question, "session": recorder.session}
+        common.print_json({**known, "error": str(outcome)}, ok=False)
+        return 3
     if options.json:
         notices = [event.text for event in seen if isinstance(event, Notice)]
         common.print_json({**outcome.as_json(), "session": recorder.session, "notices": notices})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import options as common
@@ -11,7 +12,6 @@ from . import panel
 
 if TYPE_CHECKING:
     from ..store.resumable import Begun
-    from ..store.store import Store
 
 EXAMPLES = f"""\
 ID is a conversation, as 'understudy sessions' lists them, or 'last'; without one, the newest that is unfinished.
@@ -22,6 +22,7 @@ examples:
   understudy patterns approve                 say yes to what it waits for, and go on
   understudy patterns approve last --answer "smaller steps, please"
   understudy run --pattern careful "..."      one of config.yaml
+  understudy patterns resume --team           the newest of the team's, begun with --team anywhere
 
 {panel.EXIT_CODES}
 """
@@ -35,6 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="print the result alone")
     parser.add_argument("--format", choices=["rich", "plain", "json", "markdown"], help="how to show it")
+    common.add_team(parser)
     common.add_budget(parser)
     common.add_yes(parser)
     common.add_json(parser)
@@ -44,25 +46,39 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from contextlib import closing
 
-    from ..store.resumable import decide, unfinished
+    from ..store.resumable import begun, decide, unfinished
     from ..store.store import Store
 
+    if options.team:
+        return _at_the_team(options)
     with closing(Store()) as store:
         if options.action == "list":
-            return _list(options, store)
+            return _list(options, [run for kept in store.sessions(50) for run in begun(store, kept.id)])
         found = unfinished(store, options.which)
         if options.action == "approve":
             decide(store, found, options.answer)
     return panel.run_settings(options, None, resumed=found)
 
 
-def _list(options: argparse.Namespace, store: Store) -> int:
+def _at_the_team(options: argparse.Namespace) -> int:
+    from contextlib import closing
+
+    from ..batch.team_journal import TeamRuns
+
+    with closing(TeamRuns(common.database_of(options))) as runs:
+        if options.action == "list":
+            return _list(options, runs.unfinished())
+        found = runs.find(None if options.which == "last" else options.which)
+        if options.action == "approve":
+            runs.decide(found, options.answer)
+    return panel.run_settings(options, None, resumed=found)
+
+
+def _list(options: argparse.Namespace, open_runs: Sequence[Begun]) -> int:
     from ..config.patterns import BY_USE
-    from ..store.resumable import begun
 
     config = common.config_of(options)
     built_in = {use: (kind.__doc__ or "").strip() for use, kind in BY_USE.items()}
-    open_runs = [run for kept in store.sessions(50) for run in begun(store, kept.id)]
     if options.json:
         own = {
             name: {"use": one.use, "description": one.description, "parameters": one.parameters}
@@ -79,7 +95,7 @@ def _list(options: argparse.Namespace, store: Store) -> int:
         for name, one in config.patterns.items()
     ]
     lines += [
-        f"\nunfinished: {one.session}  {one.values['call']['name']}: "
+        f"\nunfinished: {one.session or one.run}  {one.values['call']['name']}: "
         + (f"waits for a decision: {one.waits_for}" if one.waits_for else "was broken off")
         for one in open_runs
     ]

@@ -8,11 +8,10 @@ from typing import Any
 
 import anyio
 
-from ..errors import ConfigError, RunError
+from ..errors import RunError
 from ..sanitize import visible
 from . import local
 from . import options as common
-from .worker import add_db
 
 EXAMPLES = """\
 examples:
@@ -32,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--team", action="store_true", help="of all machines of a team, from the database its workers use"
     )
-    add_db(parser)
+    common.add_db(parser)
     local.add(parser)
 
 
@@ -46,11 +45,10 @@ def _team(options: argparse.Namespace) -> int:
 
     from ..batch.team_ledger import TeamLedger
 
-    if not options.db:
-        raise ConfigError("which database? --db postgresql://HOST/NAME, or UNDERSTUDY_DB")
+    url = common.database_of(options)
     try:
         with Ledger.open() as ledger:
-            team = TeamLedger(options.db, ledger)
+            team = TeamLedger(url, ledger)
             try:
                 team.send()
                 totals = team.totals()

@@ -286,7 +286,8 @@ class OwnPattern(Described):
 
 
 class Unfinished(Described):
-    session: str
+    session: str | None
+    """The conversation; null for a run of the team's, which is gone on with by its `run`."""
     run: str
     pattern: str
     question: str

@@ -59,6 +59,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="a parameter of the pattern; repeatable",
     )
     parser.add_argument("--preview", action="store_true", help="of a pattern: say what it would take")
+    common.add_team(parser)
     common.add_budget(parser)
     common.add_label(parser)
     common.add_yes(parser)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ import anyio
 
 from servers.ollama.engines.protocol import EngineError
 
-from ..errors import ConfigError
 from . import local
 from . import options as common
 
@@ -34,7 +32,7 @@ exit codes: 0 ended by SIGTERM or Ctrl-C when idle, 1 the database cannot be use
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    add_db(parser)
+    common.add_db(parser)
     parser.add_argument(
         "--host",
         action="append",
@@ -57,15 +55,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     common.add_config(parser)
 
 
-def add_db(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--db",
-        default=os.environ.get("UNDERSTUDY_DB"),
-        metavar="URL",
-        help="the team's PostgreSQL, postgresql://... (default: UNDERSTUDY_DB); needs the extra `team`",
-    )
-
-
 def number(words: str, least: int) -> int:
     """A whole number of the command line."""
     if not (words.isascii() and words.isdigit() and len(words) < 10 and int(words) >= least):
@@ -79,8 +68,7 @@ def count(words: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    if not options.db:
-        raise ConfigError("which database? --db postgresql://HOST/NAME, or UNDERSTUDY_DB")
+    common.database_of(options)
     return anyio.run(_run, options)
 
 

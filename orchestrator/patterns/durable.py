@@ -50,6 +50,16 @@ class Remembered:
         return self.kept[key]
 
 
+class Behind:
+    """A journal whose values are kept in another one first: `near` is read first, and has all that `far` has."""
+
+    def __init__(self, near: Journal, far: Journal) -> None:
+        self._near, self._far = near, far
+
+    async def once(self, key: str, work: Work) -> Any:
+        return await self._near.once(key, lambda: self._far.once(key, work))
+
+
 def durable(ask: Ask, journal: Journal, key: str) -> Ask:
     """`ask` whose replies are kept under `key` and their place in the run.
 

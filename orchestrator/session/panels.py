@@ -47,7 +47,7 @@ from ..patterns import (
     synthesise,
     vote,
 )
-from ..patterns.durable import Approve, Remembered
+from ..patterns.durable import Approve, Behind, Journal, Remembered
 from ..patterns.pipeline import filled
 from ..patterns.recorded import recorded
 from ..store.resumable import CALL, OUTCOME, PAUSED, Begun
@@ -71,13 +71,16 @@ async def run_pattern(
     words: Mapping[str, str] | None = None,
     person: Person | None = None,
     resumed: Begun | None = None,
+    journal: Journal | None = None,
+    run: str | None = None,
 ) -> Outcome:
     """The outcome of this pattern for this question; it is a turn of the session's conversation.
 
     `words`: for the parameters in braces. `person` decides where the pattern asks; without one it is paused there.
-    Each reply is journaled as it comes; `resumed`: what was, of the run to go on with. Raises ConfigError, Paused.
+    Each reply is journaled as it comes; `resumed`: what was, of the run to go on with. `journal`: keeps it besides, and
+    first, under the run's number `run`. Raises ConfigError, Paused.
     """
-    key, members = resumed.run if resumed else secrets.token_hex(4), Members(session, words)
+    key, members = resumed.run if resumed else run or secrets.token_hex(4), Members(session, words)
 
     def tell(place: str, value: Any) -> None:
         session.emit(Journaled(run=key, key=place, value=value))
@@ -91,29 +94,37 @@ async def run_pattern(
         }
 
     async def journaled(heard: Ask) -> Outcome:
-        await journal.once(CALL, call)
+        await kept.once(CALL, call)
         outcome = await work(heard, prompt)
         outcome = replace(outcome, run=key, warnings=(*foreseen.warnings, *outcome.warnings))
         if isinstance(settings, AskSettings):
             outcome = replace(outcome, pattern=name or settings.use)
-        tell(OUTCOME, outcome.as_json())
+        await kept.once(OUTCOME, _valued(outcome.as_json()))
         return outcome
 
-    journal = Remembered(resumed.values if resumed else None, tell)
+    near = Remembered(resumed.values if resumed and journal is None else None, tell)
+    kept = near if journal is None else Behind(near, journal)
     prompt = asked(settings, question, words or {})
-    work = built(members, settings, pausing(journal, "person", person=person))
+    work = built(members, settings, pausing(kept, "person", person=person))
     foreseen = await preview(members, settings, prompt)
     session.emit(Notice(text=str(foreseen)))
     _refuse_what_is_too_dear(session, foreseen)
-    ask = durable(members.ask, journal, "reply")
+    ask = durable(members.ask, kept, "reply")
     try:
         with alone(key):
             return await recorded(
                 name or settings.use, prompt, journaled, ask=ask, emit=session.emit, key=key
             )
     except Paused as exc:
-        tell(PAUSED, {"question": exc.question, "key": exc.key})
+        await kept.once(f"{PAUSED}/{exc.key}", _valued({"question": exc.question, "key": exc.key}))
         raise
+
+
+def _valued(value: Any) -> Callable[[], Awaitable[Any]]:
+    async def work() -> Any:
+        return value
+
+    return work
 
 
 def _refuse_what_is_too_dear(session: Session, foreseen: Preview) -> None:
@@ -125,7 +136,9 @@ def _refuse_what_is_too_dear(session: Session, foreseen: Preview) -> None:
         )
 
 
-async def resume_pattern(session: Session, run: Begun, *, person: Person | None = None) -> Outcome:
+async def resume_pattern(
+    session: Session, run: Begun, *, person: Person | None = None, journal: Journal | None = None
+) -> Outcome:
     """Go on with a run that was broken off or paused. No finished reply is asked for again. Raises as `run_pattern`."""
     call = run.values[CALL]
     try:
@@ -142,6 +155,7 @@ async def resume_pattern(session: Session, run: Begun, *, person: Person | None 
         words=call["words"],
         person=person,
         resumed=run,
+        journal=journal,
     )
 
 

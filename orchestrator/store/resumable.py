@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +10,12 @@ from ..events import Journaled
 from .store import Store, StoreError
 
 CALL, OUTCOME, PAUSED = "call", "outcome", "paused"
-"""Keys of a run's journal: how it was asked for, what came of it, what it waits for."""
+"""Keys of a run's journal: how it was asked for, what came of it, what it waits for (with a number for each pause)."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Begun:
-    session: str
+    session: str | None  # None: it was begun elsewhere
     run: str
     values: dict[str, Any] = field(default_factory=dict[str, Any])  # by key; the first that was kept counts
     paused: Mapping[str, str] | None = None  # question and key of the last pause
@@ -27,15 +27,20 @@ class Begun:
         return pause["question"] if pause and pause["key"] not in self.values else None
 
 
+def begun_of(journaled: Iterable[tuple[str, str, Any]], session: str | None = None) -> list[Begun]:
+    """The runs of these journals, of (run, key, value) in order, that have no outcome yet; the newest first."""
+    found: dict[str, Begun] = {}
+    for name, key, value in journaled:
+        run = found.setdefault(name, Begun(session=session, run=name))
+        if key.partition("/")[0] == PAUSED:
+            run.paused = value
+        run.values.setdefault(key, value)
+    return [run for run in reversed(found.values()) if CALL in run.values and OUTCOME not in run.values]
+
+
 def begun(store: Store, session: str) -> list[Begun]:
     """The patterns of a conversation that have no outcome yet, the newest first."""
-    found: dict[str, Begun] = {}
-    for event in store.journaled(session):
-        run = found.setdefault(event.run, Begun(session=session, run=event.run))
-        if event.key == PAUSED:
-            run.paused = event.value
-        run.values.setdefault(event.key, event.value)
-    return [run for run in reversed(found.values()) if CALL in run.values and OUTCOME not in run.values]
+    return begun_of(((event.run, event.key, event.value) for event in store.journaled(session)), session)
 
 
 def unfinished(store: Store, which: str | None = None) -> Begun:
@@ -53,10 +58,11 @@ def unfinished(store: Store, which: str | None = None) -> Begun:
 
 def decide(store: Store, run: Begun, answer: str) -> str:
     """Keep a person's answer to what the run waits for; one that was given before stands. Raises StoreError."""
-    if run.paused is None:
+    if run.paused is None or run.session is None:
         raise StoreError(f"the run {run.run} waits for no decision")
     key = run.paused["key"]
     if key not in run.values:
         store.note(run.session, Journaled(run=run.run, key=key, value=answer))
-        run.values[key] = answer
+        kept = (event for event in store.journaled(run.session) if (event.run, event.key) == (run.run, key))
+        run.values[key] = next(kept).value  # another process may have been first
     return str(run.values[key])

@@ -6,14 +6,13 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from benchmarks.postgres import Postgres, postgres, programs
+from benchmarks.postgres import Postgres, programs
 from benchmarks.team import proven
 from orchestrator.batch.orders import BatchOrder, Keyed, keyed
 from orchestrator.batch.queue import BatchFile, Lost, Queue
@@ -28,21 +27,6 @@ from tests.results import described
 needs_postgres = pytest.mark.skipif(
     programs() is None and "CI" not in os.environ, reason="PostgreSQL is not installed"
 )
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as started:
-        yield started
-
-
-@pytest.fixture
-def database(server: Postgres, request: pytest.FixtureRequest) -> Postgres:
-    """A database of this test's own."""
-    name = f"t{abs(hash(request.node.name))}"
-    with psycopg.connect(server.url, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}".encode())
-    return replace(server, url=server.url.rpartition("/")[0] + f"/{name}")
 
 
 Open = Callable[[], Queue]

@@ -148,7 +148,9 @@ def test_a_plan_that_waits_for_a_person_is_approved_by_another_process(run: Run,
 
 def test_a_refused_plan_is_not_begun(run: Run, tmp_path: Path) -> None:
     manager = script(tmp_path, "m", PLAN)
-    run("plan", "--manager", manager, "--role", "w=scripted:none.jsonl", "--approve", "go")
+    words = ["--manager", manager, "--role", "w=scripted:none.jsonl", "--approve", "--json"]
+    code, out, _ = run("plan", *words, "go")
+    assert code == 3 and json.loads(out)["question"] == "Carry out this plan?\n- one (w): write it"
     code, out, _ = run("patterns", "approve", "last", "--answer", "no", "--json")
     assert code == 1 and described("patterns", out)["error"] == "the plan was not approved; nothing was done"
 
