@@ -188,13 +188,13 @@ class Store:
         """
         with self.database.at_once():
             rows = self._read(
-                "SELECT begun, at, run, main, agent, model, body, usage, recorded,"
-                " messages.id = max(messages.id) OVER (PARTITION BY rounds.id), rounds.id"
+                "SELECT begun, at, run, main, agent, model, body, usage, recorded, rounds.id"
                 " FROM rounds JOIN messages ON messages.round = rounds.id WHERE session = ?"
                 " ORDER BY begun, rounds.id, messages.id",
                 session,
             )
-            kept = [(int(row[0]), _entry(row[1:])) for row in rows]
+            pairs = zip(rows, [*rows[1:], None], strict=False)
+            kept = [(row[0], _entry(row, after is None or row[-1] != after[-1])) for row, after in pairs]
             for begun, event, at in open_runs(self.database, session):
                 said = [entry.message for _, entry in kept if entry.run == event.run]
                 kept += [(begun, entry) for entry in closing_entries(self.database, session, event, said, at)]
@@ -302,8 +302,9 @@ def _of(session: str) -> Generator[None]:
         raise StoreError(f"the conversation {session} was deleted") from exc
 
 
-def _entry(row: Any) -> Entry:
-    at, run, main, agent, model, body, usage, recorded, last, number = row
+def _entry(row: Any, last: bool) -> Entry:
+    """`last`: of its round, whose usage it tells."""
+    _, at, run, main, agent, model, body, usage, recorded, number = row
     return Entry(
         at=at,
         run=run,
