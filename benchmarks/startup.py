@@ -7,6 +7,7 @@
 | help | python -c pass | at most 5 |
 | first request, tool lists cached | the same command with no servers at all | about 1: it waits for none |
 | first request, nothing cached | the same command with no servers at all | for comparison |
+| first paint of `chat` | a prompt of prompt_toolkit and nothing else | 0.5 s |
 | four servers listed | one plain SDK server, started and listed by the SDK's client | at most 1.3 |
 | four console scripts listed by a host, started before | four TypeScript reference servers | at most 1 |
 | four console scripts listed by a host, never started | four TypeScript reference servers | for comparison |
@@ -21,7 +22,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pty
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -53,6 +56,8 @@ def hello(name: str) -> str:
 server.run()
 """
 
+BARE_PROMPT = "from prompt_toolkit import PromptSession; PromptSession().prompt('ready> ')"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -75,6 +80,11 @@ def main() -> None:
             cached()  # fills the cache
             rows["first request, lists cached / no servers"] = pair(cached, none, options.rounds)
             rows["first request, nothing cached / no servers"] = pair(fresh, none, options.rounds)
+        rows["first paint of chat / bare prompt"] = pair(
+            lambda: painted([str(BIN / "understudy"), "chat", "--model", "ollama:m"], "you │", work),
+            lambda: painted([sys.executable, "-c", BARE_PROMPT], "ready>", work),
+            options.rounds,
+        )
         rows["four servers listed / one plain SDK server"] = pair(
             lambda: anyio.run(four_listed, work), lambda: anyio.run(one_listed, work), options.rounds
         )
@@ -101,6 +111,24 @@ def help_page() -> None:
 
 def bare_python() -> None:
     subprocess.run([sys.executable, "-c", "pass"], check=True)
+
+
+def painted(command: list[str], mark: str, work: Path) -> float:
+    """Seconds from the start of a program in a terminal until `mark` is on its screen."""
+    env = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1"}
+    shown, started = b"", perf_counter()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(work)
+        os.execve(command[0], command, env)
+    try:
+        while mark.encode() not in shown:
+            shown += os.read(terminal, 4096)
+        return perf_counter() - started
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
 
 
 class Model:

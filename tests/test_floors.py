@@ -168,22 +168,19 @@ def test_the_map_names_every_room_and_no_other() -> None:
                 assert any(p.exists() or p.with_suffix(".py").exists() for p in here), f"there is no {name}"
 
 
-def test_importing_the_library_imports_no_sdk() -> None:
-    heavy = [
-        "mcp",
-        "anthropic",
-        "openai",
-        "google.genai",
-        "boto3",
-        "botocore",
-        "httpx2",
-        "ollama",
-        "rich",
-        "prompt_toolkit",
-    ]
-    code = f"import sys, orchestrator, orchestrator.cli; print([m for m in {heavy!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]"
+def test_importing_the_library_or_the_chat_imports_no_sdk() -> None:
+    """They take a second each, for which nobody should wait before the first prompt."""
+    sdks = ["mcp", "anthropic", "openai", "google.genai", "boto3", "botocore", "httpx2", "ollama"]
+    screens = ["rich", "prompt_toolkit"]
+    for modules, heavy in (
+        ("orchestrator, orchestrator.cli", [*sdks, *screens]),
+        ("orchestrator.commands.run, orchestrator.session.session, orchestrator.terminal.chat.chat", sdks),
+    ):
+        code = f"import sys, {modules}; print([m for m in {heavy!r} if m in sys.modules])"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        assert done.stdout.strip() == "[]", modules
 
 
 def test_the_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> None:
