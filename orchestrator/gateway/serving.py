@@ -21,8 +21,6 @@ from .app import App
 from .conversations import Conversations
 from .gateway import MAX_TOKENS, Gateway, tell, told
 
-PORT = 11500
-
 
 def listener(host: str, port: int, token: str | None) -> socket.socket:
     """Where callers may already wait. Raises ConfigError, also for an address others reach where there is no token."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult
@@ -29,24 +29,26 @@ class Yes(BaseModel):
 
 
 def for_write(path: str, content: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
-    return _ask([path], ctx, _marked("+", content))
+    return _ask([path], ctx, lambda: _marked("+", content))
 
 
 def for_delete(path: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
-    return _ask([path], ctx, ["(deleted)"])
+    return _ask([path], ctx, lambda: ["(deleted)"])
 
 
 def for_edit(path: str, edits: list[Edit], dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
-    lines = [line for one in edits for line in (*_marked("-", one.old or ""), *_marked("+", one.new))]
+    def lines() -> list[str]:
+        return [line for one in edits for line in (*_marked("-", one.old or ""), *_marked("+", one.new))]
+
     return Yes(change=True) if dry_run else _ask([path], ctx, lines)
 
 
 def for_patch(patch: str, dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
-    return Yes(change=True) if dry_run else _ask(paths_of(patch), ctx, patch.splitlines())
+    return Yes(change=True) if dry_run else _ask(paths_of(patch), ctx, patch.splitlines)
 
 
 def for_move(src: str, dst: str, copy: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
-    return _ask([dst] if copy else [src, dst], ctx, [f"{src} -> {dst}"])
+    return _ask([dst] if copy else [src, dst], ctx, lambda: [f"{src} -> {dst}"])
 
 
 def agreed(
@@ -83,12 +85,15 @@ def paths_of(patch: str) -> list[str]:
         return []
 
 
-def _ask(paths: Sequence[str], ctx: Context[Any, Any], change: Sequence[str]) -> Elicit[Yes] | Yes:
+def _ask(
+    paths: Sequence[str], ctx: Context[Any, Any], lines: Callable[[], Sequence[str]]
+) -> Elicit[Yes] | Yes:
     names = _workspace(ctx).wants_yes(paths)
     if not names:
         return _NEEDS_NONE
     if asks_itself(ctx) or not can_ask(ctx):
         return Yes(change=False)
+    change = lines()
     shown = [masked(one_line(line))[:MAX_LINE_CHARS] for line in change[:MAX_LINES]]
     more = [f"... and {len(change) - MAX_LINES:,} lines more"] if len(change) > MAX_LINES else []
     asked = f"Let the model change {', '.join(names)}? What is in there runs as code later."

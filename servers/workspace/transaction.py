@@ -115,7 +115,7 @@ def locked(
             raise ToolError(f"{paths[0][0]} is busy: {exc}; nothing was changed, try again") from exc
 
 
-def begin(roots: Roots, store: UndoStore, record: Record, contents: Sequence[bytes] = ()) -> None:
+def begin(store: UndoStore, record: Record, contents: Sequence[bytes] = ()) -> None:
     """Note what is about to happen. ToolError when it cannot be noted: then nothing may happen."""
     try:
         store.begin(record, contents)
@@ -125,10 +125,10 @@ def begin(roots: Roots, store: UndoStore, record: Record, contents: Sequence[byt
         ) from exc
 
 
-def finish(roots: Roots, store: UndoStore, record: Record) -> None:
+def finish(store: UndoStore, record: Record) -> None:
     """Note that it has happened, in the journal and in the audit."""
     try:
-        store.finish(record.id)
+        store.finish(record.id, synced=len(record.steps) > 1)
     except OSError as exc:  # the next start finds it done and notes it then
         log.error("a finished change could not be noted: %s", explain(exc))
     names = [step.path if step.to_root is None else f"{step.path} -> {step.to}" for step in record.steps]
@@ -196,14 +196,14 @@ def _commit(roots: Roots, store: UndoStore, targets: Sequence[_Target], tool: st
     steps = tuple(_step(target, f"{LITTER}{op}-{i}") for i, target in enumerate(targets))
     made = dict.fromkeys(one for target in targets for one in folders_to_make(target.root, target.spot))
     record = Record(id=op, at=time.time(), tool=tool, state="begun", steps=steps, made=tuple(made))
-    begin(roots, store, record, [target.old for target in targets if target.old is not None])
+    begin(store, record, [target.old for target in targets if target.old is not None])
     try:
         with ExitStack() as stack:
-            _carry_out(roots, store, stack, targets, record)
+            _carry_out(store, stack, targets, record)
     except OSError as exc:
         what = targets[0].spot.real if len(targets) == 1 else f"one of {len(targets)} files"
         raise ToolError(f"{what} could not be changed: {explain(exc)}; nothing was changed") from exc
-    finish(roots, store, record)
+    finish(store, record)
     files = tuple(
         Changed(
             path=roots.display(target.root, target.spot.real),
@@ -229,9 +229,7 @@ def _step(target: _Target, temp: str) -> Step:
     )
 
 
-def _carry_out(
-    roots: Roots, store: UndoStore, stack: ExitStack, targets: Sequence[_Target], record: Record
-) -> None:
+def _carry_out(store: UndoStore, stack: ExitStack, targets: Sequence[_Target], record: Record) -> None:
     """Write every temporary file, then rename them all; on failure take everything back."""
     made: dict[Beneath, list[str]] = {}
     folders: list[int] = []

@@ -49,7 +49,7 @@ def move(
     with _two(roots, src, dst, confirmed) as ((root, spot), (to_root, to)):
         info = _info(roots, src, spot)
         _tree_allowed(roots, root, spot, spot.real)
-        old = _taken(roots, dst, to, info, overwrite)
+        old = _taken(dst, to, info, overwrite)
         if stat.S_ISDIR(info.st_mode) and root is to_root and f"{to.real}/".startswith(f"{spot.real}/"):
             raise ToolError(f"{dst} lies inside {src}; a folder cannot be moved into itself")
         op = new_op()
@@ -65,7 +65,7 @@ def move(
             mode=None if old is None else stat.S_IMODE(os.stat(to.name, dir_fd=to.folder).st_mode),
         )
         with _journalled(roots, store, step, to_root, to, tool, op, [] if old is None else [old]) as folder:
-            _move_across(roots, store, spot, folder, to.name, step, over=old is not None)
+            _move_across(store, spot, folder, to.name, step, over=old is not None)
     return _done(roots, op, (root, spot), (to_root, to))
 
 
@@ -90,7 +90,7 @@ def copy(
         info = _info(roots, src, spot)
         roots.may_read(root, spot.real, info)
         _tree_allowed(roots, root, spot, to.real)
-        _taken(roots, dst, to, info, overwrite=False)
+        _taken(dst, to, info, overwrite=False)
         if stat.S_ISDIR(info.st_mode) and root is to_root and f"{to.real}/".startswith(f"{spot.real}/"):
             raise ToolError(f"{dst} lies inside {src}; a folder cannot be copied into itself")
         op = new_op()
@@ -139,17 +139,17 @@ def delete(
         op = new_op()
         step = Step(kind="trash", root=str(root.path), path=spot.real, to=op, temp=f"{LITTER}{op}")
         record = Record(id=op, at=time.time(), tool=tool, state="begun", steps=(step,), trash_bytes=size)
-        begin(roots, store, record)
+        begin(store, record)
         try:
             with store.trash() as trash:
-                _into_trash(roots, store, spot, trash, step, op)
+                _into_trash(store, spot, trash, step, op)
         except OSError as exc:
             with suppress(OSError):
                 rename_new(spot.folder, step.temp or "", spot.folder, spot.name)
             with suppress(OSError):
                 store.drop(op)
             raise ToolError(f"{path} could not be deleted: {explain(exc)}; nothing was changed") from exc
-        finish(roots, store, record)
+        finish(store, record)
     return _done(roots, op, (root, spot), None)
 
 
@@ -204,7 +204,7 @@ def _journalled(
     """The folder where something shall appear; whatever fails inside is taken back and told."""
     made_before = tuple(folders_to_make(root, to))
     record = Record(id=op, at=time.time(), tool=tool, state="begun", steps=(step,), made=made_before)
-    begin(roots, store, record, contents)
+    begin(store, record, contents)
     made: list[str] = []
     folder = -1
     try:
@@ -222,12 +222,10 @@ def _journalled(
     finally:
         if folder >= 0:
             os.close(folder)
-    finish(roots, store, record)
+    finish(store, record)
 
 
-def _move_across(
-    roots: Roots, store: UndoStore, spot: Spot, folder: int, name: str, step: Step, *, over: bool
-) -> None:
+def _move_across(store: UndoStore, spot: Spot, folder: int, name: str, step: Step, *, over: bool) -> None:
     """Rename, or between file systems copy and then remove."""
     temp = step.temp or ""
     try:
@@ -249,7 +247,7 @@ def _move_across(
     sync_folder(spot.folder)
 
 
-def _into_trash(roots: Roots, store: UndoStore, spot: Spot, trash: int, step: Step, op: str) -> None:
+def _into_trash(store: UndoStore, spot: Spot, trash: int, step: Step, op: str) -> None:
     temp, to = step.temp or "", step.to or ""
     try:
         os.rename(spot.name, to, src_dir_fd=spot.folder, dst_dir_fd=trash)
@@ -294,7 +292,7 @@ def _tree_allowed(roots: Roots, root: Root, spot: Spot, real: str) -> Measure:
         raise ToolError(f"{roots.display(root, spot.real)}: {explain(exc)}; nothing was changed") from exc
 
 
-def _taken(roots: Roots, dst: str, to: Spot, info: os.stat_result, overwrite: bool) -> bytes | None:
+def _taken(dst: str, to: Spot, info: os.stat_result, overwrite: bool) -> bytes | None:
     """The content of the file that will be overwritten; None when the name is free. ToolError otherwise."""
     if to.missing or not exists(to.folder, to.name):
         return None

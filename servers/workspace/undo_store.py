@@ -104,8 +104,11 @@ class UndoStore:
             self._changes = self._bytes = 0
             self.prune()
 
-    def finish(self, record_id: str, state: Literal["copied", "done"] = "done") -> None:
-        with self._writing() as db:
+    def finish(
+        self, record_id: str, state: Literal["copied", "done"] = "done", *, synced: bool = True
+    ) -> None:
+        """Note that it has happened. Not `synced`, a power cut may take the note back, and the next start finds out."""
+        with self._writing(synced=synced) as db:
             db.execute("UPDATE ops SET state = ? WHERE id = ?", (state, record_id))
 
     def drop(self, record_id: str) -> None:
@@ -183,9 +186,12 @@ class UndoStore:
             yield self._connection()
 
     @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        with self._lock, _as_os_error(), transaction(self._connection()) as db:
-            yield db
+    def _writing(self, *, synced: bool = True) -> Generator[sqlite3.Connection]:
+        with self._lock, _as_os_error():
+            db = self._connection()
+            db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            with transaction(db):
+                yield db
 
     def _connection(self) -> sqlite3.Connection:
         if self._open is None:

@@ -81,16 +81,16 @@ class Delegator:
             name, model = rungs.popleft()
             receipt = await self._try(climb, model, progress)
             if receipt is not None:
-                return await self._settled(climb, receipt.model_copy(update={"chosen": climb.chosen}))
+                receipt.chosen = climb.chosen
+                return await self._settled(climb, receipt)
             if (other := await self._elsewhere(climb, name, model)) is not None:
                 rungs.appendleft((name, other))
         receipt = climb.escalate(self.hosts.note)
         if climb.last is not None:
-            advice = await self._after_failure(climb, climb.last)
-            receipt = receipt.model_copy(update={"advice": advice})
+            receipt.advice = await self._after_failure(climb, climb.last)
         elif receipt.outcome == "refused" and climb.model is not None:
             part = await self.estimator.in_parts(climb.prepared, climb.model)
-            receipt = receipt.model_copy(update={"advice": [*part, *receipt.advice][:MOST]})
+            receipt.advice = [*part, *receipt.advice][:MOST]
         return await self._settled(climb, receipt)
 
     def holds(self, revs: Mapping[str, str]) -> bool:
@@ -122,7 +122,8 @@ class Delegator:
             content += len(ran.answer.text)
         without, spent = int(content / CHARS_PER_TOKEN), spent_tokens(order, receipt)
         await self.runners.of(ran.model).complete(ran, tokens_without=without, tokens_spent=spent)
-        return receipt.model_copy(update={"tokens_saved": without - spent if content else 0})
+        receipt.tokens_saved = without - spent if content else 0
+        return receipt
 
     async def _rungs(self, climb: _Climb) -> list[tuple[str, Model]]:
         """The models to try in turn, each known to be here, with the name it was asked for by."""
@@ -178,8 +179,7 @@ class Delegator:
             climb.rejected = began(climb.prepared, candidate, ran)
             return None
         climb.ran = ran
-        receipt = await self._accept(climb, ran, candidate, gated, progress.delegation)
-        return receipt.model_copy(update={"tried": climb.tried})
+        return await self._accept(climb, ran, candidate, gated, progress.delegation)
 
     async def _corrected(
         self, climb: _Climb, ran: Ran, why: str, progress: Progress
@@ -261,6 +261,7 @@ class Delegator:
             waited_s=waited(ran),
             forecast=ran.forecasted(),
             advice=next_calls(prepared.order, ran.recommendation),
+            tried=climb.tried,
             note=self.hosts.note,
         )
         if not candidate.files:

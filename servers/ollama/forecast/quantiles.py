@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -27,6 +27,13 @@ class Spread:
         """What was seen, each point uncertain: by `doubt` for one, less as there are more."""
         points = tuple(sorted(seen))
         return cls(points, doubt / math.sqrt(len(points)))
+
+    def each(self, shares: Sequence[float]) -> list[float]:
+        """`at` for many shares."""
+        if self.doubt:
+            return [self.at(share) for share in shares]
+        count, points = len(self.points), self.points
+        return [points[min(int(share * count), count - 1)] for share in shares]
 
     def at(self, share: float) -> float:
         """The value not exceeded with probability `share`, 0 to 1."""

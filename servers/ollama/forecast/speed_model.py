@@ -226,13 +226,16 @@ class SpeedModel:
 
     def _begun_s(self, *, cold: bool | None, wait_s: float) -> list[float]:
         """When imagined runs begin to read, one for each draw: each waits, and finds the model loaded or not."""
-        waits, warm, load = self._waiting(), self._load(False), self._load(True)
-        begun = list[float]()
-        for draw in DRAWS:
-            is_warm = cold is False or (cold is None and draw.load < 0.5)
-            loaded = warm.at(draw.load) if is_warm else load.at(2 * draw.load % 1.0)
-            begun.append(wait_s + waits.at(draw.wait) + loaded)
-        return begun
+        waits = self._waiting().each(_WAITS)
+        if cold is False:
+            loads = self._load(False).each(_LOADS)
+        else:
+            load, warm = self._load(True), self._load(False)
+            loads = [
+                warm.at(share) if cold is None and share < 0.5 else load.at(2 * share % 1.0)
+                for share in _LOADS
+            ]
+        return [wait_s + waited + loaded for waited, loaded in zip(waits, loads, strict=True)]
 
     def _waiting(self) -> Spread:
         """Waits for others as they came; while few did, mostly none: one queue makes no busy server."""
@@ -306,6 +309,9 @@ def is_busy(cores: float | None) -> bool | None:
 
 _Row = tuple[float, float, float]
 """Tokens, area, seconds."""
+
+
+_WAITS, _LOADS = [draw.wait for draw in DRAWS], [draw.load for draw in DRAWS]
 
 
 def _loaded(run: Run) -> bool:

@@ -32,9 +32,6 @@ class Gates:
     def schema(self) -> Mapping[str, object] | None:
         return cast("Mapping[str, object] | None", self.asked.get("schema"))
 
-    def with_(self, name: str, value: object) -> Gates:
-        return Gates(asked={**self.asked, name: value}, off=self.off)
-
     def without(self, name: str) -> Gates:
         return Gates(asked={key: value for key, value in self.asked.items() if key != name}, off=self.off)
 

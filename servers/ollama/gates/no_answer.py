@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 _RUN = 6
 """So many words in a row are copied, not met by chance."""
-_MOSTLY = 0.6
 _SHORTER = 0.8
 """A summary has at most so much of its material's length, where that is more than a few lines."""
 _LOOPED = 4

@@ -6,10 +6,9 @@ import json
 from dataclasses import asdict
 from typing import Annotated, Literal, Self, cast
 
-from mcp_types import CallToolResult
+from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, PlainSerializer
 
-from ...protocol import server
 from .profile import Profile
 
 
@@ -210,10 +209,13 @@ def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
     With `error` the text is that sentence and the result a tool error. Tools declare no output schema: seven of
     them would cost every host more than all their descriptions.
     """
-    result = server.reply(record, text=error or told(record), error=error is not None)
-    if isinstance(record, Receipt):
-        result.structured_content = cast("dict[str, object]", _told(record.model_dump(mode="json")))
-    return result
+    whole = record.model_dump(mode="json")
+    short = cast("dict[str, object]", _told(whole))
+    return CallToolResult(
+        content=[TextContent(type="text", text=error or json.dumps(short, ensure_ascii=False))],
+        structured_content=short if isinstance(record, Receipt) else whole,
+        is_error=error is not None,
+    )
 
 
 def told(record: BaseModel) -> str:

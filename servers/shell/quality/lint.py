@@ -38,7 +38,7 @@ async def lint(shell: Shell, workspace: Workspace, paths: list[str], *, fix: boo
     op, fixed = await _fix(shell, workspace, files, notes) if fix else (None, [])
     found = [
         *await _ruff(shell, _ending(files, _PYTHON), notes),
-        *await _scripts(shell, workspace, files),
+        *await _scripts(shell, files),
         *_told(shell, await _eslint(shell, _ending(files, _ESLINT), notes)),
     ]
     broken = {finding.file for finding in found if finding.code is None}
@@ -107,7 +107,7 @@ def _unless_changed(seen: bytes, new: bytes) -> Callable[[bytes | None], bytes |
     return choose
 
 
-async def _scripts(shell: Shell, workspace: Workspace, files: list[str]) -> list[Finding]:
+async def _scripts(shell: Shell, files: list[str]) -> list[Finding]:
     """Shell scripts by shellcheck where there is one, else by what their own shell says without running them."""
     found: list[Finding] = []
     scripts = _ending(files, _SCRIPT)

@@ -19,7 +19,6 @@ from .tools import LITTER
 Kind = Literal["python", "node", "go", "cargo"]
 
 MAX_FOLDERS = 5000  # looked through
-MAX_PROJECTS = 20
 _MAX_BYTES = 1 << 20  # of a file that is read to tell what it is
 
 _SHARED = frozenset(("tests", "test", "src", "spec", "lib"))  # folders of a project, not projects
