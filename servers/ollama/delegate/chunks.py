@@ -1,4 +1,4 @@
-"""Cutting files into chunks for a map: which files a pattern means, and pieces of whole lines."""
+"""Cutting files into chunks for a map: which files a pattern means, how large a piece is best, and pieces of whole lines."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ from ...output import ToolError, readable
 from ...workspace import Workspace
 from ...workspace.globs import expanded
 from ...workspace.walk import walk
+from ..forecast.forecaster import RunPlan
+from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.documents import Document, read_text
 
 MAX_MAPPED_FILES = 2000
 MAX_MAPPED_BYTES = 64 << 20
+SIZES = (1000, 2000, 4000, 8000, 16000)
+"""Tokens of a chunk that are weighed against each other."""
+DEFAULT_SIZE = 3000
+"""While nothing is known of the model's speed."""
+OUT_TOKENS = 400
+"""Cap of a chunk's answer."""
+FIXED_TOKENS = 300
+"""Prompt tokens that every chunk needs besides its text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +115,26 @@ def _chunk(path: str, start: int, end: int, body: str, text: Document) -> Chunk:
     decoded = replace(text.decoded, body=body, ends="\n")
     piece = Document(path=f"{path}:{start}-{end}", rev=text.rev, decoded=decoded)
     return Chunk(path=path, start=start, end=end, text=piece)
+
+
+def best_size(plan: RunPlan, whole_chars: int) -> int:
+    """Tokens of a chunk that make the whole take least, by the speed model: depth costs, and so does every prompt's start."""
+    best: tuple[float, int] | None = None
+    for size in SIZES:
+        room = plan.worker.room
+        if (
+            room is not None
+            and size + FIXED_TOKENS + (plan.task.cap or OUT_TOKENS) > room
+            and best is not None
+        ):
+            break
+        asked = replace(
+            plan.task, tokens_in=size + FIXED_TOKENS, tokens_cached=FIXED_TOKENS // 2, deadline_s=None
+        )
+        each = replace(plan.worker, cold=False, wait_s=0.0).forecast(asked)
+        if each is None:
+            return DEFAULT_SIZE
+        count = max(whole_chars / CHARS_PER_TOKEN / size, 1.0)
+        if best is None or each.total_s * count < best[0]:
+            best = (each.total_s * count, size)
+    return best[1] if best else DEFAULT_SIZE

@@ -6,17 +6,16 @@ it was or holds the accepted files; every run reaches the ledger with its verdic
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import anyio
 
-from ...output import ToolError, bounded, fenced, masked, visible
+from ...output import ToolError, masked
 from ...workspace import Operation, Workspace, rev_of
 from ..engines.protocol import EngineError, Model
 from ..forecast.advice import Recommendation
@@ -43,13 +42,10 @@ from ..ledger.runs import DELIVERED
 from .estimate import Estimator
 from .jobs import Progress
 from .next_call import MOST, after_failure, after_refusal, next_calls
+from .ran import Ran, RunRejected, forecasted
 from .request import Order, Prepared, prepare
-from .runner import Ran, RunRejected, forecasted
 from .runners import Runners
-
-MAX_DIFF_BYTES = 1_600
-MAX_ANSWER_BYTES = 24_000
-REJECTED_CHARS = 300
+from .shown import began, first_line, short_diff, shown
 
 log = logging.getLogger(__name__)
 
@@ -381,51 +377,12 @@ def written_by(model: str, delegation: str) -> str:
     return f"delegate {model} {delegation}".rstrip()
 
 
-def first_line(text: str | None) -> str | None:
-    """Enough of a reason for a list; the whole stands with the gate."""
-    return text.splitlines()[0][:300] if text else text
-
-
 def spent_tokens(order: Order, receipt: Receipt) -> int:
     """What handing an order over and reading its receipt cost the caller, about."""
     call = {"task": order.task, "files": list(order.files), "context": order.context, "write": order.write}
     return int((len(json.dumps(call)) + len(told(receipt))) / CHARS_PER_TOKEN)
 
 
-def shown(answer: str, model: str) -> str:
-    """A worker's answer for the caller: untrusted text, fenced, masked and bounded."""
-    return fenced(bounded(masked(visible(answer)), MAX_ANSWER_BYTES, tail=0.2), f"answer of {model}")
-
-
 def waited(ran: Ran) -> float | None:
     """Seconds spent waiting for other work, where they are worth telling."""
     return ran.waited_s if ran.waited_s >= NOISE_S else None
-
-
-def began(prepared: Prepared, candidate: Candidate | None, ran: Ran) -> str | None:
-    """How a rejected answer begins, or the beginning of the change it would have made."""
-    if candidate is not None and candidate.files:
-        text = "\n".join(line for line in diff_of(prepared, candidate) if line[:3] not in ("---", "+++"))
-    else:
-        text = ran.answer.text.strip()
-    shown = text[:REJECTED_CHARS] + ("..." if len(text) > REJECTED_CHARS else "")
-    return fenced(masked(visible(shown)), "rejected") if shown else None
-
-
-def diff_of(prepared: Prepared, candidate: Candidate) -> list[str]:
-    """The change as a unified diff with little context."""
-    lines: list[str] = []
-    for path, text in candidate.files.items():
-        old = prepared.known(path)
-        old_lines = old.text.splitlines() if old else []
-        lines += difflib.unified_diff(old_lines, text.splitlines(), f"a/{path}", f"b/{path}", "", "", 1, "")
-    return lines
-
-
-def short_diff(prepared: Prepared, candidate: Candidate) -> str | None:
-    """The accepted change to files that were there, fenced and bounded; a new file can be read where it lies."""
-    there = {path: text for path, text in candidate.files.items() if prepared.known(path)}
-    if not there:
-        return None
-    diff = "\n".join(diff_of(prepared, replace(candidate, files=there)))
-    return fenced(bounded(masked(visible(diff)), MAX_DIFF_BYTES, tail=0.2), "diff")

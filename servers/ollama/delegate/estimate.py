@@ -22,8 +22,8 @@ from ..ledger.receipt import Advised, Forecasted, Number
 from ..ledger.runs import Totals, filed
 from .next_call import arguments_of, likelier, next_calls
 from .parts import named_parts
+from .ran import RunRejected, forecasted
 from .request import Order, Prepared, prepare
-from .runner import RunRejected, forecasted
 from .runners import Runners
 
 

@@ -7,7 +7,6 @@ writes is executed.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,34 +22,22 @@ from ..forecast.forecaster import RunPlan
 from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.answer import without_thoughts
 from ..gates.documents import Document
-from ..gates.quotes import quoted
 from ..ledger.receipt import Ended, Mapped, Tried
-from .chunks import Chunk, cut, evened, matched, readable_texts
-from .delegate import Delegator, first_line, spent_tokens
+from .chunks import DEFAULT_SIZE, FIXED_TOKENS, Chunk, best_size, cut, evened, matched, readable_texts
+from .delegate import Delegator, spent_tokens
 from .jobs import Progress
+from .map_answers import NOTHING, all_alike, chunk_order, grouped, is_nothing, overlooked, place
 from .map_cache import CachedAnswer, MapCache
+from .ran import Ran, RunRejected, TooLate
 from .request import Order, Prepared
-from .runner import Ran, RunRejected, TooLate
+from .shown import first_line
 
-NOTHING = "NONE"
-SIZES = (1000, 2000, 4000, 8000, 16000)
-"""Tokens of a chunk that are weighed against each other."""
-DEFAULT_SIZE = 3000
-"""While nothing is known of the model's speed."""
-OUT_TOKENS = 400
-"""Cap of a chunk's answer."""
 MAX_CHUNKS = 5000
 MAX_PARALLEL = 16
 MAX_SHOWN_BYTES = 24_000
-_FIXED = 300
-"""Prompt tokens that every chunk needs besides its text."""
 REDUCED_CHARS = 14_000
 """Of the answers one reducing run reads."""
 _SHOWN_FAILURES = 20
-_OF_ANY_TEXT = ("summary", "translate", "document")
-"""Kinds of task that every text holds something for."""
-_LITERAL = re.compile(r"[`\"']([^`\"'\n]{2,40})[`\"']|\b([A-Z][A-Z_]{2,})\b")
-_RULE = f"If the material holds nothing for this task, answer {NOTHING} and nothing else."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +103,7 @@ class Mapper:
         """The combined receipt. ToolError when it cannot work at all."""
         began = time.monotonic()
         texts, left_out = await anyio.to_thread.run_sync(self._texts, asked)
-        sample = _chunk_order(asked.order, _shortened(texts[0]))
+        sample = chunk_order(asked.order, _shortened(texts[0]))
         model, chosen = await self._model(asked.order, sample)
         plan = await self._plan(sample, model)
         chunks = await self._chunks(plan, texts)
@@ -179,7 +166,7 @@ class Mapper:
     async def _chunks(self, plan: RunPlan | None, texts: Sequence[Document]) -> list[Chunk]:
         """The files cut to the size that takes least time in all."""
         whole = sum(len(text.text) for text in texts)
-        tokens = await anyio.to_thread.run_sync(_best_size, plan, whole) if plan else DEFAULT_SIZE
+        tokens = await anyio.to_thread.run_sync(best_size, plan, whole) if plan else DEFAULT_SIZE
         max_chars = evened([len(text.text) for text in texts], int(tokens * CHARS_PER_TOKEN))
         chunks = [chunk for text in texts for chunk in cut(text, max_chars)]
         if len(chunks) > MAX_CHUNKS:
@@ -193,10 +180,10 @@ class Mapper:
             if answer is not None:
                 work.total.reused += 1
             else:
-                answer = await self._answer(work, _chunk_order(work.asked.order, chunk.text), chunk.label)
+                answer = await self._answer(work, chunk_order(work.asked.order, chunk.text), chunk.label)
                 if answer is not None:
                     await anyio.to_thread.run_sync(work.kept.put, mark, answer)
-            if answer is not None and _is_nothing(answer.text):
+            if answer is not None and is_nothing(answer.text):
                 work.total.empty += 1
             elif answer is not None:
                 work.total.answers[number] = (chunk, answer.text)
@@ -229,8 +216,8 @@ class Mapper:
                 tried.why = str(exc)
                 break
             gated, candidate, why = await self.delegator.judge(prepared, ran, why)
-            if why is None and candidate is not None and _is_nothing(candidate.answer):
-                why = _overlooked(work.asked.order.task, prepared.material)
+            if why is None and candidate is not None and is_nothing(candidate.answer):
+                why = overlooked(work.asked.order.task, prepared.material)
             ran = await self.delegator.runners.of(work.model).record(ran, gated)
             work.total.add(ran)
             if ran.answer.profile.outcome == "cancelled" and work.left_s == 0:
@@ -247,9 +234,9 @@ class Mapper:
 
     async def _reduced(self, work: _Work, task: str, found: Sequence[tuple[Chunk, str]]) -> str | None:
         """One answer made of all: in groups, then groups of groups. None when a run of it failed."""
-        parts = [(_place(chunk, answer), answer) for chunk, answer in found]
+        parts = [(place(chunk, answer), answer) for chunk, answer in found]
         while True:
-            groups = _grouped(parts, REDUCED_CHARS)
+            groups = grouped(parts, REDUCED_CHARS)
             made: list[tuple[str, str]] = []
             for group in groups:
                 inputs = {name: _text(name, answer) for name, answer in group}
@@ -276,14 +263,12 @@ class Mapper:
         reduced: str | None,
     ) -> Mapped:
         total = work.total
-        text = reduced or "\n".join(
-            f"## {_place(chunk, answer)}\n{answer.strip()}" for chunk, answer in found
-        )
+        text = reduced or "\n".join(f"## {place(chunk, answer)}\n{answer.strip()}" for chunk, answer in found)
         good = total.empty + len(found)
         outcome: Ended = (
             "partial" if total.failed or total.late else "answered" if total.unchecked else "accepted"
         )
-        if (not found and not total.late) or _all_alike([answer for _, answer in found]):
+        if (not found and not total.late) or all_alike([answer for _, answer in found]):
             outcome = "escalate"
         reason = None
         if not total.failed and not total.late and not found:
@@ -333,7 +318,9 @@ def _refused(work: _Work, plan: RunPlan, chunks: Sequence[Chunk]) -> Mapped | No
     if given is None or not left:
         return None
     size = max(sum(len(chunk.text.text) for chunk in left) / len(left) / CHARS_PER_TOKEN, 1)
-    task = replace(plan.task, tokens_in=int(size) + _FIXED, tokens_cached=_FIXED // 2, deadline_s=None)
+    task = replace(
+        plan.task, tokens_in=int(size) + FIXED_TOKENS, tokens_cached=FIXED_TOKENS // 2, deadline_s=None
+    )
     each = replace(plan.worker, cold=False, wait_s=0.0).forecast(task)
     if each is None or each.low_s * len(left) / work.asked.max_parallel <= given:
         return None
@@ -357,83 +344,12 @@ def _refused(work: _Work, plan: RunPlan, chunks: Sequence[Chunk]) -> Mapped | No
     )
 
 
-def _chunk_order(order: Order, text: Document) -> Prepared:
-    """One chunk as an order of its own."""
-    may_hold_nothing = order.gates.schema is None and order.kind not in _OF_ANY_TEXT
-    task = order.task.strip() + (f"\n{_RULE}" if may_hold_nothing else "")
-    order = replace(order, task=task, files=(), max_output=order.max_output or OUT_TOKENS)
-    return Prepared(order=order, inputs={text.path: text}, target=None, before=None)
-
-
-def _is_nothing(answer: str) -> bool:
-    return answer.strip().strip(".\"'`*").upper() == NOTHING
-
-
-def _overlooked(task: str, material: str) -> str | None:
-    """Why a chunk cannot hold nothing: it holds the very word the task looks for, in capitals or quotes."""
-    wanted = [a or b for a, b in _LITERAL.findall(task) if (a or b) != NOTHING]
-    word = next((word for word in wanted if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", material)), None)
-    return None if word is None else f"the answer is {NOTHING}, but the material holds {word!r}"
-
-
-def _all_alike(answers: Sequence[str]) -> bool:
-    """Whether three answers and more are the same, and too long to be a label."""
-    plain = {" ".join(answer.split()).casefold() for answer in answers}
-    return len(answers) > 2 and len(plain) == 1 and len(answers[0].split()) > 3
-
-
 def _shortened(text: Document) -> Document:
     return _text(text.path, text.text[: int(DEFAULT_SIZE * CHARS_PER_TOKEN)])
 
 
 def _text(name: str, body: str) -> Document:
     return Document(path=name, rev="", decoded=Decoded(body=body))
-
-
-def _best_size(plan: RunPlan, whole_chars: int) -> int:
-    """Tokens of a chunk that make the whole take least, by the speed model: depth costs, and so does every prompt's start."""
-    best: tuple[float, int] | None = None
-    for size in SIZES:
-        room = plan.worker.room
-        if room is not None and size + _FIXED + (plan.task.cap or OUT_TOKENS) > room and best is not None:
-            break
-        asked = replace(plan.task, tokens_in=size + _FIXED, tokens_cached=_FIXED // 2, deadline_s=None)
-        each = replace(plan.worker, cold=False, wait_s=0.0).forecast(asked)
-        if each is None:
-            return DEFAULT_SIZE
-        count = max(whole_chars / CHARS_PER_TOKEN / size, 1.0)
-        if best is None or each.total_s * count < best[0]:
-            best = (each.total_s * count, size)
-    return best[1] if best else DEFAULT_SIZE
-
-
-def _place(chunk: Chunk, answer: str) -> str:
-    """Where an answer's first quote stands, path:line; without one, the chunk."""
-    try:
-        spans = quoted(answer)
-    except ValueError:
-        spans = []
-    for span in spans:
-        at = chunk.text.text.find(span)
-        if at >= 0:
-            return f"{chunk.path}:{chunk.start + chunk.text.text.count(chr(10), 0, at)}"
-    return chunk.label
-
-
-def _grouped(parts: Sequence[tuple[str, str]], max_chars: int) -> list[list[tuple[str, str]]]:
-    groups: list[list[tuple[str, str]]] = []
-    size = 0
-    for name, answer in parts:
-        if not groups or size + len(answer) > max_chars:
-            groups.append([])
-            size = 0
-        taken = {known for known, _ in groups[-1]}
-        label = next(
-            n for n in (name, *(f"{name} ({i})" for i in range(2, len(taken) + 3))) if n not in taken
-        )
-        groups[-1].append((label, answer[:max_chars]))
-        size += len(answer)
-    return groups
 
 
 def _name(order: Order, model: Model) -> str:
