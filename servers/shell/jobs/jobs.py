@@ -334,7 +334,7 @@ def _start_keeper() -> tuple[subprocess.Popen[bytes], socket.socket]:
     package = Path(__file__).parents[3]
     code = (
         f"import sys; sys.path.insert(0, {str(package)!r}); "
-        f"from servers.shell.jobs.supervisor import keep; keep({theirs.fileno()}, sys.argv[1:])"
+        f"from servers.shell.jobs.fork_server import keep; keep({theirs.fileno()}, sys.argv[1:])"
     )
     with theirs:
         process = subprocess.Popen(

@@ -1,10 +1,7 @@
-"""The process between the server and its commands: it starts, bounds, records and ends each of them.
+"""One command from its start to the death of its last descendant: started, fed, bounded, recorded and ended.
 
-`keep` is a fork server that lives as long as the server's socket; for every job it forks a supervisor,
-which adopts all the job's orphans, so the end of a job is the end of its whole tree. When the server
-ends, however it ends, the sockets close and everything is killed. Standard library only, started as
-    python -I -S -c "import sys; sys.path.insert(0, FOLDER); from servers.shell.jobs.supervisor import keep; keep(FD, [])"
-because starting a bare interpreter takes a tenth of the time.
+It runs in a fork of its own, which adopts all the job's orphans, so the end of a job is the end of its whole tree.
+Standard library only: it runs without site-packages.
 
 A job's socket carries JSON lines. First a Spec (two, where a sandbox is set up ahead of its command); then {"input": text}, {"end": true} (of input),
 {"kill": grace_s}. Back: {"failed": reason} or {"started": true}, and at the end an Ended.
@@ -12,20 +9,15 @@ A job's socket carries JSON lines. First a Spec (two, where a sandbox is set up 
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import gc
 import json
 import os
 import pty
-import re
 import selectors
 import signal
 import socket
-import sys
 import termios
 import time
-import traceback
 from typing import Any, Literal, NoReturn, TypedDict
 
 from ..sandbox import limits as bounds
@@ -67,67 +59,7 @@ class Ended(TypedDict):
     survivors: int  # processes left after the kill: 0
 
 
-def keep(fd: int, expressions: list[str]) -> None:
-    """Fork a supervisor for every socket that comes in, until ours closes; each will use these expressions."""
-    bounds.adopt_orphans()  # of a supervisor that was killed
-    bounds.Groups.drop_left()
-    supervisors: set[int] = set()
-    network = private_net.made()
-    warm = False
-    with socket.socket(fileno=fd) as server:
-        server.settimeout(0.5)
-        while True:
-            ended = _reaped()
-            supervisors.difference_update(ended)
-            if any(os.WIFSIGNALED(status) for status in ended.values()):  # what it ran is ours now
-                for pid, depth in bounds.descendants(os.getpid()).items():
-                    if depth == 1 and pid not in supervisors:
-                        _kill(pid)
-            try:
-                message, fds, *_ = socket.recv_fds(server, 1, 1)
-            except TimeoutError:
-                continue
-            if not message:
-                break
-            with contextlib.suppress(OSError):
-                server.send(b"j")  # taken: what dies from here on is the job's own end
-            if (pid := os.fork()) == 0:
-                server.close()
-                _run(fds[0], network)
-            os.close(fds[0])
-            supervisors.add(pid)
-            if not warm:
-                warm = True
-                _prepare(expressions)
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.waitpid(-1, 0)  # each sees its own socket close and ends
-
-
-def _prepare(expressions: list[str]) -> None:
-    """Do once what every supervisor would else do anew: expressions, a codec. Forks share it; the first job need not wait."""
-    codecs.lookup("ascii")
-    for expression in expressions:
-        re.compile(expression.encode())
-    gc.collect()
-    gc.freeze()  # else the first collection in each fork copies every page
-
-
-def _run(fd: int, network: private_net.Network | None) -> NoReturn:
-    try:
-        os.set_inheritable(fd, False)
-        with socket.socket(fileno=fd) as control:
-            _Job(control, network).run()
-    except EOFError:
-        pass  # the server ended before it said what to run
-    except BaseException:  # noqa: BLE001  (a forked child must not return)
-        traceback.print_exc()  # the server's own stderr
-    finally:
-        sys.stderr.flush()
-        os._exit(0)
-
-
-class _Job:
+class Job:
     """One command from its start to the death of its last descendant."""
 
     def __init__(self, control: socket.socket, network: private_net.Network | None) -> None:
@@ -316,7 +248,7 @@ class _Job:
 
     def _reap(self, wake: socket.socket) -> None:
         wake.recv(4096)
-        for pid, status in _reaped().items():
+        for pid, status in reaped().items():
             if pid == self.child:
                 self.status = status
 
@@ -420,7 +352,7 @@ def _nothing(*_: object) -> None:
     """A handler, so that the signal wakes the selector."""
 
 
-def _reaped() -> dict[int, int]:
+def reaped() -> dict[int, int]:
     """Children that have ended, with their wait status."""
     ended: dict[int, int] = {}
     with contextlib.suppress(ChildProcessError):
@@ -430,11 +362,6 @@ def _reaped() -> dict[int, int]:
                 break
             ended[pid] = status
     return ended
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _code(status: int) -> int:
