@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from ..output import ToolError, bounded, fenced, masked, one_line, visible
+from ..source.common import common_end, common_start
 from ..source.encoding import Charset, Text, decode
 from ..source.nearest import look_alike, nearest
 from ..source.new_text import codec, manner_changed, new_file, overwritten, refuse_redeclared
@@ -317,6 +318,27 @@ def _rows(body: str) -> list[str]:
     return [*rows, last + "\n\\ no newline at the end"] if last else rows
 
 
+def _differing(old: str, new: str) -> tuple[int, list[str], list[str]]:
+    """The rows between those that two texts begin and end with, a few of these beside them; how many come before.
+
+    The texts are compared whole, and few rows made of them: a small edit of a big file stays cheap.
+    """
+    same = old.rfind("\n", 0, common_start(old, new)) + 1
+    left = common_end(old[same:], new[same:])
+    if not all(len(text) - left == same or text[len(text) - left - 1] == "\n" for text in (old, new)):
+        left = len(old) - _next_line(old, len(old) - left)  # no row begins there in one of them
+    start, end = same, len(old) - left
+    for _ in range(_CONTEXT):
+        start, end = old.rfind("\n", 0, max(start - 1, 0)) + 1, _next_line(old, end)
+    until = len(new) - (len(old) - end)
+    return old.count("\n", 0, start), _rows(old[start:end]), _rows(new[start:until])
+
+
+def _next_line(text: str, at: int) -> int:
+    """Where the next line begins; the text's length where none does."""
+    return text.find("\n", at) + 1 or len(text)
+
+
 def text_diff(before: str, after: str) -> tuple[str, str]:
     """A bounded diff of two plain texts, and its counts."""
     return _diff(Text(body=before), Text(body=after))
@@ -326,15 +348,7 @@ def _diff(before: Text, after: Text) -> tuple[str, str]:
     """A bounded unified diff without file names, and `+3 -1`."""
     if before.body == after.body:
         return "", "+0 -0"
-    old, new = _rows(_shown(before.body)), _rows(_shown(after.body))
-    same = next(
-        (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
-    )
-    first = max(same - _CONTEXT, 0)  # the middle alone is compared: a big file's small edit stays cheap
-    rest = min(len(old), len(new)) - same
-    tail = next((i for i in range(rest) if old[-1 - i] != new[-1 - i]), rest)
-    until = max(tail - _CONTEXT, 0)
-    old, new = old[first : len(old) - until], new[first : len(new) - until]
+    first, old, new = _differing(_shown(before.body), _shown(after.body))
     if len(old) + len(new) > MAX_DIFFED_LINES:
         return "", f"{len(old):,} lines became {len(new):,}"
     lines = list(difflib.unified_diff(old, new, n=_CONTEXT, lineterm=""))[2:]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from ...output import ToolError
+from ...source.common import common_start
 from ...workspace import Change, Workspace
-from ..forecast.prompt_cache import common
 from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
 from ..gates.changes import changed_lines, lost_definitions, removal_asked
 from ..gates.documents import Document, read_text, read_texts
@@ -178,7 +178,7 @@ class Prepared:
         mine = "".join(message["content"] for message in self.messages())
         order = replace(self.order, task="\0")
         other = "".join(message["content"] for message in replace(self, order=order).messages())
-        return common(mine, other) / len(mine)
+        return common_start(mine, other) / len(mine)
 
     def candidate(self, answer: str) -> Candidate:
         """Raises BadAnswer."""

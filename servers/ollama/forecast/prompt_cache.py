@@ -15,6 +15,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
+from ...source.common import common_start
+
 KEPT = 8
 """Of each model."""
 HELD_S = 1800.0
@@ -45,7 +47,7 @@ class Prompts:
 
     def share(self, model: str, prompt: str) -> float | None:
         """Share of a prompt that should come from the cache; None when nothing is known to lie in it. Blocking."""
-        known = [common(prompt, old) for old in self._read.get(model, ())]
+        known = [common_start(prompt, old) for old in self._read.get(model, ())]
         if (path := self._path(model)) is not None and (told := self._told(path)):
             mine = list(_hashes(prompt))
             known += [_BLOCK * _same(mine, old) for old in told]
@@ -64,15 +66,6 @@ class Prompts:
             return read if 0 <= time.time() - at <= HELD_S else []
         except (OSError, ValueError, KeyError, TypeError):
             return []
-
-
-def common(a: str, b: str) -> int:
-    """Characters both begin with."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle - 1)
-    return low
 
 
 def _hashes(prompt: str) -> Iterator[str]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...output import ToolError
+from ...source.common import common_end, common_start
 from ...source.encoding import Text as Decoded
 from ...source.encoding import decode
 from ...workspace import Workspace, rev_of
-from ..forecast.prompt_cache import common
 
 MAX_FILE_BYTES = 4 << 20
 MAX_FILES = 200
@@ -53,8 +53,8 @@ class Document:
     def data(self, text: str) -> bytes:
         """The bytes of this file with `text` in it; lines that stay keep their ends. ToolError as Decoded.encode."""
         old, new = self.text, text.replace("\r\n", "\n")
-        start = common(old, new)
-        end = common(old[start:][::-1], new[start:][::-1])
+        start = common_start(old, new)
+        end = common_end(old[start:], new[start:])
         return self.decoded.replaced(start, len(old) - end, new[start : len(new) - end]).encode()
 
 
