@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from servers.files import listing, patching, reading, searching
-from servers.files.editing import Edit, edit, write
+from servers.files.editing import Edit, edit, text_diff, write
 from servers.output import ToolError
 from servers.source.encoding import Text, decode
+from servers.source.patch.apply import patched
+from servers.source.patch.unified_diff import parse
 from servers.workspace import Change, Workspace, nobody
 
 lawful = settings(
@@ -187,6 +189,22 @@ def test_a_patch_makes_exactly_the_new_files_or_changes_nothing(
     assert {path: data for path, (_, data) in tree(root).items()} == wanted
     workspace.undo(ops_of(said.replace("\n", " ")))
     assert tree(root) == before_all
+
+
+rows = st.lists(st.sampled_from(["a", "b", "", "  c", "d"]), max_size=14)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows, rows, rows, rows, st.booleans(), st.booleans())
+def test_the_diff_that_is_shown_makes_the_new_text_of_the_old(
+    first: list[str], gone: list[str], come: list[str], last: list[str], open_before: bool, open_after: bool
+) -> None:
+    before = "\n".join([*first, *gone, *last]) + "\n" * (not open_before)
+    after = "\n".join([*first, *come, *last]) + "\n" * (not open_after)
+    assume(before != after)
+    diff, _ = text_diff(before, after)
+    (one,) = parse(f"--- a/f\n+++ b/f\n{diff}\n")
+    assert patched(Text(body=before), one.hunks, "f").body == after
 
 
 @pytest.fixture
