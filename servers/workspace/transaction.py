@@ -126,9 +126,13 @@ def begin(store: UndoStore, record: Record, contents: Sequence[bytes] = ()) -> N
 
 
 def finish(store: UndoStore, record: Record) -> None:
-    """Note that it has happened, in the journal and in the audit."""
+    """Note that it has happened, in the journal and in the audit.
+
+    Of one written file the note need not last: should a power cut take it back, the file's content tells. Of several
+    files, or a tree, what has been changed since by hand could be taken for a change that broke off.
+    """
     try:
-        store.finish(record.id, synced=len(record.steps) > 1)
+        store.finish(record.id, synced=[step.kind for step in record.steps] != ["write"])
     except OSError as exc:  # the next start finds it done and notes it then
         log.error("a finished change could not be noted: %s", explain(exc))
     names = [step.path if step.to_root is None else f"{step.path} -> {step.to}" for step in record.steps]
