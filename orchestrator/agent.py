@@ -149,6 +149,7 @@ class _Record:
     spent: Usage = field(default_factory=Usage)
     answered: int = 0  # model calls
     recorded: bool = False
+    simulated: bool = False
     summed_up: Completion | None = None  # the last word of a run that is out of rounds
     nudged: bool = False  # it was told once that what it wrote called nothing
     answer: str = ""  # since the last tool call; a paused answer goes on in the next round
@@ -164,6 +165,7 @@ class _Record:
         if done is None:
             return Appended(run=run_id, messages=whole, usage=usage)
         self.recorded |= done.recorded
+        self.simulated |= done.simulated
         return Appended(
             run=run_id,
             messages=whole,
@@ -183,6 +185,7 @@ class _Record:
             output=self.answer if error is None else None,
             iterations=self.answered,
             recorded=self.recorded,
+            simulated=self.simulated,
             error=error,
         )
 

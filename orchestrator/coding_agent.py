@@ -62,19 +62,21 @@ class NoAnswer(str):
 class CodingAgent:
     """An agent that remembers.
 
-    `name`: under it the conversation is kept on disk and there again after a restart; None: in memory alone.
+    `name` (1 to 100 characters): under it the conversation is kept on disk and there again after a restart; None: in memory alone.
     `model`: "provider:model" or an alias; None: the configuration's. `n_latest_messages`: how many of the last
-    messages a request carries; None: all. `tools`: functions, "module:function", names of servers, toolboxes, as one
+    messages a request carries, 0 or more; None: all. `tools`: functions, "module:function", names of servers, toolboxes, as one
     likes to mix them; None: all that are configured, (): none.
     `reset`: begin by forgetting what this name kept. `chat_kwargs` and `tool_kwargs`: fields of each request
-    of `chat` and `tool_call` (max_tokens, temperature, think, timeout, num_retries, ...); others go to the vendor as they
-    are. `system_prompt`: None is the lead's own, "" none.
+    of `chat` and `tool_call` (max_tokens, temperature 0 to 2, think, timeout in seconds, num_retries, ...); others go to
+    the vendor as they are. `system_prompt`: None is the lead's own, "" none.
     `display`: what draws; None: as configured, on standard output. `approve`: given a question of a tool and the choices
     there are, returns one of them, or None to decline; without it everything is declined. `labels`: on what is spent,
     besides the configuration's, for `understudy cost`. `on_success`: told each model call that was answered, with its
     tokens and cost; what it raises becomes a warning and breaks nothing. `emit`: told everything that happens.
     `hooks`: asked before and after each model call and tool call, of panels and workers too; they may change, decline or
     stop.
+    Raises ConfigError for arguments that cannot be. It may be used from several threads and event loops, which take turns;
+    not after a fork, and not from its own tools and hooks within a turn. Close it, or use it in a `with` or `async with`.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class CodingAgent:
             raise ConfigError(f"n_latest_messages: wanted 0 or more, or None for all, found {window!r}")
         if name is not None and not 0 < len(text(name, "name").strip()) <= 100:
             raise ConfigError(f"name: wanted 1 to 100 characters, or None, found {len(name)}")
-        given: object = hooks
+        given: Any = hooks
         if not isinstance(given, Hooks):
             raise ConfigError(f"hooks: wanted Hooks(before_model=..., ...), found {type(given).__name__}")
         for what, said in (("system_prompt", system_prompt), ("model", model)):
@@ -144,7 +146,7 @@ class CodingAgent:
 
     @classmethod
     def load_config(cls, *args: Any, **flags: Any) -> Config:
-        """The configuration, as `load_config` reads it."""
+        """The configuration, as `load_config` reads it, with the same arguments. Raises ConfigError."""
         return load_config(*args, **flags)
 
     @property
@@ -171,12 +173,15 @@ class CodingAgent:
     def chat(self, prompt: str, *, output_type: type[Any] | None = None) -> Any:
         """The answer, after all the tool calls it takes; as a value of `output_type` where that is given.
 
-        Raises OrchestratorError; the conversation stays usable.
+        Raises OrchestratorError: ConfigError for what the caller has wrong, ProviderError where the model cannot answer,
+        RunError where the run ended before (OutOfRounds, OutOfTime, OutOfBudget, Stopped, InvalidAnswer). The
+        conversation stays usable.
         """
         return self.reply(prompt, output_type=output_type).output
 
     def reply(self, prompt: str, *, output_type: Any = None) -> Reply:
-        """As `chat`, with messages, tool calls, usage and seconds; an error raised has the same as its `reply`.
+        """As `chat`, with messages, tool calls, usage and seconds; an error raised has the same as its `reply`, None where
+        nothing was begun.
 
         `output_type`: a pydantic model, dataclass or other type that the answer must have; the value is `output`. An
         answer that does not fit is asked for again with what is wrong, twice, then InvalidAnswer is raised.
@@ -186,7 +191,7 @@ class CodingAgent:
             return self._call(lambda: self._answer(prompt, output_type))
 
     def try_reply(self, prompt: str, *, output_type: Any = None) -> Reply:
-        """As `reply`, but a failure is a Reply too: `success` is False and `error` says why."""
+        """As `reply`, but a failure is a Reply too: `success` is False and `error` says why. Raises no OrchestratorError."""
         try:
             return self.reply(prompt, output_type=output_type)
         except OrchestratorError as exc:
@@ -243,7 +248,10 @@ class CodingAgent:
         return await typed(ask, agent, prompt, output_type, has_tools=has_tools)
 
     def tool_call(self, prompt: str) -> str:
-        """What the tools say that the model calls for `prompt`, which it must; no history is sent, the record is kept."""
+        """What the tools say that the model calls for `prompt`, which it must; no history is sent, the record is kept.
+
+        Raises ConfigError where there are no tools; as `chat` otherwise.
+        """
 
         async def work() -> str:
             _turns.set(_turns.get() | {self._turn})
@@ -269,7 +277,7 @@ class CodingAgent:
             self._emit(Switched(old=old, new=new))
 
     def list_all_models(self) -> dict[str, list[str]]:
-        """{provider: its models}; a provider that cannot be reached is left out."""
+        """{provider: its models, as it names them}; a provider that cannot be reached is left out, with a notice."""
         return self._call(self._models)
 
     async def _models(self) -> dict[str, list[str]]:
@@ -318,7 +326,11 @@ class CodingAgent:
         return self._call(work)
 
     def consult(self, models: Sequence[str], question: str) -> dict[str, str]:
-        """{model: its answer}, all asked at once; a model that failed has a NoAnswer. The conversation knows them."""
+        """{model as it was given: its answer}, all asked at once; a model that failed has a NoAnswer, which is a str.
+
+        It is a turn of this conversation. Raises ConfigError for a name that means nothing, OutOfBudget where all of it
+        may cost too much.
+        """
         asked = list(dict.fromkeys(names(models, "models")))
         outcome = self.together("consult", question, models=asked)
         return {
@@ -327,12 +339,18 @@ class CodingAgent:
         }
 
     def vote(self, models: Sequence[str], question: str, *, choices: Sequence[str] = ()) -> Outcome:
-        """What most models say; a tie has no result. `agreement`: 0..1, with every ballot in `responses`."""
+        """What most models say; a tie has no result. `agreement`: 0..1, with every ballot in `responses`.
+
+        `choices`: the only valid ballots; (): whatever an answer comes down to. Raises as `consult`.
+        """
         asked = {"models": list(names(models, "models")), "choices": list(names(choices, "choices"))}
         return self.together("vote", question, **asked)
 
     def refine(self, task: str, *, author: str, critic: str, iterations: int = 2) -> Outcome:
-        """The author's text after at most `iterations` reviews by the critic, fewer when it approves."""
+        """The author's text after at most `iterations` reviews by the critic, 1 or more, fewer when it approves.
+
+        `author`, `critic`: models. Raises as `consult`.
+        """
         return self.together("refine", task, author=author, critic=critic, iterations=iterations)
 
     def together(self, pattern: str, question: str, **settings: Any) -> Outcome:
@@ -368,7 +386,9 @@ class CodingAgent:
         return AgentMemory(lambda: self._open.remembering.of(self.name or "lead"), self._call)
 
     def usage(self) -> dict[str, Usage]:
-        """What each model used in this conversation, over all restarts, workers and advisers included."""
+        """{"provider:model": tokens, seconds and US dollars} in this conversation, over all restarts, workers and advisers
+        included; what nobody reported is None.
+        """
         return dict(self._recorder.spent)
 
     def close(self) -> None:

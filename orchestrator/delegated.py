@@ -23,8 +23,8 @@ from .terminal.screen.receipt_view import (
 class Delegated(str):
     """The answer; where there is none, what was done or why nothing was, in words.
 
-    `record`: the whole receipt as the ollama server gives it; {} of a model that it does not run. What is unknown is
-    None.
+    `record`: the whole receipt as JSON has it; {} of a model that was asked directly, without files, gates or a ladder.
+    Seconds end in `_s`; what is unknown is None.
     """
 
     __slots__ = ("receipt", "record")
@@ -33,7 +33,7 @@ class Delegated(str):
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
-        """From the server's record."""
+        """From the server's record. Raises ValueError where it is no receipt."""
         receipt = Receipt.model_validate(record)
         answer = answer_in(receipt)
         made = cls(answer or "\n".join(text for text, _ in receipt_lines(receipt)))
@@ -79,17 +79,17 @@ class Delegated(str):
 
     @property
     def files(self) -> tuple[File, ...]:
-        """Changed files: path, lines added, lines removed."""
+        """Changed files: path, lines added, lines removed; () where nothing was written."""
         return self.receipt.files
 
     @property
     def gate(self) -> Gate | None:
-        """`passed` (None: nothing could be checked) and its checks."""
+        """`passed` (None: nothing could be checked) and its checks; None where there was no gate."""
         return self.receipt.gate
 
     @property
     def profile(self) -> Profile | None:
-        """Measured seconds and tokens of the run."""
+        """Seconds and tokens of the run: measured, unless it says `recorded` or `simulated`. None where none took place."""
         return self.receipt.profile
 
     @property
@@ -99,10 +99,12 @@ class Delegated(str):
 
     @property
     def forecast(self) -> Forecast | None:
-        """Seconds as forecast before the run, and the error of that."""
+        """Seconds as forecast before the run, with a 90 % interval, and its `error`: (forecast - measured) / measured. None
+        where nothing was known.
+        """
         return self.receipt.forecast
 
     @property
     def advice(self) -> tuple[Advice, ...]:
-        """How to ask so that the next run is better."""
+        """How to ask so that the next run is better, the first first; () where there is nothing to say."""
         return self.receipt.advice

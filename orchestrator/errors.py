@@ -31,7 +31,9 @@ from typing import Any
 
 
 class OrchestratorError(Exception):
-    """What everything of ours raises; its text is one sentence for a person."""
+    """What everything of ours raises; its text is one sentence for a person. `reply`: the Reply of the run that this ended,
+    None where none had begun.
+    """
 
     reply: Any = None  # the Reply of the run that this ended: what was said and done until then
     exit_code = 1  # of a command that it ends
@@ -107,7 +109,7 @@ class TimedOut(ProviderError):
 
 
 class RunError(OrchestratorError):
-    """A run ended without an answer though its model could answer."""
+    """A run ended without an answer though its model could answer; its `reply` has what was done until then."""
 
 
 class OutOfRounds(RunError): ...

@@ -56,7 +56,7 @@ class Hooks:
         if found is False or isinstance(found, str):
             return result(call, f"{call.name} was not run: {found or 'it was declined'}", is_error=True)
         found = _one_of("before_tool", found, ToolCall, ToolResult)
-        given: object = found.arguments if isinstance(found, ToolCall) else {}
+        given: Any = found.arguments if isinstance(found, ToolCall) else {}
         if not isinstance(given, Mapping):
             raise RunError(f"the hook before_tool gave arguments that are no dict: {type(given).__name__}")
         return found

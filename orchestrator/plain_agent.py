@@ -17,7 +17,7 @@ class Agent(CodingAgent):
     """As CodingAgent, for programs that are not about code.
 
     `name`: its memory is kept on disk under it. `system_prompt`: "" is none. `tools`: functions, servers, toolboxes;
-    none unless given. `session_id`: one conversation of many that this agent has, for example a user's; None: its own.
+    none unless given. Raises as CodingAgent. `session_id`: one conversation of many that this agent has, for example a user's; None: its own.
     """
 
     def __init__(

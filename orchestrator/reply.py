@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from .types import JsonObject, Message, Stop, ToolResult, Usage
+from .types import JsonObject, Message, Provenance, Stop, ToolResult, Usage, provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeCall:
-    """One tool call that a model made, and what came of it."""
+    """One tool call that a model made, and what came of it.
+
+    `result`: what the model read of it; None, as `is_error` then: it was never run.
+    """
 
     name: str
     arguments: JsonObject
@@ -22,7 +25,12 @@ class MadeCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a run came to. `seconds`: of the whole run by this machine's clock, those of `usage` as the models report."""
+    """What a run came to. `seconds`: of the whole run by this machine's clock, those of `usage` as the models report.
+
+    `messages`: what this run added, from the prompt to the answer. `stop`: why the answer ended; "length", "context" and
+    "refusal" leave it unfinished. `output`: `text`, or the value of the asked type; None after a failure. `iterations`: model
+    calls that were answered. `error`: why there is no answer; `text` is then what had been said. None: there is one.
+    """
 
     agent: str
     text: str
@@ -33,6 +41,7 @@ class Reply:
     output: Any = None  # what was asked for: `text`, or the value of the asked type; None after a failure
     iterations: int = 0  # model calls that were answered
     recorded: bool = False  # some durations in `usage` were recorded or made up, not measured
+    simulated: bool = False  # of those: some were made up by an engine that only pretends
     error: str | None = None  # why there is no answer; `text` is then what had been said
 
     @property
@@ -50,6 +59,11 @@ class Reply:
         """In and out; None when the model reported neither."""
         counts = (self.usage.input_tokens, self.usage.output_tokens)
         return None if counts == (None, None) else sum(count or 0 for count in counts)
+
+    @property
+    def provenance(self) -> Provenance:
+        """How the durations in `usage` came to be: "measured", "recorded" or "simulated". Those in `seconds` are measured."""
+        return provenance(recorded=self.recorded, simulated=self.simulated)
 
     @property
     def cost(self) -> float | None:

@@ -162,6 +162,12 @@ class Delta:
 
 
 Stop = Literal["end", "tool", "length", "refusal", "context", "pause"]
+Provenance = Literal["measured", "recorded", "simulated"]
+"""How seconds came to be: measured now, recorded earlier or written by hand, or made up by what only pretends to run."""
+
+
+def provenance(*, recorded: bool, simulated: bool) -> Provenance:
+    return "simulated" if simulated else "recorded" if recorded else "measured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,8 +67,8 @@ async def _run(options: argparse.Namespace, config: Config, prompt: str) -> int:
     else:
         sys.stdout.write(table([_HEAD, *map(_row, compared)]))
         for one in compared:
-            if one.recorded:
-                sys.stdout.write(f"the figures of {one.model} are recorded or made up, not measured\n")
+            if one.provenance != "measured":
+                sys.stdout.write(f"the figures of {one.model} are {one.provenance}, not measured\n")
             sys.stdout.write("".join(f"{one.model} failed: {error}\n" for error in one.errors))
         if options.answers:
             sys.stdout.write(_answers(trials))

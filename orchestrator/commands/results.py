@@ -23,7 +23,7 @@ from ..providers.bench import Summary, Trial
 from ..reply import MadeCall
 from ..store.costs import Spent
 from ..store.records import Found, Kept
-from ..types import Message, ToolSpec, Usage
+from ..types import Message, Provenance, ToolSpec, Usage
 from .doctor import Finding
 
 
@@ -310,6 +310,8 @@ class ResponseShown(Described):
     error: str | None
     usage: Usage
     seconds: float
+    provenance: Provenance
+    """Of the seconds in `usage`."""
     ok: bool
 
 
@@ -331,6 +333,7 @@ class PatternEnded(Result):
     warnings: list[str]
     run: str
     usage: Usage
+    provenance: Provenance
     cost_usd: float | None
     models: list[str]
     session: str | None
@@ -407,6 +410,8 @@ class Ran(Result):
     rounds: int
     seconds: float
     recorded: bool
+    provenance: Provenance
+    """Of the seconds in `usage`."""
     usage: Usage
     cost_usd: float | None
     notices: list[str]

@@ -155,6 +155,7 @@ def _report(model: str, reply: Reply, seen: list[Event], failed: OrchestratorErr
         "rounds": reply.iterations,
         "seconds": round(reply.seconds, 3),
         "recorded": reply.recorded,
+        "provenance": reply.provenance,
         "usage": {key: value for key, value in asdict(reply.usage).items() if value is not None},
         "cost_usd": reply.usage.cost_usd,
         "notices": [event.text for event in seen if isinstance(event, Notice)],

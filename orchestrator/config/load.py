@@ -189,12 +189,18 @@ def _found_out(folder: Path, variables: Mapping[str, str], notices: Sequence[str
 
 
 def from_env(model: str | None = None, **flags: Any) -> Config:
-    """The configuration of this folder and environment, with `model` as its model. Raises as `load_config`."""
+    """The configuration of this folder and environment, with `model` as its model; None: as configured.
+
+    `flags` are fields of Config. Raises as `load_config`.
+    """
     return load_config(default_model=model, **flags)
 
 
 def with_fallbacks(primary: str, others: Sequence[str], **flags: Any) -> Config:
-    """The same, where `others` are asked in turn when `primary` cannot answer."""
+    """The configuration of this folder and environment, where `others` are asked in turn when `primary` cannot answer.
+
+    Models are "provider:model" or aliases; `flags` are fields of Config. Raises as `load_config`.
+    """
     return load_config(**flags).with_fallbacks(primary, others)
 
 

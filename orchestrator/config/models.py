@@ -250,7 +250,10 @@ class Config(_Settings):
         )
 
     def with_fallbacks(self, primary: str, others: Sequence[str]) -> Config:
-        """This configuration with `primary` as its model and `others` asked in turn where it cannot answer."""
+        """This configuration with `primary` as its model and `others` asked in turn where it cannot answer.
+
+        Raises ConfigError for what is no text.
+        """
         chain = ProviderSettings(fallback=(text(primary, "primary"), *names(others, "others")))
         return self.model_copy(
             update={"default_model": "chain", "providers": {**self.providers, "chain": chain}}

@@ -58,7 +58,7 @@ class ToolContext:
     stopped: Event = field(default_factory=Event)
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Tell the person how far it is; `total` None: nobody knows. From any thread."""
+        """Tell the person how far it is, in whatever unit `done` and `total` share; `total` None: nobody knows. From any thread."""
         self.loop.call_soon_threadsafe(self._tell, done, total, message, context=self.context)
 
     @property
@@ -72,7 +72,10 @@ class ToolContext:
 
 
 class FunctionTool(Generic[P, R]):
-    """A Python function that models can call. Made by `tool`; calling it calls the function."""
+    """A Python function that models can call. Made by `tool`; calling it calls the function.
+
+    Arguments as of `tool`. `function`, `name`, and `spec`, what a model is told.
+    """
 
     def __init__(
         self,
@@ -123,7 +126,7 @@ class FunctionTool(Generic[P, R]):
         return {"type": "function", "function": function}
 
     def execute(self, /, **arguments: Any) -> ToolOutcome:
-        """Call it as a model would. Arguments are checked; whatever goes wrong is in the ToolOutcome."""
+        """Call it as a model would. Arguments are checked; whatever goes wrong is in the ToolOutcome: it never raises."""
 
         def work() -> ToolOutcome:
             return anyio.run(self.execute_async, arguments)
@@ -185,8 +188,9 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function, sync or async, a tool: `@tool`, or `@tool(needs_approval=True)`.
 
     Name, description and schema come from the function; `name` and `description` say otherwise. `read_only` and
-    `destructive`: what it claims about itself, to those who decide. `needs_approval`: the person is asked before each
-    call. `timeout_s`: longest it may take. Raises ConfigError where a parameter cannot be described to a model.
+    `destructive`: what it claims about itself, to those who decide; None: nothing. `needs_approval`: the person is asked
+    before each call. `timeout_s`: longest it may take, in seconds; None: no limit. What it yields is its result, 10,000
+    items at most. Raises ConfigError where a parameter cannot be described to a model, or no vendor takes the name.
     """
 
     def made(given: Callable[..., Any]) -> FunctionTool[..., Any]:

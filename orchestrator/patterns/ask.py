@@ -67,6 +67,7 @@ async def attempt(
         error=error,
         usage=reply.usage if reply is not None else Usage(),
         seconds=monotonic() - started if reply is None else reply.seconds or monotonic() - started,
+        provenance=reply.provenance if reply is not None else "measured",
     )
 
 

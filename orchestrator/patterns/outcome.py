@@ -8,7 +8,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from ..types import Message, Usage, assistant
+from ..types import Message, Provenance, Usage, assistant, provenance
 
 SHORT_CHARS = 1_500  # of each answer in the short form
 OWN = "understudy"
@@ -17,7 +17,12 @@ OWN = "understudy"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What one member said when it was asked once, or why it said nothing."""
+    """What one member said when it was asked once, or why it said nothing.
+
+    `step`: what it was asked for: "answer", "draft", "review 1", the id of a task, the name of a stage. `error`: why there is
+    no text; None: there is. `usage`: of a failed one too, as far as it is known. `seconds`: by this machine's clock;
+    `provenance`: how the durations in `usage` came to be, "measured", "recorded" or "simulated".
+    """
 
     agent: str
     model: str
@@ -25,7 +30,8 @@ class Response:
     text: str = ""
     error: str | None = None  # why there is no text
     usage: Usage = field(default_factory=Usage)  # of a failed one too, as far as it is known
-    seconds: float = 0.0
+    seconds: float = 0.0  # by this machine's clock
+    provenance: Provenance = "measured"  # how the durations in `usage` came to be
 
     @property
     def ok(self) -> bool:
@@ -35,7 +41,12 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The result of a pattern and everything that was said for it. `seconds`: of the whole, from first to last."""
+    """The result of a pattern and everything that was said for it. `seconds`: of the whole, from first to last.
+
+    `text`: the result, "" when there is none, and `error` then why; `reason`: how it was found. `responses`: in the order
+    they were asked for, failures among them. `agreement`: 0 to 1, the share of valid answers that say the same; None: not a
+    panel. `details`: what only this pattern has to say. `run`: under which the whole is kept; "" when it is not.
+    """
 
     pattern: str
     question: str
@@ -70,8 +81,14 @@ class Outcome:
         return reduce(add, (response.usage for response in self.responses), Usage())
 
     @property
+    def provenance(self) -> Provenance:
+        """How the durations in `usage` came to be: "simulated" or "recorded" as soon as those of one member are."""
+        made = {response.provenance for response in self.responses}
+        return provenance(recorded="recorded" in made, simulated="simulated" in made)
+
+    @property
     def cost_usd(self) -> float | None:
-        """None unless the price of every answer is known."""
+        """US dollars; None unless the price of every answer is known."""
         costs = [response.usage.cost_usd for response in self.responses if response.ok]
         return None if not costs or any(cost is None for cost in costs) else self.usage.cost_usd
 
@@ -91,6 +108,7 @@ class Outcome:
             "ok": self.ok,
             **found,
             "usage": usage,
+            "provenance": self.provenance,
             "cost_usd": self.cost_usd,
             "models": list(self.models),
         }

@@ -14,7 +14,11 @@ from .outcome import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One prompt for one agent, among others that `parallel` runs at once."""
+    """One prompt for one agent, among others that `parallel` runs at once.
+
+    `name`: the step of its response, "job N" without one. `priority`: higher ones start first. `timeout_s`: seconds it may
+    take; None: the agent's own.
+    """
 
     agent: Agent
     prompt: str
@@ -24,7 +28,10 @@ class Job:
 
 
 async def parallel(ask: Ask, jobs: Sequence[Job], *, max_concurrent: int = 4) -> Outcome:
-    """The responses in the order of `jobs`, failures among them; how many of each, and the duration, in `details`."""
+    """The responses in the order of `jobs`, failures among them; how many of each, and the duration, in `details`.
+
+    `max_concurrent`: at a time, 1 or more. A job that fails is a failure among the responses; nothing is raised for it.
+    """
     started = monotonic()
     order = sorted(range(len(jobs)), key=lambda place: (-jobs[place].priority, place))
     done = await together(

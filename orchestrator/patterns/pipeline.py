@@ -16,7 +16,12 @@ Outputs = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step of a `pipeline`: an agent, or in its place another pattern as `work`."""
+    """One step of a `pipeline`: an agent, or in its place another pattern as `work`; one of the two is wanted.
+
+    `prompt`: {input} is what the stage before gave, {question} the first input, {NAME} the output of the stage of that name.
+    `when`: given input and outputs so far; False passes it over. `transform_input`: of the input. `validate_output`: False,
+    or whatever it raises, fails the stage, after `tries` askings, 1 or more. None: as it comes.
+    """
 
     name: str
     agent: Agent | None = None

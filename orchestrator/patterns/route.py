@@ -25,7 +25,11 @@ Task: {task}"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specialist:
-    """Somebody whom `route` may choose."""
+    """Somebody whom `route` may choose.
+
+    `agent`: by its name a router calls it. `description`: what it is good at. `odds`: measured share of such tasks that it
+    got right, 0 to 1; `cost_usd`, `seconds`: what such a task takes. None: not known.
+    """
 
     agent: Agent  # its name is what a router calls it
     description: str = ""  # what it is good at

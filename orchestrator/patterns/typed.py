@@ -106,6 +106,7 @@ def _whole(tries: Sequence[Reply]) -> Reply:
             seconds=whole.seconds + one.seconds,
             iterations=whole.iterations + one.iterations,
             recorded=whole.recorded or one.recorded,
+            simulated=whole.simulated or one.simulated,
         )
     return whole
 

@@ -9,7 +9,7 @@ from statistics import median
 from time import perf_counter
 
 from ..errors import OrchestratorError
-from ..types import Completion, Request, Usage
+from ..types import Completion, Provenance, Request, Usage, provenance
 from . import Provider, memory_of
 from .catalog import Prices, cost_usd
 
@@ -27,7 +27,8 @@ class Trial:
     usage: Usage = field(default_factory=Usage)
     text: str = ""
     stop: str | None = None
-    recorded: bool = False  # a scripted model: its figures are no measurement
+    recorded: bool = False  # its figures are no measurement: a scripted or simulated model
+    provenance: Provenance = "measured"  # of its figures
     error: str | None = None
 
 
@@ -48,6 +49,7 @@ class Summary:
     cost_usd: float | None  # of all answers together; None when one has no known price
     memory_bytes: int | None  # the most
     recorded: bool
+    provenance: Provenance  # "simulated" or "recorded" as soon as those of one answer are
     errors: tuple[str, ...]  # every different one
 
 
@@ -96,6 +98,10 @@ def _summary(model: str, trials: list[Trial]) -> Summary:
         cost_usd=sum(known) if (known := _known(costs)) and len(known) == len(costs) else None,
         memory_bytes=max((t.memory_bytes for t in answered if t.memory_bytes is not None), default=None),
         recorded=any(trial.recorded for trial in answered),
+        provenance=provenance(
+            recorded=any(trial.recorded for trial in answered),
+            simulated=any(trial.provenance == "simulated" for trial in answered),
+        ),
         errors=tuple(dict.fromkeys(trial.error for trial in trials if trial.error is not None)),
     )
 
@@ -138,6 +144,7 @@ async def _trial(provider: Provider, request: Request, attempt: int, prices: Pri
         text=done.message.text,
         stop=done.stop,
         recorded=done.recorded,
+        provenance=provenance(recorded=done.recorded, simulated=done.simulated),
     )
 
 

@@ -33,7 +33,10 @@ __all__ = ["Damaged", "Entry", "Found", "Kept", "Store", "StoreError", "Unwritab
 
 
 class Store:
-    """The conversations of this user. Safe to use from several threads and processes."""
+    """The conversations of this user. Safe to use from several threads and processes.
+
+    Whatever reads or writes raises StoreError where the file cannot be, or there is no such conversation.
+    """
 
     def __init__(self, path: Path | None = None, *, later: bool = False) -> None:
         """Raises StoreError with one sentence when the file cannot be used.
@@ -51,6 +54,7 @@ class Store:
 
     @property
     def path(self) -> Path:
+        """The file they lie in."""
         return self.database.path
 
     def close(self) -> None:

@@ -25,10 +25,10 @@ from ..events import (
     ToolStarted,
 )
 from ..sanitize import one_line, shown_arguments, shown_text, visible
-from ..types import Message, Text, ToolCall, ToolResult
+from ..types import Message, Provenance, Text, ToolCall, ToolResult
 from .screen.lines import writable
 from .screen.plain_screen import Screen
-from .screen.receipt_view import Made, answer_in, made_of, receipt_in, receipt_lines, speaker_name, usage_text
+from .screen.receipt_view import answer_in, made_of, receipt_in, receipt_lines, speaker_name, usage_text
 from .screen.rich_screen import RichScreen
 
 TICK_S = 0.25
@@ -244,7 +244,7 @@ class Markdown(_Written):
         self.settings = settings
         self._runs: dict[str, tuple[str, int]] = {}  # heading and depth
         self._said: dict[str, str] = {}  # streamed of the round under way
-        self._made: dict[str, Made] = {}  # how figures came to be, where they were not measured
+        self._made: dict[str, Provenance] = {}  # how figures came to be, where they were not measured
         self._last: str | None = None  # whose heading stands above
         self._listing = False
 

@@ -64,6 +64,7 @@ def test_a_scripted_lead_changes_and_commits_a_real_file(clone: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     report = described("run", done.stdout)
     assert report["ok"] and report["text"] == "Done." and report["recorded"]
+    assert report["provenance"] == "recorded"
     assert [(call["name"], call["is_error"]) for call in report["tool_calls"]] == [
         ("files__read_file", False),
         ("files__edit_file", False),

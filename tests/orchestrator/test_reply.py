@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +11,22 @@ import pytest
 from orchestrator.agent import Agent, run
 from orchestrator.errors import OutOfRounds, ProviderError
 from orchestrator.events import Appended, Event
+from orchestrator.patterns import consult
 from orchestrator.providers.scripted import Scripted
+from orchestrator.reply import Reply
 from orchestrator.tools import Progress, no_progress
-from orchestrator.types import Completion, ToolCall, ToolResult, ToolSpec, Usage, assistant, result
+from orchestrator.types import (
+    Completion,
+    Delta,
+    Message,
+    Request,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+    assistant,
+    result,
+)
 
 pytestmark = pytest.mark.anyio
 LEAD = Agent(name="lead", model="scripted:x", max_rounds=3)
@@ -52,6 +67,33 @@ async def test_a_reply_holds_the_answer_the_calls_and_what_they_took() -> None:
 async def test_what_nobody_reported_is_unknown_and_not_zero() -> None:
     reply = await run(LEAD, "x", provider=Scripted("y"))
     assert reply.total_tokens is None and reply.cost is None and reply.recorded
+
+
+@pytest.mark.parametrize(
+    ("marks", "made"),
+    [
+        ({}, "measured"),
+        ({"recorded": True}, "recorded"),
+        ({"recorded": True, "simulated": True}, "simulated"),
+    ],
+)
+async def test_a_reply_and_an_outcome_say_how_their_seconds_came_to_be(
+    marks: dict[str, bool], made: str
+) -> None:
+    class Played(Scripted):
+        async def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+            async for item in super().stream(request):
+                mark = {"recorded": False, "simulated": False, **marks}
+                yield replace(item, **mark) if isinstance(item, Completion) else item
+
+    script = Played("yes", "yes")
+    assert (await run(LEAD, "x", provider=script)).provenance == made
+
+    async def ask(agent: Agent, prompt: str | Message, *, history: Sequence[Message] = ()) -> Reply:
+        return await run(agent, prompt, provider=script, history=history)
+
+    outcome = await consult(ask, [LEAD], "x")
+    assert outcome.as_json()["provenance"] == outcome.responses[0].provenance == made
 
 
 async def test_a_failure_carries_what_was_done_until_then_as_it_is_kept() -> None:

@@ -25,11 +25,10 @@ from ...events import (
     ToolStarted,
 )
 from ...sanitize import clipped, one_line, shown_arguments, shown_text
-from ...types import Message, Text, Thinking, ToolCall, ToolResult
+from ...types import Message, Provenance, Text, Thinking, ToolCall, ToolResult
 from .lines import Lines, Speaker
 from .receipt_view import (
     MAX_ANSWER_LINES,
-    Made,
     Receipt,
     answer_in,
     diff_lines,
@@ -54,7 +53,7 @@ class _Run:
     said: str = ""  # what was streamed of the round under way
     waiting: str = ""  # streamed, not yet a whole line, while another run has the screen
     waiting_style: str = ""
-    made: Made = "measured"  # its figures
+    made: Provenance = "measured"  # its figures
     heard: str = ""  # the last answer of a run that worked for it
     calls: dict[str, ToolCall] = field(default_factory=dict[str, ToolCall])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -11,10 +10,8 @@ from servers.durations import duration
 
 from ...events import Appended
 from ...sanitize import one_line
-from ...types import Usage
+from ...types import Provenance, Usage, provenance
 
-Made = Literal["measured", "recorded", "simulated"]
-"""How figures came to be."""
 MAX_ANSWER_LINES = 40
 MAX_DIFF_LINES = 40
 _LONG_S = 100.0
@@ -160,7 +157,7 @@ def money(usd: float | None) -> str:
     return "$0" if usd == 0 else f"${usd:.4f}" if usd >= 0.0001 else "<$0.0001"
 
 
-def usage_text(usage: Usage, seconds: float | None, *, made: Made = "measured") -> str:
+def usage_text(usage: Usage, seconds: float | None, *, made: Provenance = "measured") -> str:
     """Tokens, seconds and money in one line; what was not reported is left out, an unknown cost is said."""
     named = "" if made == "measured" else " measured"
     parts = [
@@ -173,9 +170,9 @@ def usage_text(usage: Usage, seconds: float | None, *, made: Made = "measured") 
     return ", ".join(part for part in parts if part)
 
 
-def made_of(event: Appended) -> Made:
+def made_of(event: Appended) -> Provenance:
     """How the seconds in its usage came to be."""
-    return "simulated" if event.simulated else "recorded" if event.recorded else "measured"
+    return provenance(recorded=event.recorded, simulated=event.simulated)
 
 
 def _cost(usage: Usage) -> str:
@@ -189,7 +186,7 @@ def _unfenced(text: str) -> str:
     return fenced[2] if fenced else text
 
 
-def _seconds(usage: Usage, made: Made) -> str:
+def _seconds(usage: Usage, made: Provenance) -> str:
     """Where a local run's time went, marked when these seconds were not measured now."""
     named = {
         "queue": usage.queue_s,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ...types import ToolCall
+from ...types import Provenance, ToolCall
 from .activity import Activity
 from .blocks import Blocks
 from .entries import Entry
 from .lines import Speaker
-from .receipt_view import Made
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,7 +23,7 @@ class Run:
     thought_s: float | None = None  # when thinking began
     held: list[Entry] = field(default_factory=list[Entry])  # said while another run has the screen
     shown: bool = False  # something of it stands on the screen
-    made: Made = "measured"  # its figures
+    made: Provenance = "measured"  # its figures
     heard: str = ""  # the last answer of a run that worked for it
     code: bool = False  # it wrote code, which is copied: never in a column
     ended: bool = False

@@ -155,6 +155,7 @@ def test_bench_compares_speed_cost_memory_and_failures(
     assert local["model"] == "near:stub-loaded" and local["cost_usd"] == 0 and local["memory_bytes"] == 42
     assert local["load_s"] == 1.0 and local["tokens_per_s"] == pytest.approx(19 / 3)
     assert limited["failed"] == 2 and limited["seconds"] is None and limited["cost_usd"] is None
+    assert scripted["provenance"] == "recorded" and dear["provenance"] == "measured"
     assert scripted["recorded"] and [t["text"] for t in report["trials"][-2:]] == ["b", "c"]
     asked = [entry["model"] for entry in stub.log if entry["model"]]
     assert asked.count("stub-text") == 3 and asked.count("stub-e429") == 3  # no cache, no retries
@@ -162,7 +163,7 @@ def test_bench_compares_speed_cost_memory_and_failures(
     code, out, _ = understudy(capsys, "bench", f"{played},box:stub-e401", "Hi", "--answers", *words)
     assert (
         code == 0
-        and "recorded or made up, not measured" in out
+        and "are recorded, not measured" in out
         and "box:stub-e401 failed: " in out
         and "\na\n" in out
     )
