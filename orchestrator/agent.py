@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -42,6 +43,7 @@ class Agent:
     name: str
     model: str  # "provider:model"
     system: str = ""  # {current_step}, {max_steps} and the keys of `variables` are filled in each round
+    material: str = ""  # goes along behind `system` as it stands: whoever wrote it fills in nothing
     role: Role = "lead"
     max_rounds: int = 15  # model calls in one run
     timeout_s: float | None = 300.0  # of one run; None: no limit
@@ -267,14 +269,10 @@ def _unfinished(stop: Stop, answer: str) -> str | None:
 
 
 def _system(agent: Agent, step: int) -> str:
-    text = agent.system
-    for name, value in {
-        "current_step": str(step),
-        "max_steps": str(agent.max_rounds),
-        **agent.variables,
-    }.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+    values = {"current_step": str(step), "max_steps": str(agent.max_rounds), **agent.variables}
+    named = "|".join(re.escape(name) for name in values)
+    text = re.sub("{(" + named + ")}", lambda found: values[found[1]], agent.system)
+    return f"{text}\n\n{agent.material}".strip() if agent.material else text
 
 
 async def _called(tools: Toolbox, call: ToolCall, progress: Progress) -> ToolResult:

@@ -63,7 +63,7 @@ class Remembering:
                 self.emit(Notice(text=f"nothing is remembered here: {exc}", level="warning"))
             return agent, tools
         if known:
-            agent = replace(agent, system=f"{agent.system}\n\n{known}".strip())
+            agent = replace(agent, material=f"{agent.material}\n\n{known}".strip())
         return agent, WithMemory(tools, memory)
 
     async def aclose(self) -> None:

@@ -37,6 +37,10 @@ class Unwritable(StoreError):
     """Nothing can be written now, and what is there is sound: the file is busy, its disk full or read-only."""
 
 
+class Deleted(StoreError):
+    """The conversation is not there any more."""
+
+
 class Damaged(StoreError):
     """The file cannot be read."""
 

@@ -27,7 +27,7 @@ from ..events import (
 from ..types import Message, Usage
 from .database import process
 from .records import Kept, is_main
-from .store import Store, StoreError, Unwritable
+from .store import Deleted, Store, StoreError, Unwritable
 from .under_way import hold
 
 MAX_WAITING = 20_000  # events that wait for a disk that cannot be written
@@ -70,6 +70,7 @@ class Recorder:
         self._held: dict[str, ExitStack] = {}  # runs that other processes can see are under way
         self._waiting: deque[Write] = deque()
         self._lost = 0
+        self._deleted = False  # in the middle of this turn; the next begins another conversation
         self._told = False
         self._next_try = 0.0
 
@@ -157,8 +158,9 @@ class Recorder:
         self._let_all_go()
 
     def _begin(self, event: RunStarted) -> None:
-        if self.store is None or self.session is not None:
+        if self.store is None or self.session is not None or (self._deleted and event.parent is not None):
             return
+        self._deleted = False
         title = self._name or event.prompt.strip().split("\n")[0]
         self.session = secrets.token_hex(4)
 
@@ -172,7 +174,7 @@ class Recorder:
         """Let other processes see that this run goes on, and was not killed."""
         if is_main(event):
             self._known.add(event.run)
-        if self.store is not None:
+        if self.store is not None and self.session is not None:
             self._held[event.run] = held = ExitStack()
             held.enter_context(hold(self.store.path, event.run))
 
@@ -207,6 +209,12 @@ class Recorder:
             if not self._told:
                 self._told = True
                 self._say(f"{exc}; what happens is held in memory until it can be written")
+            return
+        except Deleted as exc:
+            self.session, self._deleted = None, True
+            self._waiting.clear()
+            self._let_all_go()
+            self._say(f"{exc}; this turn is not kept, and the next begins another conversation")
             return
         except StoreError as exc:
             self.store = None
@@ -248,6 +256,8 @@ def open_conversation(
     return Recorder(
         store,
         kept,
+        name=kept.name,
+        folder=folder or kept.folder,
         runs=(entry.run for entry in said),
         history=(entry.message for entry in said),
         spent=store.usage(kept.id),

@@ -21,7 +21,7 @@ from ..events import Appended, Event, Journaled, RunEnded, RunStarted, Streamed,
 from ..sanitize import one_line
 from ..types import Message, Usage, user
 from .codec import event_of, message_in
-from .database import Damaged, Database, StoreError, Unwritable, place
+from .database import Damaged, Database, Deleted, StoreError, Unwritable, place
 from .fork import copy_rounds
 from .open_runs import closing_entries, open_runs, unended
 from .records import Entry, Found, Kept, Unended, is_main
@@ -29,7 +29,7 @@ from .rounds import NEWEST, count, insert, note, round_of
 from .search import search
 from .under_way import all_under_way
 
-__all__ = ["Damaged", "Entry", "Found", "Kept", "Store", "StoreError", "Unwritable"]
+__all__ = ["Damaged", "Deleted", "Entry", "Found", "Kept", "Store", "StoreError", "Unwritable"]
 
 
 class Store:
@@ -303,7 +303,7 @@ def _of(session: str) -> Generator[None]:
     try:
         yield
     except sqlite3.IntegrityError as exc:
-        raise StoreError(f"the conversation {session} was deleted") from exc
+        raise Deleted(f"the conversation {session} was deleted") from exc
 
 
 def _entry(row: Any, last: bool) -> Entry:

@@ -146,8 +146,22 @@ def test_a_conversation_that_is_deleted_meanwhile_ends_its_record_and_not_the_tu
         assert main(["sessions", "delete", "last"]) == 0
         assert f"process {ann.pid} (" in capsys.readouterr().out
         told, _ = ann.communicate("\n", timeout=60)
-        assert (
-            ann.returncode == 0 and "nothing of this conversation is kept" in told and "was deleted" in told
-        )
+        assert ann.returncode == 0 and "was deleted; this turn is not kept" in told
     assert begun.sessions() == [] and begun.search("ann") == []
+    begun.close()
+
+
+def test_after_its_deletion_the_next_turn_begins_another_conversation(begun: Store) -> None:
+    recorder = open_conversation(begun, which="last")
+    begun.delete(str(recorder.session))
+    for run, text in (("1", "lost"), ("2", "kept")):
+        recorder(RunStarted(run=run, parent=None, agent="lead", model="o:m", prompt=text))
+        recorder(
+            RunStarted(run=f"{run}w", parent=run, agent="helper", model="o:m", prompt="x", role="worker")
+        )
+        recorder(RunEnded(run=f"{run}w", usage=Usage(), seconds=1.0))
+        recorder(Appended(run=run, messages=(user(text), assistant("yes")), usage=Usage()))
+        recorder(RunEnded(run=run, usage=Usage(), seconds=1.0))
+    assert said(begun) == ["kept", "yes"] and len(begun.sessions()) == 1
+    assert [m.text for m in recorder.history] == ["begin", "begun", "lost", "yes", "kept", "yes"]
     begun.close()
