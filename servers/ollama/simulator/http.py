@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from anyio.from_thread import start_blocking_portal
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -53,23 +54,24 @@ async def simulated(
     )
     config.load()
     state = ServerState()
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind(("127.0.0.1", port))
-    server = await asyncio.get_running_loop().create_server(
-        lambda: H11Protocol(config=config, server_state=state, app_state={}), sock=bound
-    )
-    try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        for task in (running := list(state.tasks)):
-            task.cancel()
-        with anyio.CancelScope(shield=True):
-            if running:
-                await asyncio.wait(running)
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
+        server = await asyncio.get_running_loop().create_server(
+            lambda: H11Protocol(config=config, server_state=state, app_state={}), sock=bound
+        )
+        try:
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        finally:
+            server.close()
+            for connection in list(state.connections):
+                connection.shutdown()
+            for task in (running := list(state.tasks)):
+                task.cancel()
+            with anyio.CancelScope(shield=True):
+                if running:
+                    await asyncio.wait(running)
+                await anyio.lowlevel.checkpoint()  # in which connections close
 
 
 @contextmanager
