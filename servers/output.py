@@ -12,12 +12,14 @@ import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from mcp.server.mcpserver.exceptions import ToolError
-
 from .characters import CONTROLS, INVISIBLE, JOINERS
 
 MAX_RESULT_BYTES = 40_000
 """Default cap of one tool result, in UTF-8 bytes."""
+
+
+class ToolError(Exception):
+    """A failure that the model shall read. Not the SDK's class: importing that costs a second of every process."""
 
 
 @contextmanager

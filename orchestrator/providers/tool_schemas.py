@@ -46,10 +46,10 @@ def fitted(schema: JsonObject) -> tuple[dict[str, Any], str]:
     for key in _NO_USE:
         root.pop(key, None)
     required = _words(root.pop("required", ()))
-    properties = {**_mapping(root.pop("properties", None))}
-    for name in required:
-        properties.setdefault(name, {})
+    properties = _mapping(root.pop("properties", None))
     fit = _inner({**root, "type": "object", "properties": properties}, schema)
+    for name in required:
+        fit["properties"].setdefault(name, {})
     return fit | ({"required": required} if required else {}), " ".join(notes)
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import mcp_types as types
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.exceptions import ToolError as SdkToolError
+from mcp.server.mcpserver.exceptions import UnexpectedToolError
 from pydantic import BaseModel, ValidationError
 
-from ..output import bounded, visible
+from ..output import ToolError, bounded, visible
 from .sdk_private import tools_of
 
 MAX_ERROR_BYTES = 12_000
@@ -52,27 +53,29 @@ class ToolServer(MCPServer):
         tool = tools.get(name)
         if tool is None:
             known = ", ".join(tools)
-            raise ToolError(bounded(f"no tool {name!r} here; there are {known}", MAX_ERROR_BYTES))
+            raise SdkToolError(bounded(f"no tool {name!r} here; there are {known}", MAX_ERROR_BYTES))
         properties: Mapping[str, Any] = tool.parameters.get("properties", {})
         if unknown := [key for key in arguments if key not in properties]:
-            raise ToolError(
+            raise SdkToolError(
                 f"{name} has no parameter {_short(repr(unknown[0]))}; it takes {_signature(tool.parameters)}"
             )
         arguments = {key: value for key, value in arguments.items() if value is not None}  # null: the default
         try:
             return await super().call_tool(name, arguments, context)
-        except UnexpectedToolError:
+        except UnexpectedToolError as exc:
+            if isinstance(exc.__cause__, ToolError):
+                raise SdkToolError(bounded(visible(str(exc.__cause__)), MAX_ERROR_BYTES)) from exc
             log.exception("tool %s crashed", name)
-            raise ToolError(
+            raise SdkToolError(
                 f"{name} failed through a fault of its own; the server's log has the details"
             ) from None
-        except ToolError as exc:
+        except SdkToolError as exc:
             if isinstance(exc.__cause__, ValidationError):
-                raise ToolError(_invalid(name, exc.__cause__, tool.parameters)) from exc
+                raise SdkToolError(_invalid(name, exc.__cause__, tool.parameters)) from exc
             said = str(exc).removeprefix(f"Error executing tool {name}: ")
             if re.match(r"Resolver '.*accepted elicitation", said):
                 said = f"the question was accepted without one of its answers, so {name} did nothing"
-            raise ToolError(bounded(visible(said), MAX_ERROR_BYTES)) from exc
+            raise SdkToolError(bounded(visible(said), MAX_ERROR_BYTES)) from exc
 
 
 def reply(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
-from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, PlainSerializer
 
 from .profile import Profile
+
+if TYPE_CHECKING:
+    from mcp_types import CallToolResult
 
 
 def _short(value: float | None) -> float | None:
@@ -209,6 +211,11 @@ def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
     With `error` the text is that sentence and the result a tool error. Tools declare no output schema: seven of
     them would cost every host more than all their descriptions.
     """
+    from mcp_types import (
+        CallToolResult,
+        TextContent,
+    )  # with the SDK, which commands that show receipts do without
+
     whole = record.model_dump(mode="json")
     short = cast("dict[str, object]", _told(whole))
     return CallToolResult(

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.errors import BadRequest
@@ -107,6 +107,7 @@ VALUES = st.recursive(
 )
 
 
+@example({"required": ["a"], "properties": {"a": False}})
 @given(
     st.dictionaries(
         st.sampled_from(["type", "properties", "required", "$ref", "$defs", "allOf", "oneOf"]), VALUES
