@@ -140,7 +140,7 @@ async def test_tests_are_a_task_with_the_report_at_its_end(tmp_path: Path) -> No
 def slow() -> Iterator[str]:
     """An engine whose answers take seconds."""
     small = SimulatedModel(name="small:latest", context_length=8192)
-    with simulated_in_thread(World(machine=Machine(small, noise=Noise(spread=0.01))), scale=1.0) as url:
+    with simulated_in_thread(World(machine=Machine(small, noise=Noise(spread=0.01))), scale=0.4) as url:
         yield url
 
 
