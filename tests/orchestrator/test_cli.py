@@ -13,16 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests.command import understudy
 from tests.processes import command_lines_with, until
 from tests.results import described
 
 UNDERSTUDY = os.path.join(os.path.dirname(sys.executable), "understudy")
-
-
-def understudy(*words: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [UNDERSTUDY, *words], cwd=cwd, input=stdin, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def script(path: Path, *lines: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ import pytest
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, SimulatedModel
-from tests.orchestrator.test_cli import script, understudy
+from tests.command import understudy
+from tests.orchestrator.test_cli import script
 from tests.results import described
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

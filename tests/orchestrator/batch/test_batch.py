@@ -18,7 +18,8 @@ import pytest
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
-from tests.orchestrator.test_cli import UNDERSTUDY, understudy
+from tests.command import understudy
+from tests.orchestrator.test_cli import UNDERSTUDY
 from tests.results import described
 
 SMALL = SimulatedModel(name="small", context_length=8192)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.orchestrator.test_cli import understudy
+from tests.command import understudy
 from tests.results import described
 
 

@@ -1,0 +1,110 @@
+"""The `understudy` command in processes forked from a warm one: what it imports is paid once, not by every test.
+
+Tests of starting, of signals and of a terminal start the installed script itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+_process: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+_lock = threading.Lock()
+
+
+def understudy(*words: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(stdin.encode())
+        given.seek(0)
+        order = json.dumps({"words": words, "cwd": str(cwd), "env": dict(os.environ)}).encode() + b"\n"
+        with _lock:
+            warm = _warm()
+            socket.send_fds(warm, [order], [given.fileno(), out.fileno(), err.fileno()])
+            code = json.loads(warm.makefile("rb").readline())
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(
+            ["understudy", *words], code, out.read().decode(), err.read().decode()
+        )
+
+
+def _warm() -> socket.socket:
+    if not _process:
+        ours, theirs = socket.socketpair()
+        code = f"from tests.command import take_orders; take_orders({theirs.fileno()})"
+        root = Path(__file__).parent.parent
+        started = subprocess.Popen([sys.executable, "-c", code], pass_fds=[theirs.fileno()], cwd=root)
+        theirs.close()
+        _process.append((started, ours))
+        atexit.register(_end)
+    return _process[0][1]
+
+
+def _end() -> None:
+    started, sock = _process.pop()
+    sock.close()
+    started.wait(60)
+
+
+def take_orders(fd: int) -> None:
+    """Run one command after the other, each in a fork, until the socket closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # as servers/protocol/prefork.py: no collection that would touch pages shared with children
+    _import_what_commands_import()
+    gc.freeze()
+    sys.path.remove("")  # the folder of a test provides no modules, as with the installed script
+    with socket.socket(fileno=fd) as orders:
+        while data := _received(orders):
+            order, fds = data
+            pid = os.fork()
+            if pid == 0:
+                orders.close()
+                _obey(order, fds)
+            for one in fds:
+                os.close(one)
+            orders.sendall(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _import_what_commands_import() -> None:
+    from orchestrator.cli import COMMANDS
+    from servers.protocol.prefork import import_quickly
+
+    import_quickly("orchestrator.mcp_client.toolbox")
+    commands = (f"orchestrator.commands.{name}" for name in COMMANDS)
+    for name in ("orchestrator.coding_agent", "orchestrator.batch.run", "orchestrator.batch.open", *commands):
+        importlib.import_module(name)
+
+
+def _received(orders: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    data, fds = b"", list[int]()
+    while not data.endswith(b"\n"):
+        more, new, *_ = socket.recv_fds(orders, 1 << 16, 3)
+        if not more:
+            return None
+        data, fds = data + more, fds + new
+    return json.loads(data), fds
+
+
+def _obey(order: dict[str, Any], fds: list[int]) -> NoReturn:
+    for target, fd in enumerate(fds):
+        os.dup2(fd, target)
+        os.close(fd)
+    os.environ.clear()
+    os.environ.update(order["env"])
+    os.chdir(order["cwd"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.enable()
+    sys.argv = ["understudy", *order["words"]]
+    sys.exit(importlib.import_module("orchestrator.cli").main())
