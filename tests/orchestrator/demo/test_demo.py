@@ -39,15 +39,6 @@ def no_ollama(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")  # nothing answers there
 
 
-def test_the_whole_path_ends_in_a_commit_whose_tests_pass() -> None:
-    done = demo("--json")
-    assert done.returncode == 0, done.stderr
-    report = described("demo", done.stdout)
-    assert report["accepted"] and "cents.ljust" in report["diff"]
-    assert "Read one digit of cents as tens" in report["commit"] and report["tests"].startswith("exit=0")
-    assert report["tool_calls"][0] == "files__read_file" and "ollama__delegate" in report["tool_calls"]
-
-
 @pytest.fixture(params=["none", "broken", "dying"])
 def without_engine(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """An environment in which the embedded engine is not installed, cannot be imported, or dies as it starts."""
@@ -62,17 +53,19 @@ def without_engine(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, 
     return {"PYTHONPATH": str(folder)}
 
 
-def test_without_ollama_an_embedded_engine_recites_with_real_timings_and_a_forecast() -> None:
+def test_the_whole_path_ends_in_a_commit_whose_tests_pass_with_real_timings_and_a_forecast() -> None:
     pytest.importorskip("xllamacpp")
     pytest.importorskip("gguf")
     done = demo("--json")
     assert done.returncode == 0, done.stderr
     report = described("demo", done.stdout)
+    assert report["accepted"] and "cents.ljust" in report["diff"]
+    assert "Read one digit of cents as tens" in report["commit"] and report["tests"].startswith("exit=0")
+    assert report["tool_calls"][0] == "files__read_file" and "ollama__delegate" in report["tool_calls"]
     worker = report["worker"]
-    assert (worker["timed"], worker["real"]) == (True, False) and "embedded engine that recites" in worker[
-        "says"
-    ]
-    assert report["accepted"] and "· reciter · edit · gate passed ·" in report["ledger"]
+    assert (worker["timed"], worker["real"]) == (True, False)
+    assert "embedded engine that recites" in worker["says"]
+    assert "· reciter · edit · gate passed ·" in report["ledger"]
     assert report["ledger"].endswith(" measured") and "forecast" in " ".join(report["said"])
     assert "recorded" not in done.stdout
 
@@ -151,8 +144,10 @@ async def test_a_model_is_got_with_its_progress_told_or_one_sentence_says_why_no
     assert told[0] == "pulling manifest" and "success" in told
 
 
-def test_the_screen_says_on_every_line_who_speaks() -> None:
-    done = demo("--format", "plain")
+def test_the_screen_says_on_every_line_who_speaks_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    done = demo("--format", "plain", TMPDIR=str(folder))
     assert done.returncode == 0, done.stderr
     talk, _, closing = done.stdout.partition("── the change ──")
     for line in talk.splitlines():
@@ -160,12 +155,6 @@ def test_the_screen_says_on_every_line_who_speaks() -> None:
             assert line.startswith("lead scripted:"), line
     for part in ("── the commit ──", "── the tests", "── the ledger", "understudy chat", "understudy init"):
         assert part in closing
-
-
-def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    assert demo(TMPDIR=str(folder)).returncode == 0
     left = [entry.name for entry in folder.iterdir() if not entry.name.startswith("understudy-gates-")]
     assert left == []  # the slots for gate copies are kept for the next gate, like a cache
 
