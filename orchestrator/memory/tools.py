@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from servers.output import fenced
+
 from ..errors import OrchestratorError
 from ..tools import Progress, Toolbox, no_progress
 from ..types import ToolCall, ToolResult, ToolSpec, result
@@ -84,8 +86,4 @@ async def recalled(memory: Memory, question: str, k: int) -> str:
 def fence(found: Sequence[Remembered]) -> str:
     """Memories as a model may read them: whoever wrote them, they are material."""
     lines = (f"- {one.text[:MAX_RECALLED_CHARS]}" for one in found)
-    if not found:
-        return ""
-    from servers.output import fenced  # with it comes the MCP SDK, for which nobody's first prompt should wait
-
-    return fenced("\n".join(lines), "memory")
+    return fenced("\n".join(lines), "memory") if found else ""
