@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,15 +24,19 @@ _process: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
 _lock = threading.Lock()
 
 
-def understudy(*words: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+def understudy(
+    *words: str, cwd: Path, stdin: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end; `env` adds to this process's environment."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(stdin.encode())
         given.seek(0)
-        order = json.dumps({"words": words, "cwd": str(cwd), "env": dict(os.environ)}).encode() + b"\n"
+        order = {"words": words, "cwd": str(cwd), "env": {**os.environ, **(env or {})}}
+        line = json.dumps(order).encode() + b"\n"
         with _lock:
             warm = _warm()
-            socket.send_fds(warm, [order], [given.fileno(), out.fileno(), err.fileno()])
+            socket.send_fds(warm, [line[:1]], [given.fileno(), out.fileno(), err.fileno()])
+            warm.sendall(line[1:])
             code = json.loads(warm.makefile("rb").readline())
         out.seek(0)
         err.seek(0)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-settings.register_profile("ours", deadline=None)  # a law holds or not; how fast is no question of it
+# A law holds or not: how fast is no question of it, and every run tries other examples.
+settings.register_profile("ours", deadline=None, max_examples=50)
 settings.load_profile("ours")
 
 KEYS = ("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_API_BASE")

@@ -17,21 +17,14 @@ from servers.ollama.forecast.recommended import recommended
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, SimulatedModel
+from tests.command import understudy
 from tests.results import described
 
 UNDERSTUDY = os.path.join(os.path.dirname(sys.executable), "understudy")
 
 
 def demo(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [UNDERSTUDY, "demo", *words],
-        env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return understudy("demo", *words, cwd=Path.cwd(), env=env)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +66,11 @@ def test_the_whole_path_ends_in_a_commit_whose_tests_pass_with_real_timings_and_
 def test_without_an_engine_a_script_takes_its_place_and_every_duration_says_recorded(
     without_engine: dict[str, str],
 ) -> None:
-    done = demo("--format", "plain", **without_engine)
+    done = subprocess.run(
+        [UNDERSTUDY, "demo", "--format", "plain"],
+        env={**os.environ, **without_engine},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     talk, _, closing = done.stdout.partition("── the change ──")
     assert "worker: scripted" in talk and "worker scripted scripted-worker" in talk

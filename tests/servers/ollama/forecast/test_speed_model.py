@@ -84,7 +84,7 @@ def test_real_timings_are_forecast_within_15_percent_and_the_interval_covers() -
 
 def test_a_real_engine_is_learned_while_it_runs() -> None:
     pytest.importorskip("xllamacpp", reason="the engine extra is not installed")
-    runs, shape = live(10)
+    runs, shape = live(8)
     scored = scores(OurSpeedModel(shape), runs)
     assert len(scored) == len(runs) - 1 >= 7
     assert sum(inside for *_, inside in scored) >= len(scored) / 2
