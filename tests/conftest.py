@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A law holds or not: how fast is no question of it, and every run tries other examples.
-settings.register_profile("ours", deadline=None, max_examples=50)
+settings.register_profile(
+    "ours", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("ours")
 
 KEYS = ("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_API_BASE")

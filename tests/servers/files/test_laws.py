@@ -265,7 +265,11 @@ def test_the_last_lines_are_the_last_lines(root: Path, rows: list[str], count: i
 
 @given(st.integers(1, 40), st.integers(1, 9))
 @pytest.mark.usefixtures("small_pieces")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_no_window_of_a_huge_file_shows_the_inside_of_a_private_key(
     root: Path, offset: int, limit: int
 ) -> None:

@@ -170,7 +170,11 @@ words = st.text("ab \u00e9.", max_size=12)
 
 
 @needs_ripgrep
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     files=st.lists(
         st.lists(words, max_size=5).flatmap(

@@ -70,7 +70,11 @@ PARTS = [
 ] + ["", "new\nline"]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     parts=st.lists(st.sampled_from(PARTS), max_size=7),
     start=st.sampled_from(["", "/", "ROOT/", "ROOT_sensitive/"]),
