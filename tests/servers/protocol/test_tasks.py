@@ -138,9 +138,13 @@ async def test_tests_are_a_task_with_the_report_at_its_end(tmp_path: Path) -> No
 
 @pytest.fixture
 def slow() -> Iterator[str]:
-    """An engine whose answers take seconds."""
+    """An engine whose answers take seconds, and minutes to what is said to be long."""
     small = SimulatedModel(name="small:latest", context_length=8192)
-    with simulated_in_thread(World(machine=Machine(small, noise=Noise(spread=0.01))), scale=0.4) as url:
+    world = World(
+        machine=Machine(small, noise=Noise(spread=0.01)),
+        answers=lambda body: "word " * (3000 if "long" in str(body) else 8),
+    )
+    with simulated_in_thread(world, scale=0.4) as url:
         yield url
 
 
@@ -154,7 +158,7 @@ async def test_a_delegation_is_a_task_that_tells_what_is_left_and_outlives_its_s
         assert task["resultType"] == "task"
         done = await ended(client, task["taskId"])
         assert done["result"]["structuredContent"]["delegation"] == task["taskId"]
-        second = await called(client, "delegate", **order)
+        second = await called(client, "delegate", **order | {"task": "long", "max_output": 4000})
         while "s left" not in second.get("statusMessage", ""):
             assert second["status"] == "working"
             second = await about(client, "get", second["taskId"])
