@@ -363,6 +363,9 @@ def test_figures_of_an_older_file_are_taken_over(own_state: Path) -> None:
 def test_since_takes_spans_and_dates() -> None:
     assert since_of("2026-11-01") < since_of("today") <= time.time()
     assert since_of("7d") == pytest.approx(time.time() - 7 * 86_400, abs=60)
+    for wrong in ("", "7", "-7d", "7 d", "\u0661d", "2026-13-45", "tomorrow", "1e9"):
+        with pytest.raises(ConfigError, match="--since wants a time"):
+            since_of(wrong)
 
 
 @pytest.mark.parametrize(
