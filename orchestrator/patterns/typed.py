@@ -132,16 +132,21 @@ def _value_of(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _closed(schema: Any) -> Any:
-    """Every object says that it takes nothing more, and no titles: several vendors ask for the first."""
+    """Every object says that it takes nothing more, and no titles: several vendors ask for the first. A choice between
+    kinds is "anyOf": none of the vendors' ways takes pydantic's "oneOf" with its "discriminator".
+    """
     if isinstance(schema, list):
         return [_closed(inner) for inner in schema]
     if not isinstance(schema, dict):
         return schema
     named = ("properties", "$defs")
     closed = {
-        key: {name: _closed(one) for name, one in value.items()} if key in named else _closed(value)
+        "anyOf" if key == "oneOf" else key: {name: _closed(one) for name, one in value.items()}
+        if key in named
+        else _closed(value)
         for key, value in schema.items()
         if not (key == "title" and isinstance(value, str))
+        and not (key == "discriminator" and isinstance(value, dict) and "propertyName" in value)
     }
     if "properties" in closed:
         closed.setdefault("additionalProperties", False)

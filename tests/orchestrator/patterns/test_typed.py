@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
 from pydantic import BaseModel, Field
@@ -82,6 +82,24 @@ def test_the_answer_is_a_value_of_the_type(agent: CodingAgent, of: Any, said: st
     assert reply.output == value and type(reply.output) is type(value) and reply.text == said
     schema = script.requests[0].schema
     assert schema is not None and schema["type"] == "object"
+
+
+def test_a_choice_between_kinds_is_asked_for_in_the_one_form_all_vendors_take(agent: CodingAgent) -> None:
+    class Cat(BaseModel):
+        kind: Literal["cat"]
+        lives: int
+
+    class Dog(BaseModel):
+        kind: Literal["dog"]
+
+    kinds = Annotated[Cat | Dog, Field(discriminator="kind")]
+    script = Scripted('[{"kind": "dog"}, {"kind": "cat", "lives": 9}]', '{"kind": "dog"}', name="fake")
+    agent.add_provider("fake", script)
+    assert agent.reply("?", output_type=list[kinds]).output == [Dog(kind="dog"), Cat(kind="cat", lives=9)]
+    assert agent.reply("?", output_type=kinds).output == Dog(kind="dog")
+    for request in script.requests:
+        wire = str(request.schema)
+        assert "anyOf" in wire and "oneOf" not in wire and "discriminator" not in wire
 
 
 def test_what_does_not_fit_is_asked_for_again_with_what_was_wrong(agent: CodingAgent) -> None:
