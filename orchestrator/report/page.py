@@ -158,7 +158,7 @@ def _timeline(timeline: Mapping[str, Any] | None) -> str:
     trace = {
         "type": "bar",
         "orientation": "h",
-        "y": [f"{one['agent']} ({one['role']})" for one in calls],
+        "y": [escape(_who(one)) for one in calls],
         "x": [one["seconds"] or 0 for one in calls],
         "base": [one["at"] - (one["seconds"] or 0) - start for one in calls],
         "text": [_call(one) for one in calls],
@@ -171,6 +171,13 @@ def _timeline(timeline: Mapping[str, Any] | None) -> str:
     return _plot(f"Who was asked in “{escape(timeline['title'])}”", ([trace], axes)) + table
 
 
+def _who(one: Mapping[str, Any]) -> str:
+    """One row for each agent and model, so that the members of a panel stand under each other."""
+    model = str(one["model"]).partition(":")[2] or str(one["model"])
+    role = "" if one["role"] == one["agent"] else f" ({one['role']})"
+    return f"{one['agent']}{role}, {model if len(model) <= 24 else model[:23] + '…'}"
+
+
 def _call(one: Mapping[str, Any]) -> str:
     price = "price unknown" if one["cost_usd"] is None else f"${one['cost_usd']:.4f}"
     took = _seconds(one["seconds"])
@@ -181,7 +188,7 @@ def _by_model(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str
     """By model, host and provenance, as a legend names them."""
     found = dict[str, list[Mapping[str, Any]]]()
     for one in points:
-        name = f"{one['model']} on {one['host']}, {one['provenance']}"
+        name = f"{one['model']} on {one['host'].removesuffix(' (simulated)')}, {one['provenance']}"
         found.setdefault(escape(name), []).append(one)
     return found
 
