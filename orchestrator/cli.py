@@ -48,6 +48,7 @@ GROUPS = {
         "vote": "let several vote, or one several times",
         "refine": "one writes, another reviews, until it approves",
         "debate": "they answer blind, then argue until they agree",
+        "escalate": "ask two, and more only where they disagree",
         "route": "the one that suits a task best does it",
         "plan": "one plans tasks for others, who carry them out",
         "patterns": "list the patterns; go on with one that waits",

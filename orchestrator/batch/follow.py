@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import anyio
 
+from .finish import by_pace
 from .output import Output
 from .queue import ENDED
 from .run import Standing
@@ -21,7 +22,8 @@ async def followed(
 ) -> tuple[Standing, str | None]:
     """How the batch stands at the end, and why we left before it, if we did. Raises RunError."""
     began, ended = time.monotonic(), 0
-    standing = Standing(counts={}, took_s=0.0, finish_s=None, running=())
+    first: tuple[float, int] | None = None  # when we looked first, and how many had ended by then
+    standing = Standing(counts={}, took_s=0.0, finish=None, running=())
     stop = anyio.Event()
     async with anyio.create_task_group() as group:
         group.start_soon(_on_signal, stop)
@@ -31,9 +33,13 @@ async def followed(
             if now_ended != ended:
                 ended = now_ended
                 await anyio.to_thread.run_sync(output.catch_up, queue.records())
-            standing = Standing(counts=counts, took_s=time.monotonic() - began, finish_s=None, running=())
+            now, left = time.monotonic(), sum(counts.values()) - ended
+            if first is None or (ended > first[1] == 0):
+                first = (now, ended)  # not before the first has ended: workers may begin hours later
+            finish = by_pace(ended - first[1], now - first[0], left)
+            standing = Standing(counts=counts, took_s=now - began, finish=finish, running=())
             watched(standing)
-            if ended == sum(counts.values()) or stop.is_set():
+            if left == 0 or stop.is_set():
                 break
             with anyio.move_on_after(LOOK_S):
                 await stop.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -29,6 +30,8 @@ SCAFFOLD_TOKENS = 150
 """Of our own words around a task."""
 FRESH_S = 30.0
 """How long a forecast for later orders is taken as it is."""
+LAST = 200
+"""Ended orders whose forecasts are held against what they took."""
 MODELS_S = 30.0
 """How long the list of an engine's models is."""
 
@@ -46,6 +49,10 @@ class Host:
     running: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """By key: when it began, and how long it should take; the monotonic clock."""
     spent_s: float = 0.0
+    ratios: deque[float] = field(default_factory=lambda: deque[float](maxlen=LAST))
+    """Measured over forecast seconds of the last orders."""
+    spread: float = 0.0
+    """Of a forecast's error: the standard deviation of its logarithm, as the last forecast says."""
     _models: list[Model] = field(default_factory=list[Model])
     _models_at: float = -math.inf
     _chosen: dict[str, str] = field(default_factory=dict[str, str])
@@ -123,8 +130,10 @@ class Host:
 
     def ended(self, key: str) -> float:
         """Seconds it took."""
-        began, _ = self.running.pop(key)
+        began, expected = self.running.pop(key)
         took = time.monotonic() - began
+        if expected > 0:
+            self.ratios.append(took / expected)
         self.spent_s += took
         return took
 
@@ -156,7 +165,11 @@ class Host:
         warm = replace(model, loaded=True, loaded_ctx=num_ctx)
         plan = await self.place.forecaster.plan(asked, warm, num_ctx)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
-        return forecast.total_s if forecast else None
+        if forecast is None:
+            return None
+        if forecast.low_s > 0:
+            self.spread = math.log(forecast.high_s / forecast.low_s) / (2 * 1.645)
+        return forecast.total_s
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):

@@ -19,6 +19,7 @@ from servers.ollama.ledger.runs import DELIVERED
 from servers.output import ToolError
 
 from ..errors import OrchestratorError, RunError
+from .finish import Finish, by_forecast
 from .host import Host, kind_of
 from .output import Output
 from .queue import Kept, Lost, Queue, State
@@ -49,8 +50,8 @@ class Standing:
 
     counts: Mapping[State, int]
     took_s: float
-    finish_s: float | None
-    """Seconds until it is done, about; None while nothing is known."""
+    finish: Finish | None
+    """When it will be done; None while nothing is known."""
     running: Sequence[str]
     """host: key, of what is under way."""
 
@@ -123,12 +124,19 @@ class BatchRun:
     async def standing(self) -> Standing:
         counts = await anyio.to_thread.run_sync(self.queue.counts)
         up = {host.name: host.at_work() for host in self.hosts if host.is_up}
+        about_s = self._schedule.ends_s(up)
         return Standing(
             counts=counts,
             took_s=time.monotonic() - self._began,
-            finish_s=self._schedule.ends_s(up),
+            finish=None if about_s is None else self._finish(about_s),
             running=[f"{host.name}: {key}" for host in self.hosts for key in host.running],
         )
+
+    def _finish(self, about_s: float) -> Finish:
+        ratios = [ratio for host in self.hosts for ratio in host.ratios]
+        spread = max((host.spread for host in self.hosts), default=0.0)
+        left = len(self._schedule) + sum(len(host.running) for host in self.hosts)
+        return by_forecast(about_s, left, ratios, spread)
 
     async def _work(self, host: Host, room: anyio.CapacityLimiter) -> None:
         """One slot of a host: order after order."""

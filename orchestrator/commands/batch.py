@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from servers.durations import duration
+
 from ..errors import ConfigError
 from . import local
 from . import options as common
@@ -312,7 +314,10 @@ def _line(record: dict[str, Any]) -> str:
 def _watch(standing: Standing) -> None:
     counts = standing.counts
     whole, ended = sum(counts.values()), counts.get("done", 0) + counts.get("failed", 0)
-    left = "" if standing.finish_s is None else f", about {local.number(standing.finish_s, ' s')} left"
+    left, end = "", standing.finish
+    if end is not None and end.about_s > 0:
+        low, high = (duration(round(seconds)) for seconds in (end.low_s, end.high_s))
+        left = f", about {duration(round(end.about_s))} left (90 %: {low} to {high})"
     failed = f", {counts['failed']:,} failed" if counts.get("failed") else ""
     local.progress(f"{ended:,} of {whole:,}{failed}{left}; {', '.join(standing.running)}")
 

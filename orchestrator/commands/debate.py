@@ -24,9 +24,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--implement", metavar="MODEL", help="carries out what was agreed on, with the tools there are"
     )
+    panel.add_embed(parser)
     panel.add(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    names = ("models", "rounds", "judge", "implement")
+    names = ("models", "rounds", "judge", "embed", "implement")
     return panel.run(options, "debate", **{name: getattr(options, name) for name in names})

@@ -50,6 +50,12 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_embed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--embed", metavar="MODEL", help="its vectors say which answers agree, as ollama:nomic-embed-text"
+    )
+
+
 def listed(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
@@ -62,6 +68,8 @@ def named(words: Sequence[str]) -> dict[str, Any]:
         model, _, description = rest.partition("=")
         if not (name and equals and model):
             raise ConfigError(f"wanted NAME=MODEL, for example coder=ollama:qwen3:8b, found {word!r}")
+        if name in found:
+            raise ConfigError(f"{name!r} is named twice; each name stands for one model")
         found[name] = {"model": model, "description": description}
     return found
 

@@ -481,7 +481,7 @@ RESULTS: Mapping[str, Any] = {
     "calibrate": Calibrated | ThreadsCalibrated,
     "call": Called,
     "config show": ConfigShown,
-    **dict.fromkeys(("consult", "debate", "plan", "refine", "route", "vote"), _PATTERN),
+    **dict.fromkeys(("consult", "debate", "escalate", "plan", "refine", "route", "vote"), _PATTERN),
     "cost": Spendings,
     "delegate": Delegated,
     "demo": Demonstrated,

@@ -23,9 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--choices", type=panel.listed, metavar="A,B", help="the only valid ballots")
     parser.add_argument("--samples", type=int, metavar="N", help="ballots of each model (default: 1)")
     parser.add_argument("--judge", metavar="MODEL", help="says which ballots mean the same")
-    parser.add_argument(
-        "--embed", metavar="MODEL", help="its vectors say so, as ollama:nomic-embed-text; no judge then"
-    )
+    panel.add_embed(parser)
     parser.add_argument(
         "--stop-early", action="store_true", help="call off ballots that cannot change the winner any more"
     )

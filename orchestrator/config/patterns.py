@@ -22,6 +22,7 @@ from pydantic import (
 from ..errors import ConfigError
 from .files import short
 from .names import Model, Models, Name, Seconds
+from .wanted import wanted
 
 
 def _regex(text: str) -> str:
@@ -95,7 +96,8 @@ class DebateSettings(_Pattern):
     use: Literal["debate"] = "debate"
     models: Models | None = None
     rounds: int = Field(default=2, ge=1, le=10)
-    judge: Model | None = None
+    judge: Model | None = None  # decides a tie
+    embed: Model | None = None  # positions are the same by the vectors of this model; None: by their words
     implement: Model | None = None
 
 
@@ -220,6 +222,10 @@ def fields_at(place: tuple[str, ...], use: str) -> list[str]:
     return list(BY_USE.get(use, AskSettings).model_fields)
 
 
+_OPTIONS = {"timeout_s": "task-timeout"}
+"""Settings that the command line calls otherwise: there --timeout is that of every model call."""
+
+
 def settings_of(values: dict[str, Any], form: str = "{}") -> PatternSettings:
     """A pattern as it was typed. Raises ConfigError naming the setting in this form: "--{}" is an option."""
     if (use := _use(values)) not in BY_USE:
@@ -234,8 +240,6 @@ def settings_of(values: dict[str, Any], form: str = "{}") -> PatternSettings:
         if first["type"] == "extra_forbidden":
             known = ", ".join(fields_at(tuple(place.split("."))[:-1], use))
             raise ConfigError(f"there is no setting {place!r} of {use}; there are {known}") from exc
-        wanted = first["msg"].removeprefix("Value error, ").replace("Input should be", "wanted")
-        wanted = wanted.replace("a valid array", "a list")
         found = "" if first["type"] == "value_error" else f", found {short(first['input'])}"
-        said = place.replace("_", "-") if form.startswith("-") else place
-        raise ConfigError(f"{form.format(said)}: {wanted}{found}") from exc
+        said = _OPTIONS.get(place, place).replace("_", "-") if form.startswith("-") else place
+        raise ConfigError(f"{form.format(said)}: {wanted(first)}{found}") from exc

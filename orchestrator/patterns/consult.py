@@ -68,7 +68,9 @@ async def synthesise(ask: Ask, advisers: Sequence[Agent], question: str, *, judg
         question=question,
         text=said.text,
         error=None if said.ok else f"the judge {judge.model} failed: {said.error}; the answers are kept",
-        reason=f"written by {judge.model} out of {len(numbered)} answers, citing {len(cited)}",
+        reason=f"written by {judge.model} out of {len(numbered)} answers, citing {len(cited)}"
+        if said.ok
+        else asked.reason,
         responses=responses,
         seconds=monotonic() - started,
         details={"sources": {str(n): one.model for n, one in numbered.items()}, "cited": cited},

@@ -40,6 +40,7 @@ async def vote(
     `weights`: how much each voter's ballot counts, 1 each by default.
     """
     started = monotonic()
+    choices = _distinct(choices)
     counts = list(weights) if weights is not None else [1.0] * len(voters)
     prompt = question + (_one_of(choices) if choices else ASK_FOR_LINE)
     decided = (
@@ -136,6 +137,15 @@ def _result(
     if len(leading) > 1:
         return "", f"a tie between {' and '.join(leading)}, {of} each", "a tie"
     return leading[0], None, f"{of}; compared by {grouped.method}"
+
+
+def _distinct(choices: Sequence[str]) -> tuple[str, ...]:
+    """Without those that say nothing, and those that a ballot could not tell apart."""
+    found: dict[str, str] = {}
+    for choice in choices:
+        if choice.strip():
+            found.setdefault(choice.strip().casefold(), choice.strip())
+    return tuple(found.values())
 
 
 def _one_of(choices: Sequence[str]) -> str:

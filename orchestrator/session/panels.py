@@ -205,8 +205,15 @@ def built(members: Members, settings: PatternSettings, approve: Approve) -> Work
                 members.maybe(settings.judge, "judge"),
             )
             worker = members.maybe(settings.implement, "worker", tools=None)
+            same = members.meaning(None, settings.embed)
             return lambda ask, prompt: debate(
-                ask, debaters, prompt, rounds=settings.rounds, judge=judge, implement=worker
+                ask,
+                debaters,
+                prompt,
+                rounds=settings.rounds,
+                meaning=same(ask),
+                judge=judge,
+                implement=worker,
             )
         case EscalateSettings():
             panel, same = (

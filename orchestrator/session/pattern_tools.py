@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 from pydantic import Field
 
-from ..config.patterns import settings_of
+from ..config.patterns import BY_USE, settings_of
 from ..errors import OrchestratorError, Paused
 from ..function_tools import FunctionTool
 from ..patterns import Outcome
@@ -22,6 +22,10 @@ WAIT_S = 45.0  # hosts give up on a call after about a minute
 MAX_JOBS = 200  # that are remembered
 
 Models = Annotated[list[str] | None, Field(description="provider:model each; left out: the configured panel")]
+
+
+def _default(use: str, setting: str) -> Any:
+    return BY_USE[use].model_fields[setting].default
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,26 +65,37 @@ class PatternTools:
         question: str,
         models: Models = None,
         choices: list[str] | None = None,
-        samples: int = 1,
+        samples: int = _default("vote", "samples"),
         judge: str | None = None,
+        embed: str | None = None,
     ) -> str:
-        """Let models vote; for questions with one short answer. A judge says which ballots mean the same."""
-        values = {"use": "vote", "models": models, "choices": choices, "samples": samples, "judge": judge}
+        """Let models vote; for questions with one short answer. A judge, or an embedding model, says which ballots mean the same."""
+        values = {"use": "vote", "models": models, "choices": choices, "samples": samples}
+        values |= {"judge": judge, "embed": embed}
         return await self._run(values, question)
 
     async def refine(
-        self, task: str, author: str | None = None, critic: str | None = None, iterations: int = 2
+        self,
+        task: str,
+        author: str | None = None,
+        critic: str | None = None,
+        iterations: int = _default("refine", "iterations"),
     ) -> str:
         """One model writes, another reviews until it approves. Returns the text."""
         values = {"use": "refine", "author": author, "critic": critic, "iterations": iterations}
         return await self._run(values, task)
 
     async def debate(
-        self, question: str, models: Models = None, rounds: int = 2, judge: str | None = None
+        self,
+        question: str,
+        models: Models = None,
+        rounds: int = _default("debate", "rounds"),
+        judge: str | None = None,
+        embed: str | None = None,
     ) -> str:
         """Models answer blind, then argue until they agree; the minority is reported. Dear: several calls each."""
         return await self._run(
-            {"use": "debate", "models": models, "rounds": rounds, "judge": judge}, question
+            {"use": "debate", "models": models, "rounds": rounds, "judge": judge, "embed": embed}, question
         )
 
     async def route(self, task: str, specialists: dict[str, str], router: str | None = None) -> str:

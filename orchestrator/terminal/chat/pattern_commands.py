@@ -56,6 +56,12 @@ PANELS = (
         example="a,b,c Which is safer?",
     ),
     Panel(
+        usage="/escalate MODEL,MODEL,MODEL QUESTION",
+        meaning="two first, more where they disagree",
+        wants="models and a question",
+        example="a,b,c Which year was it?",
+    ),
+    Panel(
         usage="/refine AUTHOR,CRITIC TASK",
         meaning="one writes, one reviews",
         wants="an author, a critic and a task",

@@ -130,9 +130,9 @@ def test_a_plan_killed_on_one_machine_waits_for_a_person_and_ends_on_two_others(
 
     def begun(home: str, *words: str) -> subprocess.Popen[str]:
         env = {**os.environ, "UNDERSTUDY_DB": database.url, "UNDERSTUDY_HOME": str(tmp_path / home)}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        command = [UNDERSTUDY, *words, "--team", "--json"]
         return subprocess.Popen(
-            [UNDERSTUDY, *words, "--team", "--json"], cwd=tmp_path, env=env, text=True, **pipes
+            command, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
     def said(home: str, *words: str) -> tuple[int, dict[str, Any]]:

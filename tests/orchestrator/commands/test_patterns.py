@@ -69,6 +69,7 @@ def test_a_name_that_means_nothing_and_a_provider_that_fails_cost_the_others_not
         (["vote", "--models", "A,B", "--samples", "1"], {"A": ["ANSWER: x"], "B": ["ANSWER: X"]}, "x"),
         (["refine", "--author", "A", "--critic", "B"], {"A": ["draft"], "B": ["<OK>"]}, "draft"),
         (["debate", "--models", "A,B"], {"A": ["ANSWER: x"], "B": ["ANSWER: y", "ANSWER: x"]}, "x"),
+        (["escalate", "--models", "A,B,J"], {"A": ["ANSWER: x"], "B": ["ANSWER: X"], "J": []}, "x"),
         (["route", "--to", "sql=A=databases", "--to", "prose=B=letters"], {"B": ["Dear"]}, "Dear"),
     ],
 )
@@ -97,12 +98,20 @@ def test_a_tie_and_a_panel_without_members_are_told_apart_by_their_exit_code(
     code, _, err = run("vote", "well?")
     assert code == 2 and "no models are named: give --models a,b" in err
     code, _, err = run("vote", "--models", "scripted:a.jsonl", "--samples", "99", "well?")
-    assert code == 2 and err == "understudy: --samples: wanted less than or equal to 50, found 99\n"
+    assert code == 2 and err == "understudy: --samples: wanted at most 50, found 99\n"
+    code, _, err = run("vote", "--models", ",", "well?")
+    assert code == 2 and err == "understudy: --models: wanted at least one entry, found []\n"
+    code, _, err = run("plan", "--manager", "scripted:a.jsonl", "--task-timeout", "-1", "well?")
+    assert code == 2 and err == "understudy: --task-timeout: wanted more than 0, found -1.0\n"
+    code, _, err = run("route", "--to", "sql=a:1", "--to", "sql=b:1", "well?")
+    assert code == 2 and "'sql' is named twice" in err
     code, _, err = run("route", "--to", "sql", "well?")
     assert code == 2 and "wanted NAME=MODEL, for example coder=ollama:qwen3:8b, found 'sql'" in err
 
 
-@pytest.mark.parametrize("command", ["consult", "vote", "refine", "debate", "route", "plan", "patterns"])
+@pytest.mark.parametrize(
+    "command", ["consult", "vote", "refine", "debate", "escalate", "route", "plan", "patterns"]
+)
 def test_help_tells_the_exit_codes(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0 and "3 it waits for a decision" in " ".join(out.split())

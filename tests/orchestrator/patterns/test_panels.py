@@ -125,6 +125,12 @@ async def test_only_one_of_the_choices_is_a_ballot() -> None:
     assert outcome.responses[3].error is not None and outcome.responses[3].text == "red or blue"
 
 
+async def test_a_choice_named_twice_or_without_a_word_is_one_choice_or_none() -> None:
+    ask = Members({"a": ["yes"], "b": ["Yes."], "c": ["no"]})
+    outcome = await vote(ask, agents("abc"), "?", choices=("yes", "Yes ", "yes", " ", "no"))
+    assert outcome.text == "yes" and outcome.agreement == pytest.approx(2 / 3)
+
+
 async def test_the_callers_own_function_decides_and_its_fault_loses_no_ballot() -> None:
     ask = Members({"a": ["ANSWER: 3"], "b": ["ANSWER: 10"], "c": ["ANSWER: 4"]})
 

@@ -81,6 +81,12 @@ def test_ballots_are_compared_by_an_embedding_where_one_is_named(stub: Stub, tmp
         found = agent.together("vote", "what?", **asked)
         assert found.agreement == pytest.approx(2 / 3) and found.text in ("a car", "the vehicle", "a banana")
         assert found.details["compared_by"] == "embedding ollama:stub-embed, cosine at least 0.85"
+        agent.add_provider("x", Scripted("ANSWER: a car", name="x"))
+        agent.add_provider("y", Scripted("ANSWER: the vehicle", name="y"))
+        argued = agent.together("debate", "what?", models=["x:a", "y:b"], embed="ollama:stub-embed")
+        assert argued.details["converged"] and argued.details["rounds"] == 0, (
+            "they say the same in other words"
+        )
         with pytest.raises(ConfigError, match="by a judge or by an embedding"):
             agent.together("vote", "what?", **asked, judge="x:a")
 

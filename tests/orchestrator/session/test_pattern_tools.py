@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import json
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 
-from orchestrator import load_config, open_session
+from orchestrator import load_config, open_session, patterns
+from orchestrator.cli import COMMANDS
+from orchestrator.config.patterns import BY_USE
 from orchestrator.function_tools import FunctionTools
 from orchestrator.providers.scripted import Scripted
 from orchestrator.session.pattern_tools import PatternTools
@@ -133,3 +138,24 @@ async def test_a_panel_of_a_host_is_kept_like_any_other(tmp_path: Path) -> None:
         assert any("four seasons" in found.excerpt for found in store.search("seasons"))
     finally:
         store.close()
+
+
+def test_what_a_pattern_does_by_default_is_the_same_through_every_door() -> None:
+    """Python, the configuration, a tool of a model, and what --help says."""
+    functions: dict[str, Any] = {
+        use: getattr(patterns, use) for use in BY_USE if use not in ("ask", "consult", "pipeline")
+    }
+    tools = PatternTools(lambda: pytest.fail("nothing is run"), lambda: None)
+    for use, function in functions.items():
+        settings = {name: field.default for name, field in BY_USE[use].model_fields.items()}
+        for door in (function, getattr(tools, use, function)):
+            for name, parameter in inspect.signature(door).parameters.items():
+                if name in settings and parameter.default not in (inspect.Parameter.empty, None):
+                    assert parameter.default == settings[name], (use, name)
+        if use in COMMANDS:
+            parser = argparse.ArgumentParser()
+            import_module(f"orchestrator.commands.{use}").add(parser)
+            for action in parser._actions:
+                told = re.search(r"\(default: ([\d.]+|<OK>)\)", action.help or "")
+                if told and action.dest in settings:
+                    assert told[1] == str(settings[action.dest]), (use, action.dest)
