@@ -211,10 +211,7 @@ def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
     With `error` the text is that sentence and the result a tool error. Tools declare no output schema: seven of
     them would cost every host more than all their descriptions.
     """
-    from mcp_types import (
-        CallToolResult,
-        TextContent,
-    )  # with the SDK, which commands that show receipts do without
+    from mcp_types import CallToolResult, TextContent  # the SDK: showing a receipt needs none
 
     whole = record.model_dump(mode="json")
     short = cast("dict[str, object]", _told(whole))
