@@ -11,6 +11,9 @@ import json
 import logging
 import os
 import re
+import shutil
+import stat
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -167,6 +170,7 @@ async def open_wire(
     begun = front.beginning
     reader = asyncio.StreamReader(limit=MAX_MESSAGE_BYTES)
     reader.feed_data(begun.read)
+    source = _waitable(source)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(source, "rb", 0))
     transport, protocol = await loop.connect_write_pipe(
         asyncio.streams.FlowControlMixin, os.fdopen(sink, "wb", 0)
@@ -185,6 +189,21 @@ def _claim() -> tuple[int, int]:
     os.dup2(2, 1)
     os.close(nothing)
     return source, sink
+
+
+def _waitable(source: int) -> int:
+    """`source`, or a pipe that a thread fills from it: the event loop cannot wait for files, nor for /dev/null."""
+    found = os.fstat(source)
+    if not stat.S_ISREG(found.st_mode) and not os.path.samestat(found, os.stat(os.devnull)):
+        return source
+    end, into = os.pipe()
+
+    def copy() -> None:
+        with suppress(BrokenPipeError), os.fdopen(source, "rb", 0) as given, os.fdopen(into, "wb", 0) as pipe:
+            shutil.copyfileobj(given, pipe)
+
+    threading.Thread(target=copy, daemon=True).start()
+    return end
 
 
 def _line(message: types.JSONRPCMessage) -> bytes:

@@ -216,6 +216,23 @@ def test_a_root_that_is_missing_is_one_sentence_on_stderr(tmp_path: Path) -> Non
         assert "gone" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
+def test_requests_may_come_from_a_file_and_nothing_to_read_is_the_end(root: Path) -> None:
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}
+    asked = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+         "params": {"name": "read_file", "arguments": {"path": "a.txt"}}},
+    ]  # fmt: skip
+    (root / "asked.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked), encoding="utf-8")
+    for given, said in ((str(root / "asked.jsonl"), "alpha"), (os.devnull, "")):
+        with open(given, "rb") as stdin:
+            command = [os.path.join(os.path.dirname(sys.executable), "understudy-files"), str(root)]
+            done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+        assert said in done.stdout and bool(done.stdout) == bool(said)
+
+
 def test_all_tool_lists_together_cost_a_host_at_most_3600_tokens(root: Path) -> None:
     cost: dict[str, int] = {}
     for name in SERVERS:
