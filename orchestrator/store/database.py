@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from servers.state.home import home, home_path
-from servers.state.sqlite import Connection, NewerFormat, connect, transaction
+from servers.state.sqlite import AnyText, NewerFormat, connect, transaction
 
 from ..errors import OrchestratorError
 from .schema import VERSION, steps, tables
@@ -162,7 +162,7 @@ def open_database(path: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """
     try:
         with explained(path):
-            return connect(path, tables(), version=VERSION, steps=steps(), busy_s=busy_s)
+            return connect(path, tables(), version=VERSION, steps=steps(), busy_s=busy_s, kind=AnyText)
     except NewerFormat as exc:
         raise StoreError(
             f"{path} was written by another Understudy (format {exc.found}, this one reads {VERSION});"
@@ -227,7 +227,7 @@ def _readable(path: Path) -> sqlite3.Connection:
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
-                factory=Connection,
+                factory=AnyText,
             )
             database.execute("PRAGMA query_only = ON")
             found = int(database.execute("PRAGMA user_version").fetchone()[0])
@@ -247,7 +247,7 @@ def _readable(path: Path) -> sqlite3.Connection:
 
 def _empty() -> sqlite3.Connection:
     """What is read where nothing can be."""
-    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=Connection)
+    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=AnyText)
     for statement in tables():
         database.execute(statement)
     database.execute("PRAGMA query_only = ON")

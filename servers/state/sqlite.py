@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-class Connection(sqlite3.Connection):
+class AnyText(sqlite3.Connection):
     """One that takes any text: half characters, of which some file names and arguments consist, become "?"."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
@@ -41,6 +41,7 @@ def connect(
     application_id: int = 0,
     busy_s: float = 20.0,
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+    kind: type[sqlite3.Connection] = sqlite3.Connection,
 ) -> sqlite3.Connection:
     """A connection in WAL mode for all threads; the file is made when missing, readable by its owner alone.
 
@@ -52,9 +53,7 @@ def connect(
     if version and len(steps) != version - 1:
         raise ValueError(f"format {version} wants {version - 1} steps from its first, found {len(steps)}")
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    db = sqlite3.connect(
-        path, timeout=busy_s, isolation_level=None, check_same_thread=False, factory=Connection
-    )
+    db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False, factory=kind)
     try:
         _write_ahead(db, busy_s)
         db.execute(f"PRAGMA synchronous = {synchronous}")
