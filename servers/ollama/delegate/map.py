@@ -84,6 +84,9 @@ class _Work:
     progress: Progress
     total: _Sum = field(default_factory=_Sum)
     began: float = field(default_factory=time.monotonic)
+    moves: int = 0
+    moved: str | None = None
+    """Why it went on on another host."""
 
     @property
     def left_s(self) -> float | None:
@@ -122,7 +125,7 @@ class Mapper:
         reduce = None if work.total.late else asked.reduce
         reduced = await self._reduced(work, reduce, found) if reduce and found else None
         return await self._settled(
-            work, chunks, self._receipt(work, chosen, chunks, found, left_out, reduced)
+            work, chunks, self._receipt(work, work.moved or chosen, chunks, found, left_out, reduced)
         )
 
     async def _settled(self, work: _Work, chunks: Sequence[Chunk], receipt: Mapped) -> Mapped:
@@ -199,12 +202,14 @@ class Mapper:
         tried = Tried(
             model=work.model.name, source=label, outcome="refused", why=None, run=None, total_s=None
         )
-        for _ in range(2):
+        tries = 0
+        while tries < 2:
+            tries, model = tries + 1, work.model
             try:
                 if work.left_s == 0:
                     raise TooLate("no time is left")
-                ran = await self.delegator.runners.of(work.model).run(
-                    prepared, work.model, work.progress, failure=why, answer=said, left_s=work.left_s
+                ran = await self.delegator.runners.of(model).run(
+                    prepared, model, work.progress, failure=why, answer=said, left_s=work.left_s
                 )
             except TooLate as exc:
                 if why is None:
@@ -214,11 +219,14 @@ class Mapper:
                 break
             except (RunRejected, EngineError) as exc:
                 tried.why = str(exc)
+                if isinstance(exc, EngineError) and await self._moved(work, prepared, model):
+                    tries = 0
+                    continue
                 break
             gated, candidate, why = await self.delegator.judge(prepared, ran, why)
             if why is None and candidate is not None and is_nothing(candidate.answer):
                 why = overlooked(work.asked.order.task, prepared.material)
-            ran = await self.delegator.runners.of(work.model).record(ran, gated)
+            ran = await self.delegator.runners.of(model).record(ran, gated)
             work.total.add(ran)
             if ran.answer.profile.outcome == "cancelled" and work.left_s == 0:
                 work.total.late += 1
@@ -226,11 +234,32 @@ class Mapper:
             if candidate is not None and why is None:
                 return CachedAnswer(candidate.answer, gated is not None and gated.passed is True)
             tried = self.delegator.tried(ran, why).model_copy(update={"source": label})
+            if ran.answer.error is not None and await self._moved(work, prepared, model):
+                tries, why = 0, None
+                continue
             said = without_thoughts(ran.answer.text).strip() or None
-            if ran.answer.error is not None or await self.delegator.estimator.hopeless(prepared, work.model):
+            if ran.answer.error is not None or await self.delegator.estimator.hopeless(prepared, model):
                 break
         work.total.failed.append(tried)
         return None
+
+    async def _moved(self, work: _Work, prepared: Prepared, model: Model) -> bool:
+        """Whether the map goes on with the same model elsewhere, as the host of this one has died."""
+        hosts = self.delegator.hosts
+        if work.model.host != model.host:
+            return True  # another chunk has found out before
+        if work.moves >= len(hosts.all) or (why := await hosts.has_died(model)) is None:
+            return False
+        work.moves += 1
+        try:
+            other, _ = await self.delegator.estimator.pick(prepared, model.name)
+        except ToolError:
+            return False
+        if other.host == model.host or other.name != model.name:
+            return False
+        work.model, work.moved = other, f"{other.label}: {model.host} does not answer ({why})"
+        self.delegator.runners.of(other).slots.allow(other.name, work.asked.max_parallel)
+        return True
 
     async def _reduced(self, work: _Work, task: str, found: Sequence[tuple[Chunk, str]]) -> str | None:
         """One answer made of all: in groups, then groups of groups. None when a run of it failed."""

@@ -123,6 +123,28 @@ async def test_a_run_whose_host_dies_goes_on_elsewhere_and_says_why(
     assert receipt["tried"][0]["model"] == "small@dying" and receipt["tried"][0]["why"]
 
 
+async def test_a_map_whose_host_dies_goes_on_elsewhere(tmp_path: Path, stack: ExitStack) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text(f"line {number} says something\n" * 5, encoding="utf-8")
+    short, asked, receipts = ExitStack(), threading.Event(), list[dict[str, Any]]()
+    world = World(machine=Machine(SMALL), answers=lambda body: asked.set() or "Hello")
+    dying = short.enter_context(simulated_in_thread(world, scale=1000))
+    other = HostSettings(address=engine(stack, slower=50), usd_per_hour=5000)
+    hosts = {"dying": HostSettings(address=dying), "other": other}
+    async with client(tmp_path, **hosts) as two, anyio.create_task_group() as group:
+
+        async def ask() -> None:
+            asked_for = {"task": "Summarise it.", "glob": "*.txt", "model": "small"}
+            receipts.append(await said(two, "delegate_map", **asked_for))
+
+        group.start_soon(ask)
+        assert await anyio.to_thread.run_sync(asked.wait, 60)
+        await anyio.to_thread.run_sync(short.close)
+    (receipt,) = receipts
+    assert receipt["done"] == receipt["chunks"] == 3 and receipt["host"] == "other", receipt
+    assert "dying does not answer" in receipt["chosen"] and not receipt.get("tried")
+
+
 def test_words_and_the_environment_name_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hosts_named([]) == {"": HostSettings()}
     assert hosts_named(["http://gpu1:11434"]) == {"": HostSettings(address="http://gpu1:11434")}
