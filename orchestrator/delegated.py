@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from servers.ollama.ledger.profile import Profile
+from servers.ollama.ledger.receipt import Advised, FileChanged, Forecasted, Gated, Receipt
 from servers.ollama.ledger.runs import DELIVERED
 
 from .reply import Reply
-from .terminal.screen.receipt_view import (
-    Advice,
-    File,
-    Forecast,
-    Gate,
-    Profile,
-    Receipt,
-    answer_in,
-    receipt_lines,
-)
+from .terminal.screen.receipt_view import answer_in, receipt_lines
 
 
 class Delegated(str):
@@ -45,6 +38,8 @@ class Delegated(str):
         """From the answer of a model that is asked directly: nothing checked it, nothing was forecast."""
         usage, made = reply.usage, cls(reply.text)
         profile = Profile(
+            model=model,
+            outcome="done",
             total_s=reply.seconds,
             tokens_in=usage.input_tokens,
             tokens_cached=usage.cached_tokens,
@@ -78,12 +73,12 @@ class Delegated(str):
         return self.receipt.model
 
     @property
-    def files(self) -> tuple[File, ...]:
+    def files(self) -> tuple[FileChanged, ...]:
         """Changed files: path, lines added, lines removed; () where nothing was written."""
-        return self.receipt.files
+        return tuple(self.receipt.files)
 
     @property
-    def gate(self) -> Gate | None:
+    def gate(self) -> Gated | None:
         """`passed` (None: nothing could be checked) and its checks; None where there was no gate."""
         return self.receipt.gate
 
@@ -98,13 +93,13 @@ class Delegated(str):
         return self.receipt.cost_usd
 
     @property
-    def forecast(self) -> Forecast | None:
+    def forecast(self) -> Forecasted | None:
         """Seconds as forecast before the run, with a 90 % interval, and its `error`: (forecast - measured) / measured. None
         where nothing was known.
         """
         return self.receipt.forecast
 
     @property
-    def advice(self) -> tuple[Advice, ...]:
+    def advice(self) -> tuple[Advised, ...]:
         """How to ask so that the next run is better, the first first; () where there is nothing to say."""
-        return self.receipt.advice
+        return tuple(self.receipt.advice)

@@ -104,8 +104,10 @@ def _schema(path: Path | None) -> Any:
 
 
 def _shown(record: dict[str, Any]) -> str:
+    from servers.ollama.ledger.receipt import Receipt
+
     from ..sanitize import visible
-    from ..terminal.screen.receipt_view import Receipt, receipt_lines
+    from ..terminal.screen.receipt_view import receipt_lines
 
     receipt = Receipt.model_validate(record)
     answer = f"{visible(receipt.answer).rstrip()}\n\n" if receipt.answer and not receipt.files else ""

@@ -26,7 +26,8 @@ from .gates.gates import parse_gates
 from .hosts.host import hosts_on
 from .hosts.hosts import Hosts
 from .hosts.settings import HostSettings, are_configured, hosts_named
-from .ledger.receipt import Rated, reply
+from .ledger.receipt import Rated
+from .reply import reply
 from .reports.briefing import OFFLOAD
 from .service import Service
 

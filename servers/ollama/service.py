@@ -24,7 +24,8 @@ from .delegate.request import Order
 from .delegate.runners import Runners
 from .gates.staging import Staging
 from .hosts.hosts import Hosts
-from .ledger.receipt import Delegations, Mapped, Receipt, Seen, reply
+from .ledger.receipt import Delegations, Mapped, Receipt, Seen
+from .reply import reply
 from .reports.briefing import Briefing
 from .reports.overview import Overview
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from servers.durations import duration
+from servers.ollama.ledger.profile import Profile
+from servers.ollama.ledger.receipt import FileChanged, Forecasted, Receipt
 
 from ...events import Appended
 from ...sanitize import one_line
@@ -16,78 +18,6 @@ MAX_ANSWER_LINES = 40
 MAX_DIFF_LINES = 40
 _LONG_S = 100.0
 """From here on people say minutes."""
-
-
-class _Part(BaseModel):
-    """What we show of a record; servers may say more."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Profile(_Part):
-    load_s: float | None = None
-    prefill_s: float | None = None
-    decode_s: float | None = None
-    queue_s: float | None = None
-    total_s: float | None = None
-    tokens_in: int | None = None
-    tokens_cached: int | None = None
-    tokens_out: int | None = None
-    prefill_tokens_per_s: float | None = None
-    decode_tokens_per_s: float | None = None
-    simulated: bool = False
-    recorded: bool = False
-
-
-class Forecast(_Part):
-    total_s: float | None = None
-    low_s: float | None = None
-    high_s: float | None = None
-    runs: int | None = None
-    error: float | None = None
-    error_given_length: float | None = None
-
-
-class Check(_Part):
-    gate: str
-    passed: bool | None = None
-    note: str = ""
-
-
-class Gate(_Part):
-    passed: bool | None = None
-    checks: tuple[Check, ...] = ()
-
-
-class File(_Part):
-    path: str
-    added: int | None = None
-    removed: int | None = None
-
-
-class Advice(_Part):
-    say: str
-
-
-class Receipt(_Part):
-    outcome: str
-    reason: str | None = None
-    delegation: str | None = None
-    model: str | None = None
-    chosen: str | None = None
-    answer: str | None = None
-    files: tuple[File, ...] = ()
-    diff: str | None = None
-    gate: Gate | None = None
-    profile: Profile | None = None
-    forecast: Forecast | None = None
-    advice: tuple[Advice, ...] = ()
-    cost_usd: float | None = None  # what vendors took; None: nobody knows, or none was asked
-    note: str | None = None
-
-    @property
-    def scripted(self) -> bool:
-        return (self.note or "").startswith("scripted")
 
 
 def receipt_in(text: str) -> Receipt | None:
@@ -107,7 +37,7 @@ def answer_in(receipt: Receipt) -> str:
 
 def speaker_name(receipt: Receipt) -> str:
     """Whose words a receipt carries: the worker and its model, `scripted` where nobody computed them."""
-    made_up = "scripted " if receipt.scripted else ""
+    made_up = "scripted " if (receipt.note or "").startswith("scripted") else ""
     return f"worker {made_up}{one_line(receipt.model or 'unknown', 60)}"
 
 
@@ -214,7 +144,7 @@ def _tokens(count: int | None, part: int | None, word: str, part_word: str = "ca
     return f"{count:,} tokens {word}" + (f" ({part:,} {part_word})" if part else "")
 
 
-def _changed(file: File) -> str:
+def _changed(file: FileChanged) -> str:
     counts = [
         f"+{file.added}" if file.added is not None else "",
         f"-{file.removed}" if file.removed is not None else "",
@@ -255,7 +185,7 @@ def _rate(tokens: int | None, cached: int | None, rate: float | None) -> str:
     return f" ({said})" if said else ""
 
 
-def _forecast(f: Forecast) -> str:
+def _forecast(f: Forecasted) -> str:
     if f.total_s is None:
         return ""
     interval = (
@@ -263,7 +193,7 @@ def _forecast(f: Forecast) -> str:
         if f.low_s is not None and f.high_s is not None
         else ""
     )
-    behind = f" from {f.runs} runs" if f.runs is not None else ""
+    behind = f" from {f.runs} runs"
     known = f", {f.error_given_length:+.0%} for this length" if f.error_given_length is not None else ""
     off = f", off by {f.error:+.0%}{known}" if f.error is not None else ""
     return f"forecast: {_took(f.total_s)}{interval}{behind}{off}"

@@ -18,7 +18,8 @@ from ..forecast.model_choice import Chooser, Option, best_form, with_guesses
 from ..forecast.plans import largest_output
 from ..hosts.hosts import Hosts
 from ..ledger.ledger import LedgerError
-from ..ledger.receipt import Advised, Forecasted, Number
+from ..ledger.number import Number
+from ..ledger.receipt import Advised, Forecasted
 from ..ledger.runs import Totals, filed
 from .next_call import arguments_of, likelier, next_calls
 from .parts import named_parts

@@ -11,7 +11,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+
+from .number import Number
 
 Outcome = Literal["done", "length", "aborted", "error", "cancelled", "overflow"]
 """How a run ended: answered, cut by its cap, stream broken off, failed, stopped by us, did not fit."""
@@ -26,33 +31,33 @@ class Profile:
 
     model: str
     outcome: Outcome
-    load_s: float | None = None
+    load_s: Number = None
     """Until the engine was ready: milliseconds when the model was in memory."""
-    prefill_s: float | None = None
+    prefill_s: Number = None
     """Reading the uncached part of the prompt, up to the first token."""
-    decode_s: float | None = None
+    decode_s: Number = None
     """First token to last token: tokens_out - 1 steps."""
-    queue_s: float | None = None
+    queue_s: Number = None
     """Total less load, prefill and decode: waiting for the slot, plus a few idle milliseconds."""
-    total_s: float | None = None
+    total_s: Number = None
     """By the server's clock; for a server without a total, ours."""
-    wall_s: float | None = None
-    first_token_s: float | None = None
+    wall_s: Number = None
+    first_token_s: Number = None
     tokens_in: int | None = None
     """Whole prompt, cached tokens included."""
     tokens_cached: int | None = None
     tokens_out: int | None = None
     """Every sampled token: thinking, tool calls and the end token included."""
-    chars_out: int | None = None
+    chars_out: Annotated[SkipJsonSchema[int | None], Field(exclude=True)] = None
     """Characters that arrived, thinking included: all an unfinished run tells of its output."""
     num_ctx: int | None = None
-    prefill_tokens_per_s: float | None = None
+    prefill_tokens_per_s: Number = None
     """Over uncached tokens only."""
-    decode_tokens_per_s: float | None = None
-    context_used: float | None = None
-    gpu_share: float | None = None
+    decode_tokens_per_s: Number = None
+    context_used: Number = None
+    gpu_share: Number = None
     """Share of the model in GPU memory; 0 is CPU alone."""
-    thinking_share: float | None = None
+    thinking_share: Number = None
     """Share of the written characters that were thinking."""
     simulated: bool = False
     """A simulated server made these numbers up."""

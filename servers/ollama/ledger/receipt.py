@@ -1,29 +1,18 @@
-"""What the tools return: one complete record each, every unknown a null."""
+"""What the tools return, and what their readers get: one record each, every unknown a null."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
+from typing import Literal, cast
 
-from pydantic import BaseModel, PlainSerializer
+from pydantic import BaseModel, SerializerFunctionWrapHandler, field_serializer
 
+from .number import Number
 from .profile import Profile
-
-if TYPE_CHECKING:
-    from mcp_types import CallToolResult
-
-
-def _short(value: float | None) -> float | None:
-    """Four significant digits: a reader pays for every one."""
-    return None if value is None else float(f"{value:.4g}")
-
 
 NOISE_S = 0.05
 """A shorter wait or load is left out of a receipt."""
 
-
-Number = Annotated[float | None, PlainSerializer(_short)]
 
 Ended = Literal[
     "accepted",
@@ -39,46 +28,6 @@ Ended = Literal[
 ]
 """accepted: its gate passed. answered, written: nothing could check it. escalate: every rung failed. refused: never ran.
 interrupted: its server ended."""
-
-
-class Profiled(BaseModel):
-    """The profile of a run. Null: the server did not report it, or it cannot be known."""
-
-    model: str | None
-    outcome: str
-    load_s: Number
-    prefill_s: Number
-    decode_s: Number
-    queue_s: Number
-    total_s: Number
-    wall_s: Number
-    first_token_s: Number
-    tokens_in: int | None
-    tokens_cached: int | None
-    tokens_out: int | None
-    num_ctx: int | None
-    prefill_tokens_per_s: Number
-    decode_tokens_per_s: Number
-    context_used: Number
-    gpu_share: Number
-    thinking_share: Number
-    simulated: bool | None
-    recorded: bool | None
-
-    @classmethod
-    def of(cls, profile: Profile) -> Self:
-        return cls(**asdict(profile))
-
-    @classmethod
-    def brief(cls, profile: Profile) -> Self:
-        """Where the time went, for a receipt; the whole profile is a matter of `profile`."""
-        ended = profile.outcome in ("done", "length")
-        whole = cls.of(profile).model_dump()
-        left_out = ["first_token_s", "num_ctx", "context_used", "gpu_share"]
-        left_out += [name for name in ("load_s", "queue_s") if (whole[name] or 0) < NOISE_S]
-        left_out += ["wall_s"] if ended and profile.total_s is not None else []
-        left_out += [name for name in ("thinking_share", "simulated", "recorded") if not whole[name]]
-        return cls.model_validate({**whole, **dict.fromkeys(left_out)})
 
 
 class Checked(BaseModel):
@@ -98,8 +47,8 @@ class Gated(BaseModel):
 
 class FileChanged(BaseModel):
     path: str
-    added: int
-    removed: int
+    added: int | None = None
+    removed: int | None = None
 
 
 class Forecasted(BaseModel):
@@ -159,13 +108,29 @@ class Receipt(BaseModel):
     op: str | None = None
     diff: str | None = None
     gate: Gated | None = None
-    profile: Profiled | None = None
+    profile: Profile | None = None
+    """Told briefly, see `_where_time_went`."""
     waited_s: Number = None
     forecast: Forecasted | None = None
     advice: list[Advised] = []
     tried: list[Tried] = []
     tokens_saved: int | None = None
+    cost_usd: float | None = None
+    """What vendors took, where the lead's ladder ends with one of their models; None: nobody knows, or none was asked."""
     note: str | None = None
+
+    @field_serializer("profile", mode="wrap")
+    def _where_time_went(self, profile: Profile | None, whole: SerializerFunctionWrapHandler) -> object:
+        """The rest of a profile is a matter of the tool `profile`."""
+        if profile is None:
+            return None
+        left_out = {"first_token_s", "num_ctx", "context_used", "gpu_share"}
+        if profile.outcome in ("done", "length") and profile.total_s is not None:
+            left_out.add("wall_s")
+        left_out |= {name for name in ("load_s", "queue_s") if (getattr(profile, name) or 0) < NOISE_S}
+        left_out |= {n for n in ("thinking_share", "simulated", "recorded") if not getattr(profile, n)}
+        told = cast("dict[str, object]", whole(profile))
+        return {name: value for name, value in told.items() if name not in left_out}
 
 
 class Mapped(Receipt):
@@ -204,32 +169,14 @@ class Rated(BaseModel):
     verdict: str
 
 
-def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
-    """A record as a tool result: as structured content, and as text without what is unknown or empty.
-
-    Of a receipt the structured part is as short: some hosts show their model only that.
-    With `error` the text is that sentence and the result a tool error. Tools declare no output schema: seven of
-    them would cost every host more than all their descriptions.
-    """
-    from mcp_types import CallToolResult, TextContent  # the SDK: showing a receipt needs none
-
-    whole = record.model_dump(mode="json")
-    short = cast("dict[str, object]", _told(whole))
-    return CallToolResult(
-        content=[TextContent(type="text", text=error or json.dumps(short, ensure_ascii=False))],
-        structured_content=short if isinstance(record, Receipt) else whole,
-        is_error=error is not None,
-    )
-
-
 def told(record: BaseModel) -> str:
     """A record as its reader gets it, in JSON."""
-    return json.dumps(_told(record.model_dump(mode="json")), ensure_ascii=False)
+    return json.dumps(known(record.model_dump(mode="json")), ensure_ascii=False)
 
 
-def _told(value: object) -> object:
+def known(value: object) -> object:
     """`value` without the nulls and empty lists a reader would pay for."""
     if isinstance(value, dict):
         pairs = cast("dict[str, object]", value).items()
-        return {key: _told(item) for key, item in pairs if item is not None and item not in ([], {})}
-    return [_told(item) for item in cast("list[object]", value)] if isinstance(value, list) else value
+        return {key: known(item) for key, item in pairs if item is not None and item not in ([], {})}
+    return [known(item) for item in cast("list[object]", value)] if isinstance(value, list) else value

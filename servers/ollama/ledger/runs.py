@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
+from .number import Number
 from .profile import Profile
 from .schema import RUN_COLUMNS
 
@@ -160,10 +161,10 @@ class Accuracy:
     """How forecasts did: the median of |forecast - actual| / actual, and the share inside the interval."""
 
     runs: int
-    median_error: float | None
-    coverage: float | None
-    median_error_given_length: float | None
-    """Of the seconds forecast for the tokens that came."""
+    median_error: Number
+    median_error_given_length: Number
+    """Of the seconds forecast for the tokens that came: the speed's part of the error."""
+    coverage: Number
 
 
 _PROFILE_COLUMNS = tuple(f.name for f in fields(Profile))

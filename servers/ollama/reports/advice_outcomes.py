@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from ..forecast.advice import Advice
+from ..ledger.number import Number
 from ..ledger.profile import FRESH_LOAD_S
 from ..ledger.runs import Run
 
@@ -23,12 +24,13 @@ def recorded(advice: Iterable[Advice]) -> list[dict[str, object]]:
 class AdviceOutcome:
     """How followed advice came out."""
 
+    action: str
     runs: int
-    median_error: float
+    median_error: Number
     """|predicted - measured| / measured."""
-    saved_s: float | None
+    saved_s: Number
     """Median of what a run that followed took less than the one before; negative when it took longer."""
-    helped: float | None
+    helped: Number
     """Share of them that took less."""
 
 
@@ -55,7 +57,7 @@ def outcomes_of(runs: Iterable[Run]) -> dict[str, AdviceOutcome]:
             ):
                 noted = seen.setdefault(str(advice.get("action")), _Seen())
                 noted.add(then_s, run.profile.total_s, after.profile.total_s)
-    return {action: noted.outcome() for action, noted in seen.items()}
+    return {action: noted.outcome(action) for action, noted in seen.items()}
 
 
 @dataclass(slots=True)
@@ -68,8 +70,9 @@ class _Seen:
         if before_s is not None:
             self.saved.append(before_s - after_s)
 
-    def outcome(self) -> AdviceOutcome:
+    def outcome(self, action: str) -> AdviceOutcome:
         return AdviceOutcome(
+            action=action,
             runs=len(self.errors),
             median_error=median(self.errors),
             saved_s=median(self.saved) if self.saved else None,

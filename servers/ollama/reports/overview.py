@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 
 import anyio
@@ -18,9 +18,10 @@ from ..forecast.speed_models import SpeedModels
 from ..hosts.host import Host
 from ..hosts.hosts import Hosts
 from ..ledger.ledger import MAX_RUNS, Ledger, LedgerError
-from ..ledger.receipt import Number, Profiled
+from ..ledger.number import Number
+from ..ledger.profile import Profile
 from ..ledger.runs import CALIBRATION, Accuracy, Provenance, Run, Totals, filed, plain
-from .advice_outcomes import outcomes_of
+from .advice_outcomes import AdviceOutcome, outcomes_of
 
 LEAST_CTX = 1024
 """Tokens of context below which a model can hold no task worth handing over."""
@@ -102,7 +103,7 @@ class RunSeen(BaseModel):
     busy_cores: Number
     """Kept busy meanwhile by everything but the engine."""
     tokens_saved: int | None
-    profile: Profiled
+    profile: Profile
 
     @classmethod
     def of(cls, run: Run, *, with_host: bool = False) -> RunSeen:
@@ -119,35 +120,8 @@ class RunSeen(BaseModel):
             tokens_saved=None
             if run.tokens_without is None or run.tokens_spent is None
             else run.tokens_without - run.tokens_spent,
-            profile=Profiled.of(run.profile),
+            profile=run.profile,
         )
-
-
-class Forecasts(BaseModel):
-    """How the last forecasts did: median of |forecast - measured| / measured, share inside the 90 % interval."""
-
-    runs: int
-    median_error: Number
-    median_error_given_length: Number
-    """Of the seconds forecast for the tokens that came: the speed's part of the error."""
-    coverage: Number
-
-    @classmethod
-    def of(cls, accuracy: Accuracy) -> Forecasts:
-        return cls(**asdict(accuracy))
-
-
-class AdviceOutcomeSeen(BaseModel):
-    """Advice that was followed: how far its forecast was off, |predicted - measured| / measured, and what it brought.
-
-    `saved_s`: less than the run before took, by the median. `helped`: share of the runs that took less.
-    """
-
-    action: str
-    runs: int
-    median_error: Number
-    saved_s: Number
-    helped: Number
 
 
 class SpeedSeen(BaseModel):
@@ -169,8 +143,8 @@ class ProfileSeen(BaseModel):
     engine: str
     laws: list[SpeedSeen]
     odds: dict[str, list[Odds]]
-    forecasts: Forecasts
-    advice_held: list[AdviceOutcomeSeen]
+    forecasts: Accuracy
+    advice_held: list[AdviceOutcome]
     runs: list[RunSeen]
     tokens_saved: int | None
     note: str | None
@@ -241,10 +215,8 @@ class Overview:
                 if speed_models
                 else [],
                 odds=odds,
-                forecasts=Forecasts.of(ledger.accuracy(model=name, provenance=provenance)),
-                advice_held=[
-                    AdviceOutcomeSeen(action=action, **asdict(h)) for action, h in outcomes_of(seen).items()
-                ],
+                forecasts=ledger.accuracy(model=name, provenance=provenance),
+                advice_held=list(outcomes_of(seen).values()),
                 runs=[RunSeen.of(run, with_host=self.hosts.are_several) for run in runs],
                 tokens_saved=sum(total.tokens_saved for total in totals) if counted else None,
                 note="; ".join(filter(None, (self.hosts.note, self.hosts.silent))) or None,

@@ -54,6 +54,7 @@ RECEIPT: dict[str, Any] = {
     "gate": {"passed": True, "checks": [{"gate": "syntax", "passed": True, "note": ""}]},
     "profile": {
         "model": "qwen3:8b",
+        "outcome": "done",
         "total_s": 12.34,
         "load_s": 0.1,
         "prefill_s": 2.0,
@@ -68,7 +69,7 @@ RECEIPT: dict[str, Any] = {
         "simulated": False,
     },
     "forecast": {"total_s": 11.0, "low_s": 9.1, "high_s": 13.2, "runs": 12, "error": -0.11},
-    "advice": [{"say": "drop 2,100 prompt tokens: 31 s -> 12 s", "saves_s": 19.0}],
+    "advice": [{"action": "shorten_prompt", "say": "drop 2,100 prompt tokens: 31 s -> 12 s"}],
 }
 
 
@@ -170,7 +171,7 @@ def test_what_a_receipt_does_not_know_is_not_shown_as_zero() -> None:
     receipt = {
         "outcome": "failed",
         "reason": "the server stopped",
-        "profile": {"model": "m", "total_s": None},
+        "profile": {"model": "m", "outcome": "error", "total_s": None},
     }
     lines = drawn(started(), *tool("ollama__delegate", json.dumps(receipt), {"task": "t"})).splitlines()
     assert lines[1:] == snapshot(

@@ -1,0 +1,27 @@
+"""A record as the result of a tool."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+from mcp_types import CallToolResult, TextContent
+from pydantic import BaseModel
+
+from .ledger.receipt import Receipt, known
+
+
+def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
+    """As structured content, and as text without what is unknown or empty.
+
+    Of a receipt the structured part is as short: some hosts show their model only that.
+    With `error` the text is that sentence and the result a tool error. Tools declare no output schema: seven of
+    them would cost every host more than all their descriptions.
+    """
+    whole = record.model_dump(mode="json")
+    short = cast("dict[str, object]", known(whole))
+    return CallToolResult(
+        content=[TextContent(type="text", text=error or json.dumps(short, ensure_ascii=False))],
+        structured_content=short if isinstance(record, Receipt) else whole,
+        is_error=error is not None,
+    )
