@@ -14,7 +14,7 @@ from servers.state.unsaved import unsaved_home
 
 from .commands import log
 from .commands.help import EXIT_CODES, SHARED, Parser
-from .errors import OrchestratorError
+from .errors import OrchestratorError, first_of
 
 GROUPS = {
     "to begin": {
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _unwritable(exc)
     except BaseExceptionGroup as group:
         rest = group.split(OSError)[1]
-        if rest is not None or not isinstance(first := _first(group), OSError):
+        if rest is not None or not isinstance(first := first_of(group), OSError):
             raise
         return _unwritable(first)
 
@@ -151,7 +151,7 @@ def _obeyed(module: ModuleType, options: argparse.Namespace) -> int:
         known, rest = group.split(OrchestratorError)
         if known is None or rest is not None:
             raise
-        return _failed(_first(known), options)
+        return _failed(first_of(known), options)
 
 
 def parser_of(command: str | None) -> argparse.ArgumentParser:
@@ -204,9 +204,3 @@ def _failed(exc: BaseException, options: argparse.Namespace) -> int:
     else:
         sys.stderr.write(f"understudy: {exc}\n")
     return exc.exit_code if isinstance(exc, OrchestratorError) else 1
-
-
-def _first(exc: BaseException) -> BaseException:
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    return exc

@@ -150,11 +150,17 @@ def ends_more(exc: BaseException) -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+def first_of(exc: BaseException) -> BaseException:
+    """The first in a group of exceptions; any other itself."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return exc
+
+
 def reason(exc: BaseException) -> str:
     """One line for an exception that is not of this tree: its type, and what it says; of a group, its first."""
     if isinstance(exc, asyncio.CancelledError):
         return "something it waited for was cancelled"
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
+    exc = first_of(exc)
     said = " ".join(str(exc).split())
     return f"{type(exc).__name__}: {said}" if said else type(exc).__name__

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
 from .types import Message, ToolCall, ToolResult, Usage
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Role = Literal["lead", "worker", "adviser", "author", "critic", "judge"]
 
@@ -180,3 +185,19 @@ def tee(*sinks: Emit) -> Emit:
             sink(event)
 
     return emit
+
+
+def event_json(event: Event) -> str:
+    """One line of JSON; ASCII alone: no terminal finds anything in it to obey, and a lone surrogate survives too."""
+    return json.dumps(_events().dump_python(event, mode="json", warnings="none"))
+
+
+def event_of(value: Any) -> Event:
+    return _events().validate_python(value)
+
+
+@cache
+def _events() -> TypeAdapter[Event]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Event)

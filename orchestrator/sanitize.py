@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from servers.characters import CONTROLS, INVISIBLE
+from servers.characters import CONTROLS, INVISIBLE, escaped
 
 _UNSEEN = re.compile(f"[{CONTROLS}{INVISIBLE}]")
 """The joiners U+200C and U+200D stay: emoji and several scripts are written with them."""
@@ -15,7 +15,7 @@ _UNSEEN = re.compile(f"[{CONTROLS}{INVISIBLE}]")
 
 def visible(text: str) -> str:
     """Controls, bidi marks, invisible characters and lone surrogates as escapes; newlines and tabs stay."""
-    return _UNSEEN.sub(_escaped, text)
+    return _UNSEEN.sub(escaped, text)
 
 
 def one_line(text: str, limit: int = 160) -> str:
@@ -53,8 +53,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, Mapping) and len(value) > 3:
         return f"{{{len(value)} keys}}"
     return one_line(json.dumps(value, ensure_ascii=False, default=str), 60)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

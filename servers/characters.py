@@ -96,3 +96,9 @@ def _fold(char: str) -> str:
         return " "
     lower = unicodedata.normalize("NFKD", _FOLDS.get(char, char)).casefold()
     return "".join(_FOLDS.get(one, one) for one in lower)
+
+
+def escaped(match: re.Match[str]) -> str:
+    """A character as an escape of Python's."""
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from .characters import CONTROLS, INVISIBLE, JOINERS
+from .characters import CONTROLS, INVISIBLE, JOINERS, escaped
 
 MAX_RESULT_BYTES = 40_000
 """Default cap of one tool result, in UTF-8 bytes."""
@@ -47,7 +47,7 @@ def fenced(text: str, source: str) -> str:
 
 def visible(text: str) -> str:
     """Control, bidi and zero-width characters as escapes; newlines and tabs stay."""
-    return _UNSEEN.sub(_escaped, text) if _UNSEEN.search(text) else text
+    return _UNSEEN.sub(escaped, text) if _UNSEEN.search(text) else text
 
 
 def one_line(text: str) -> str:
@@ -83,11 +83,6 @@ def bounded(text: str, max_bytes: int = MAX_RESULT_BYTES, *, tail: float = 0.0) 
     head = data[: room - end].decode("utf-8", "ignore")
     last = data[len(data) - end :].decode("utf-8", "ignore") if end else ""
     return (head + note + last) if room else data[:max_bytes].decode("utf-8", "ignore")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 _UNSEEN = re.compile(f"[{CONTROLS}{INVISIBLE}{JOINERS}]")

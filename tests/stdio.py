@@ -34,6 +34,11 @@ main({fd})
 """
 
 
+def op_of(text: str) -> str:
+    """The operation an answer names, for undo."""
+    return text.split("op=")[1].split(maxsplit=1)[0]
+
+
 @dataclass(frozen=True)
 class Result:
     text: str

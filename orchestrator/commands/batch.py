@@ -127,7 +127,7 @@ async def _team(options: argparse.Namespace) -> int:
     try:
         queue.begin(id, str(options.input or options.task), str(options.out.absolute()))
         queue.add([(one, size_of(one.order, roots)) for one in orders])
-        _say(f"batch {id} is with the team; Ctrl-C leaves it there, the same command comes back to it")
+        local.say(f"batch {id} is with the team; Ctrl-C leaves it there, the same command comes back to it")
         standing, why = await followed(queue, output, _watch)
     finally:
         local.progress("")
@@ -146,7 +146,7 @@ async def _run(options: argparse.Namespace) -> int:
     config = common.only(common.config_of(options), ["ollama"])
     roots = roots_of(config)
     orders = _orders(options, roots)
-    id, told = id_of(options.out), _say
+    id, told = id_of(options.out), local.say
     path = file_of(id)
     limits = Limits(
         retries=1 if options.retries is None else options.retries,
@@ -320,8 +320,3 @@ def _watch(standing: Standing) -> None:
         left = f", about {duration(round(end.about_s))} left (90 %: {low} to {high})"
     failed = f", {counts['failed']:,} failed" if counts.get("failed") else ""
     local.progress(f"{ended:,} of {whole:,}{failed}{left}; {', '.join(standing.running)}")
-
-
-def _say(said: str) -> None:
-    local.progress("")
-    sys.stderr.write(f"understudy: {said}\n")

@@ -132,6 +132,12 @@ def read_json(words: str, what: str) -> Any:
         raise ConfigError(f"{what} wants JSON, found {words[:80]!r}: {exc}") from exc
 
 
+def say(message: str) -> None:
+    """A line of its own, in place of what `progress` shows."""
+    progress("")
+    sys.stderr.write(f"understudy: {message}\n")
+
+
 def progress(message: str) -> None:
     """One line that replaces itself, where a person watches; an empty one clears it."""
     if sys.stderr.isatty():

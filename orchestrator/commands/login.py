@@ -8,7 +8,7 @@ import webbrowser
 
 import anyio
 
-from ..errors import ConfigError, OrchestratorError
+from ..errors import ConfigError, OrchestratorError, first_of
 from ..sanitize import one_line
 from . import options as common
 
@@ -54,8 +54,6 @@ async def signed_in(options: argparse.Namespace) -> int:
     try:
         tools = await sign_in(options.server, launch, opened)
     except Exception as exc:
-        while isinstance(exc, ExceptionGroup):
-            exc = exc.exceptions[0]
-        raise OrchestratorError(f"{options.server}: {one_line(str(exc), 300)}") from exc
+        raise OrchestratorError(f"{options.server}: {one_line(str(first_of(exc)), 300)}") from exc
     sys.stdout.write(f"{options.server} offers {tools} tools\n")
     return 0

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from ..gateway.metrics import label
 from . import options as common
 
 if TYPE_CHECKING:
@@ -57,9 +58,5 @@ def prometheus(lines: list[Spent]) -> str:
     said: list[str] = []
     for name, meaning, field in _METRICS:
         said += [f"# HELP {name} {meaning}\n", f"# TYPE {name} counter\n"]
-        said += [f'{name}{{model="{_escaped(line.key)}"}} {getattr(line, field)}\n' for line in lines]
+        said += [f'{name}{{model="{label(line.key)}"}} {getattr(line, field)}\n' for line in lines]
     return "".join(said)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

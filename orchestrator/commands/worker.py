@@ -93,10 +93,12 @@ async def _run(options: argparse.Namespace) -> int:
                 hosts=hosts,
                 limits=limits,
                 follow=True,
-                told=_say,
+                told=local.say,
                 watched=local_line,
             )
-            _say(f"worker on {', '.join(host.name for host in hosts)}; Ctrl-C finishes what runs and ends")
+            local.say(
+                f"worker on {', '.join(host.name for host in hosts)}; Ctrl-C finishes what runs and ends"
+            )
             async with anyio.create_task_group() as group:
                 places = [host.place.forecaster for host in hosts]
                 group.start_soon(
@@ -128,8 +130,3 @@ async def _checked(queue: TeamQueue, hosts: Sequence[Host]) -> int:
 def local_line(standing: object) -> None:
     """What runs now, where a person watches."""
     local.progress(", ".join(getattr(standing, "running", [])))
-
-
-def _say(said: str) -> None:
-    local.progress("")
-    sys.stderr.write(f"understudy: {said}\n")

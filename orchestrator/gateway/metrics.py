@@ -42,8 +42,9 @@ class Metrics:
 
 
 def _written(labels: Labels) -> str:
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
+    return ",".join(f'{name}="{label(value)}"' for name, value in labels)
 
 
-def _escaped(value: str) -> str:
+def label(value: str) -> str:
+    """As it stands between the quotes of a label."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -14,6 +14,7 @@ import anyio
 from servers.protocol.front import FRESH
 from servers.protocol.registry import SERVER_COMMANDS
 
+from ..errors import first_of
 from .install import CARRIED, ENGINE, entries_of, is_ours, program
 from .table import Host, Server
 
@@ -103,14 +104,12 @@ async def _tools(server: Server, env: Mapping[str, str], cwd: str) -> tuple[int 
                 async with Client(stdio_client(parameters, errlog=said)) as client:
                     return len((await client.list_tools()).tools), None
         except Exception as exc:  # noqa: BLE001  # whatever keeps a server from starting is what is asked for
-            while isinstance(exc, ExceptionGroup):
-                exc = exc.exceptions[0]
             said.seek(0)
             words = [line.strip() for line in said if line.strip()]
-            return None, _why(exc, server, words)
+            return None, _why(first_of(exc), server, words)
 
 
-def _why(exc: Exception, server: Server, words: list[str]) -> str:
+def _why(exc: BaseException, server: Server, words: list[str]) -> str:
     if isinstance(exc, FileNotFoundError):
         return f"there is no program {server.command}; `understudy init --write --replace` names this installation's"
     if isinstance(exc, TimeoutError):

@@ -22,7 +22,7 @@ from servers.protocol.prefork import import_quickly
 from servers.protocol.registry import SERVER_COMMANDS
 
 from ..depth import VARIABLE, inherited
-from ..errors import ConfigError
+from ..errors import ConfigError, first_of
 from ..events import Emit, Notice, ignore
 from ..sanitize import one_line, visible
 from ..tools import Approve, Progress, no_progress
@@ -339,22 +339,16 @@ def _installed(command: str) -> str:
     return command
 
 
-def _first(exc: BaseException) -> BaseException:
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    return exc
-
-
 def _closed(exc: BaseException) -> bool:
     """Whether the server ended while it was being connected."""
     from .lines import CONNECTION_CLOSED
 
-    error = getattr(_first(exc), "error", None)
+    error = getattr(first_of(exc), "error", None)
     return getattr(error, "code", None) == CONNECTION_CLOSED
 
 
 def _reason(exc: BaseException, launch: Launch, words: str) -> str:
-    exc = _first(exc)
+    exc = first_of(exc)
     if isinstance(exc, FileNotFoundError) and exc.filename:
         if os.path.isabs(exc.filename) and exc.filename == launch.cwd:
             return f"its folder {exc.filename} does not exist"

@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from ..errors import ConfigError
+from ..events import event_of
 from ..sanitize import one_line
 from ..types import Message, Usage
-from .codec import event_of, message_json, message_of, searched
+from .codec import message_json, message_of, searched
 from .database import Database
 from .records import Kept
 from .store import Store

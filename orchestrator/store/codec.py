@@ -1,4 +1,4 @@
-"""Messages and events as JSON and back, and the words of a message that are searched."""
+"""Messages as JSON and back, and the words of a message that are searched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ..events import Event
 from ..types import Message, Text, Thinking, ToolCall, ToolResult
 
 MAX_SEARCHED_CHARS = 100_000  # of one message; the message itself is kept whole
@@ -51,17 +50,3 @@ def searched(message: Message) -> str:
             case _:
                 pass
     return "\n".join(said)[:MAX_SEARCHED_CHARS].encode("utf-8", "replace").decode()
-
-
-def event_json(event: Event) -> str:
-    """As `message_json`."""
-    return json.dumps(_events().dump_python(event, mode="json", warnings="none"))
-
-
-def event_of(value: Any) -> Event:
-    return _events().validate_python(value)
-
-
-@cache
-def _events() -> TypeAdapter[Event]:
-    return TypeAdapter(Event)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from ..events import RunStarted
+from ..events import RunStarted, event_of
 from ..history import KILLED, UNDER_WAY, closing
 from ..types import Message, ToolResult, user
-from .codec import event_of, message_in
+from .codec import message_in
 from .database import Database
 from .records import Entry, Unended, is_main
 from .under_way import is_under_way

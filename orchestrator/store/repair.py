@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..events import event_of
 from ..sanitize import one_line
 from ..types import Usage
-from .codec import event_of, message_of
+from .codec import message_of
 from .database import REPAIR, Damaged, Database, open_database
 from .pages import Value, rows_in
 

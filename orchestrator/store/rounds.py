@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ..events import Appended, Event, RunStarted
+from ..events import Appended, Event, RunStarted, event_json
 from ..types import Message
-from .codec import event_json, message_json, searched
+from .codec import message_json, searched
 from .records import is_main
 
 NEWEST = "(SELECT coalesce(max(updated_at), 0) + 0.000001 FROM sessions)"

@@ -17,10 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..events import Appended, Event, Journaled, RunEnded, RunStarted, Streamed, Summarised
+from ..events import Appended, Event, Journaled, RunEnded, RunStarted, Streamed, Summarised, event_of
 from ..sanitize import one_line
 from ..types import Message, Usage, user
-from .codec import event_of, message_in
+from .codec import message_in
 from .database import Damaged, Database, Deleted, StoreError, Unwritable, place
 from .fork import copy_rounds
 from .open_runs import closing_entries, open_runs, unended

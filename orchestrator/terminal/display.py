@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import Any, Protocol
 
 import anyio
@@ -23,6 +22,7 @@ from ..events import (
     Switched,
     ToolFinished,
     ToolStarted,
+    event_json,
 )
 from ..sanitize import one_line, shown_arguments, shown_text, visible
 from ..types import Message, Provenance, Text, ToolCall, ToolResult
@@ -141,16 +141,6 @@ class Form(Protocol):
     def consultation(self, question: str, responses: Mapping[str, str]) -> None: ...
     def response(self, model: str, response: str, response_type: str = "answer") -> None: ...
     def summary(self, history: Sequence[Message]) -> None: ...
-
-
-def event_json(event: Event) -> str:
-    """One line of JSON; ASCII alone, so no terminal finds anything in it to obey."""
-    return json.dumps(_events().dump_python(event, mode="json", warnings="none"))
-
-
-@cache
-def _events() -> TypeAdapter[Any]:
-    return TypeAdapter[Any](Event)
 
 
 def _form(console: Console, settings: DisplaySettings) -> Form:

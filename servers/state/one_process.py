@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,18 @@ from pathlib import Path
 
 class HeldElsewhere(Exception):
     """Another process holds the file; the message is its number, or "unknown"."""
+
+
+def lock_now(fd: int) -> None:
+    """Lock an open file for this descriptor alone, until it is closed. OSError when another has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import threading
 import time
 import unicodedata
@@ -16,6 +15,7 @@ from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 
 from ..state.home import home
+from ..state.one_process import lock_now
 
 STRIPES = 64
 WAIT_S = 20.0
@@ -51,15 +51,7 @@ def _lock(fd: int, deadline: float) -> None:
     pause_s = 0.001
     while True:
         try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return lock_now(fd)
         except OSError as exc:
             if time.monotonic() > deadline:
                 raise TimeoutError("another process holds the lock") from exc

@@ -1,11 +1,13 @@
-"""The loopback server of all vendors' wires: one a process, with an empty log for every test."""
+"""The loopback server of all vendors' wires, one a process, with an empty log for every test; a store of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from orchestrator.store.store import Store
 from tests.wire.stub import SECRET, Stub
 
 
@@ -31,3 +33,11 @@ def stub(running_stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Stub:
     while running_stub.gone.acquire(blocking=False):
         pass
     return running_stub
+
+
+@pytest.fixture
+def store(own_state: Path) -> Iterator[Store]:
+    """The store of this test's own home."""
+    opened = Store()
+    yield opened
+    opened.close()

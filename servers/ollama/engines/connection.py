@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import httpx2
 
+from ..ledger.keys import host_of
 from .http import ASK_TIMEOUT_S, Refusal, ask, client, lines
 from .protocol import EngineError
 from .stream import Arriving, error_text, unreachable
@@ -56,3 +57,25 @@ class Connection:
             run.refused(exc.status, exc.body)
         except httpx2.HTTPError as exc:
             run.broke(exc, self.url, self.start)
+
+
+class Served:
+    """What every Runtime is that somebody else's server stands behind: nothing of it is ours to end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.name = connection.name
+        self.host = host_of(connection.url)
+        self.url: str | None = connection.url
+        self.note: str | None = None
+        self.timed, self.simulated = True, False
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return ()
+
+    def close(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()

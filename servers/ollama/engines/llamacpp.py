@@ -12,36 +12,20 @@ from typing import Any, cast
 
 import anyio
 
-from ..ledger.keys import host_of
 from ..ledger.profile import Outcome, from_llamacpp, from_ollama
-from .connection import Connection
+from .connection import Connection, Served
 from .http import json_object
 from .protocol import Answer, EngineError, Model, Query, Said
 from .stream import Arriving, error_text
 
 
-class LlamaCpp:
+class LlamaCpp(Served):
     """A Runtime on one base URL. `key` is the server's API key, where it wants one."""
 
     def __init__(self, url: str, *, key: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else None
-        self._connection = Connection(url, kind="llama.cpp", start="llama-server", headers=headers)
+        super().__init__(Connection(url, kind="llama.cpp", start="llama-server", headers=headers))
         self._ask = self._connection.ask
-        self.name = self._connection.name
-        self.host = host_of(url)
-        self.url: str | None = url
-        self.note: str | None = None
-        self.timed, self.simulated = True, False
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        return ()
-
-    def close(self) -> None:
-        pass  # no engine of ours
-
-    async def aclose(self) -> None:
-        await self._connection.aclose()
 
     async def engine(self) -> str:
         return "llamacpp"

@@ -12,9 +12,9 @@ from typing import cast
 
 import anyio
 
-from ..ledger.keys import engine_of, host_of, is_simulated
+from ..ledger.keys import engine_of, is_simulated
 from ..ledger.profile import from_ollama, outcome_of
-from .connection import Connection
+from .connection import Connection, Served
 from .http import json_object
 from .ollama_api import Entry, OllamaApi, entry_of, model_of
 from .protocol import Answer, EngineError, Model, Query, Said, valid_name
@@ -25,32 +25,17 @@ BUSY_TRIES = 3
 """How often a "server busy" answer is tried again."""
 
 
-class Ollama:
+class Ollama(Served):
     """A Runtime on one base URL."""
 
     def __init__(
         self, url: str, *, allow_remote: bool = False, headers: Mapping[str, str] | None = None
     ) -> None:
-        self._connection = Connection(url, kind="Ollama", start="ollama serve", headers=headers)
+        super().__init__(Connection(url, kind="Ollama", start="ollama serve", headers=headers))
         self._api = OllamaApi(self._connection.ask)
-        self.name = self._connection.name
-        self.host = host_of(url)
-        self.url: str | None = url
-        self.note: str | None = None
-        self.timed, self.simulated = True, False
         self.allow_remote = allow_remote
         self._version: str | None = None
         self._shown: dict[str, tuple[str | None, Entry]] = {}
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        return ()
-
-    def close(self) -> None:
-        pass  # no engine of ours
-
-    async def aclose(self) -> None:
-        await self._connection.aclose()
 
     async def version(self) -> str:
         return self._version or await self._asked_version()

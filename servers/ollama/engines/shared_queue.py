@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from ...output import one_line
 from ...state.home import home
+from ...state.one_process import lock_now
 from ..ledger.keys import host_of
 
 _SIZE = 512
@@ -123,12 +124,10 @@ class SharedQueue:
 
 def _laid(folder: Path, entry: Entry) -> int:
     """A descriptor of a new ticket, which shows itself to others only when its lock is held."""
-    import fcntl
-
     coming = folder / (entry.name + _COMING)
     fd = os.open(coming, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_now(fd)
         _write(fd, entry)
         os.rename(coming, folder / entry.name)
     except BaseException:

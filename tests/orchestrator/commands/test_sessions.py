@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -17,13 +16,6 @@ from orchestrator.store.recorder import Recorder
 from orchestrator.store.store import Store
 from orchestrator.types import Usage, assistant, user
 from tests.results import described
-
-
-@pytest.fixture
-def store(own_state: Path) -> Iterator[Store]:
-    opened = Store()
-    yield opened
-    opened.close()
 
 
 def talk(store: Store, title: str, rounds: int = 1) -> str:

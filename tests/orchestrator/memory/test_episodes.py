@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -28,13 +26,6 @@ class Box:
 
     async def call(self, call: ToolCall, progress: Any = None) -> Any:
         return result(call, "seen", is_error=bool(call.arguments.get("bad")))
-
-
-@pytest.fixture
-def store(own_state: Path) -> Iterator[Store]:
-    opened = Store()
-    yield opened
-    opened.close()
 
 
 def lived(store: Store, task: str, *lines: Any, model: str = "a:m") -> None:

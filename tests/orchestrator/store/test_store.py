@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -44,14 +43,6 @@ from orchestrator.types import (
 )
 
 ODD = "na\u00efve \ud800 \x00 \U0001f600 \u202e"
-
-
-@pytest.fixture
-def store(own_state: Path) -> Iterator[Store]:
-    """The store of this test's own home."""
-    opened = Store()
-    yield opened
-    opened.close()
 
 
 class Echo(NoTools):

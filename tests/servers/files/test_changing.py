@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -11,27 +10,11 @@ import pytest
 from mcp.types import ElicitResult
 
 from servers.state.audit import first_break
-from tests.stdio import Stdio, as_result, connect, start
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "root").mkdir()
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Stdio]:
-    with start("files", str(root)) as running:
-        yield running
+from tests.stdio import Stdio, as_result, connect, op_of, start
 
 
 def rev_of(text: str) -> str:
     return text.split("rev=")[1].split(maxsplit=1)[0]
-
-
-def op_of(text: str) -> str:
-    return text.split("op=")[1].split(maxsplit=1)[0]
 
 
 def edits_at_once(servers: list[Stdio], path: str, count: int) -> int:

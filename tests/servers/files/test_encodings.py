@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.stdio import Stdio, start
+from tests.stdio import Stdio
 
 RUSSIAN = "# coding: cp1251\nprint('привет')\n"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Stdio]:
-    with start("files", str(tmp_path)) as running:
-        yield running
+def root(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 def ran(path: Path) -> str:

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.processes import until
-from tests.stdio import Stdio, start
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "root").mkdir()
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Stdio]:
-    with start("files", str(root)) as running:
-        yield running
-
-
-def op_of(text: str) -> str:
-    return text.split("op=")[1].split(maxsplit=1)[0]
+from tests.stdio import Stdio, op_of
 
 
 @pytest.mark.parametrize(

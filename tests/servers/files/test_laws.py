@@ -20,6 +20,7 @@ from servers.source.encoding import Text, decode
 from servers.source.patch.apply import patched
 from servers.source.patch.unified_diff import parse
 from servers.workspace import Change, Workspace, nobody
+from tests.stdio import op_of
 
 lawful = settings(
     max_examples=100,
@@ -41,12 +42,6 @@ def texts(draw: st.DrawFn) -> bytes:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "root").mkdir()
-    return tmp_path / "root"
-
-
-@pytest.fixture
 def workspace(root: Path) -> Workspace:
     return Workspace([root])
 
@@ -59,10 +54,6 @@ def tree(root: Path) -> dict[str, tuple[int, bytes]]:
         )
         for path in sorted(root.rglob("*"))
     }
-
-
-def ops_of(text: str) -> str:
-    return text.split("op=")[1].split(maxsplit=1)[0]
 
 
 @settings(max_examples=300, deadline=None)
@@ -98,7 +89,7 @@ def test_an_edit_changes_its_place_alone_and_undo_is_the_identity(
         Text(body=head, encoding=text.encoding, mark=text.mark, ends=_first(text, head)).encode()
     )
     assert changed.endswith(Text(body=tail, encoding=text.encoding, ends=_last(text, tail)).encode())
-    workspace.undo(ops_of(said))
+    workspace.undo(op_of(said))
     assert (root / "f").read_bytes() == data
 
 
@@ -187,7 +178,7 @@ def test_a_patch_makes_exactly_the_new_files_or_changes_nothing(
         return
     assert not spoiled
     assert {path: data for path, (_, data) in tree(root).items()} == wanted
-    workspace.undo(ops_of(said.replace("\n", " ")))
+    workspace.undo(op_of(said.replace("\n", " ")))
     assert tree(root) == before_all
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,12 +32,6 @@ def root(tmp_path: Path) -> Path:
         (root / name).write_text(text)
     (root / "blob.bin").write_bytes(b"\0needle\n")
     return root
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Stdio]:
-    with start("files", str(root)) as running:
-        yield running
 
 
 def rows(text: str) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servers.characters import alike, difference, folded
-from tests.stdio import Stdio, start
+from tests.stdio import Stdio
 
 NAMES = [  # as asked, as it is on disk, what tells them apart
     (
@@ -30,9 +29,8 @@ NAMES = [  # as asked, as it is on disk, what tells them apart
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Stdio]:
-    with start("files", str(tmp_path)) as running:
-        yield running
+def root(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 @pytest.mark.parametrize(("asked", "real", "said"), NAMES)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.stdio import Stdio, start
+from tests.stdio import Stdio
 
 TWO = "def f():\n    a = 1\n\ndef g():\n    b = 2\n    c = 3\n"
 CLASSES = "class A:\n    def run(self):\n        x = 1\n        return x\n\nclass B:\n    def run(self):\n        x = 1\n        return x\n"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Stdio]:
-    with start("files", str(tmp_path)) as running:
-        yield running
+def root(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 def diff(body: str, name: str = "a.py") -> str:

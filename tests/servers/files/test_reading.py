@@ -7,7 +7,6 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,19 +14,7 @@ import pytest
 
 from servers.files.outline import outline
 from servers.workspace import Workspace
-from tests.stdio import Stdio, start
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "root").mkdir()
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Stdio]:
-    with start("files", str(root)) as running:
-        yield running
+from tests.stdio import Stdio
 
 
 def body(text: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.stdio import Result, Stdio, start
+from tests.stdio import Result, Stdio
 
 FILES = {
     "pkg/__init__.py": "from .model import Account\n",
@@ -29,12 +28,6 @@ def root(tmp_path: Path) -> Path:
     crlf = tmp_path / "pkg/model.py"
     crlf.write_bytes(crlf.read_bytes().replace(b"\n", b"\r\n"))
     return tmp_path
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Stdio]:
-    with start("files", str(root)) as running:
-        yield running
 
 
 def rename(server: Stdio, old: str, new: str, path: str = "pkg/model.py", **more: Any) -> Result:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -52,12 +51,6 @@ def root(tmp_path: Path) -> Path:
     (root / "link.txt").symlink_to("a.py")
     (root / "link-folder").symlink_to("src")
     return root
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Stdio]:
-    with start("files", str(root)) as running:
-        yield running
 
 
 def no_ripgrep(untrusted: tuple[Path, ...] = ()) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -22,12 +21,6 @@ def root(tmp_path: Path) -> Path:
     (root / "src/main.py").write_text("def f():\n    return 'hello'\n\n\nprint(f())\n", encoding="utf-8")
     (root / "README.md").write_text("hello\n", encoding="utf-8")
     return root
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Stdio]:
-    with start("files", str(root)) as running:
-        yield running
 
 
 def test_the_tools_have_their_names_and_truthful_hints(server: Stdio) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ from tests.stdio import Stdio, start
 @pytest.fixture
 def repo(tmp_path: Path) -> Repo:
     return Repo(tmp_path / "work")
-
-
-@pytest.fixture
-def server(repo: Repo) -> Iterator[Stdio]:
-    with start("git", str(repo.top)) as running:
-        yield running
 
 
 def test_an_edit_is_seen_staged_and_committed(repo: Repo, server: Stdio) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ def repo(tmp_path: Path) -> Repo:
     repo = Repo(tmp_path / "work")
     repo.commit("first", a__txt="one\ntwo\nthree\n")
     return repo
-
-
-@pytest.fixture
-def server(repo: Repo) -> Iterator[Stdio]:
-    with start("git", str(repo.top)) as running:
-        yield running
 
 
 def test_the_log_of_one_file_goes_through_its_renames(repo: Repo, server: Stdio) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.servers.git.repos import Repo
-from tests.stdio import Stdio, start
+from tests.stdio import Stdio
 
 
 @pytest.fixture
@@ -16,12 +15,6 @@ def repo(tmp_path: Path) -> Repo:
     repo = Repo(tmp_path / "work")
     repo.commit("first", a__txt="one\n", b__txt="two\n")
     return repo
-
-
-@pytest.fixture
-def server(repo: Repo) -> Iterator[Stdio]:
-    with start("git", str(repo.top)) as running:
-        yield running
 
 
 def test_no_changes_says_what_is_staged_untracked_and_ignored(repo: Repo, server: Stdio) -> None:

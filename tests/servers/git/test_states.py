@@ -38,12 +38,6 @@ def repo(template: Repo, tmp_path: Path) -> Repo:
     return template.copy(tmp_path / "work")
 
 
-@pytest.fixture
-def server(repo: Repo) -> Iterator[Stdio]:
-    with start("git", str(repo.top)) as running:
-        yield running
-
-
 @pytest.mark.parametrize(
     ("action", "ref", "state", "files"),
     [

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,6 @@ def made(top: Path) -> Repo:
     repo.git("switch", "--quiet", "main")
     repo.commit("second", e__txt="main\n")
     return repo
-
-
-@pytest.fixture
-def server(repo: Repo) -> Iterator[Stdio]:
-    with start("git", str(repo.top)) as running:
-        yield running
 
 
 def op_of(answer: Result) -> str:
