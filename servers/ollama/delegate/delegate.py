@@ -245,9 +245,10 @@ class Delegator:
         self, climb: _Climb, ran: Ran, candidate: Candidate, gated: Gated | None, delegation: str
     ) -> Receipt:
         prepared = climb.prepared
+        open_ = (gated or Gated(passed=None)).unchecked
         receipt = Receipt(
-            outcome="accepted" if gated and gated.passed else "written" if candidate.files else "answered",
-            reason=None if gated and gated.passed else "unchecked: no gate could judge it",
+            outcome="accepted" if open_ is None else "written" if candidate.files else "answered",
+            reason=None if open_ is None else f"unchecked: {open_}",
             run=ran.id,
             model=ran.model.name,
             host=ran.model.host or None,

@@ -232,7 +232,7 @@ class Mapper:
                 work.total.late += 1
                 return None
             if candidate is not None and why is None:
-                return CachedAnswer(candidate.answer, gated is not None and gated.passed is True)
+                return CachedAnswer(candidate.answer, gated is not None and gated.unchecked is None)
             tried = self.delegator.tried(ran, why).model_copy(update={"source": label})
             if ran.answer.error is not None and await self._moved(work, prepared, model):
                 tries, why = 0, None

@@ -55,6 +55,9 @@ def parse_gates(given: object, schema: Mapping[str, object] | None) -> Gates:
 async def verdict(gates: Gates, judged: Judged) -> Gated:
     """The verdict of all gates; cheap ones first, and the first failure ends it."""
     checks: list[Checked] = []
+    doubts: list[str] = []
+    forms: list[str] = []
+    shown = False
     for kind in KINDS:
         value = gates.asked.get(kind.name)
         unasked = value is None
@@ -64,9 +67,14 @@ async def verdict(gates: Gates, judged: Judged) -> Gated:
             continue
         began = time.perf_counter()
         try:
-            passed, note = await kind.check(judged, value)
+            passed, note, *left = await kind.check(judged, value)
         except ToolError as exc:  # a gate that cannot run has not been passed, unless nobody asked for it
-            passed, note = None if unasked else False, str(exc)
+            passed, note, *left = None if unasked else False, str(exc)
+        if passed:
+            doubts += left
+            leaves = kind.leaves(judged) if unasked else ""
+            forms += [leaves] if leaves else []
+            shown = shown or not leaves
         if passed is False or (kind.proves and not (unasked and passed is None)):
             took_s = time.perf_counter() - began
             checks.append(
@@ -79,7 +87,9 @@ async def verdict(gates: Gates, judged: Judged) -> Gated:
             )
         if passed is False:
             return Gated(passed=False, checks=checks)
-    return Gated(passed=True if any(check.passed for check in checks) else None, checks=checks)
+    passed = True if any(check.passed for check in checks) else None
+    told = doubts or ([] if shown else forms or ["no gate could judge it"])
+    return Gated(passed=passed, checks=checks, unchecked="; ".join(told) or None)
 
 
 def _add(asked: dict[str, object], item: object) -> None:

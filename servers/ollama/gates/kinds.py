@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from tokenize import TokenError
@@ -18,14 +19,17 @@ from ...source.syntax_check import note as syntax_note
 from . import python_code
 from .answer import Candidate
 from .changes import changed_lines, lost_definitions, removal_asked
+from .counted import answers, counted
 from .documents import Document
 from .json_schema import misfit
+from .mutants import Mutant, mutants
 from .no_answer import Asked, fault_of
-from .quotes import asks_for_quotes, flat, quoted, quoted_in_json
-from .wrong_data import data_fault_of
+from .quotes import asks_for_quotes, fewer_than_asked, flat, off_topic, quoted, quoted_in_json
+from .records import labelled_fault, labels_in, table
+from .wrong_data import data_fault_of, left_open
 
-Result = tuple[bool | None, str]
-"""Passed, failed or nothing to check; and what the caller should know."""
+Result = tuple[bool | None, str] | tuple[bool | None, str, str]
+"""Passed, failed or nothing to check; what the caller should know; and what passing leaves open, where it does."""
 
 RunGate = Callable[[Mapping[str, bytes], str], Awaitable[Result]]
 """Runs a command where these files are in place."""
@@ -70,6 +74,8 @@ class GateKind:
     """The value it has where the caller named none: what the task itself asks for."""
     proves: bool = True
     """Passing it is worth something. The others only find faults, and are not told when they find none."""
+    leaves: Callable[[Judged], str] = lambda _: ""
+    """What passing it unasked leaves open, where it looks at the form alone."""
 
 
 def threaded(check: Callable[[Judged], Result]) -> Callable[[Judged, object], Awaitable[Result]]:
@@ -83,7 +89,10 @@ async def _schema(judged: Judged, schema: object) -> Result:
     known = cast("Mapping[str, object]", schema)
     fault = await misfit(known, judged.candidate.data)
     fault = fault or data_fault_of(judged.candidate.data, judged.asked, known)
-    return fault is None, fault or "it is valid"
+    if fault is not None:
+        return False, fault
+    doubt = left_open(judged.candidate.data, judged.asked, known)
+    return (True, "it is valid") if doubt is None else (True, "it is valid", doubt)
 
 
 def _answers(judged: Judged) -> Result:
@@ -213,19 +222,104 @@ def _quotes(judged: Judged) -> Result:
     missing = next((span for span in spans if flat(span) not in material), None)
     if missing is not None:
         return False, f"not in the material: {json.dumps(missing[:200], ensure_ascii=False)}"
-    return (True, f"{len(spans)} quotes occur verbatim") if spans else (None, "the answer quotes nothing")
+    if not spans:
+        return None, "the answer quotes nothing"
+    if fault := fewer_than_asked(judged.asked.task, spans):
+        return False, fault
+    fault, doubt = off_topic(judged.asked.task, spans, judged.asked.material)
+    told = f"{len(spans)} quotes occur verbatim"
+    return (False, fault) if fault else (True, told, doubt) if doubt else (True, told)
+
+
+def _counts(judged: Judged) -> Result:
+    """What the task asks and a program can count."""
+    files = {path: text.text for path, text in judged.given.items()}
+    wanted = counted(judged.asked.task, files)
+    return answers(judged.candidate.answer, wanted) if wanted else (None, "nothing to count")
+
+
+def _wants_rows(judged: Judged) -> object | None:
+    files = judged.candidate.files
+    new = (
+        len(files) == 1
+        and judged.old(next(iter(files))) is None
+        and next(iter(files)).endswith((".csv", ".txt"))
+    )
+    one_form = re.search(r"\b(?:one|a) line per\b|\bid,\s?label\b", judged.asked.task, re.IGNORECASE)
+    asked = judged.asked
+    return True if new and one_form and labels_in(asked.task) and table(asked.material) else None
+
+
+def _rows(judged: Judged) -> Result:
+    """A written file of rows and their labels."""
+    text = next(iter(judged.candidate.files.values()))
+    fault = labelled_fault(text, judged.asked.material, judged.asked.task)
+    return (
+        (False, fault)
+        if fault
+        else (True, "each row once, each with one of the labels", "which label is right")
+    )
 
 
 async def _command(judged: Judged, command: object) -> Result:
-    return await judged.runs["command"](judged.data, str(command))
+    found = await judged.runs["command"](judged.data, str(command))
+    return await _seen(judged, "command", str(command), found)
 
 
 async def _tests(judged: Judged, target: object) -> Result:
-    return await judged.runs["tests"](judged.data, str(target))
+    found = await judged.runs["tests"](judged.data, str(target))
+    return await _seen(judged, "tests", str(target), found)
+
+
+async def _seen(judged: Judged, name: str, what: str, found: Result) -> Result:
+    """A fix whose check passes without it as well has not been seen by it."""
+    if not found[0] or not judged.before or not _FIXES.search(judged.asked.task):
+        return found
+    unchanged = {path: old.data(old.text) for path, old in judged.before.items()}
+    if not unchanged or (await judged.runs[name](unchanged, what))[0] is not True:
+        return found
+    return True, found[1], "the check passes without the change too, so it does not see what was to be fixed"
 
 
 async def _own_tests(judged: Judged, target: object) -> Result:
-    return await judged.runs["own tests"](judged.data, str(target))
+    path = str(target)
+    found = await judged.runs["own tests"](judged.data, path)
+    if not found[0] or path not in judged.candidate.files:
+        return found
+    return await _strong(judged, path, found[1])
+
+
+async def _strong(judged: Judged, path: str, note: str) -> Result:
+    """Whether tests that pass tell the functions they import from broken ones."""
+    noticed, began = 0, time.monotonic()
+    survivors: list[Mutant] = []
+    for module, document in judged.given.items():
+        names = python_code.names_used(judged.candidate.files[path])
+        if module == path or not module.endswith(".py"):
+            continue
+        for mutant in mutants(document.text, names):
+            if time.monotonic() - began > MUTANTS_S:
+                return True, note, "not every way to break the code was tried on the tests"
+            data = {**judged.data, module: mutant.text.encode()}
+            passed, _, *_ = await judged.runs["own tests"](data, path)
+            if passed and mutant.stub:
+                return (
+                    False,
+                    f"{path}: the tests pass as well {mutant.what}; they have to compare what it returns",
+                )
+            if passed:
+                survivors.append(mutant)
+                break
+            noticed += 1
+    if survivors:
+        return True, note, f"the tests pass as well {survivors[0].what}"
+    if not noticed:
+        return True, note, "whether the tests would fail if the code were wrong"
+    return True, f"{note}; {noticed} ways to break the code noticed"
+
+
+def _new_tests(judged: Judged) -> bool:
+    return any(_TEST_FILE.search(path) and judged.old(path) is None for path in judged.candidate.files)
 
 
 def _wants_own_tests(judged: Judged) -> object | None:
@@ -260,6 +354,11 @@ def _added(old: str, new: str) -> str:
     return "\n".join(line for line in new.split("\n") if line not in had)
 
 
+MUTANTS_S = 40.0
+"""So long tests are tried on broken code."""
+_FIXES = re.compile(
+    r"\b(?:fix\w*|bugs?|repair\w*|correct\w*|broken|wrong\w*|fails?|faults?)\b", re.IGNORECASE
+)
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 
 KINDS: tuple[GateKind, ...] = (
@@ -277,6 +376,13 @@ KINDS: tuple[GateKind, ...] = (
         form='"syntax"',
         check=threaded(_syntax),
         unasked=lambda j: True if j.candidate.files else None,
+        leaves=lambda j: "the tests parse, and nothing ran them" if _new_tests(j) else "",
+    ),
+    GateKind(name="rows", check=threaded(_rows), unasked=_wants_rows),
+    GateKind(
+        name="counts",
+        check=threaded(_counts),
+        unasked=lambda j: None if j.candidate.files or j.schema is not None else True,
     ),
     GateKind(name="docstrings", check=threaded(_docstrings), unasked=_wants_docstrings),
     GateKind(name="rename", check=threaded(_rename), unasked=_wants_rename),

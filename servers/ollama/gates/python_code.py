@@ -115,8 +115,41 @@ def rename_fault(before: str, after: str, names: Mapping[str, str], *, everywher
             old.type == tokenize.NAME or _renamed(old.string, names) != _renamed(new.string, names)
         ):
             return f"more than the name changed, at line {new.start[0]}: {new.line.strip()[:80]!r}"
+    left = None if everywhere else _parameter_left(before, after, names)
+    if left is not None:
+        return left
     lost = next((name for name in names if name not in done), None)
     return f"{lost!r} was not renamed" if lost else None
+
+
+def _parameter_left(before: str, after: str, names: Mapping[str, str]) -> str | None:
+    """A function that still has the old parameter beside one that has it no more, or a call that still names it."""
+    for old in names:
+        had, has = _with_parameter(before, old), _with_parameter(after, old)
+        changed = had - has
+        if changed and has:
+            return f"{min(has)} still has the parameter {old!r}"
+        for node in ast.walk(ast.parse(after)):
+            called = node.func if isinstance(node, ast.Call) else None
+            name = (
+                called.id
+                if isinstance(called, ast.Name)
+                else called.attr
+                if isinstance(called, ast.Attribute)
+                else None
+            )
+            if isinstance(node, ast.Call) and name in changed and any(k.arg == old for k in node.keywords):
+                return f"line {node.lineno} still calls {name} with {old!r}"
+    return None
+
+
+def _with_parameter(text: str, name: str) -> set[str]:
+    return {
+        node.name
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(arg.arg == name for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs))
+    }
 
 
 def names_used(text: str) -> set[str]:

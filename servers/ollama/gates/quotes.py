@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import cast
 
 
@@ -53,6 +54,43 @@ def quoted_in_json(value: object, *, quoting: bool = False) -> list[str]:
     return []
 
 
+def fewer_than_asked(task: str, spans: Sequence[str]) -> str | None:
+    """Fewer quotes than the task counts."""
+    match = _HOW_MANY.search(task)
+    wanted = _COUNT[(match["n"] or match["both"]).lower()] if match else 1
+    found = len({flat(span) for span in spans})
+    return (
+        None
+        if found >= wanted
+        else f"{found} quote{'s' if found != 1 else ''}, and the task asks for {wanted}"
+    )
+
+
+def off_topic(task: str, spans: Sequence[str], material: str) -> tuple[str | None, str | None]:
+    """(fault, doubt) of true quotes that have none, or fewer, of the task's words than another line of the material."""
+    sentences = [part for part in re.split(r"\n|(?<=[.!?])\s+", material) if part.strip()]
+    topic = _stems(_FORM.sub(" ", task)) & _stems(material)
+    if not topic:
+        return None, None
+    said = _stems(" ".join(spans)) & topic
+    others = [
+        part for part in sentences if not any(flat(part) in flat(s) or flat(s) in flat(part) for s in spans)
+    ]
+    best = max(others, key=lambda part: len(_stems(part) & topic), default="")
+    score = len(_stems(best) & topic)
+    if not said and score:
+        return f"no quote has one of the task's words; this has: {best.strip()[:120]!r}", None
+    if score > len(said):
+        return None, f"whether {best.strip()[:120]!r} does not answer better"
+    return None, None
+
+
+def _stems(text: str) -> set[str]:
+    return {
+        word[:5].rstrip("s") for word in re.findall(r"[^\W\d_]{3,}", text.casefold()) if word not in _COMMON
+    }
+
+
 def flat(text: str) -> str:
     """With every run of white space as one space: a quote may be wrapped otherwise than its source."""
     return " ".join(text.split())
@@ -62,4 +100,79 @@ _QUOTED = re.compile(r'"([^"]*)"|“([^”]*)”|«([^»]*)»')
 _QUOTING = re.compile(r"quot|verbatim|excerpt|evidence", re.IGNORECASE)
 _ASKS = re.compile(
     r"\b(?:quote|quotes|verbatim|word for word|exact (?:words?|sentences?|lines?|wording))\b", re.IGNORECASE
+)
+_FORM = re.compile(
+    r"\b(?:quot\w*|verbatim|word for word|exact\w*|sentences?|lines?|passages?|paragraphs?|rules?|words?|texts?|files?|documents?|"
+    r"says?|said|tells?|states?|about|both|please|answer|give|find|copy)\b",
+    re.IGNORECASE,
+)
+"""Words of the order, not of its subject."""
+_COMMON = frozenset(
+    [
+        "the",
+        "and",
+        "for",
+        "that",
+        "this",
+        "with",
+        "from",
+        "what",
+        "which",
+        "who",
+        "whom",
+        "whose",
+        "when",
+        "where",
+        "why",
+        "how",
+        "does",
+        "not",
+        "are",
+        "was",
+        "were",
+        "has",
+        "have",
+        "had",
+        "can",
+        "may",
+        "must",
+        "should",
+        "will",
+        "would",
+        "could",
+        "shall",
+        "its",
+        "their",
+        "they",
+        "them",
+        "there",
+        "here",
+        "than",
+        "then",
+        "into",
+        "onto",
+        "over",
+        "under",
+        "only",
+        "also",
+        "any",
+        "all",
+        "each",
+        "every",
+        "one",
+        "two",
+        "put",
+        "out",
+        "off",
+        "you",
+        "your",
+        "our",
+        "but",
+    ]
+)
+_COUNT = {"both": 2, "two": 2, "three": 3, "four": 4, "five": 5}
+_HOW_MANY = re.compile(
+    r"\bquote (?:the |these |those |me )?(?P<n>both|two|three|four|five)\b(?! or)|\b(?P<both>both|two|three|four|five) "
+    r"(?:quotes|quotations|sentences|passages|lines|rules)\b(?! or)",
+    re.IGNORECASE,
 )

@@ -82,7 +82,7 @@ class Staging:
             try:
                 await anyio.to_thread.run_sync(_copy, root.path, tree)
                 await anyio.to_thread.run_sync(_place, tree, reals)
-                passed, note = await run(tree)
+                passed, note, *_ = await run(tree)
                 changed = await anyio.to_thread.run_sync(_changed, tree, reals)
             except (OSError, ValueError) as exc:
                 raise ToolError(f"the gate could not run {what!r}: {exc}") from exc

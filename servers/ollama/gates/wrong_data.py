@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from .no_answer import Asked
+from .records import mixed, table
 
 _MAY_BE_EMPTY = re.compile(
     r"\b(?:empty|none|null|if any|if there|nothing|no such|otherwise|missing|not given|\[\])", re.IGNORECASE
@@ -21,6 +22,19 @@ _IDENTIFIES = re.compile(r"id|key|code|number|nr|no|sku|email|path|file|url", re
 _ONCE = re.compile(
     r"\b(?:once|unique|distinct|different|without (?:duplicates|repetition)|no duplicates)\b", re.IGNORECASE
 )
+
+_COMPUTED = re.compile(
+    r"\b(?:counts?|how (?:many|long|old)|number of|sum|total(?:s|ed)?|average|mean|difference|percent(?:age)?|days|duration|comput\w*|"
+    r"calculat\w*|convert\w*|estimat\w*|rat(?:e|ing)|score|index|position|line)\b",
+    re.IGNORECASE,
+)
+_IN_WORDS = re.compile(
+    r"\b(?:january|february|march|april|june|july|august|september|october|november|december|"
+    r"jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|hundred|"
+    r"thousand|million|dozen|half|noon|midnight)\b|\d\s?[ap]\.?m\b",
+    re.IGNORECASE,
+)
+"""Where numbers and dates stand in words, figures may be right that do not."""
 
 
 def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> str | None:
@@ -37,7 +51,102 @@ def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> 
     found = asked.kind in ("extract", "classify") and asked.material.strip()
     if found and (invented := _invented(value, asked, schema)):
         return f"not in the material: {invented[:120]!r}"
-    return _twice(value, asked.task) or _rows_missing(value, asked) or _alike(value, asked.material)
+    if found and (bare := _left_empty(value)) and not _MAY_BE_EMPTY.search(asked.task):
+        return f"{bare!r} is left empty"
+    if asked.kind == "extract" and asked.material.strip():
+        if (number := _made_up_number(value, asked, schema)) is not None:
+            return f"not in the material: {number}"
+        for items in _lists(value):
+            if fault := mixed(items, asked.material, lambda text, row: _stands(text, _flat(row))):
+                return fault
+    return (
+        _twice(value, asked.task)
+        or _rows_missing(value, asked)
+        or _other_ids(value, asked)
+        or _alike(value, asked.material)
+    )
+
+
+def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str | None:
+    """What no look at the material can tell of valid data: choices, and words that are not its own."""
+    if not asked.material.strip():
+        return None
+    chosen = {str(item) for item in _enums(schema)}
+    leaves = list(_leaves(value))
+    if asked.kind == "classify" or any(
+        isinstance(x, bool) or (isinstance(x, str) and x in chosen) for x in leaves
+    ):
+        return "which of the choices is right"
+    material = _flat(asked.material)
+    own = next((x for x in leaves if isinstance(x, str) and x.strip() and not _stands(x, material)), None)
+    return (
+        None
+        if own is None or asked.kind != "extract"
+        else f"whether {own[:60]!r} is so; the material has other words"
+    )
+
+
+def _left_empty(value: object) -> str | None:
+    """The key of a text left empty beside others that are not."""
+    if isinstance(value, dict):
+        for key, item in cast("dict[str, object]", value).items():
+            if (isinstance(item, str) and not item.strip()) or (item is not None and (_left_empty(item))):
+                return key if isinstance(item, str) else _left_empty(item)
+    elif isinstance(value, list):
+        return next((key for item in cast("list[object]", value) if (key := _left_empty(item))), None)
+    return None
+
+
+def _made_up_number(value: object, asked: Asked, schema: Mapping[str, object]) -> str | None:
+    """A number, or a text of digits, whose digits stand nowhere in the material, where nothing is to be computed."""
+    told = " ".join([asked.task, *_keys(value)])
+    if _COMPUTED.search(told.replace("_", " ")):
+        return None
+    text = asked.material + "\n" + asked.task
+    if _IN_WORDS.search(text):
+        return None
+    whole = {float(n.replace(",", "")) for n in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", text)}
+    parts = {int(n) for n in re.findall(r"\d+", text)}
+    chosen = {str(item) for item in _enums(schema)}
+    for leaf in _leaves(value):
+        if isinstance(leaf, int | float) and not isinstance(leaf, bool):
+            if abs(leaf) not in whole and not (leaf == int(leaf) and int(abs(leaf)) in parts):
+                return f"{leaf:g}"
+        elif (
+            isinstance(leaf, str)
+            and leaf not in chosen
+            and re.fullmatch(r"[\d\s.,:/+\-]*\d[\d\s.,:/+\-]*", leaf)
+        ) and any(int(n) not in parts for n in re.findall(r"\d+", leaf)):
+            return repr(leaf)
+    return None
+
+
+def _keys(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in cast("dict[str, object]", value).items():
+            yield key
+            yield from _keys(item)
+    elif isinstance(value, list):
+        for item in cast("list[object]", value):
+            yield from _keys(item)
+
+
+def _other_ids(value: object, asked: Asked) -> str | None:
+    """Items of a classified table that are not its rows, by the column they share."""
+    found = table(asked.material) if asked.kind == "classify" else None
+    lists = list(_lists(value))
+    if found is None or len(lists) != 1:
+        return None
+    header, rows = found
+    wanted = sorted(row[0] for row in rows)
+    items = [cast("dict[str, object]", item) for item in lists[0] if isinstance(item, dict)]
+    if not items or any(header[0] not in item for item in items):
+        return None
+    said = sorted(str(item[header[0]]) for item in items)
+    if said == wanted or not re.search(r"\b(?:each|every|all)\b", asked.task, re.IGNORECASE):
+        return None
+    missing = next((name for name in wanted if name not in said), None)
+    return f"{header[0]} {missing} is missing" if missing else f"a {header[0]} stands there twice"
 
 
 def _leaves(value: object) -> Iterator[object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Literal, cast
 
-from pydantic import BaseModel, SerializerFunctionWrapHandler, field_serializer
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_serializer
 
 from .number import Number
 from .profile import Profile
@@ -26,7 +26,7 @@ Ended = Literal[
     "failed",
     "interrupted",
 ]
-"""accepted: its gate passed. answered, written: nothing could check it. escalate: every rung failed. refused: never ran.
+"""accepted: a gate has seen that it is right. answered, written: none could tell. escalate: every rung failed. refused: never ran.
 interrupted: its server ended."""
 
 
@@ -43,6 +43,8 @@ class Gated(BaseModel):
 
     passed: bool | None
     checks: list[Checked] = []
+    unchecked: str | None = Field(default="no gate could judge it", exclude=True)
+    """What the gates could not tell, for the receipt's reason; None where they have seen that the task is done."""
 
 
 class FileChanged(BaseModel):

@@ -273,7 +273,8 @@ async def test_every_row_is_classified_once_by_its_own_name(
     receipt = await receipt_of(
         tmp_path, answer, task="Classify each row once.", files=["rows.csv"], schema=schema
     )
-    assert (receipt["outcome"] == "accepted") is (why is None) and (why or "") in receipt.get("reason", "")
+    assert receipt["outcome"] == ("answered" if why is None else "escalate")
+    assert (why or "unchecked: which of the choices is right") in receipt["reason"]
 
 
 async def test_a_worker_may_put_its_own_answer_right_once(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""Material that is a list of records, one a line or one a table row: whether data keeps what belongs together together."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import cast
+
+Stands = Callable[[str, str], bool]
+"""Whether a text stands in another."""
+
+
+def mixed(items: Sequence[object], material: str, stands: Stands) -> str | None:
+    """Two values of one item that stand in different records, where values of the others stand together."""
+    rows = _records(material)
+    told = [_texts(item) for item in items]
+    told = [texts for texts in told if len(texts) > 1]
+    apart = [texts for texts in told if not any(all(stands(t, row) for t in texts) for row in rows)]
+    if not apart or (len(apart) * 2 > len(told) and not _is_table(material)):
+        return None
+    for texts in apart:
+        if all(any(stands(t, row) for row in rows) for t in texts):
+            best = max(rows, key=lambda row: sum(stands(t, row) for t in texts))
+            stray = next(t for t in texts if not stands(t, best))
+            return f"{stray[:60]!r} does not belong to {texts[0 if texts[0] != stray else 1][:60]!r} in the material"
+    return None
+
+
+def table(material: str) -> tuple[list[str], list[list[str]]] | None:
+    """Header and rows of a table with commas; None where the material is not one."""
+    lines = [line for line in material.strip().split("\n") if line.strip()]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO("\n".join(lines)))]
+    if len(rows) < 3 or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
+        return None
+    return rows[0], rows[1:]
+
+
+def labelled_fault(text: str, material: str, task: str) -> str | None:
+    """Why lines of a row's id and its label are not that; None where they are, or where it cannot be said."""
+    found = table(material)
+    labels = labels_in(task)
+    if found is None or not labels:
+        return None
+    header, rows = found
+    wanted = [row[0] for row in rows]
+    said = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text.strip())) if row]
+    if said and said[0][0].casefold() == header[0].casefold():
+        said = said[1:]
+    ids = [row[0] for row in said]
+    if sorted(ids) != sorted(wanted):
+        strange = next((i for i in ids if i not in wanted), None)
+        missing = next((i for i in wanted if i not in ids), None)
+        fault = (
+            f"{strange[:60]!r} is no {header[0]}"
+            if strange is not None
+            else f"{missing!r} is missing"
+            if missing
+            else "an id stands twice"
+        )
+        return f"each line begins with one {header[0]} of the table, each once: {fault}"
+    wrong = next((row[-1] for row in said if len(row) < 2 or row[-1].casefold() not in labels), None)
+    return None if wrong is None else f"{wrong[:60]!r} is not one of the labels {', '.join(sorted(labels))}"
+
+
+def labels_in(task: str) -> set[str]:
+    """The labels a task names: "positive or negative", "one of a, b or c"."""
+    match = re.search(
+        r"[\w-]+(?:,? [\w-]+)?[:,(]\s*(?P<all>[\w-]+(?:, [\w-]+)*,? or [\w-]+)|\b(?:as|either|of|is|into)\s+(?P<more>[\w-]+(?:, [\w-]+)*,? or [\w-]+)",
+        task,
+    )
+    found = (match["all"] or match["more"]) if match else ""
+    return {word.casefold() for word in re.split(r",? or |, ", found) if word}
+
+
+def _records(material: str) -> list[str]:
+    rows = re.findall(r"<tr\b[\s\S]*?</tr>", material, re.IGNORECASE)
+    plain = [re.sub(r"<[^>]+>", " ", row) for row in rows]
+    return plain or [line for line in material.split("\n") if line.strip()]
+
+
+def _is_table(material: str) -> bool:
+    return re.search(r"<tr\b", material, re.IGNORECASE) is not None or table(material) is not None
+
+
+def _texts(item: object) -> list[str]:
+    if not isinstance(item, dict):
+        return []
+    values = cast("dict[str, object]", item).values()
+    return [value for value in values if isinstance(value, str) and value.strip()]

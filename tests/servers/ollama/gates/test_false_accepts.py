@@ -1,0 +1,155 @@
+"""Answers that look right and are not, each through the server: rejected with the reason, or called unchecked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from servers.ollama.engines.replay import Recited
+from servers.ollama.gates.mutants import mutants
+from servers.ollama.hosts.hosts import Hosts
+from servers.ollama.server import build
+from servers.ollama.service import Service
+from servers.shell.policy.rules import BUILT_IN
+from servers.workspace import Workspace
+
+pytestmark = pytest.mark.anyio
+
+DOOR = "10:01 OPEN north\n10:02 SHUT north\n10:03 OPEN south\n10:07 SHUT south\n10:09 OPEN east\n"
+SHIPS = """<table><tr><th>Ship</th><th>Port</th></tr>
+<tr><td>Aurora</td><td>Kiel</td></tr>
+<tr><td>Belle</td><td>Gdynia</td></tr>
+<tr><td>Castor</td><td>Turku</td></tr></table>
+"""
+HUT = "Boots stay in the porch.\nThe stove is lit by the warden alone.\nBlankets are folded before noon.\n"
+BILL = "Number R-7714\nSum 81.50\n"
+RATE = (
+    "def tax(net, r=0.2):\n    return net * r\n\n\ndef all_in(net, r=0.2):\n    return net + tax(net, r=r)\n"
+)
+PETS = "id,animal\nk1,cat\nk2,trout\nk3,dog\n"
+SHIPS_SCHEMA = {
+    "type": "object",
+    "properties": {"ships": {"type": "array", "items": {"type": "object"}}},
+    "required": ["ships"],
+}
+OBJECT = {"type": "object"}
+
+
+async def receipt_of(folder: Path, name: str, text: str, answer: str, **call: Any) -> dict[str, Any]:
+    tree = folder / "tree"
+    tree.mkdir()
+    (tree / name).write_text(text, encoding="utf-8")
+    said = [{"text": answer}] * 2
+    (folder / "r.json").write_text(json.dumps({"models": [{"name": "w"}], "answers": said}), encoding="utf-8")
+    hosts = Hosts.single(Recited(str(folder / "r.json")))
+    service = Service.open(Workspace([str(tree)]), hosts, BUILT_IN)
+    try:
+        async with Client(build([str(tree)], service=service)) as client:
+            result = await client.call_tool("delegate", {"files": [name], "model": "w", **call})
+    finally:
+        service.close()
+    assert result.structured_content is not None, result.content
+    return result.structured_content
+
+
+def ships(*pairs: tuple[str, str]) -> str:
+    return json.dumps({"ships": [{"ship": ship, "port": port} for ship, port in pairs]})
+
+
+HOW_MANY = "How many lines of the file say OPEN?"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "answer", "call", "outcome", "why"),
+    [
+        ("door.log", DOOR, "There are 3 such lines.", {"task": HOW_MANY}, "accepted", ""),
+        ("door.log", DOOR, "two", {"task": HOW_MANY}, "escalate", "counted: 3 lines with 'OPEN'"),
+        ("door.log", DOOR, "4", {"task": "How many lines of it are long?"}, "answered", "unchecked"),
+        ("r.py", RATE, "tax, all_in", {"task": "List the functions this file defines."}, "accepted", ""),
+        ("r.py", RATE, "tax", {"task": "List the functions this file defines."}, "escalate", "all_in is missing"),
+        (
+            "s.html", SHIPS, ships(("Aurora", "Kiel"), ("Belle", "Gdynia"), ("Castor", "Turku")),
+            {"task": "Extract the ships.", "schema": SHIPS_SCHEMA}, "accepted", "",
+        ),
+        (
+            "s.html", SHIPS, ships(("Aurora", "Kiel"), ("Belle", "Turku")),
+            {"task": "Extract the ships.", "schema": SHIPS_SCHEMA}, "escalate", "does not belong to",
+        ),
+        (
+            "b.txt", BILL, '{"number": "R-7714", "sum": 81.5}',
+            {"task": "Extract number and amount.", "schema": OBJECT}, "accepted", "",
+        ),
+        (
+            "b.txt", BILL, '{"number": "R-7714", "amount": 815}',
+            {"task": "Extract number and amount.", "schema": OBJECT}, "escalate", "not in the material: 815",
+        ),
+        (
+            "b.txt", BILL, '{"number": "", "amount": 81.5}',
+            {"task": "Extract number and amount.", "schema": OBJECT}, "escalate", "'number' is left empty",
+        ),
+        ("h.txt", HUT, '"Boots stay in the porch."', {"task": "Quote the line about boots."}, "accepted", ""),
+        (
+            "h.txt", HUT, '"Boots stay in the porch."',
+            {"task": "Quote both lines, about boots and about blankets."}, "escalate", "asks for 2",
+        ),
+        (
+            "h.txt", HUT, '"Boots stay in the porch."',
+            {"task": "Who may light the stove? Quote it."}, "escalate", "no quote has one of the task's words",
+        ),
+        (
+            "p.csv", PETS, "k1,mammal\nk2,fish\nk3,mammal\n",
+            {"task": "Write one line per row, id and label: mammal or fish.", "write": "l.csv"},
+            "written", "which label is right",
+        ),
+        (
+            "p.csv", PETS, "mammal,cat\nfish,trout\nmammal,dog\n",
+            {"task": "Write one line per row, id and label: mammal or fish.", "write": "l.csv"},
+            "escalate", "'mammal' is no id",
+        ),
+        (
+            "r.py", RATE, f"```python\n{RATE.replace('net, r=0.2):', 'net, rate=0.2):', 1).replace('net * r', 'net * rate')}```",
+            {"task": "Rename the parameter r to rate.", "write": "edits"}, "escalate", "still has the parameter 'r'",
+        ),
+    ],
+)  # fmt: skip
+async def test_what_only_looks_right_is_rejected_or_called_unchecked(
+    tmp_path: Path, name: str, text: str, answer: str, call: dict[str, Any], outcome: str, why: str
+) -> None:
+    receipt = await receipt_of(tmp_path, name, text, answer, **call)
+    assert receipt["outcome"] == outcome and why in receipt.get("reason", ""), receipt
+
+
+@pytest.mark.parametrize(
+    ("test", "outcome", "why"),
+    [
+        ("assert tax(1) == 0.2 and all_in(1) == 1.2", "accepted", ""),
+        ("tax(1), all_in(1)", "escalate", "only returns None; they have to compare"),
+    ],
+)
+async def test_tests_have_to_notice_broken_code(tmp_path: Path, test: str, outcome: str, why: str) -> None:
+    answer = f"```python\nfrom r import tax, all_in\n\n\ndef test_it():\n    {test}\n```"
+    call = {"task": "Write a test file.", "write": "test_r.py"}
+    receipt = await receipt_of(tmp_path, "r.py", RATE, answer, **call)
+    assert receipt["outcome"] == outcome and why in receipt.get("reason", ""), receipt
+
+
+def test_every_mutant_is_the_module_with_one_thing_wrong() -> None:
+    text = (
+        'def sign(n):\n    if n < 0:\n        raise ValueError(n)\n    return ["nought", "one", "two"][n]\n'
+    )
+    found = mutants(text, {"sign"})
+    assert found[0].stub and len({m.text for m in found}) == len(found) == 7
+    results: list[object] = []
+    for mutant in found:
+        space: dict[str, Any] = {}
+        exec(compile(mutant.text, "m", "exec"), space)
+        try:
+            results.append(space["sign"](1))
+        except (ValueError, IndexError) as exc:
+            results.append(type(exc).__name__)
+    assert results.count("one") == 2  # without the error, and without an entry after it
+    assert mutants("def broken(:", {"broken"}) == []
