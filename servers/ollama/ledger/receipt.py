@@ -32,7 +32,7 @@ interrupted: its server ended."""
 
 class Checked(BaseModel):
     gate: str
-    passed: bool | None
+    passed: bool | None = None
     """Null: there was nothing to check."""
     note: str
     took_s: Number = None
@@ -41,7 +41,7 @@ class Checked(BaseModel):
 class Gated(BaseModel):
     """The gate's verdict. Null: nothing could be checked, so nothing is claimed."""
 
-    passed: bool | None
+    passed: bool | None = None
     checks: list[Checked] = []
     unchecked: str | None = Field(default="no gate could judge it", exclude=True)
     """What the gates could not tell, for the receipt's reason; None where they have seen that the task is done."""
@@ -59,9 +59,9 @@ class Forecasted(BaseModel):
     `error_given_length`: the same for the tokens that came: the speed's part of the error.
     """
 
-    total_s: Number
-    low_s: Number
-    high_s: Number
+    total_s: Number = None
+    low_s: Number = None
+    high_s: Number = None
     runs: int
     cold: bool | None = None
     cap_s: Number = None
@@ -86,9 +86,9 @@ class Tried(BaseModel):
     source: str | None = None
     """Of a map: the chunk."""
     outcome: str
-    why: str | None
-    run: int | None
-    total_s: Number
+    why: str | None = None
+    run: int | None = None
+    total_s: Number = None
 
 
 class Receipt(BaseModel):
