@@ -159,7 +159,7 @@ def test_a_file_that_changed_meanwhile_is_left_alone(tree: Path) -> None:
     command = "python3 other.py"
     with start("ollama", str(tree), "--host", f"recited:{recitation}", "--policy", str(policy)) as server:
         arguments = {"files": ["calc.py"], "write": "edits", "gate": {"command": command}}
-        receipt = server.call("delegate", task="fix", **arguments).structured
+        receipt = server.call("delegate", task="add", **arguments).structured
     assert receipt["outcome"] == "failed" and "has changed" in receipt["reason"], receipt
     assert (tree / "calc.py").read_text(encoding="utf-8") == CODE + "# other\n"
 
