@@ -24,6 +24,7 @@ Confirmed = Callable[[str], bool]
 
 MAX_READ_BYTES = 64 << 20
 MAX_PATH_CHARS = 4096
+MAX_NAME_BYTES = 255  # of one name, on nearly every file system
 _SMALL_BYTES = 64 << 10
 _NAMES_LOOKED_AT = 2000  # when a file is missing and near names are wanted,
 _COMPARED = 80  # and their characters: comparing takes the square of them
@@ -253,7 +254,17 @@ class Roots:
             near = self._near(path)
             hint = f"; near it: {', '.join(near)}" if near else ""
             return ToolError(f"there is no {path!r}{hint}")
+        if exc.errno == errno.ENAMETOOLONG:
+            return self.too_long(path)
         return ToolError(f"{path}: {explain(exc)}")
+
+    def too_long(self, path: str, most: int = MAX_NAME_BYTES) -> ToolError:
+        """What to tell the model about a path whose file system takes no name of such a length."""
+        name = max(path.split("/"), key=lambda part: len(os.fsencode(part)))
+        return ToolError(
+            f"the name {one_line(name[:40])!r}... in the path has {len(os.fsencode(name)):,} bytes as UTF-8, and the file "
+            f"system takes at most {most}; choose a shorter one. Nothing was changed"
+        )
 
     def _rooted(self, path: str) -> tuple[Root, str]:
         if (

@@ -180,6 +180,9 @@ def _names(roots: Roots, places: Sequence[Place], confirmed: Confirmed) -> list[
                 f"{roots.display(root, spot.real)[:80]}... is too long or too deep a path: at most "
                 f"{MAX_PATH_BYTES:,} bytes and {MAX_NEW_FOLDERS} new folders"
             )
+        most = os.fpathconf(spot.folder, "PC_NAME_MAX")
+        if any(len(os.fsencode(part)) > most for part in (*spot.missing, spot.name)):
+            raise roots.too_long(spot.real, most)
         roots.may_change(root, spot.real, confirmed=confirmed)
         name = absolute(root, spot)
         if name in names:

@@ -49,7 +49,7 @@ def move(
     with _two(roots, src, dst, confirmed) as ((root, spot), (to_root, to)):
         info = _info(roots, src, spot)
         _tree_allowed(roots, root, spot, spot.real)
-        old = _taken(dst, to, info, overwrite)
+        old = _taken(roots, dst, to, info, overwrite)
         if stat.S_ISDIR(info.st_mode) and root is to_root and f"{to.real}/".startswith(f"{spot.real}/"):
             raise ToolError(f"{dst} lies inside {src}; a folder cannot be moved into itself")
         op = new_op()
@@ -90,7 +90,7 @@ def copy(
         info = _info(roots, src, spot)
         roots.may_read(root, spot.real, info)
         _tree_allowed(roots, root, spot, to.real)
-        _taken(dst, to, info, overwrite=False)
+        _taken(roots, dst, to, info, overwrite=False)
         if stat.S_ISDIR(info.st_mode) and root is to_root and f"{to.real}/".startswith(f"{spot.real}/"):
             raise ToolError(f"{dst} lies inside {src}; a folder cannot be copied into itself")
         op = new_op()
@@ -292,11 +292,16 @@ def _tree_allowed(roots: Roots, root: Root, spot: Spot, real: str) -> Measure:
         raise ToolError(f"{roots.display(root, spot.real)}: {explain(exc)}; nothing was changed") from exc
 
 
-def _taken(dst: str, to: Spot, info: os.stat_result, overwrite: bool) -> bytes | None:
+def _taken(roots: Roots, dst: str, to: Spot, info: os.stat_result, overwrite: bool) -> bytes | None:
     """The content of the file that will be overwritten; None when the name is free. ToolError otherwise."""
-    if to.missing or not exists(to.folder, to.name):
+    try:
+        there = None if to.missing else os.stat(to.name, dir_fd=to.folder, follow_symlinks=False)
+    except FileNotFoundError:
+        there = None
+    except OSError as exc:
+        raise roots.refusal(dst, exc) from exc
+    if there is None:
         return None
-    there = os.stat(to.name, dir_fd=to.folder, follow_symlinks=False)
     if stat.S_ISDIR(there.st_mode):
         raise ToolError(f"{dst} is a folder; give the whole new path, such as {dst.rstrip('/')}/NAME")
     if not overwrite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -485,3 +486,26 @@ def test_a_file_is_not_made_where_a_folder_was_meant(server: Stdio, root: Path, 
     (root / "f").write_text("x", encoding="utf-8")
     assert server.call("write_file", path=path, content="y").is_error
     assert [p.name for p in root.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 128, "sub/" + "x" * 300, "x" * 256 + "/in.txt"])
+def test_a_name_longer_than_the_file_system_takes_is_refused_in_one_sentence_by_every_tool(
+    server: Stdio, root: Path, name: str
+) -> None:
+    (root / "sub").mkdir()
+    (root / "a.txt").write_text("one\n")
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("move_file", {"src": "a.txt", "dst": name}),
+        ("move_file", {"src": "sub", "dst": name}),
+        ("move_file", {"src": "a.txt", "dst": name, "copy": True}),
+        ("move_file", {"src": "a.txt", "dst": name, "copy": True, "overwrite": True}),
+        ("write_file", {"path": name, "content": "x"}),
+        ("apply_patch", {"patch": f"--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+x\n"}),
+        ("delete_file", {"path": name}),
+        ("read_file", {"path": name}),
+    ]
+    for tool, arguments in calls:
+        said = server.call(tool, **arguments)
+        assert said.is_error and "bytes as UTF-8, and the file system takes at most 255" in said.text, tool
+        assert len(said.text) < 300
+    assert sorted(path.name for path in root.rglob("*")) == ["a.txt", "sub"]
