@@ -1,6 +1,6 @@
 """Real MCP hosts do a scripted turn with our servers: read, edit, run, test, delegate, stage, commit.
 
-    python benchmarks/hosts/run.py [claude-code] [opencode]
+    python benchmarks/hosts/run.py [claude-code] [codex] [opencode]
 
 npm fetches the hosts into a folder of its own. `understudy init` writes their configuration, a simulated engine behind
 `understudy gateway` is their model, and it calls our tools in turn under whatever names the host gives them. A host
@@ -31,7 +31,7 @@ from servers.ollama.simulator.http import simulated
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
 
 BIN = Path(sys.executable).parent
-PACKAGES = ("@anthropic-ai/claude-code", "opencode-ai")
+PACKAGES = ("@anthropic-ai/claude-code", "@openai/codex", "opencode-ai")
 MODEL = "ollama:worker:latest"
 PROMPT = "Correct add in sum.py, test it, delegate a summary of it, and commit."
 STEPS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -44,8 +44,8 @@ STEPS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("git", "git_commit", {"message": "Add instead of subtracting"}),
 )
 DONE = "All of it is done."
-WAITS = "WaitForMcpServers"
-"""What Claude Code offers while servers start."""
+WAITS = ("WaitForMcpServers", "list_mcp_resources")
+"""What Claude Code and Codex offer while servers start, and what waits for them."""
 ATTEMPTS = 2
 """Some hosts begin before servers that start for the first time have listed their tools."""
 
@@ -61,15 +61,16 @@ class Turn:
         names = [tool["function"]["name"] for tool in body.get("tools") or ()]
         messages: list[Any] = body.get("messages") or []
         if not any("read_file" in name for name in names):
-            if WAITS in names and str(messages).count(WAITS) < 3:
-                return {"content": "", "tool_calls": [{"name": WAITS, "arguments": {}}]}
+            waits = next((name for name in WAITS if name in names), None)
+            if waits and str(messages).count(waits) < 3:
+                return {"content": "", "tool_calls": [{"name": waits, "arguments": {}}]}
             return (
                 "This module adds two numbers and gives their sum."  # a delegation, or a host's own question
             )
         said = [
             str(message.get("content"))
             for message in messages
-            if message["role"] == "tool" and message.get("tool_name") != WAITS
+            if message["role"] == "tool" and message.get("tool_name") not in WAITS
         ]
         self.results = max(self.results, said, key=len)
         if len(said) >= len(STEPS):
@@ -102,6 +103,14 @@ def _opencode(project: Path, url: str) -> Mapping[str, str]:
     return {}
 
 
+def _codex(project: Path, url: str) -> Mapping[str, str]:
+    file = project.parent / ".codex" / "config.toml"
+    head = f'model = "{MODEL}"\nmodel_provider = "gw"\napproval_policy = "never"\nsandbox_mode = "danger-full-access"\n'
+    provider = f'\n[model_providers.gw]\nname = "gw"\nbase_url = "{url}/v1"\nwire_api = "responses"\n'
+    file.write_text(head + file.read_text(encoding="utf-8") + provider, encoding="utf-8")
+    return {}
+
+
 HOSTS = {
     "claude-code": Host(
         prepare=_claude,
@@ -116,6 +125,15 @@ HOSTS = {
             "--strict-mcp-config",
             "--allowedTools",
             *(f"mcp__{server}" for server in ("files", "shell", "git", "ollama")),
+        ],
+    ),
+    "codex": Host(
+        prepare=_codex,
+        command=lambda project, programs: [
+            str(programs / "codex"),
+            "exec",
+            "--skip-git-repo-check",
+            PROMPT,
         ],
     ),
     "opencode": Host(

@@ -55,7 +55,8 @@ def read(body: Body) -> Asked:
     items = [{"role": "user", "content": given.input}] if isinstance(given.input, str) else given.input
     names: dict[str, str] = {}
     system = [given.instructions or "", *(_plain(item) for item in items if _is_system(item))]
-    specs = [spec for tool in given.tools or () if (spec := _spec(tool)) is not None]
+    tools, namespaces = _flat(given.tools or ())
+    specs = [spec for tool in tools if (spec := _spec(tool)) is not None]
     request = Request(
         model=given.model,
         messages=tuple(m for item in items if not _is_system(item) for m in _messages(item, names)),
@@ -67,8 +68,13 @@ def read(body: Body) -> Asked:
         temperature=given.temperature,
         think=think_of((given.reasoning or {}).get("effort")),
     )
-    written = frozenset(str(tool.get("name")) for tool in given.tools or () if tool.get("type") == "custom")
-    return Asked(request=request, stream=bool(given.stream), sampling={"top_p": given.top_p}, written=written)
+    return Asked(
+        request=request,
+        stream=bool(given.stream),
+        sampling={"top_p": given.top_p},
+        written=frozenset(str(tool.get("name")) for tool in tools if tool.get("type") == "custom"),
+        namespaces=namespaces,
+    )
 
 
 def whole(asked: Asked, done: Completion) -> Body:
@@ -195,11 +201,11 @@ def _is_system(item: Mapping[str, Any]) -> bool:
 def _messages(item: Mapping[str, Any], names: dict[str, str]) -> Iterable[Message]:
     match item:
         case {"type": "function_call", "call_id": str(id), "name": str(name)}:
-            names[id] = name
+            names[id] = name = _joined(item.get("namespace"), name)
             call = read_call(id, name, str(item.get("arguments") or ""))
             yield Message(role="assistant", parts=(call,))
         case {"type": "custom_tool_call", "call_id": str(id), "name": str(name), "input": str(text)}:
-            names[id] = name
+            names[id] = name = _joined(item.get("namespace"), name)
             yield Message(role="assistant", parts=(ToolCall(id=id, name=name, arguments={"input": text}),))
         case {
             "type": "function_call_output" | "custom_tool_call_output",
@@ -246,6 +252,25 @@ def _parts(content: object) -> Iterable[Part]:
 
 def _plain(item: Mapping[str, Any]) -> str:
     return "\n".join(part.text for part in _parts(item.get("content")) if isinstance(part, Text))
+
+
+def _flat(tools: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], dict[str, tuple[str, str]]]:
+    """Tools in namespaces, as Codex sends those of MCP servers, beside the others: other models know no namespaces."""
+    found, namespaces = list[Mapping[str, Any]](), dict[str, tuple[str, str]]()
+    for tool in tools:
+        if tool.get("type") != "namespace":
+            found.append(tool)
+            continue
+        inner: Iterable[Mapping[str, Any]] = tool.get("tools") or ()
+        for one in inner:
+            name = _joined(tool.get("name"), str(one.get("name")))
+            namespaces[name] = (str(tool.get("name")), str(one.get("name")))
+            found.append({**one, "name": name})
+    return found, namespaces
+
+
+def _joined(namespace: object, name: str) -> str:
+    return f"{namespace}__{name}" if namespace else name
 
 
 def _spec(tool: Mapping[str, Any]) -> ToolSpec | None:
@@ -307,6 +332,8 @@ def _said(text: str, id: str | None = None) -> Body:
 
 def _call(call: ToolCall, asked: Asked) -> Body:
     item: Body = {"id": f"fc_{call.id}", "call_id": call.id, "name": call.name, "status": "completed"}
+    if call.name in asked.namespaces:
+        item["namespace"], item["name"] = asked.namespaces[call.name]
     if call.name in asked.written:
         text = call.arguments.get("input")
         return item | {

@@ -28,6 +28,8 @@ class Asked:
     unthinking: bool = False  # Messages: a client that does not ask for thinking wants none
     usage_chunk: bool = False  # Chat Completions: a last chunk tells the tokens
     written: frozenset[str] = frozenset()  # Responses: tools whose argument is free text
+    namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """Responses: the namespace and the name there, of tools in one; models know them by both together."""
     generate: bool = False  # Ollama: asked by /api/generate, whose answers have another form
 
     @property

@@ -124,6 +124,35 @@ async def test_the_openai_sdk_completes_a_turn_with_a_tool_over_responses() -> N
     assert said == last.output_text == "It says hello." and last.status == "completed"
 
 
+async def test_tools_in_a_namespace_reach_the_model_and_their_calls_come_back_in_it() -> None:
+    def reads_there(body: Mapping[str, Any]) -> str | Mapping[str, Any]:
+        last, name = body["messages"][-1], body["tools"][0]["function"]["name"]
+        said = f"{name} says {last['content']}." if last["role"] == "tool" else ""
+        return said or {"content": "", "tool_calls": [{"name": name, "arguments": {"path": "a.txt"}}]}
+
+    async with (
+        gateway(reads_there) as url,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client,
+    ):
+        read = {"type": "function", "name": "read", "parameters": SCHEMA, "strict": False}
+        written = {"type": "custom", "name": "note"}
+        tools: Any = [
+            {"type": "namespace", "name": "mcp__files", "description": "Files.", "tools": [read, written]}
+        ]
+        asked: list[Any] = [{"role": "user", "content": "What does a.txt say?"}]
+        async with client.responses.stream(model="ollama:small", input=asked, tools=tools) as stream:
+            async for _ in stream:
+                pass
+            call = (await stream.get_final_response()).output[-1]
+        assert call.type == "function_call" and (call.namespace, call.name) == ("mcp__files", "read")
+        asked += [
+            call.to_dict(),
+            {"type": "function_call_output", "call_id": call.call_id, "output": "hello"},
+        ]
+        last = await client.responses.create(model="ollama:small", input=asked, tools=tools)
+    assert last.output_text == "mcp__files__read says hello."
+
+
 async def test_the_ollama_client_completes_a_turn_with_a_tool_and_sees_the_timings() -> None:
     async with gateway(reads_then_says) as url, ollama.AsyncClient(host=url) as client:
         tools: Any = [{"type": "function", "function": {"name": "read", "parameters": SCHEMA}}]
