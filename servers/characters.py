@@ -25,12 +25,13 @@ _PASSES_FOR = {
     "'": "\u2018\u2019\u201a\u201b\u2032\u02bc\u02b9\uff07`\u00b4",
     '"': "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\uff02",
     "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\ufe58\ufe63\uff0d",
-    "a": "\u0430\u03b1", "b": "\u0432", "c": "\u0441", "e": "\u0435", "h": "\u043d", "i": "\u0456\u03b9", "j": "\u0458",
+    "a": "\u0430\u03b1", "b": "\u0432", "c": "\u0441", "e": "\u0435", "h": "\u043d", "i": "\u0131\u0456\u03b9", "j": "\u0237\u0458",
     "k": "\u043a\u03ba", "m": "\u043c", "o": "\u043e\u03bf", "p": "\u0440\u03c1", "s": "\u0455", "t": "\u0442\u03c4",
     "v": "\u03bd", "x": "\u0445\u03c7", "y": "\u0443",
 }  # fmt: skip
 """Quotes and dashes as word processors write them, and the Cyrillic and Greek letters that look Latin, in lower case."""
 
+_DOT_ABOVE = "\u0307"
 _FOLDS = {other: plain for plain, others in _PASSES_FOR.items() for other in others}
 
 
@@ -38,7 +39,7 @@ def folded(text: str) -> str:
     """What a text looks like: equal for texts that a reader cannot tell apart, letter case left out."""
     if text.isascii():
         return text.lower().replace("`", "'")
-    return "".join(map(_fold, text))
+    return "".join(_parts(text))
 
 
 def alike(text: str, wanted: str) -> list[tuple[int, int]]:
@@ -46,7 +47,7 @@ def alike(text: str, wanted: str) -> list[tuple[int, int]]:
     goal = folded(wanted)
     if not goal:
         return []
-    parts = [_fold(char) for char in text]
+    parts = _parts(text)
     flat = "".join(parts)
     found: list[tuple[int, int]] = []
     if goal not in flat:
@@ -62,6 +63,15 @@ def alike(text: str, wanted: str) -> list[tuple[int, int]]:
             found.append((origin[at], origin.get(end, len(text))))
         at = flat.find(goal, end)
     return found
+
+
+def other_in(text: str, wanted: str) -> str | None:
+    """The first character of a text that only passes for one of `wanted`: `U+00A0 NO-BREAK SPACE at column 4`."""
+    wanted += wanted.casefold()
+    for at, char in enumerate(text):
+        if char.casefold() not in wanted and not char.isascii() and _fold(char) != char:
+            return f"{_point(text, at)} at column {at + 1}"
+    return None
 
 
 def difference(asked: str, found: str) -> str:
@@ -86,6 +96,15 @@ def _point(text: str, at: int) -> str:
     return f"U+{ord(text[at]):04X} {unicodedata.name(text[at], 'without a name')}"
 
 
+def _parts(text: str) -> list[str]:
+    """What each character looks like; a dot above an i, which has one, is not seen."""
+    parts = [_fold(char) for char in text]
+    for at in range(1, len(parts)):
+        if text[at] == _DOT_ABOVE and text[at - 1] in "iI\u0131":
+            parts[at] = ""
+    return parts
+
+
 @lru_cache(4096)
 def _fold(char: str) -> str:
     if _UNSEEN.match(char):
@@ -95,7 +114,7 @@ def _fold(char: str) -> str:
     if unicodedata.category(char) == "Zs":
         return " "
     lower = unicodedata.normalize("NFKD", _FOLDS.get(char, char)).casefold()
-    return "".join(_FOLDS.get(one, one) for one in lower)
+    return "".join(_FOLDS.get(one, one) for one in lower).replace("i" + _DOT_ABOVE, "i")
 
 
 def escaped(match: re.Match[str]) -> str:

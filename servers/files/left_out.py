@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 
+from ..characters import folded, other_in
 from ..source.encoding import SNIFF_BYTES, is_binary
 from ..workspace import Root, Workspace
-from ..workspace.globs import below, literal_start
+from ..workspace.globs import below, literal_start, matcher
 from ..workspace.protected_paths import allowed, secret
 from ..workspace.walk import is_ignored, open_plain
 from .finding import find
@@ -68,7 +70,31 @@ def nothing_found(
         f"{secrets:,} that may hold secrets" if secrets else "",
     ]
     rest = ", ".join(part for part in parts if part)
+    said += "" if everything or not globs else _alike(workspace, places, globs, depth, check)
     return f"{said}; not at {rest}" if rest and looked else f"{said} but {rest}" if rest else said
+
+
+def _alike(
+    workspace: Workspace,
+    places: Sequence[tuple[Root, str]],
+    globs: Sequence[str],
+    depth: int | None,
+    check: Callable[[], None],
+) -> str:
+    """The first file that would match if it were not written with other characters that look the same, or another case."""
+    with suppress(TimeoutError, ValueError):  # a glob folded so may be none
+        for root, start in places:
+            wanted = matcher([folded(below(glob, start)) for glob in globs])
+            for found in find(workspace, root, start, depth=depth, ignored=True, check=check):
+                path = os.fsdecode(found)
+                if wanted(folded(path)):
+                    shown = workspace.display(root, path)
+                    if other := other_in(shown, "".join(globs)):
+                        return f"; {shown!a} looks the same, but has {other}, where a ? would match"
+                    said = [other for glob in globs if (other := other_in(glob, shown))]
+                    what = f"the glob has {said[0]}" if said else "its letter case is another"
+                    return f"; {shown!a} looks the same, but {what}"
+    return ""
 
 
 def names_ignored(root: Root, start: str, globs: Sequence[str]) -> bool:

@@ -27,6 +27,7 @@ def expanded(glob: str) -> list[str]:
                 raise ValueError(
                     f"the glob {glob!r} has too many *; at most three in a name and three ** are tried"
                 )
+            _readable(one, glob)
             done.append(one)
         else:
             todo += [one[: match.start()] + part + one[match.end() :] for part in match[1].split(",")]
@@ -37,6 +38,14 @@ def is_tame(glob: str) -> bool:
     """Whether matching this glob takes bounded time: pathspec's expressions try all ways to split a name."""
     parts = glob.split("/")
     return parts.count("**") <= 3 and all(part == "**" or part.count("*") <= 3 for part in parts)
+
+
+def _readable(one: str, glob: str) -> None:
+    """ValueError when no name can be held against it, as with a range that ends before it begins."""
+    try:
+        matcher([one])
+    except (ValueError, re.error) as exc:
+        raise ValueError(f"the glob {glob!r} cannot be read: {exc}") from None
 
 
 def is_simple(glob: str) -> bool:

@@ -24,6 +24,9 @@ NAMES = [  # as asked, as it is on disk, what tells them apart
     ("a-b.txt", "a\u2013b.txt", "column 2: U+2013 EN DASH, not U+002D HYPHEN-MINUS"),
     ("ab.txt", "a\u200bb.txt", "column 2: U+200B ZERO WIDTH SPACE, not U+0062"),
     ("README.MD", "readme.md", "column 1: U+0072 LATIN SMALL LETTER R, not U+0052"),
+    ("limit.txt", "l\u0131mit.txt", "column 2: U+0131 LATIN SMALL LETTER DOTLESS I, not U+0069"),
+    ("D\u0130.txt", "DI\u0307.txt", "column 2: U+0049 LATIN CAPITAL LETTER I, not U+0130"),
+    ("DI.txt", "D\u0130.txt", "column 2: U+0130 LATIN CAPITAL LETTER I WITH DOT ABOVE, not U+0049"),
     ("scope.txt", "s\u0441ope.txt", "column 2: U+0441 CYRILLIC SMALL LETTER ES, not U+0063"),
 ]
 
@@ -124,3 +127,42 @@ def test_a_text_looks_like_itself_wherever_it_stands(before: str, text: str, aft
 def test_texts_that_differ_are_told_apart(one: str, other: str) -> None:
     if one != other:
         assert "column" in difference(one, other)
+
+
+GLOBS = [  # the glob, the name on disk, what is said
+    (
+        "Shot * AM.*",
+        "Shot 9.52\u202fAM.txt",
+        "has U+202F NARROW NO-BREAK SPACE at column 10, where a ? would",
+    ),
+    ("a b.md", "sub/a\u00a0b.md", "has U+00A0 NO-BREAK SPACE at column 6, where a ? would match"),
+    ("sub/a b*", "sub/a\u2007b.md", "has U+2007 FIGURE SPACE at column 6, where a ? would match"),
+    ("{q,limit}.py", "lim\u0131t.py", "has U+0131 LATIN SMALL LETTER DOTLESS I at column 4"),
+    ("caf\u00e9.*", "cafe\u0301.log", "the glob has U+00E9 LATIN SMALL LETTER E WITH ACUTE at column 4"),
+    ("x\u2013y.c", "x-y.c", "the glob has U+2013 EN DASH at column 2"),
+    ("*.me", "READ.ME", "its letter case is another"),
+]
+
+
+@pytest.mark.parametrize(("glob", "real", "said"), GLOBS)
+def test_a_glob_that_misses_a_name_which_looks_the_same_says_so_in_every_tool(
+    server: Stdio, tmp_path: Path, glob: str, real: str, said: str
+) -> None:
+    (tmp_path / real).parent.mkdir(exist_ok=True)
+    (tmp_path / real).write_text("needle\n", encoding="utf-8")
+    for found in (
+        server.call("list_files", glob=glob),
+        server.call("search_files", pattern="needle", glob=glob),
+        server.call("read_many", glob=glob),
+    ):
+        assert f"{real!a} looks the same, but {said}" in found.text
+
+
+@pytest.mark.parametrize("glob", ["[z-a].q", "src/[9-0]*", "!!", "\\"])
+def test_a_glob_that_cannot_be_read_is_refused_in_one_sentence(server: Stdio, glob: str) -> None:
+    for found in (
+        server.call("list_files", glob=glob),
+        server.call("search_files", pattern="x", glob=glob),
+        server.call("read_many", glob=glob),
+    ):
+        assert found.is_error and f"the glob {glob!r} cannot be read" in found.text
