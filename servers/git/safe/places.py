@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...output import ToolError, one_line
 from ...source.quoted_paths import shown, taken
-from .repository import Place, Repository
+from .repository import BARE, Place, Repository, is_bare
 
 MAX_KEPT = 32  # places looked at before, with what was read of them
 _MAX_FOLDERS = 2000
@@ -55,6 +55,8 @@ class Places:
             raise ToolError(f"there is no folder {one_line(repo)!r} below the root{_listed(root)}")
         if os.path.lexists(top / ".git") or top == self.default.top:
             return top
+        if is_bare(top):
+            raise ToolError(f"{one_line(repo)!r} is {BARE}")
         above = (folder for folder in top.parents if folder.is_relative_to(root))
         holder = next((folder for folder in above if os.path.lexists(folder / ".git")), None)
         where = f"; it belongs to the one in {_named(root, holder)}" if holder else _listed(root)

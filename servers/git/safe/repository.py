@@ -25,6 +25,9 @@ from .user_config import personal
 _MAX_POINTER_BYTES = 8192
 _HEAD = re.compile(r"ref:\s*refs/|[0-9a-f]{40}")
 _REF_STORES = ("files", "reftable")
+SHALLOW = (
+    "this is a shallow clone, which holds the newest commits alone (the user can `git fetch --unshallow`)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,14 @@ class Repository:
     def called(self, path: bytes) -> str:
         """What a path of the work tree is called from the root."""
         return shown(os.path.relpath(os.path.join(os.fsencode(self.top), path), os.fsencode(self.git.root)))
+
+    @property
+    def shallow(self) -> bool:
+        return (self.common_dir / "shallow").exists()
+
+    @property
+    def sparse(self) -> bool:
+        return self.settings.get("core.sparsecheckout") in ("true", "1", "yes", "on")
 
     @property
     def writing(self) -> Git:
@@ -166,12 +177,25 @@ class Place:
         return within(self.root, git_dir / text, "the common git dir of this linked work tree")
 
     def _no_repository(self) -> str:
+        if is_bare(self.top):
+            return f"the root is {BARE}"
         if any((folder / ".git").exists() for folder in self.top.parents):
             return (
                 "the root is a folder inside a larger repository; start understudy-git with the "
                 "repository's top folder as ROOT"
             )
         return "there is no git repository; run `git init` in it, or start understudy-git with a repository as ROOT"
+
+
+BARE = (
+    "a bare repository, which has no work tree, and every tool here works on one: "
+    "clone it (`git clone BARE FOLDER`) and start understudy-git with the clone as ROOT"
+)
+
+
+def is_bare(folder: Path) -> bool:
+    """Whether a folder is laid out as a git dir itself."""
+    return all(os.path.exists(folder / name) for name in ("HEAD", "objects", "refs"))
 
 
 def pointed(path: Path) -> str:

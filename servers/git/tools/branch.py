@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...characters import difference, folded
 from ...output import ToolError, one_line
 from ..safe import parsing
 from ..safe.in_progress import state_of
@@ -43,14 +44,15 @@ def create(repo: Repository, name: str, ref: str | None) -> str:
     new = new_name(repo, name)
     start = verified(repo, ref or "HEAD", what="ref")
     repo.writing("branch", "--no-track", "--end-of-options", new, start)
-    return f'created {new} at {start[:12]}; git_branch(action="switch", name="{new}") goes there'
+    made = f'created {new} at {start[:12]}; git_branch(action="switch", name="{new}") goes there'
+    return made + twin_note(repo, _HEADS, new)
 
 
 def rename(repo: Repository, name: str, ref: str | None) -> str:
     old, new = existing(repo, name), new_name(repo, ref or "")
     with alone(repo), changing(repo, f"rename branch {old} to {new}", rename=(old, new)) as op:
         repo.writing("branch", "--move", "--end-of-options", old, new)
-    return f"renamed {old} to {new} · op={op}"
+    return f"renamed {old} to {new} · op={op}{twin_note(repo, _HEADS, new)}"
 
 
 def delete(repo: Repository, name: str) -> str:
@@ -84,7 +86,8 @@ def switch(repo: Repository, name: str | None, ref: str | None) -> str:
             done = repo.writing.attempt("switch", "--quiet", "--no-recurse-submodules", *args)
             if done.code or b"error: " in done.err:  # files it could not write are none to git switch
                 raise ToolError(repo.git.said(done, ["switch"]))
-    return "\n".join(part for part in (f"on {where} · op={op}", repo.ignored()) if part)
+    told = f"on {where} · op={op}" + (twin_note(repo, _HEADS, args[1]) if args[0] == "--create" else "")
+    return "\n".join(part for part in (told, repo.ignored()) if part)
 
 
 def _target(repo: Repository, name: str, ref: str | None) -> tuple[list[str], str, str]:
@@ -137,6 +140,18 @@ def new_name(repo: Repository, name: str) -> str:
     if repo.git.attempt("show-ref", "--verify", "--quiet", _HEADS + plain).code == 0:
         raise ToolError(f"there is a branch {one_line(plain)!r} already; another name works")
     return plain
+
+
+def twin_note(repo: Repository, kind: str, name: str) -> str:
+    """A line that warns of another name of the same kind that looks like this one; "" when there is none."""
+    goal = folded(name)
+    found = (
+        ref.removeprefix(kind) for ref in parsing.lines(repo.git("for-each-ref", "--format=%(refname)", kind))
+    )
+    twin = next((other for other in found if other != name and folded(other) == goal), None)
+    if twin is None:
+        return ""
+    return f"\nnote: {name!a} looks like {twin!a}, which is there too, but has at {difference(twin, name)}"
 
 
 def _refuse_while_busy(repo: Repository) -> None:

@@ -11,7 +11,7 @@ from ..safe.in_progress import State, state_of
 from ..safe.process import Finished
 from ..safe.quoting import names, plain_rev
 from ..safe.rebase_todo import refuse_foreign
-from ..safe.repository import Repository
+from ..safe.repository import SHALLOW, Repository
 from ..safe.signing import Signer
 from ..safe.status import porcelain
 from ..undo.record import alone, incoming
@@ -164,22 +164,37 @@ def _run(
     signed = ""
     if state.name == "clean":
         new = repo.git("rev-parse", "--verify", "HEAD").decode().strip()
-        result = f"HEAD {old[:12]} -> {new[:12]}" if new != old else "already up to date; nothing changed"
         signed = signer.note if new != old else ""
-        told = f"{did}: {result} · op={op}" if new != old or "abort" in did else f"{did}: {result}"
+        if "--abort" in args:
+            told = f"{_aborted(did.removeprefix('abort '), done, new)} · op={op}"
+        elif new != old:
+            told = f"{did}: HEAD {old[:12]} -> {new[:12]} · op={op}"
+        elif "--skip" in args:
+            told = f"{did}: its change was here already, so it was left out; the files are as they were · op={op}"
+        else:
+            told = f"{did}: already up to date; nothing changed"
     else:
         told = f"{did}: stopped in {state.name}{' at ' + state.detail if state.detail else ''} · op={op}"
         told += (
             f"\nconflicts: {names([e.path for e in conflicts], 50)}"
-            if conflicts
+            if conflicts and "--abort" not in args
             else f"\n{repo.git.said(done, args)}"
         )
         told += f"\nnext: {state.next_step(len(conflicts))}"
     return "\n".join(part for part in (told, signed, repo.ignored()) if part)
 
 
+def _aborted(what: str, done: Finished, head: str) -> str:
+    """What an abort came to: git leaves alone a HEAD that somebody moved meanwhile."""
+    if b"Not rewinding" in done.err:
+        return f"aborted the {what}, but HEAD stays at {head[:12]} with the files as they are: it was moved since"
+    return f"aborted the {what}: HEAD is at {head[:12]}, index and files are as before it"
+
+
 def _refused(repo: Repository, done: Finished, args: Sequence[str]) -> str:
     text = repo.git.said(done, args)
+    if "unrelated histories" in text and repo.shallow:
+        return f"{text}\n{SHALLOW}: what both have in common is not in it"
     if "would be overwritten" in text or "unstaged changes" in text or "uncommitted changes" in text:
         return text + "\ncommit those changes, or git_stash(action=push) them, then try again"
     return text

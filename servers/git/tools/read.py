@@ -8,14 +8,16 @@ import secrets
 from collections.abc import Sequence
 
 from ...output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
+from ...source.quoted_paths import shown
 from ..safe import parsing
 from ..safe.in_progress import state_of
 from ..safe.quoting import all_inside, names, plain_rev
-from ..safe.repository import Repository
+from ..safe.repository import SHALLOW, Repository
 from ..safe.status import COUNTS_STASHES, porcelain
 from . import nested
 from .left_out import elsewhere, refuse_unknown
 from .records import LIST_BYTES, Commit, Counts, Log, Status, files
+from .since import read_since
 
 PATCH = ("--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
 """Options every command that can print a patch gets."""
@@ -83,7 +85,8 @@ def diff(repo: Repository, scope: str, paths: Sequence[str], *, stat_only: bool,
     between = _scope(repo, scope)
     out = repo.git.attempt(*args, *between, "--", *where, max_bytes=MAX_READ_BYTES)
     if out.code not in (0, None):
-        raise ToolError(repo.git.said(out, args))
+        said = repo.git.said(out, args)
+        raise ToolError(f"{said}\n{SHALLOW}" if "no merge base" in said and repo.shallow else said)
     title = f"diff {one_line(scope)}"
     missing = refuse_unknown(
         repo,
@@ -95,7 +98,14 @@ def diff(repo: Repository, scope: str, paths: Sequence[str], *, stat_only: bool,
         parts = (f"{title} · no changes{elsewhere(repo, scope, where)}", missing, own, repo.ignored())
         return "\n".join(part for part in parts if part)
     note = "\n".join(part for part in (missing, repo.ignored()) if part)
-    return told(out.out, title, cut=out.cut, note=note, again="git_diff(paths=[...])")
+    conflicts = [] if between and _TWO_DOTS.search(between[-1]) else unmerged(repo, where)
+    return told(out.out, title, cut=out.cut, note=note, again="git_diff(paths=[...])", conflicts=conflicts)
+
+
+def unmerged(repo: Repository, where: Sequence[bytes]) -> list[bytes]:
+    """The paths in conflict."""
+    rows = parsing.fields(repo.git.attempt("ls-files", "--unmerged", "-z", "--", *where).out)
+    return list(dict.fromkeys(row.partition(b"\t")[2] for row in rows))
 
 
 def _scope(repo: Repository, scope: str) -> list[str]:
@@ -134,7 +144,8 @@ def _near(repo: Repository) -> str:
         "for-each-ref", "--count=6", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads"
     )
     names = [one_line(name) for name in parsing.lines(out)]
-    return f"; branches are {', '.join(names)}" if names else ""
+    near = f"; branches are {', '.join(names)}" if names else ""
+    return f"{near}; {SHALLOW}" if repo.shallow else near
 
 
 def log(
@@ -152,6 +163,7 @@ def log(
     """Commits, newest first."""
     if not 1 <= limit <= MAX_COMMITS:
         raise ToolError(f"limit is {limit}; 1 to {MAX_COMMITS} commits work")
+    moment = read_since(repo.git, since) if since else ""
     plain = not (cursor or paths or author or since or grep or ".." in rev)
     start, skip = (plain_rev(rev), 0) if plain else _start(repo, rev, cursor)
     mark = secrets.token_hex(16)  # nothing in a commit can foresee it, so nothing can forge a record
@@ -186,10 +198,14 @@ def log(
         raise ToolError(repo.git.said(done, args))
     found = _history(start, skip, limit, parts, cut=done.cut, note=repo.ignored())
     where = all_inside(repo.top, paths)
+    if not found.cursor and repo.shallow and _reaches_end(repo, start, found):
+        found.notes.append(f"history ends here: {SHALLOW}")
     if not found.commits and not skip:
         refuse_unknown(repo, where, [])
         filters = {"author": author, "since": since, "grep": grep, "paths": names(where)}
-        given = ", ".join(name for name, value in filters.items() if value)
+        given = ", ".join(
+            name if name != "since" else f"since {moment}" for name, value in filters.items() if value
+        )
         without = (
             repo.git.attempt("rev-list", "--count", "--end-of-options", start, "--")
             .out.decode("ascii", "replace")
@@ -202,6 +218,12 @@ def log(
         elif ".." in rev:
             found.notes.append(f"{one_line(rev)} holds no commit: nothing is on its right side alone")
     return found
+
+
+def _reaches_end(repo: Repository, start: str, found: Log) -> bool:
+    """Whether a listing ended because a shallow clone holds no more; a range mostly ends where it was told to."""
+    ends = (repo.common_dir / "shallow").read_text(encoding="ascii", errors="replace").split()
+    return ".." not in start or any(commit.commit in ends for commit in found.commits)
 
 
 def _start(repo: Repository, rev: str, cursor: str | None) -> tuple[str, int]:
@@ -267,9 +289,9 @@ def _circumstances(repo: Repository) -> list[str]:
         notes.append(
             f"a linked work tree of the repository in {one_line(os.path.relpath(repo.common_dir.parent, repo.git.root))}"
         )
-    if (repo.common_dir / "shallow").exists():
+    if repo.shallow:
         notes.append("shallow clone: history ends early")
-    if repo.settings.get("core.sparsecheckout") in ("true", "1", "yes", "on"):
+    if repo.sparse:
         notes.append("sparse checkout: some tracked files are not on disk")
     if repo.settings.get("extensions.partialclone") is not None:
         notes.append("partial clone: objects that were not fetched cannot be read here")
@@ -277,26 +299,41 @@ def _circumstances(repo: Repository) -> list[str]:
 
 
 def told(
-    out: bytes, title: str, *, cut: bool, note: str, again: str, max_bytes: int = MAX_PATCH_BYTES
+    out: bytes,
+    title: str,
+    *,
+    cut: bool,
+    note: str,
+    again: str,
+    max_bytes: int = MAX_PATCH_BYTES,
+    conflicts: Sequence[bytes] = (),
 ) -> str:
     """numstat lines and patch as one bounded text: header, fence, what was left out."""
     stats, patch = _split(out)
+    open_ = [shown(path) for path in conflicts]  # git gives such a file no line, an empty one, or both
+    stats = [line for line in stats if not (line.startswith(b"0\t0\t") and _name(line) in open_)]
+    counted = {_name(line) for line in stats}
+    uncounted = [name for name in open_ if name not in counted]
     added = sum(int(match[1]) for line in stats if (match := _COUNTS.match(line)) and match[1] != b"-")
     gone = sum(int(match[2]) for line in stats if (match := _COUNTS.match(line)) and match[2] != b"-")
     least = "at least " if cut and not patch else ""
-    total = f"{least}{len(stats):,} file{'s' * (len(stats) != 1)} · +{added:,} -{gone:,}"
-    if not stats and not patch.strip():
+    number = len(stats) + len(uncounted)
+    total = f"{least}{number:,} file{'s' * (number != 1)} · +{added:,} -{gone:,}"
+    if open_:
+        total += f" · in conflict{', not counted' * (uncounted == open_)}: {names(conflicts)}"
+    if not number and not patch.strip():
         return "\n".join(part for part in (f"{title} · no changes", note) if part)
     table = [f"+{_count(line, 1)} -{_count(line, 2)}  {_name(line)}" for line in stats]
+    table += [f"in conflict  {name}" for name in uncounted]
     kept, left_out = _whole_files(patch, max_bytes)
     body = bounded("\n".join(table), MAX_RESULT_BYTES // 8 if patch else max_bytes)
     if kept:
         body += "\n\n" + kept
     parts = [f"{title} · {total}", fenced(masked(visible(body)), title)]
     if left_out or cut:
-        shown_files = max(len(stats) - left_out, 0) if not cut else None
+        shown_files = max(number - left_out, 0) if not cut else None
         which = (
-            f"{shown_files} of {len(stats)} files shown"
+            f"{shown_files} of {number} files shown"
             if shown_files is not None
             else "only the first files shown"
         )

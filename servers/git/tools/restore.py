@@ -83,9 +83,13 @@ def _refuse_nested(repo: Repository, paths: Sequence[bytes]) -> None:
 
 
 def _refuse_unknown(repo: Repository, where: Sequence[bytes], tree: str | None) -> None:
-    """git's own message for a path it does not know is a riddle."""
+    """git's own message for a path it does not know, or was told to leave alone, is a riddle."""
     for path in where[:50]:
-        if path == b"." or repo.git("ls-files", "-z", "--", path):
+        if path == b".":
+            continue
+        if rows := parsing.fields(repo.git("ls-files", "-t", "-z", "--", path)):
+            if all(row.startswith(b"S ") for row in rows):
+                raise ToolError(_left_alone(repo, path))
             continue
         if tree and repo.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree, "--", path):
             continue
@@ -93,6 +97,16 @@ def _refuse_unknown(repo: Repository, where: Sequence[bytes], tree: str | None) 
             f"{names([path])} is not known to git{' at that source' if tree else ''}, so there is nothing to bring "
             f"back; {pointed_out(repo, [path]) or 'git_log(paths=[...]) shows where it existed'}"
         )
+
+
+def _left_alone(repo: Repository, path: bytes) -> str:
+    name = names([path])
+    if repo.sparse:
+        return (
+            f"{name} lies outside the sparse checkout, so it is not on disk; git_show(path=...) reads it, and "
+            "`git sparse-checkout add FOLDER` brings its folder to disk"
+        )
+    return f"git was told to leave {name} alone; `git update-index --no-skip-worktree {name}` lifts that"
 
 
 def stash(repo: Repository, action: str, index: int, message: str | None, *, untracked: bool) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from ...output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ...source.quoted_paths import shown
 from ..safe import parsing
-from ..safe.quoting import inside
+from ..safe.quoting import inside, plain_rev
 from ..safe.repository import Repository
 from .nested import pointed_out
 from .read import MAX_PATCH_BYTES, MAX_READ_BYTES, PATCH, told, verified
@@ -47,7 +47,18 @@ def show(repo: Repository, rev: str, path: str | None, *, stat_only: bool) -> st
     changes = told(
         done.out, title, cut=done.cut, note=repo.ignored(), again=again, max_bytes=MAX_PATCH_BYTES * 3 // 4
     )
-    return f"{about}\n{changes}"
+    return "\n".join(part for part in (_tag(repo, rev), about, changes) if part)
+
+
+def _tag(repo: Repository, rev: str) -> str:
+    """What an annotated tag says itself, before the commit it stands for; "" for other revisions."""
+    name = plain_rev(rev)
+    found = repo.git.attempt("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{tag}")
+    if found.code:
+        return ""
+    said = repo.git("show", "--no-patch", "--format=", "--date=iso-strict", found.out.decode().strip())
+    text = bounded(masked(visible(parsing.text_of(said).strip())), MAX_RESULT_BYTES // 8)
+    return fenced(text, f"tag {one_line(name)}")
 
 
 def _show_path(repo: Repository, rev: str, path: bytes) -> str:

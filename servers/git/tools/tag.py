@@ -8,6 +8,7 @@ from ..safe.quoting import plain_rev
 from ..safe.repository import Repository
 from ..safe.signing import Signer
 from ..undo.record import alone
+from .branch import twin_note
 from .commit import check_message
 from .read import verified
 from .show import listing
@@ -51,6 +52,7 @@ def tag(repo: Repository, name: str, ref: str | None, message: str | None) -> st
     with alone(repo):
         signer.used_by(repo.writing)(*args, "--end-of-options", new, at, stdin=text)
     told = f"tagged {at[:12]} as {new}" + (", annotated" if text else "")
+    told += twin_note(repo, _TAGS, new)
     return "\n".join(part for part in (told, signer.note) if part)
 
 

@@ -14,7 +14,7 @@ from ..safe.quoting import names, plain_rev
 from ..safe.repository import Place, Repository
 from ..safe.status import porcelain
 from ..undo.record import alone
-from .branch import new_name, on_one_remote
+from .branch import new_name, on_one_remote, twin_note
 from .read import verified
 from .show import listing
 
@@ -69,6 +69,7 @@ def add(repo: Repository, name: str, ref: str | None) -> str:
         if done.code:
             raise ToolError(repo.git.said(done, ["worktree"]))
     told = f'checked {one_line(name)} out in a folder of its own; repo="{_called(repo, folder)}" works there'
+    told += twin_note(repo, "refs/heads/", made[-1]) if made else ""
     return "\n".join(part for part in (told, repo.ignored()) if part)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.git.repos import Repo
+from tests.servers.git.repos import Call, Repo, ask
 from tests.stdio import Stdio, start
 
 needs_ssh = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
@@ -143,3 +143,73 @@ def test_what_cannot_be_signed_without_a_prompt_is_made_unsigned_and_says_so(
     assert (
         not signed(repo, tmp_path, "verify-commit", "HEAD") and repo.git("log", "-1", "--format=%s") == "one"
     )
+
+
+@pytest.mark.parametrize(
+    ("new", "twin", "point"),
+    [
+        ("Main", "main", "U+004D"),
+        ("\uff2d\uff21\uff29\uff2e", "main", "U+FF2D"),
+        ("m\u0430in", "main", "U+0430"),
+        ("dev\u2010x", "dev-x", "U+2010"),
+    ],
+)
+def test_a_branch_or_tag_that_looks_like_another_is_made_with_a_warning(
+    repo: Repo, new: str, twin: str, point: str
+) -> None:
+    repo.git("branch", "dev-x")
+    repo.git("branch", "other")
+    repo.git("tag", twin)
+    calls: list[Call] = [
+        ("git_branch", {"action": "create", "name": new}),
+        ("git_branch", {"action": "delete", "name": new}),
+        ("git_branch", {"action": "rename", "name": "other", "ref": new}),
+        ("git_branch", {"action": "delete", "name": new}),
+        ("git_branch", {"action": "add_worktree", "name": new}),
+        ("git_branch", {"action": "tag", "name": new}),
+    ]
+    answers = ask(repo.top, calls)
+    assert not any(answer.is_error for answer in answers)
+    for warned in answers[::2] + answers[5:]:
+        assert f"looks like {twin!r}" in warned.text and point in warned.text
+    assert "looks like" not in ask(repo.top, [("git_branch", {"action": "create", "name": "unlike"})])[0].text
+
+
+def test_what_an_annotated_tag_says_is_shown(repo: Repo) -> None:
+    repo.git("tag", "--annotate", "--message", "The first.\n\nWith a body.", "v1")
+    repo.git("tag", "--annotate", "--message", "About the tag.", "outer", "v1")
+    repo.git("tag", "plain")
+    shown, outer, plain = ask(repo.top, [("git_show", {"rev": rev}) for rev in ("v1", "outer", "plain")])
+    assert "tag v1" in shown.text and "Tagger: Ann" in shown.text and "With a body." in shown.text
+    assert "About the tag." in outer.text and "With a body." in outer.text
+    assert "Tagger" not in plain.text and all("commit " in answer.text for answer in (shown, outer, plain))
+
+
+@pytest.mark.parametrize(
+    "since",
+    ["gibberish", "v1.0", "a week ago", "next week", "5 min ago", "2026-99-99", "Feb 30, 2026-02-30", "32/13/2026", "---", "HEAD~3"],
+)  # fmt: skip
+def test_a_since_that_git_would_misread_is_refused(repo: Repo, since: str) -> None:
+    answer = ask(repo.top, [("git_log", {"since": since})])[0]
+    assert answer.is_error and f"since {since!r}" in answer.text and "'2 weeks ago'" in answer.text
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        *("2001-02-03", "2001-02-03T04:05:06Z", "2001-02-03 04:05:06 +0200", "3 Feb 2001", "Sat Feb 3 04:05:06 2001"),
+        *("30 years ago", "30.years", "02/03/2001", "31.1.2001", "Feb 3rd, 2001 at noon", "never", "981173106 +0000"),
+    ],
+)  # fmt: skip
+def test_dates_that_git_reads_are_taken(repo: Repo, since: str) -> None:
+    answer = ask(repo.top, [("git_log", {"since": since})])[0]
+    assert not answer.is_error and answer.structured["commits"], answer.text
+
+
+def test_a_since_without_commits_says_how_it_was_read(repo: Repo) -> None:
+    calls: list[Call] = [
+        ("git_log", {"since": text}) for text in ("2099-01-02 03:04 +0000", "now", "last monday")
+    ]
+    first, *others = ask(repo.top, calls)
+    assert "no commit fits since 2099-01-02 03:04 UTC" in first.structured["notes"][-1]
+    assert not any(answer.is_error for answer in others)

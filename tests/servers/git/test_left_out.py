@@ -77,5 +77,6 @@ def test_a_deleted_path_has_a_past(repo: Repo, server: Stdio) -> None:
 def test_a_log_without_commits_says_what_ruled_them_out(server: Stdio) -> None:
     for filters in ({"author": "Nobody"}, {"grep": "zebra"}, {"since": "2030-01-01"}):
         notes = server.call("git_log", **filters).structured["notes"]
-        assert notes == [f"no commit fits {next(iter(filters))}; without it HEAD has 1"]
+        assert notes[0].startswith(f"no commit fits {next(iter(filters))}")
+        assert notes[0].endswith("; without it HEAD has 1")
     assert "holds no commit" in server.call("git_log", rev="HEAD..HEAD").structured["notes"][0]

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from tests.processes import until
-from tests.servers.git.repos import Repo, running
+from tests.servers.git.repos import Call, Repo, ask, running
 from tests.stdio import Stdio, start
 
 
@@ -427,3 +428,85 @@ def test_a_cancelled_call_stops_git_and_changes_nothing(repo: Repo) -> None:
         assert not server.call("git_status").is_error
         assert repo.picture() == before
         assert not list((repo.top / ".git").glob("*.lock"))
+
+
+def test_an_abort_says_what_it_aborted(repo: Repo) -> None:
+    before = repo.picture()
+    for action, ref in (
+        ("merge", "side"),
+        ("rebase", "side"),
+        ("cherry_pick", "side~1"),
+        ("revert", "HEAD~1"),
+    ):
+        stopped, aborted = ask(
+            repo.top,
+            [("git_integrate", {"action": action, "ref": ref}), ("git_integrate", {"action": "abort"})],
+        )
+        assert "stopped" in stopped.text and repo.picture() == before
+        assert aborted.text.startswith(
+            f"aborted the {action}: HEAD is at {repo.git('rev-parse', 'HEAD')[:12]}"
+        )
+        assert "as before" in aborted.text and "up to date" not in aborted.text
+
+
+def test_an_abort_after_somebody_committed_says_that_head_stays(repo: Repo) -> None:
+    repo.git("cherry-pick", "main..side", fails=True)
+    repo.commit("resolved by hand", a__txt="both\n")
+    text = ask(repo.top, [("git_integrate", {"action": "abort"})])[0].text
+    assert "HEAD stays at" in text and "as before" not in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"stat_only": True}, {"scope": "staged"}, {"scope": "HEAD"}, {"paths": ["a.txt"]}]
+)
+def test_a_diff_during_a_conflict_names_the_files_in_it(repo: Repo, arguments: dict[str, Any]) -> None:
+    repo.git("merge", "--quiet", "side", fails=True)
+    if arguments.get("scope"):
+        repo.git("rm", "--quiet", "--cached", "c.txt")
+    head = ask(repo.top, [("git_diff", arguments)])[0].text.splitlines()[0]
+    assert " · 1 file · " in head and head.endswith("a.txt") and "in conflict" in head
+    other = ask(repo.top, [("git_diff", {"scope": "side..main"}), ("git_diff", {"paths": ["b.txt"]})])
+    assert not any("in conflict" in answer.text for answer in other)
+
+
+def test_a_bare_repository_is_called_one(repo: Repo, tmp_path: Path) -> None:
+    repo.git("clone", "--quiet", "--bare", ".", "../x.git")
+    answers = [
+        ask(tmp_path / "x.git", [("git_status", {})])[0],
+        ask(tmp_path, [("git_log", {"repo": "x.git"})])[0],
+    ]
+    for answer in answers:
+        assert answer.is_error and "bare repository, which has no work tree" in answer.text
+        assert "git clone" in answer.text and "git init" not in answer.text
+
+
+def test_what_a_shallow_clone_lacks_is_explained(repo: Repo, tmp_path: Path) -> None:
+    repo.git("clone", "--quiet", "--depth=2", "--no-single-branch", f"file://{repo.top}", "../shallow")
+    calls: list[Call] = [
+        ("git_log", {}),
+        ("git_log", {"limit": 1}),
+        ("git_log", {"rev": "HEAD~1..HEAD"}),
+        ("git_show", {"rev": "HEAD~5"}),
+        ("git_diff", {"scope": "main...origin/side"}),
+        ("git_integrate", {"action": "merge", "ref": "origin/side~1"}),
+    ]
+    log, page, part, missing, *_ = answers = ask(tmp_path / "shallow", calls)
+    assert "history ends here: this is a shallow clone" in log.structured["notes"][-1]
+    assert not page.structured["notes"] and not part.structured["notes"]
+    assert missing.is_error and "shallow clone" in missing.text
+    assert not any("shallow" in answer.text for answer in ask(repo.top, calls[:4])), answers
+
+
+def test_restoring_outside_a_sparse_checkout_is_one_clear_sentence(repo: Repo) -> None:
+    repo.write("in/x.txt")
+    repo.write("out/y.txt")
+    repo.commit("folders")
+    repo.git("sparse-checkout", "set", "in")
+    for paths in (["out/y.txt"], ["out"], ["in", "out"]):
+        answer = ask(repo.top, [("git_restore", {"paths": paths, "source": "HEAD"})])[0]
+        assert answer.is_error and "lies outside the sparse checkout" in answer.text
+        assert "sparse-checkout add" in answer.text and "pathspec" not in answer.text
+    repo.git("sparse-checkout", "disable")
+    repo.git("update-index", "--skip-worktree", "b.txt")
+    answer = ask(repo.top, [("git_restore", {"paths": ["b.txt"]})])[0]
+    assert answer.is_error and "--no-skip-worktree b.txt" in answer.text
