@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,9 @@ SNIFF_BYTES = 8192
 _MOSTLY_ASCII = 0.3  # share of non-ASCII bytes up to which a western encoding is the best guess
 
 _ENOUGH_BYTES = 64  # below, a guess at an encoding is worth nothing
+_MATCHED_LINES = (
+    2000  # old and new ones of a change whose line ends are mixed: matching them takes the square
+)
 _HIGH = bytes(range(128, 256))
 _ASCII = bytes(range(128)).decode("ascii")
 _WORD = re.compile(r"[\w\x80-\U0010ffff]+")
@@ -85,7 +89,6 @@ class Text:
         new = new.replace("\r\n", "\n")
         if self.said == "guess":
             self._refuse_guess(new, "".join(self.body[start:end] for start, end in places))
-        fresh = new.count("\n")
         parts: list[str] = []
         ends: list[str] = []
         at = line = 0
@@ -94,12 +97,15 @@ class Text:
             if isinstance(self.ends, tuple):
                 first = line + self.body.count("\n", at, start)
                 past = first + self.body.count("\n", start, end)
-                ends += [*self.ends[line:first], *[*self.ends[first:past], self.newline][:1] * fresh]
+                joins_above = start == end and start > 0 and self.body[start - 1] == "\n"
+                beside = self.ends[min(first - joins_above, len(self.ends) - 1)]
+                kept = _ends_of(self.body[start:end], new, self.ends[first:past], beside)
+                ends += [*self.ends[line:first], *kept]
                 line = past
             at = end
         body = "".join([*parts, self.body[at:]])
-        kept = (*ends, *self.ends[line:]) if isinstance(self.ends, tuple) else self.ends
-        return replace(self, body=body, ends=kept)
+        all_ends = (*ends, *self.ends[line:]) if isinstance(self.ends, tuple) else self.ends
+        return replace(self, body=body, ends=all_ends)
 
     def _refuse_guess(self, new: str, old: str) -> None:
         """ToolError when new text needs to know what the file's bytes above 127 mean, which nobody has said.
@@ -197,6 +203,20 @@ def _high(raw: bytes) -> int:
 def _holds_ascii(encoding: str) -> bool:
     """Not so in EBCDIC and UTF-7, which nobody's source files are in, but which a guess may name."""
     return _ASCII.encode("ascii") == _ASCII.encode(encoding, "replace")
+
+
+def _ends_of(old: str, new: str, ends: Sequence[str], beside: str) -> list[str]:
+    """How the new lines end: as the old line they keep or replace, and an added one as its neighbour, at first `beside`."""
+    was, now = old.split("\n")[:-1], new.split("\n")[:-1]
+    made: list[str] = []
+    steps = [("replace", 0, len(was), 0, len(now))]
+    if len(was) + len(now) <= _MATCHED_LINES:
+        steps = difflib.SequenceMatcher(None, was, now, autojunk=False).get_opcodes()
+    for _, start, end, first, past in steps:
+        mine = list(ends[start:end])
+        last = [*(ends[:1] or [beside]), *made, *mine][-1]
+        made += (mine + [last] * (past - first))[: past - first]
+    return made
 
 
 def _with_ends(whole: str, encoding: str, mark: bytes) -> Text:

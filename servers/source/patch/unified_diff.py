@@ -13,12 +13,17 @@ from .patch import FilePatch, Hunk, worth_doing
 
 _HUNK = re.compile(r"^@@(?: -(\d{1,9})(?:,(\d{1,9}))? \+\d+(?:,\d+)? @@)?(.*)")
 
+_COMBINED = re.compile(r"@@@+ -|diff --(?:cc|combined) ")
+_FENCE = re.compile(r"(?:`{3,}|~{3,})[\w-]*\s*$")
+_PATCH_LINE = re.compile(r"--- |\+\+\+ |@@|diff --|\*\*\* ")
+
 
 def parse(patch: str) -> list[FilePatch]:
     """The files of a unified diff, plain or git's, or of a text between *** Begin Patch and *** End Patch.
 
     ToolError says which line is wrong.
     """
+    patch = unfenced(patch)
     if begin_patch.is_one(patch):
         return begin_patch.parse(patch)
     files: list[FilePatch] = []
@@ -40,6 +45,12 @@ def parse(patch: str) -> list[FilePatch]:
             names = _git_names(line[11:])
             git, hunk = FilePatch(*names), None
             files.append(git)
+        elif _COMBINED.match(line):
+            raise ToolError(
+                f"line {at + 1} of the patch belongs to a combined diff, which compares a merge with all its parents at once "
+                "and cannot be applied; a diff against one of them can: git diff HEAD -- FILE in the middle of a merge, "
+                "git diff COMMIT^1 COMMIT of a finished one"
+            )
         elif line.startswith(("GIT binary patch", "Binary files ")):
             raise ToolError(f"line {at + 1} of the patch is binary; only text can be patched")
         elif hunk is None and files and _header(files[-1], line):
@@ -62,6 +73,21 @@ def parse(patch: str) -> list[FilePatch]:
         for each in one.hunks:
             _trim(each)
     return worth_doing(files)
+
+
+def unfenced(patch: str) -> str:
+    """What stands between Markdown's fences, if the patch comes in them; the lines before become empty, which keeps the count."""
+    lines = patch.split("\n")
+    first = next((i for i, line in enumerate(lines) if _FENCE.match(line)), len(lines))
+    if first == len(lines) or any(map(_PATCH_LINE.match, lines[:first])):
+        return patch
+    kept, inside = [""] * first, False
+    for line in lines[first:]:
+        if _FENCE.match(line):
+            inside = not inside
+        elif inside:
+            kept.append(line)
+    return "\n".join([*kept[:first], "", *kept[first:], ""])
 
 
 def _begins_file(lines: Sequence[str], at: int, hunk: Hunk | None) -> bool:

@@ -145,3 +145,90 @@ def test_a_long_line_is_read_to_its_end(server: Stdio, tmp_path: Path, line: str
     if len(line) < 200_000:
         assert f"-{len(line)}/{len(line)} · " in text
         assert "is past its end" in server.call("read_file", path="long", offset=2, column=len(line) + 1).text
+
+
+MIXED = b"1\r\n2\n3\r\n4\n5\r\n"
+
+
+@pytest.mark.parametrize(
+    ("hunk", "after"),
+    [
+        ("@@ -1,3 +1,3 @@\n 1\n-2\n+two\n 3\n", b"1\r\ntwo\n3\r\n4\n5\r\n"),
+        ("@@ -2,3 +2,3 @@\n 2\n-3\n+three\n 4\n", b"1\r\n2\nthree\r\n4\n5\r\n"),
+        ("@@ -1,4 +1,4 @@\n 1\n-2\n-3\n+two\n+three\n 4\n", b"1\r\ntwo\nthree\r\n4\n5\r\n"),
+        ("@@ -1,3 +1,4 @@\n 1\n 2\n+and\n 3\n", b"1\r\n2\nand\n3\r\n4\n5\r\n"),
+        ("@@ -3,0 +4,2 @@\n+x\n+y\n", b"1\r\n2\n3\r\nx\r\ny\r\n4\n5\r\n"),
+        ("@@ -1,3 +1,2 @@\n 1\n-2\n 3\n", b"1\r\n3\r\n4\n5\r\n"),
+        ("@@ -0,0 +1 @@\n+zero\n", b"zero\r\n1\r\n2\n3\r\n4\n5\r\n"),
+        ("@@ -4,2 +4,3 @@\n 4\n 5\n+6\n", b"1\r\n2\n3\r\n4\n5\r\n6\r\n"),
+    ],
+)
+def test_with_mixed_line_ends_each_line_keeps_its_own_and_a_new_one_takes_its_neighbours(
+    server: Stdio, tmp_path: Path, hunk: str, after: bytes
+) -> None:
+    (tmp_path / "a.py").write_bytes(MIXED)
+    done = server.call("apply_patch", patch=diff(hunk))
+    assert not done.is_error, done.text
+    assert (tmp_path / "a.py").read_bytes() == after
+
+
+def test_an_edit_keeps_mixed_line_ends_as_well(server: Stdio, tmp_path: Path) -> None:
+    edits = {
+        ("2", "a\nb"): b"1\r\na\nb\n3\r\n4\n5\r\n",
+        ("2\n3\n", "a\nb\nc\n"): b"1\r\na\nb\r\nc\r\n4\n5\r\n",
+    }
+    for (old, new), after in edits.items():
+        (tmp_path / "a.py").write_bytes(MIXED)
+        assert not server.call("edit_file", path="a.py", edits=[{"old": old, "new": new}]).is_error
+        assert (tmp_path / "a.py").read_bytes() == after
+
+
+FENCED = diff("@@ -1,2 +1,2 @@\n-1\n+one\n 2\n")
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        f"```diff\n{FENCED}```\n",
+        f"```\n{FENCED}```",
+        f"Here it is:\n\n```patch\n{FENCED}```\nIt says one now.\n",
+        f"~~~~diff\n{FENCED}~~~~",
+        f"```diff\n{FENCED}",
+        f"```diff\n{FENCED}```\n".replace("\n", "\r\n"),
+        "```\n*** Begin Patch\n*** Update File: a.py\n@@\n-1\n+one\n*** End Patch\n```",
+        "```diff\n"
+        + diff("@@\n-1\n+one\n")
+        + "```\nand\n```diff\n--- /dev/null\n+++ b/b.md\n@@ -0,0 +1 @@\n+```\n```\n",
+    ],
+)
+def test_a_patch_between_markdown_fences_is_read(server: Stdio, tmp_path: Path, patch: str) -> None:
+    (tmp_path / "a.py").write_text("1\n2\n")
+    done = server.call("apply_patch", patch=patch)
+    assert not done.is_error, done.text
+    assert (tmp_path / "a.py").read_text() == "one\n2\n"
+    assert not (tmp_path / "b.md").exists() or (tmp_path / "b.md").read_text() == "```\n"
+
+
+def test_a_patch_of_a_file_that_holds_fences_keeps_them(server: Stdio, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("```\nx\n```\n")
+    done = server.call("apply_patch", patch=diff("@@ -1,3 +1,3 @@\n ```\n-x\n+y\n ```\n", "a.md"))
+    assert not done.is_error, done.text
+    assert (tmp_path / "a.md").read_text() == "```\ny\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("patch", "line"),
+    [
+        ("diff --cc a.py\nindex 1,2..3\n--- a/a.py\n+++ b/a.py\n@@@ -1,1 -1,1 +1,2 @@@\n+ 1\n +2\n", 1),
+        ("diff --combined a.py\n--- a/a.py\n+++ b/a.py\n", 1),
+        ("--- a/a.py\n+++ b/a.py\n@@@ -1,1 -1,1 +1,2 @@@\n+ 1\n +2\n", 3),
+        ("--- a/a.py\n+++ b/a.py\n@@@@ -1 -1 -1 +1,2 @@@@\n++ 1\n", 3),
+    ],
+)
+def test_a_combined_diff_is_called_one_and_what_would_work_is_said(
+    server: Stdio, tmp_path: Path, patch: str, line: int
+) -> None:
+    (tmp_path / "a.py").write_text("1\n2\n")
+    said = server.call("apply_patch", patch=patch)
+    assert said.is_error and f"line {line} of the patch belongs to a combined diff" in said.text
+    assert "git diff COMMIT^1 COMMIT" in said.text and (tmp_path / "a.py").read_text() == "1\n2\n"
