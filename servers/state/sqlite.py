@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
+
+_making = threading.Lock()
+"""No thread connects to a new file while another still holds the descriptor that made it."""
 
 
 class AnyText(sqlite3.Connection):
@@ -52,7 +57,8 @@ def connect(
     """
     if version and len(steps) != version - 1:
         raise ValueError(f"format {version} wants {version - 1} steps from its first, found {len(steps)}")
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    path = Path(os.path.realpath(path))
+    _make(path)
     db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False, factory=kind)
     try:
         _write_ahead(db, busy_s)
@@ -97,6 +103,23 @@ def statements(script: str) -> list[str]:
             whole.append(held)
             held = ""
     return whole
+
+
+def _make(path: Path) -> None:
+    """Have the file there, for its owner alone. Raises OSError where it cannot be made or written.
+
+    One that is there is never opened here: closing any descriptor of a file gives back all locks that this process has
+    on it (POSIX), those of its other connections too. Another process then takes itself for the last, deletes the log
+    under them, and the file is damaged; https://sqlite.org/howtocorrupt.html, 2.2.
+    """
+    with _making, suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        return
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not os.access(path, os.R_OK | os.W_OK):
+        why = errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
+        raise OSError(why, os.strerror(why), str(path))
 
 
 def _whole(value: Any) -> Any:
