@@ -110,7 +110,8 @@ def _made_up_number(value: object, asked: Asked, schema: Mapping[str, object]) -
     chosen = {str(item) for item in _enums(schema)}
     for leaf in _leaves(value):
         if isinstance(leaf, int | float) and not isinstance(leaf, bool):
-            if abs(leaf) not in whole and not (leaf == int(leaf) and int(abs(leaf)) in parts):
+            share = "%" in text and round(abs(leaf) * 100, 6) in whole  # 15 % as 0.15
+            if abs(leaf) not in whole and not share and not (leaf == int(leaf) and int(abs(leaf)) in parts):
                 return f"{leaf:g}"
         elif (
             isinstance(leaf, str)

@@ -198,8 +198,8 @@ def test_forecasts_of_a_quiet_machine_come_true(tree: Path) -> None:
 
 
 def test_auto_takes_the_fast_model_when_both_pass_and_says_why(tree: Path) -> None:
-    world = World(machine=Machine(SMALL, BIG, noise=QUIET, room=2), answers=lambda body: '{"n": 1}')
-    schema = {"type": "object", "required": ["n"]}
+    world = World(machine=Machine(SMALL, BIG, noise=QUIET, room=2), answers=lambda body: '{"count": 1}')
+    schema = {"type": "object", "required": ["count"]}
     with serving(tree, world) as server:
         for model in ("small", "big") * 6:
             server.call("delegate", task="x", model=model, files=["a.txt"], schema=schema)

@@ -88,6 +88,10 @@ HOW_MANY = "How many lines of the file say OPEN?"
             {"task": "Extract number and amount.", "schema": OBJECT}, "escalate", "not in the material: 815",
         ),
         (
+            "b.txt", f"{BILL}Tax 15 %\n", '{"number": "R-7714", "tax": 0.15}',
+            {"task": "Extract number and tax.", "schema": OBJECT}, "accepted", "",
+        ),
+        (
             "b.txt", BILL, '{"number": "", "amount": 81.5}',
             {"task": "Extract number and amount.", "schema": OBJECT}, "escalate", "'number' is left empty",
         ),
