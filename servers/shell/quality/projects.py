@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import tomllib
 from collections.abc import Collection, Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
+from . import other_runners
+from .other_runners import OtherRunner
+from .small_files import json_of, text_of, toml_of
 from .tools import LITTER
 
 Kind = Literal["python", "node", "go", "cargo"]
 
 MAX_FOLDERS = 5000  # looked through
-_MAX_BYTES = 1 << 20  # of a file that is read to tell what it is
-
 _SHARED = frozenset(("tests", "test", "src", "spec", "lib"))  # folders of a project, not projects
 _NO_TESTS = re.compile(r"no test specified")
 _PYTEST_STYLE = re.compile(
@@ -47,15 +44,20 @@ class _Seen:
     tests: list[Path] = field(default_factory=list[Path])
 
 
-def projects(root: Path) -> tuple[list[Project], str]:
-    """All projects with tests, those nearest the root first; and a note when not everything was looked through."""
+_Placed = TypeVar("_Placed", bound=Project | OtherRunner)
+
+
+def projects(root: Path) -> tuple[list[Project], list[OtherRunner], str]:
+    """All projects with tests, those nearest the root first; tests that only other runners run; and a note when
+    not everything was looked through."""
     seen: dict[Kind, _Seen] = {"python": _Seen(), "node": _Seen(), "go": _Seen(), "cargo": _Seen()}
-    note = ""
+    note, others = "", list[OtherRunner]()
     for looked, (folder, names) in enumerate(_folders(root)):
         if looked >= MAX_FOLDERS:
             note = f"only the first {MAX_FOLDERS:,} folders were looked through for tests"
             break
         _look(folder, names, seen)
+        others += other_runners.seen(folder, names)
     owned: dict[tuple[Kind, Path], list[Path]] = {}
     for kind, found in seen.items():
         for file in found.tests:
@@ -64,7 +66,8 @@ def projects(root: Path) -> tuple[list[Project], str]:
         for folder in found.marked:
             if kind == "node" and test_script(folder):
                 owned.setdefault((kind, folder), [])
-    if not owned:  # nothing that looks like a test: the runner says itself that it finds none
+    others = other_runners.left_over(root, others, owned)
+    if not owned and not others:  # nothing that looks like a test: the runner says itself that it finds none
         owned = {(kind, found.marked[0]): [] for kind, found in seen.items() if found.marked[:1] == [root]}
         owned = dict(list(owned.items())[:1])
     made = [
@@ -77,16 +80,17 @@ def projects(root: Path) -> tuple[list[Project], str]:
                 for other in sorted({*seen[kind].marked, *(own for k, own in owned if k == kind)})
                 if other != folder and other.is_relative_to(folder)
             ),
-            pytest_style=kind == "python" and any(_PYTEST_STYLE.search(_text(file)) for file in files),
+            pytest_style=kind == "python" and any(_PYTEST_STYLE.search(text_of(file)) for file in files),
         )
         for (kind, folder), files in owned.items()
     ]
-    return sorted(made, key=lambda one: (len(one.folder.parts), str(one.folder), one.kind)), note
+    made.sort(key=lambda one: (len(one.folder.parts), str(one.folder), one.kind))
+    return made, others, note
 
 
-def owning(found: Sequence[Project], root: Path, changed: Collection[str]) -> list[Project]:
+def owning(found: Sequence[_Placed], root: Path, changed: Collection[str]) -> list[_Placed]:
     """The projects whose folders hold the changed files; all where a file belongs to none, or nothing is changed."""
-    owners: list[Project] = []
+    owners: list[_Placed] = []
     for name in changed:
         place = Path(os.path.normpath(root / name))
         around = [one for one in found if place.is_relative_to(one.folder)]
@@ -104,18 +108,18 @@ def kind_of(file: PurePath) -> Kind | None:
 
 def test_script(folder: Path) -> str:
     """The test script of a package.json; "" when it has none, or npm's placeholder."""
-    scripts = _json(folder / "package.json").get("scripts")
+    scripts = json_of(folder / "package.json").get("scripts")
     script = scripts.get("test") if isinstance(scripts, dict) else None
     return script if isinstance(script, str) and not _NO_TESTS.search(script) else ""
 
 
 def is_cargo_workspace(folder: Path) -> bool:
-    return "workspace" in _toml(folder / "Cargo.toml")
+    return "workspace" in toml_of(folder / "Cargo.toml")
 
 
 def go_module(folder: Path) -> str:
     """The module path that go.mod names."""
-    found = re.search(r"^module\s+(\S+)", _text(folder / "go.mod"), re.MULTILINE)
+    found = re.search(r"^module\s+(\S+)", text_of(folder / "go.mod"), re.MULTILINE)
     return found[1].strip('"') if found else ""
 
 
@@ -150,14 +154,14 @@ def _is_test(kind: Kind, folder: Path, name: str) -> bool:
         case "go":
             return name.endswith("_test.go")
         case "cargo":
-            return "#[test]" in (text := _text(folder / name)) or "::test]" in text
+            return "#[test]" in (text := text_of(folder / name)) or "::test]" in text
 
 
 def _is_python_project(folder: Path, names: Collection[str]) -> bool:
     if {"pytest.ini", "setup.py", "noxfile.py"} & set(names):
         return True
     if "pyproject.toml" in names:
-        given = _toml(folder / "pyproject.toml")
+        given = toml_of(folder / "pyproject.toml")
         tools = given.get("tool")
         if {"project", "build-system"} & given.keys() or (
             isinstance(tools, dict) and {"pytest", "poetry", "pdm", "hatch", "tox"} & tools.keys()
@@ -165,7 +169,7 @@ def _is_python_project(folder: Path, names: Collection[str]) -> bool:
             return True
     return any(name in names for name in ("setup.cfg", "tox.ini")) and bool(
         re.search(r"^\[(?:metadata|options|tool:pytest|pytest|tox|testenv)\]", "\n".join(
-            _text(folder / name) for name in ("setup.cfg", "tox.ini") if name in names
+            text_of(folder / name) for name in ("setup.cfg", "tox.ini") if name in names
         ), re.MULTILINE)
     )  # fmt: skip
 
@@ -187,7 +191,7 @@ def _owner(root: Path, kind: Kind, file: Path, marked: Sequence[Path]) -> Path |
 def _workspace_of(member: Path, around: Sequence[Path]) -> Path:
     """The Cargo workspace that counts this package among its members; itself when none does."""
     for folder in around:
-        table = _toml(folder / "Cargo.toml").get("workspace")
+        table = toml_of(folder / "Cargo.toml").get("workspace")
         if not isinstance(table, dict) or folder == member:
             continue
         name = member.relative_to(folder).as_posix()
@@ -197,36 +201,6 @@ def _workspace_of(member: Path, around: Sequence[Path]) -> Path:
         if any(fnmatchcase(name, glob) for glob in members) and name not in left_out:
             return folder
     return member
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    with suppress(ValueError):
-        return tomllib.loads(_text(path))
-    return {}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    with suppress(ValueError):
-        found = json.loads(_text(path))
-        return found if isinstance(found, dict) else {}
-    return {}
-
-
-def _text(path: Path) -> str:
-    """The beginning of a regular file; "" when there is none. Nothing of it is shown, so a link is no harm."""
-    try:
-        info = path.stat()
-    except OSError:
-        return ""
-    return _read(str(path), info.st_mtime_ns, info.st_size) if path.is_file() else ""
-
-
-@lru_cache(2000)
-def _read(path: str, mtime_ns: int, size: int) -> str:
-    del mtime_ns, size  # what is kept is of the file as it was then
-    with suppress(OSError), open(path, "rb") as file:
-        return file.read(_MAX_BYTES).decode("utf-8", "replace")
-    return ""
 
 
 _MARKERS: dict[Kind, str] = {"node": "package.json", "go": "go.mod", "cargo": "Cargo.toml"}

@@ -189,9 +189,8 @@ async def start_all_tests(
     changed: Collection[str] = (),
 ) -> TestRuns:
     """Start the runner of every project that is asked for, each as a job. ToolError when none can be started."""
-    want, note = await anyio.to_thread.run_sync(wanted, shell, target, keyword, changed)
+    want, not_run = await anyio.to_thread.run_sync(wanted, shell, target, keyword, changed)
     runs: list[TestRun] = []
-    not_run = [note] if note else []
     refused: list[ToolError] = []
     for number, one in enumerate(want):
         if number >= MAX_RUNS:

@@ -15,6 +15,7 @@ from .projects import Kind, Project, go_module, is_cargo_workspace, kind_of, own
 from .tools import project_program
 
 ATTESTING = "junit_wrapper.py"
+_OTHERS = "no tests that run_tests runs; not run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +53,8 @@ class Runner:
 
 def wanted(
     shell: Shell, target: str | None, keyword: str | None, changed: Collection[str] = ()
-) -> tuple[list[Wanted], str]:
-    """What is to be tested, project by project, and a note when not everything was looked through.
+) -> tuple[list[Wanted], list[str]]:
+    """What is to be tested, project by project, and what is not: other runners' tests, folders not looked through.
 
     Without a target these are all projects of the workspace, or those that own the `changed` files.
     Raises ToolError when there is none, or the target is not in the workspace.
@@ -63,7 +64,8 @@ def wanted(
             raise ToolError(
                 f"{name} {one_line(value)!r} begins like an option; name a path, a test or an expression"
             )
-    found, note = projects(shell.root)
+    found, others, note = projects(shell.root)
+    notes = [note] if note else []
     if target and (path := target.partition("::")[0]) != ".":
         place = Path(os.path.realpath(shell.root / path))
         if (
@@ -71,14 +73,24 @@ def wanted(
             and os.path.exists(place)
             and not _is_rust_name(found, place, target)
         ):
-            return _at(shell.root, place, target, keyword or "", found), note
-        return [_by_id(found, target, keyword or "")], note
+            below = [one.told(shell.root) for one in others if one.folder.is_relative_to(place)]
+            if below and not any(one.folder.is_relative_to(place) for one in found):
+                raise ToolError(f"{_OTHERS}: {'; '.join(below)}")
+            return _at(shell.root, place, target, keyword or "", found), below + notes
+        return [_by_id(found, target, keyword or "")], notes
+    if not found and others:
+        raise ToolError(f"{_OTHERS}: {'; '.join(one.told(shell.root) for one in others)}")
     if not found:
         raise ToolError(
             "no tests found: there is no pyproject.toml, test_*.py, package.json, go.mod or Cargo.toml; "
             "run_command runs a runner of your own"
         )
-    return [Wanted(project=one, keyword=keyword or "") for one in owning(found, shell.root, changed)], note
+    owners = owning([*found, *others], shell.root, changed)
+    want = [Wanted(project=one, keyword=keyword or "") for one in owners if isinstance(one, Project)]
+    left = [one.told(shell.root) for one in owners if not isinstance(one, Project)]
+    if not want:
+        raise ToolError(f"{_OTHERS}: {'; '.join(left)}")
+    return want, left + notes
 
 
 def _at(root: Path, place: Path, target: str, keyword: str, found: Sequence[Project]) -> list[Wanted]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from servers.output import ToolError
 from servers.shell.jobs.shell import open_shell
 from servers.shell.policy.rules import BUILT_IN
 from servers.shell.quality.projects import owning, projects
@@ -42,6 +43,67 @@ def test_a_failing_test_below_a_passing_root_fails_the_run(tmp_path: Path) -> No
     assert report["failures"][0]["id"] == "backend/test_x.py::test_b"
     assert report["failures"][0]["file"] == "backend/test_x.py"
     assert "passed for . (node --test)" in report["note"] and "backend (pytest): failed" in report["note"]
+
+
+@needs_node
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({"lib/tox.ini": "[tox]\n"}, 'lib (tox): run_command("tox", cwd="lib")'),
+        ({"lib/noxfile.py": ""}, 'lib (nox): run_command("nox", cwd="lib")'),
+        ({"tox.ini": "[tox]\n"}, '. (tox): run_command("tox")'),
+        ({"Makefile": "test: build\n\t./a.out\n"}, '. (make): run_command("make test")'),
+    ],
+)
+def test_what_only_another_runner_tests_is_no_pass(tmp_path: Path, files: dict[str, str], left: str) -> None:
+    report = run(project(tmp_path, {**NODE, **files}))
+    assert report["status"] == "incomplete" and report["passed"] == 1
+    assert f"passed for . (node --test); not run: {left} runs it" in report["note"]
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({"j/build.gradle": "", "j/gradlew": "", "j/app/build.gradle.kts": ""}, {"j: ./gradlew test"}),
+        ({"pom.xml": "", "core/pom.xml": "", "other/x/pom.xml": ""}, {".: mvn test"}),
+        ({"a/pom.xml": "", "a/src/main/A.java": "", "a/src/test/B.java": ""}, {"a: mvn test"}),
+        ({"android/build.gradle": "", "android/app/src/main/A.kt": ""}, set()),
+        ({"c/GNUmakefile": "CC=cc\ncheck : all\n\t./t\n"}, {"c: make check"}),
+        ({"c/Makefile": "test := x\nlatest:\n\ttrue\n"}, set()),
+        ({"d/deno.json": '{"tasks": {"test": "x"}}', "e/deno.jsonc": "{}"}, {"d: deno task test", "e: deno test"}),
+        ({"setup.cfg": "[tox:tox]\n", "p/pyproject.toml": "[tool.tox]\n"}, {".: tox", "p: tox"}),
+        ({"tox.ini": "[tox]\n", "noxfile.py": "", "tests/test_a.py": ""}, set()),
+        ({"tox.ini": "[tox]\n", "package.json": '{"scripts": {"test": "x"}}', "py/test_a.py": ""}, set()),
+        ({"Makefile": "test:\n\tuv run pytest\n", "tests/test_a.py": ""}, set()),
+        ({"Makefile": "test:\n\tcd web && npm test\n", **{f"web/{k}": v for k, v in NODE.items()}}, set()),
+        ({"Makefile": "test:\n\t./run_c\n", "tests/test_a.py": ""}, {".: make test"}),
+        ({"tests/fixtures/x/tox.ini": "[tox]\n", "node_modules/x/Makefile": "test:\n"}, set()),
+        ({"x/App.sln": "", "y/CMakeLists.txt": "enable_testing()\n", "z/mix.exs": ""}, {"x: dotnet test", "y: cmake -B build && cmake --build build && ctest --test-dir build", "z: mix test"}),
+    ],
+)  # fmt: skip
+def test_other_runners_are_found_unless_they_start_what_is_run_anyway(
+    tmp_path: Path, files: dict[str, str], left: set[str]
+) -> None:
+    others = projects(project(tmp_path, files))[1]
+    assert {f"{one.folder.relative_to(tmp_path)}: {one.command}" for one in others} == left
+
+
+def test_where_only_another_runner_has_tests_the_command_is_named(tmp_path: Path) -> None:
+    project(tmp_path, {"tox.ini": "[tox]\n", "jvm/pom.xml": ""})
+    with start("shell", str(tmp_path)) as server:
+        whole, part = server.call("run_tests"), server.call("run_tests", target="jvm")
+    assert whole.is_error and '. (tox): run_command("tox") runs it' in whole.text
+    assert part.is_error and 'jvm (maven): run_command("mvn test", cwd="jvm")' in part.text
+    assert "tox" not in part.text
+
+
+def test_a_gate_leaves_out_other_runners_that_own_no_changed_file(tmp_path: Path) -> None:
+    project(tmp_path, {"app/setup.py": "", "app/test_a.py": PASSES, "lib/tox.ini": "[tox]\n"})
+    shell = open_shell(tmp_path, replace(BUILT_IN, sandbox="off"))
+    assert wanted(shell, None, None, ["app/a.py"])[1] == []
+    assert wanted(shell, None, None, ["app/a.py", "lib/x.py"])[1][0].startswith("lib (tox)")
+    with pytest.raises(ToolError, match=r"not run: lib \(tox\)"):
+        wanted(shell, None, None, ["lib/x.py"])
 
 
 @needs_node
