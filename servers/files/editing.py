@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from ..output import ToolError, bounded, fenced, masked, one_line, visible
 from ..source.common import common_end, common_start
-from ..source.encoding import Charset, Text, decode
+from ..source.encoding import SNIFF_BYTES, Charset, Text, decode, utf16_note
 from ..source.nearest import look_alike, nearest
 from ..source.new_text import codec, manner_changed, new_file, overwritten, refuse_redeclared
 from ..source.syntax_check import note
@@ -102,8 +102,8 @@ def edit(
             raise workspace.refusal(path, FileNotFoundError(2, "No such file or directory"))
         text = decode(old, path, charset=charset, encoding=named)
         if text is None:
-            why = f"not in {named}" if named else "not text, or its encoding is unclear"
-            raise ToolError(f"{path} is {why}: it is not edited")
+            why = f"is not in {named}" if named else utf16_note(old[:SNIFF_BYTES]) or "is not text"
+            raise ToolError(f"{path} {why}: it is not edited")
         for one in edits:
             refuse_masks(text.body, one.new, path)
         new = replace_lines(text, edits, path) if by_line else replace_texts(text, edits, path)
@@ -285,15 +285,16 @@ def _miscount(text: Text, old: str, found: Sequence[int], count: int, path: str)
         return f"{path}: old has the stand-in of a masked secret; choose text around it"
     if said := look_alike(text.body, old):
         return f"{path}: old does not occur exactly; {said}"
+    doubt = text.doubt(old)
     near = nearest(text.lines, old.removesuffix("\n").split("\n"))
     if near is None:
-        return f"{path}: old does not occur, nor anything like it; read the file again"
+        return f"{path}: old does not occur, nor anything like it; read the file again{doubt}"
     first, share = near
     wanted = old.removesuffix("\n").split("\n")
     there = text.lines[first : first + len(wanted)]
     shown = "\n".join(f"{n}\t{visible(line[:400])}" for n, line in enumerate(there[:40], first + 1))
     same = [line.split() for line in there] == [line.split() for line in wanted]
-    why = "it differs in white space alone" if same else f"{share:.0%} alike"
+    why = "it differs in white space alone" if same else f"{share:.0%} alike{doubt}"
     return f"{path}: old does not occur exactly. The nearest is here, {why}:\n" + fenced(masked(shown), path)
 
 

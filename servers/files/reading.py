@@ -17,7 +17,7 @@ from mcp.server.mcpserver import Image
 
 from ..output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ..source.declared_encoding import declared_in
-from ..source.encoding import SNIFF_BYTES, Charset, decode, in_private_key, is_binary
+from ..source.encoding import SNIFF_BYTES, Charset, decode, in_private_key, is_binary, utf16_note
 from ..workspace import Workspace, read_all, rev_of, stat_rev
 from .rows import fitting
 
@@ -72,7 +72,9 @@ def read(
         if mode == "image" or (mode == "auto" and kind):
             return _image(fd, shown, kind, info.st_size)
         if mode == "hex" or (mode == "auto" and is_binary(head)):
-            return _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
+            rows = _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
+            said = "" if mode == "hex" else utf16_note(head)
+            return f"{rows}\nnote: {shown} {said}" if said else rows
         charset = partial(workspace.charset, path)
         if column > 1:
             return _columns(fd, shown, info, offset, column, max_bytes, charset)
@@ -184,7 +186,7 @@ def _whole(fd: int, shown: str, offset: int, limit: int, charset: Charset) -> Wi
     data = read_all(fd, shown, WHOLE_BYTES * 2)
     text = decode(data, shown, charset=charset)
     if text is None:
-        raise ToolError(f"{shown} is binary; mode=hex shows its bytes")
+        raise ToolError(f"{shown} {utf16_note(data[:SNIFF_BYTES]) or 'is binary'}; mode=hex shows its bytes")
     lines = text.lines
     total = len(lines)
     if offset > max(total, 1):
@@ -231,7 +233,7 @@ def _part(
         raw = _lines_from(fd, start, limit, max_bytes)
     if start + len(raw) < info.st_size:
         raw = _whole_characters(raw)
-    named = declared_in(head, shown)  # the declaration stands before this window
+    named = declared_in(head[:1024], shown)  # the declaration stands before this window
     text = decode(raw, charset=(lambda: named) if named else charset)
     if text is None:
         raise ToolError(f"{shown} is binary there; mode=hex shows its bytes")

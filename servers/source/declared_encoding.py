@@ -1,4 +1,4 @@
-"""The encoding a text says it is in: PEP 263, XML and HTML declarations, editorconfig."""
+"""The encoding a text says it is in: by its language's own declaration, an editor's mode line, or editorconfig."""
 
 from __future__ import annotations
 
@@ -16,24 +16,60 @@ _IS_HTML = re.compile(
     rb"^\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|meta)\b", re.IGNORECASE | re.DOTALL
 )
 _CSS = re.compile(rb'^@charset "([-_.:a-zA-Z0-9]+)";')
+_PERL = re.compile(
+    rb"""^\s*use\s+encoding\s+["']([-_.a-zA-Z0-9]+)["']|^=encoding\s+([-_.a-zA-Z0-9]+)""", re.MULTILINE
+)
+_PHP = re.compile(rb"""^\s*declare\s*\(\s*encoding\s*=\s*["']([-_.a-zA-Z0-9]+)["']""", re.MULTILINE)
+_GETTEXT = re.compile(rb'^"Content-Type:.*?\bcharset=([-_.a-zA-Z0-9]+)', re.MULTILINE)
+_VIM = re.compile(rb"(?:^|\s)(?:vim?|ex)[\d<=>]*:.*?\b(?:fileencoding|fenc)=([-_.a-zA-Z0-9]+)")
+_VIM_LINES = 5  # at the beginning and at the end, as the editor has it
+_BY_SUFFIX = {
+    "pl": _PERL,
+    "pm": _PERL,
+    "t": _PERL,
+    "pod": _PERL,
+    "php": _PHP,
+    "po": _GETTEXT,
+    "pot": _GETTEXT,
+}
+_RUBY = (".rb", ".rake", ".gemspec", ".ru", "rakefile", "gemfile")
 _PYTHON = (".py", ".pyw", ".pyi", ".pyx")
 _ASCII = bytes(range(128)).decode("ascii")
 
 
 def declared_in(data: bytes, path: str = "") -> str | None:
     """The codec that a text names for itself; None when it names none, or one that Python does not know."""
+    name = named_in(data, path)
+    return usable(name) if name else None
+
+
+def named_in(data: bytes, path: str = "") -> str | None:
+    """The name that a text gives its own encoding, whether Python knows it or not."""
     head = data[:_HEAD_BYTES]
-    lines = head.split(b"\n", 2)[:2]
-    if path.casefold().endswith(_PYTHON):
-        for line in lines:
-            if match := _PEP263.match(line):
-                return usable(match[1].decode())
-            if line.strip() and not line.lstrip().startswith(b"#"):
-                return None  # a comment behind code declares nothing
-        return None
+    lines = head.split(b"\n", _VIM_LINES)[:_VIM_LINES]
+    low = path.casefold()
+    if low.endswith(_PYTHON):
+        return _in_comments(lines[:2])
+    if low.endswith(_RUBY):  # the first line alone counts, or the one after the interpreter's
+        return _in_comments(lines[1:2] if lines[0].startswith(b"#!") else lines[:1])
     match = _XML.match(head) or _CSS.match(head) or (_HTML.search(head) if _IS_HTML.match(head) else None)
-    match = match or next((found for line in lines if (found := _EMACS.search(line))), None)
-    return usable(match[1].decode()) if match else None
+    own = _BY_SUFFIX.get(low.rpartition(".")[2])
+    match = match or (own.search(head) if own else None)
+    match = match or next((found for line in lines[:2] if (found := _EMACS.search(line))), None)
+    if not match and (b"fileencoding=" in data or b"fenc=" in data):
+        lines += data[-_HEAD_BYTES:].rstrip(b"\n").split(b"\n")[-_VIM_LINES:]
+        match = next((found for line in lines if (found := _VIM.search(line))), None)
+    return next(filter(None, match.groups())).decode() if match else None
+
+
+def _in_comments(lines: Sequence[bytes]) -> str | None:
+    """What PEP 263 calls a declaration, in these lines; a comment behind code is none."""
+    for line in lines:
+        if match := _PEP263.match(line):
+            return match[1].decode()
+        if line.strip() and not line.lstrip().startswith(b"#"):
+            return None
+    return None
 
 
 @lru_cache(256)
@@ -42,7 +78,7 @@ def usable(name: str) -> str | None:
     low = name.casefold().replace("_", "-")
     if low in ("latin-1", "latin1", "iso-8859-1", "iso8859-1", "l1"):
         return "latin-1"
-    if low in ("utf8", "utf-8", "utf-8-unix", "utf-8-dos"):
+    if low in ("utf8", "utf-8") or low.startswith("utf-8-"):  # -unix, -dos, -sig
         return "utf-8"
     low = re.sub(r"^windows-", "cp", re.sub(r"-(?:unix|dos|mac)$", "", low))
     try:

@@ -19,6 +19,7 @@ _ENOUGH_BYTES = 64  # below, a guess at an encoding is worth nothing
 _MATCHED_LINES = (
     2000  # old and new ones of a change whose line ends are mixed: matching them takes the square
 )
+_BLOCKS = 4  # of 256 characters, out of which a text in an alphabet is written
 _HIGH = bytes(range(128, 256))
 _ASCII = bytes(range(128)).decode("ascii")
 _WORD = re.compile(r"[\w\x80-\U0010ffff]+")
@@ -79,6 +80,15 @@ class Text:
             raise ToolError(
                 f"the new text has {lacking!a}, which the file's encoding {self.encoding} cannot hold"
             ) from None
+
+    def doubt(self, wanted: str) -> str:
+        """What to add where text was not found that may only be missing because the encoding was guessed wrong."""
+        if self.said != "guess" or wanted.isascii():
+            return ""
+        return (
+            f"; the file's encoding is only guessed to be {self.encoding}, so if that shows other letters than are meant, "
+            "say which it is by encoding=..., such as cp1251 or latin-1"
+        )
 
     def replaced(self, start: int, end: int, new: str) -> Text:
         """This text with body[start:end] replaced; new lines end as the file's lines do there."""
@@ -169,6 +179,21 @@ def _by_bytes(data: bytes, raw: bytes, mark: bytes, encoding: str) -> Text | Non
 def is_binary(head: bytes) -> bool:
     """Whether a file that begins so is no text: a NUL and no UTF-16 or UTF-32 mark."""
     return b"\0" in head and not any(head.startswith(mark) for mark, _ in _MARKS)
+
+
+def utf16_note(head: bytes) -> str:
+    """What to say of a file that begins so where it is UTF-16 without a mark, as its NULs tell; "" of any other."""
+    for name, high in (("UTF-16LE", 1), ("UTF-16BE", 0)):
+        even = head[: len(head) // 2 * 2]
+        highs = set(even[high::2])
+        text = even.decode(name, "replace")
+        plain = all(char.isprintable() or char in "\t\r\n\f" for char in text) and "\ufffd" not in text
+        if plain and 0 in highs and len(highs) <= _BLOCKS and len(text) > 1:
+            return (
+                f"looks like {name} without a byte-order mark, which is not read as text; "
+                f"`iconv -f {name} -t UTF-8 FILE > COPY` makes a copy that is"
+            )
+    return ""
 
 
 def in_private_key(before: bytes) -> bool:

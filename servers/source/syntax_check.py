@@ -9,12 +9,15 @@ import tomllib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 from . import grammars, parser_process
+from .declared_encoding import named_in
 
 MAX_PARSED_BYTES = 1 << 20
 TOO_HARD = (RecursionError, MemoryError, TimeoutError)
+_DECLARED_CHARS = 1000  # in which a declaration of the encoding stands
 _MAX_KEY_DOTS = 100  # in a line of TOML: its parser takes memory by the square of a key's parts
 _MAX_FLOW_DEPTH = 2000  # of brackets in YAML: its parser takes time by the square
 
@@ -62,6 +65,10 @@ def checker(path: str) -> Checker | None:
 
 
 def _python(text: str) -> Problem | None:
+    name = named_in(text[:_DECLARED_CHARS].encode("utf-8", "replace"), ".py")
+    if name and not _is_for_source(name):
+        line = next(i for i, row in enumerate(text.split("\n"), 1) if name in row)
+        return Problem(line, None, f"Python knows no source encoding {name!r}, so it will not run this")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an invalid escape in the user's file is not our warning
@@ -71,6 +78,16 @@ def _python(text: str) -> Problem | None:
     except ValueError as exc:
         return Problem(None, None, str(exc))
     return None
+
+
+@lru_cache(256)
+def _is_for_source(encoding: str) -> bool:
+    """Whether Python itself takes source that declares this encoding."""
+    try:
+        ast.parse(f"# coding: {encoding}\n".encode())
+    except (SyntaxError, LookupError, ValueError):
+        return False
+    return True
 
 
 def _json(text: str) -> Problem | None:

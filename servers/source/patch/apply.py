@@ -29,7 +29,7 @@ def patched(text: Text, hunks: Sequence[Hunk], path: str) -> Text:
         line = None if hunk.line is None else hunk.line + drift
         at = None if line is None or line < floor_line else _start_of(body, line - floor_line + 1, floor)
         if not old or at is None or not body.startswith(old, at):
-            at = _place(body, old, line, floor, hunk.headings, f"{path}, hunk {number}")
+            at = _place(body, old, line, floor, hunk.headings, f"{path}, hunk {number}", text.doubt(old))
         if padded and at + len(old) > len(text.body):  # the file ends in the hunk, without a newline
             old, new = old.removesuffix("\n"), new.removesuffix("\n")
         elif padded and at > len(text.body):
@@ -41,7 +41,9 @@ def patched(text: Text, hunks: Sequence[Hunk], path: str) -> Text:
     return text
 
 
-def _place(body: str, old: str, line: int | None, floor: int, headings: Sequence[str], what: str) -> int:
+def _place(
+    body: str, old: str, line: int | None, floor: int, headings: Sequence[str], what: str, doubt: str
+) -> int:
     if not old:
         return _insertion(body, line, headings, what) if body else 0
     everywhere = _starts(body, old)
@@ -66,12 +68,14 @@ def _place(body: str, old: str, line: int | None, floor: int, headings: Sequence
     lines = body.split("\n")
     near = nearest(lines, old.removesuffix("\n").split("\n"))
     if near is None:
-        raise ToolError(f"{what}: its old lines are not in the file; read it again. Nothing was changed")
+        raise ToolError(
+            f"{what}: its old lines are not in the file; read it again{doubt}. Nothing was changed"
+        )
     first, share = near
     window = lines[first : first + old.count("\n") + 1][:40]
     shown = "\n".join(f"{n}\t{visible(one[:400])}" for n, one in enumerate(window, first + 1))
     raise ToolError(
-        f"{what}: its old lines are not in the file; nothing was changed\nThe nearest place, {share:.0%} alike:\n"
+        f"{what}: its old lines are not in the file; nothing was changed{doubt}\nThe nearest place, {share:.0%} alike:\n"
         + fenced(masked(shown), what)
     )
 

@@ -36,6 +36,15 @@ DECLARED = [
         "iso8859-2",
     ),
     ("f.css", '@charset "iso-8859-15";\na::after { content: "€"; }\n', "iso8859-15"),
+    ("h.rb", "# encoding: koi8-r\nputs 'привет'\n", "koi8-r"),
+    ("i.rb", "#!/usr/bin/env ruby\n# -*- coding: cp1251 -*-\nputs 'привет'\n", "cp1251"),
+    ("Rakefile", "# Encoding: shift_jis\nputs '日本'\n", "shift_jis"),
+    ("j.pl", "use strict;\nuse encoding 'koi8-r';\nprint 'привет';\n", "koi8-r"),
+    ("k.pod", "=encoding iso-8859-2\n\nžluť kůň\n", "iso8859-2"),
+    ("l.php", "<?php\ndeclare(encoding='iso-8859-15');\necho '€';\n", "iso8859-15"),
+    ("m.po", 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=KOI8-R\\n"\n\nmsgstr "да"\n', "koi8-r"),
+    ("n.txt", "привет\nvim: set fileencoding=cp1251 :\nконец\n", "cp1251"),
+    ("o.c", "/* вот */\n" + "int a;\n" * 400 + "/* vim:ts=4:fenc=koi8-r\n да */\n", "koi8-r"),
     ("g.el", ";; -*- coding: latin-1 -*-\n;; café\n", "latin-1"),
 ]
 
@@ -221,3 +230,63 @@ def test_a_hard_link_that_keeps_the_old_text_is_named(server: Stdio, tmp_path: P
     tool, arguments = calls[how]
     assert "1 other name (hard links) keep the old text" in server.call(tool, **arguments).text
     assert (tmp_path / "b.txt").read_text() == "old\n"
+
+
+def test_a_comment_that_ruby_does_not_take_for_a_declaration_is_none(server: Stdio, tmp_path: Path) -> None:
+    for text in ("x = 1\n# encoding: koi8-r\n# é\n", "# a\n# encoding: koi8-r\n# é\n"):
+        (tmp_path / "a.rb").write_bytes(text.encode("latin-1"))
+        assert "latin-1 (a guess)" in server.call("read_file", path="a.rb").text
+
+
+@pytest.mark.parametrize("name", ["nosuch", "utf-16", "rot13", "koi8-r-unix"])
+def test_an_encoding_that_python_does_not_know_is_no_syntax_ok(
+    server: Stdio, tmp_path: Path, name: str
+) -> None:
+    done = server.call("write_file", path="a.py", content=f"#!/usr/bin/python\n# coding: {name}\nx = 1\n")
+    assert f"syntax: line 2: Python knows no source encoding '{name}'" in done.text
+    assert "syntax ok" not in done.text
+    assert subprocess.run([sys.executable, tmp_path / "a.py"], capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize("name", ["utf-8-sig", "UTF8", "cp1251", "latin-1-unix"])
+def test_an_encoding_that_python_knows_is_in_order(server: Stdio, tmp_path: Path, name: str) -> None:
+    done = server.call("write_file", path="a.py", content=f"# coding: {name}\nx = 1\n")
+    assert "syntax ok" in done.text
+    assert not subprocess.run(
+        [sys.executable, tmp_path / "a.py"], capture_output=True, check=False
+    ).returncode
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16BE"])
+@pytest.mark.parametrize("text", ["hello there\r\nand more\n", "привет, мир\n", "a;b\n"])
+def test_utf16_without_a_mark_is_called_so_and_what_reads_it_is_said(
+    server: Stdio, tmp_path: Path, encoding: str, text: str
+) -> None:
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    said = f"looks like {encoding} without a byte-order mark"
+    patch = "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-a\n+b\n"
+    for found in (
+        server.call("read_file", path="a.txt"),
+        server.call("read_file", path="a.txt", mode="text"),
+        server.call("edit_file", path="a.txt", edits=[{"old": "a", "new": "b"}]),
+        server.call("apply_patch", patch=patch),
+    ):
+        assert said in found.text and f"iconv -f {encoding} -t UTF-8" in found.text
+    (tmp_path / "b.bin").write_bytes(bytes(range(256)) * 4)
+    assert "looks like" not in server.call("read_file", path="b.bin").text
+
+
+def test_an_edit_that_does_not_fit_a_guessed_encoding_suggests_to_name_it(
+    server: Stdio, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_bytes("год\n".encode("cp1251"))
+    edits = [{"old": "год", "new": "век"}]
+    patch = "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-год\n+век\n"
+    for refused in (
+        server.call("edit_file", path="a.txt", edits=edits),
+        server.call("apply_patch", patch=patch),
+    ):
+        assert refused.is_error and "only guessed to be latin-1" in refused.text
+        assert "say which it is by encoding=" in refused.text
+    assert not server.call("edit_file", path="a.txt", edits=edits, encoding="cp1251").is_error
+    assert (tmp_path / "a.txt").read_bytes() == "век\n".encode("cp1251")
