@@ -68,6 +68,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
+    if not options.task.strip():
+        raise ConfigError(
+            'the task is empty; say what to do, for example: understudy delegate "Add docstrings." ...'
+        )
     names = ("task", "model", "files", "write", "deadline_s", "max_output", "context")
     order = {name: getattr(options, name) for name in names}
     order |= {"gate": [_gate(words) for words in options.gate], "schema": _schema(options.schema)}

@@ -34,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="listen here; other than loopback it wants a token"
     )
-    parser.add_argument("--port", type=int, default=11500, help="0 takes a free one (default: 11500)")
+    parser.add_argument("--port", type=_port, default=11500, help="0 takes a free one (default: 11500)")
     parser.add_argument(
         "--route",
         action="append",
@@ -48,6 +48,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-keep", action="store_true", help="keep no conversations")
     common.add_budget(parser)
     common.add_config(parser)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"wants a port from 0 to 65535, found {text!r}")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

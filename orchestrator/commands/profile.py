@@ -83,12 +83,14 @@ async def _run(options: argparse.Namespace) -> int:
     if options.json:
         common.print_json(record)
         return 0
-    sys.stdout.write(_shown(record))
+    sys.stdout.write(_shown(record, options.model))
     return 0
 
 
-def _shown(record: dict[str, Any]) -> str:
+def _shown(record: dict[str, Any], asked: str | None) -> str:
     runs: list[dict[str, Any]] = record.get("runs", [])
+    if not runs and asked:
+        return f"no runs of {visible(asked)} yet; `understudy models` lists what there is\n" + _noted(record)
     if not runs:
         return "no runs yet; delegate something, or calibrate a model\n" + _noted(record)
     head = ["run", "model", "kind", "gate", "load", "prompt", "answer", "total", "tokens in", "out"]

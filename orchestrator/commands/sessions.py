@@ -158,8 +158,10 @@ def _import(store: Store, options: argparse.Namespace) -> int:
         try:
             with Path(name).open(encoding="utf-8-sig") as file:
                 kept.append(read_in(store, file, name))
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ConfigError(f"{name} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+        except OSError as exc:
+            raise ConfigError(f"{name} cannot be read: {exc.strerror or exc}") from exc
+        except UnicodeDecodeError as exc:
+            raise ConfigError(f"{name} is not UTF-8, so it is no conversation that was exported") from exc
     if options.json:
         common.print_json({"sessions": [asdict(one) for one in kept]})
     else:

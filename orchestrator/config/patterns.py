@@ -67,13 +67,19 @@ class ConsultSettings(_Pattern):
     judge: Model | None = None
 
 
+def _two_or_none(choices: tuple[str, ...]) -> tuple[str, ...]:
+    if len(choices) == 1:
+        raise ValueError(f"wanted two choices or more, or none at all, found only {choices[0]!r}")
+    return choices
+
+
 class VoteSettings(_Pattern):
     """What most models say."""
 
     use: Literal["vote"] = "vote"
     models: Models | None = None
     samples: int = Field(default=1, ge=1, le=50)  # ballots of each model
-    choices: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    choices: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_two_or_none)] = ()
     judge: Model | None = None  # says which ballots mean the same; None: the same words do
     embed: Model | None = None  # the same by the vectors of this model, without a judge
     stop_early: bool = False

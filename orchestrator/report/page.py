@@ -46,7 +46,9 @@ def page(figures: Mapping[str, Any]) -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as exc:
-        raise ConfigError("a report needs plotly; pip install 'understudy[report]' brings it") from exc
+        raise ConfigError(
+            "a report needs plotly; pip install 'understudy[report]' brings it, or in a clone of the repository '.[report]'"
+        ) from exc
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     plots = "".join(
         [

@@ -98,3 +98,34 @@ async def test_who_runs_out_of_time_is_told_what_allows_more() -> None:
 
     with pytest.raises(OutOfTime, match="run_timeout_s, or --timeout"):
         await run(Agent(name="lead", model="scripted:x", timeout_s=0.05), "Hi", provider=Silent())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["vote", "--models", "scripted:x", "--choices", "yes", "q"],
+            "--choices: wanted two choices or more",
+        ),
+        (["gateway", "--port", "-5"], "wants a port from 0 to 65535, found '-5'"),
+        (["gateway", "--port", "70000"], "wants a port from 0 to 65535, found '70000'"),
+        (["delegate", " "], "the task is empty; say what to do"),
+        (["sessions", "import", "bytes"], "bytes is not UTF-8, so it is no conversation that was exported"),
+        (["sessions", "import", "."], ". cannot be read: Is a directory"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence_that_names_it(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    try:
+        code = main(words)
+    except SystemExit as exc:
+        code = int(exc.code or 0)
+    shown = capsys.readouterr().err
+    assert code in (1, 2) and said in shown and "Traceback" not in shown
