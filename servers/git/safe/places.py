@@ -32,7 +32,12 @@ class Places:
         if not os.path.lexists(self.default.top / ".git") and (below := repositories_below(self.default.top)):
             names = ", ".join(shown(os.fsencode(path.relative_to(self.default.root))) for path in below[:8])
             raise ToolError(f"the root is no git repository, but holds some: say repo=, one of {names}")
-        return self.default.repository()
+        try:
+            return self.default.repository()
+        except ToolError:
+            if not os.path.lexists(self.default.top / ".git") and (bare := _bare_in(self.default.top)):
+                raise ToolError(f"{_named(self.default.root, bare)} is {BARE}") from None
+            raise
 
     def _place(self, top: Path) -> Place:
         with self._lock:
@@ -85,6 +90,12 @@ def repositories_below(top: Path) -> list[Path]:
             if depth + 1 < _MAX_DEPTH:
                 todo.append((path, depth + 1))
     return found
+
+
+def _bare_in(top: Path) -> Path | None:
+    """The first bare repository right in a folder that is none itself."""
+    inside = () if is_bare(top) else sorted(top.iterdir())
+    return next((path for path in inside if path.is_dir() and is_bare(path)), None)
 
 
 def _listed(root: Path) -> str:

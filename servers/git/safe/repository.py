@@ -25,6 +25,7 @@ from .user_config import personal
 _MAX_POINTER_BYTES = 8192
 _HEAD = re.compile(r"ref:\s*refs/|[0-9a-f]{40}")
 _REF_STORES = ("files", "reftable")
+_TRUE = ("true", "1", "yes", "on")
 SHALLOW = (
     "this is a shallow clone, which holds the newest commits alone (the user can `git fetch --unshallow`)"
 )
@@ -65,7 +66,7 @@ class Repository:
 
     @property
     def sparse(self) -> bool:
-        return self.settings.get("core.sparsecheckout") in ("true", "1", "yes", "on")
+        return self.settings.get("core.sparsecheckout") in _TRUE
 
     @property
     def writing(self) -> Git:
@@ -122,6 +123,8 @@ class Place:
         program, version = find_git(self.root)
         bare = Git(program=program, version=version, git_dir=git_dir, top=self.top, root=self.root)
         settings = self._configuration.read(bare, git_dir, common_dir)
+        if git_dir == common_dir and settings.get("core.bare") in _TRUE:
+            raise ToolError(f"the repository here is {BARE}, or say repo=, the folder of a work tree it has")
         store = settings.get("extensions.refstorage")
         if store is not None and store.lower() not in _REF_STORES:
             raise ToolError(f"extensions.refStorage is {one_line(store)!r}; files and reftable work here")
@@ -194,8 +197,10 @@ BARE = (
 
 
 def is_bare(folder: Path) -> bool:
-    """Whether a folder is laid out as a git dir itself."""
-    return all(os.path.exists(folder / name) for name in ("HEAD", "objects", "refs"))
+    """Whether a folder is laid out as a git dir itself; the one of a work tree is meant by that work tree's name."""
+    return folder.name != ".git" and all(
+        os.path.exists(folder / name) for name in ("HEAD", "objects", "refs")
+    )
 
 
 def pointed(path: Path) -> str:

@@ -480,6 +480,18 @@ def test_a_bare_repository_is_called_one(repo: Repo, tmp_path: Path) -> None:
         assert "git clone" in answer.text and "git init" not in answer.text
 
 
+def test_a_bare_repository_behind_a_pointer_is_not_shown_as_all_deleted(repo: Repo, tmp_path: Path) -> None:
+    """git itself works in the linked work trees of such a layout only."""
+    repo.git("clone", "--quiet", "--bare", ".", "../top/.bare")
+    top = Repo(tmp_path / "top", init=False)
+    assert ".bare is a bare repository" in ask(top.top, [("git_status", {})])[0].text
+    top.write(".git", "gitdir: ./.bare\n")
+    top.git("worktree", "add", "--quiet", "main")
+    here, linked = ask(top.top, [("git_status", {}), ("git_status", {"repo": "main"})])
+    assert here.is_error and "bare repository" in here.text and "say repo=" in here.text
+    assert not linked.is_error and linked.structured["counts"]["staged"] == 0
+
+
 def test_what_a_shallow_clone_lacks_is_explained(repo: Repo, tmp_path: Path) -> None:
     repo.git("clone", "--quiet", "--depth=2", "--no-single-branch", f"file://{repo.top}", "../shallow")
     calls: list[Call] = [
