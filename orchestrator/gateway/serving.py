@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from weakref import WeakSet
 
 import anyio
 import uvicorn
@@ -15,7 +16,7 @@ from ..config.load import Config
 from ..errors import ConfigError
 from ..events import Emit, Notice, ignore, tee
 from ..session.session import open_session
-from ..store.recorder import open_conversation
+from ..store.recorder import Recorder, open_conversation
 from ..store.store import Store, StoreError
 from .app import App
 from .conversations import Conversations
@@ -47,8 +48,11 @@ async def serving(
         if (store := _store(emit) if keep else None) is not None:
             stack.callback(store.close)
 
+        recorders = WeakSet[Recorder]()  # of the conversations that are remembered, however many there were
+
         def keeper() -> Emit:
-            return tee(open_conversation(store, folder=config.folder, emit=emit), emit)
+            recorders.add(recorder := open_conversation(store, folder=config.folder, emit=emit))
+            return tee(recorder, emit)
 
         without_servers = config.model_copy(update={"servers": {}})
         session = await stack.enter_async_context(open_session(without_servers, tell))
@@ -72,6 +76,8 @@ async def serving(
             server.should_exit = True
             with anyio.CancelScope(shield=True):
                 await app.aclose()
+            for recorder in list(recorders):
+                recorder.finish()
 
 
 def _store(emit: Emit) -> Store | None:

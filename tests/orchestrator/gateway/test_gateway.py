@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -198,6 +199,18 @@ async def test_every_call_reaches_the_ledger_and_one_conversation_of_the_journal
         "assistant",
     ]
     assert said[3].text == "It says hello."
+    store.close()
+
+
+async def test_what_could_not_be_written_yet_is_written_as_the_gateway_ends() -> None:
+    store = Store()
+    async with gateway() as url, ollama.AsyncClient(host=url) as client:
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await client.chat("small", messages=[{"role": "user", "content": "Hello?"}])
+        other.close()
+    (session,) = store.sessions()
+    assert [message.role for message in store.history(session.id)] == ["user", "assistant"]
     store.close()
 
 
