@@ -25,7 +25,6 @@ OrchestratorError
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import Any
 
@@ -142,6 +141,8 @@ def ends_more(exc: BaseException) -> bool:
     """Whether what a function of somebody else's raised ends more than its call: a cancellation of ours, or Ctrl-C, which
     only the main thread hears. Whatever else it raises, SystemExit too, is for the caller to read and not to die of.
     """
+    import asyncio  # with it `--help` would take a third longer
+
     if isinstance(exc, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0
@@ -159,6 +160,8 @@ def first_of(exc: BaseException) -> BaseException:
 
 def reason(exc: BaseException) -> str:
     """One line for an exception that is not of this tree: its type, and what it says; of a group, its first."""
+    import asyncio
+
     if isinstance(exc, asyncio.CancelledError):
         return "something it waited for was cancelled"
     exc = first_of(exc)

@@ -7,8 +7,6 @@ import os
 import stat
 from pathlib import Path
 
-import platformdirs
-
 
 def home() -> Path:
     """The state folder, created with mode 0700 on first use.
@@ -32,7 +30,8 @@ def home() -> Path:
 
 def home_path() -> Path:
     """Where the state folder is, whether or not it can be used."""
-    named = os.environ.get("UNDERSTUDY_HOME")
-    return (
-        Path(named).expanduser() if named else Path(platformdirs.user_data_dir("understudy", appauthor=False))
-    )
+    if named := os.environ.get("UNDERSTUDY_HOME"):
+        return Path(named).expanduser()
+    import platformdirs  # a tenth of what `--help` takes, which looks for no folder
+
+    return Path(platformdirs.user_data_dir("understudy", appauthor=False))
