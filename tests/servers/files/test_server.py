@@ -116,7 +116,7 @@ def test_two_roots_are_told_apart_by_name(tmp_path: Path) -> None:
         ({"path": "README.md", "offset": 9}, "has 1 lines"),
         ({"path": "READNE.md"}, "near it: README.md"),
         ({"path": "src"}, "list_files"),
-        ({"path": "x" * 300}, "name too long"),
+        ({"path": "x" * 300}, "has 300 bytes as utf-8, and the file system takes at most 255"),
         ({"path": "../../etc/passwd"}, "outside the root"),
         ({"path": "/etc/passwd"}, "outside the root"),
     ],
