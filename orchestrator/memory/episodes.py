@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ..sanitize import one_line
 from ..store.database import Database
 from ..store.transcript import moment
+from ..store.under_way import all_under_way
 
 MAX_CHARS = 4_000  # of a task and of an outcome
 RateBy = Literal["model", "agent", "pattern"]
@@ -65,12 +66,12 @@ class Rate:
 def episodes(
     database: Database, *, limit: int = 100, session: str | None = None, success_only: bool = False
 ) -> list[Episode]:
-    """The newest first: runs of leads and workers that ended, or were broken off."""
+    """The newest first: runs of leads and workers that ended, or were broken off; those under way are none yet."""
     of_one = "AND session = ?" if session else ""
     rows = database.read(
         f"{_BEGUN} WHERE kind = 'run_started' {of_one} ORDER BY id DESC LIMIT ?",
         *((session,) if session else ()),
-        limit if not success_only else -1,
+        limit + len(all_under_way(database.path)) if not success_only else -1,
     )
     return _chosen(database, rows, limit, success_only)
 
@@ -146,10 +147,11 @@ _BEGUN = "SELECT session, run, at, body FROM events"
 
 def _chosen(database: Database, rows: Iterable[Any], limit: int, success_only: bool) -> list[Episode]:
     found: dict[tuple[str, str], Episode] = {}
+    going = all_under_way(database.path)
     for row in rows:
         if len(found) >= limit:
             break
-        if (row[0], row[1]) not in found:
+        if row[1] not in going and (row[0], row[1]) not in found:
             one = _episode(database, row)
             if one.success or not success_only:
                 found[row[0], row[1]] = one

@@ -66,6 +66,16 @@ def test_what_failed_and_what_was_killed_are_episodes_too(store: Store) -> None:
     assert episodes(store.database, success_only=True) == []
 
 
+def test_a_run_that_is_under_way_is_no_episode_yet(store: Store) -> None:
+    lived(store, "paint the fence", "Painted.")
+    recorder = open_conversation(store)
+    recorder(RunStarted(run="r", parent=None, agent="lead", model="a:m", prompt="paint the fence"))
+    assert [one.task for one in episodes(store.database, limit=1)] == ["paint the fence"]
+    assert all(one.success for one in (*episodes(store.database), *similar(store.database, "paint", 5)))
+    recorder.finish()
+    assert [one.success for one in episodes(store.database)] == [False, True]
+
+
 def test_similar_tasks_are_found_and_tell_which_model_did_them(store: Store) -> None:
     for n in range(3):
         lived(store, f"fix the failing parser tests {n}", "done", model="good:m")
