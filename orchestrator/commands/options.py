@@ -49,6 +49,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
+def add_stdin(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """A dash behind the words, for the rest of them on standard input."""
+    parser.add_argument("stdin", nargs="?", type=_dash, metavar="-", help=meaning)
+
+
 def add_yes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="answer yes to every confirmation a tool asks for")
 
@@ -69,6 +74,14 @@ def add_label(
         metavar="KEY=VALUE",
         help=meaning,
     )
+
+
+def _dash(text: str) -> str:
+    if text != "-":
+        raise argparse.ArgumentTypeError(
+            f"found {text!r} behind the text; several words want quotes around them"
+        )
+    return text
 
 
 def label(text: str) -> tuple[str, str]:

@@ -30,7 +30,7 @@ EXIT_CODES = (
 
 def add(parser: argparse.ArgumentParser, question: str = "question") -> None:
     parser.add_argument("question", metavar=question.upper(), help="'-' after it adds standard input")
-    parser.add_argument("stdin", nargs="?", choices=["-"], metavar="-", help=argparse.SUPPRESS)
+    common.add_stdin(parser, argparse.SUPPRESS)
     parser.add_argument("--preview", action="store_true", help="say what it would take, and ask nobody")
     parser.add_argument("--resume", metavar="ID", help="as a turn of this conversation; 'last': the newest")
     parser.add_argument("--no-keep", action="store_true", help="keep nothing of it")

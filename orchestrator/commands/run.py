@@ -31,9 +31,7 @@ exit codes: 0 done, 1 it failed, 3 the pattern waits for a decision
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", help="what to do; '-' after it adds standard input")
-    parser.add_argument(
-        "stdin", nargs="?", choices=["-"], metavar="-", help="append standard input to the task"
-    )
+    common.add_stdin(parser, "append standard input to the task")
     parser.add_argument(
         "--model", metavar="PROVIDER:MODEL", help="the lead (default: DEFAULT_MODEL or default_model)"
     )

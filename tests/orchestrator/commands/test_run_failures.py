@@ -109,6 +109,8 @@ async def test_who_runs_out_of_time_is_told_what_allows_more() -> None:
         ),
         (["gateway", "--port", "-5"], "wants a port from 0 to 65535, found '-5'"),
         (["gateway", "--port", "70000"], "wants a port from 0 to 65535, found '70000'"),
+        (["run", "fix", "the", "bug"], "found 'the' behind the text; several words want quotes around them"),
+        (["vote", "is", "it", "so"], "found 'it' behind the text; several words want quotes around them"),
         (["delegate", " "], "the task is empty; say what to do"),
         (["sessions", "import", "bytes"], "bytes is not UTF-8, so it is no conversation that was exported"),
         (["sessions", "import", "."], ". cannot be read: Is a directory"),
