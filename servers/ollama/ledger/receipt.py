@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_serializer
+from pydantic.json_schema import SkipJsonSchema
 
 from .number import Number
 from .profile import Profile
@@ -43,7 +44,7 @@ class Gated(BaseModel):
 
     passed: bool | None = None
     checks: list[Checked] = []
-    unchecked: str | None = Field(default="no gate could judge it", exclude=True)
+    unchecked: Annotated[SkipJsonSchema[str | None], Field(exclude=True)] = "no gate could judge it"
     """What the gates could not tell, for the receipt's reason; None where they have seen that the task is done."""
 
 
