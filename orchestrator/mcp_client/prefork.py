@@ -24,6 +24,8 @@ class Warm:
         self._process: subprocess.Popen[bytes] | None = None
         self._one = anyio.Lock()
         self._started = 0
+        self._said = b""  # read from the process and not yet taken as an answer
+        self._owed = 0  # answers still to come; more than one after an asker was cancelled
 
     def open(self) -> None:
         """Start the process; it imports in the background while the caller goes on."""
@@ -71,21 +73,29 @@ class Warm:
             if self._orders is None:
                 raise OSError("the process that starts servers is not running")
             line = json.dumps(order).encode() + b"\n"
-            sent = socket.send_fds(self._orders, [line], fds)
-            while sent < len(line):
-                await anyio.wait_writable(self._orders)
-                sent += self._orders.send(line[sent:])
-            answer = b""
-            while not answer.endswith(b"\n"):
-                await anyio.wait_readable(self._orders)
-                more = self._orders.recv(1 << 16)
-                if not more:
-                    raise OSError("the process that starts servers has ended")
-                answer += more
+            with anyio.CancelScope(shield=True):  # half an order would spoil the next one
+                sent = socket.send_fds(self._orders, [line], fds)
+                while sent < len(line):
+                    await anyio.wait_writable(self._orders)
+                    sent += self._orders.send(line[sent:])
+            self._owed += 1
+            while self._owed:  # those of cancelled askers first: nobody wants them any more
+                answer = await self._next_answer(self._orders)
+                self._owed -= 1
         body = json.loads(answer)
         if "error" in body:
             raise OSError(body["error"])
         return body
+
+    async def _next_answer(self, orders: socket.socket) -> bytes:
+        while b"\n" not in self._said:
+            await anyio.wait_readable(orders)
+            more = orders.recv(1 << 16)
+            if not more:
+                raise OSError("the process that starts servers has ended")
+            self._said += more
+        answer, _, self._said = self._said.partition(b"\n")
+        return answer
 
     async def close(self) -> None:
         """End the process, after the servers: those that still run get two seconds more."""
