@@ -79,9 +79,9 @@ class Warm:
                     await anyio.wait_writable(self._orders)
                     sent += self._orders.send(line[sent:])
             self._owed += 1
-            while self._owed:  # those of cancelled askers first: nobody wants them any more
-                answer = await self._next_answer(self._orders)
-                self._owed -= 1
+            while self._owed > 1:  # those of cancelled askers, which nobody wants any more
+                await self._next_answer(self._orders)
+            answer = await self._next_answer(self._orders)
         body = json.loads(answer)
         if "error" in body:
             raise OSError(body["error"])
@@ -95,6 +95,7 @@ class Warm:
                 raise OSError("the process that starts servers has ended")
             self._said += more
         answer, _, self._said = self._said.partition(b"\n")
+        self._owed -= 1
         return answer
 
     async def close(self) -> None:
