@@ -6,6 +6,7 @@ Tests of starting, of signals and of a terminal start the installed script itsel
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import importlib
 import json
@@ -19,6 +20,9 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
+
+LONGEST_S = 120
+"""A command that has not ended by then says on its stderr where it is, and ends with 1."""
 
 _process: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
 _lock = threading.Lock()
@@ -37,7 +41,12 @@ def understudy(
             warm = _warm()
             socket.send_fds(warm, [line[:1]], [given.fileno(), out.fileno(), err.fileno()])
             warm.sendall(line[1:])
-            code = json.loads(warm.makefile("rb").readline())
+            answer = b""
+            while not answer.endswith(b"\n"):
+                more = warm.recv(64)
+                assert more, "the process that runs commands has ended"
+                answer += more
+            code = int(answer)
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(
@@ -111,5 +120,6 @@ def _obey(order: dict[str, Any], fds: list[int]) -> NoReturn:
     os.chdir(order["cwd"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.enable()
+    faulthandler.dump_traceback_later(LONGEST_S, exit=True, file=2)
     sys.argv = ["understudy", *order["words"]]
     sys.exit(importlib.import_module("orchestrator.cli").main())

@@ -13,6 +13,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -175,15 +176,20 @@ def _spawn(
         "cwd": cwd or os.getcwd(),
         "env": {**os.environ, **(env or {})},
     }
-    fds = [their_in, their_out, stderr]
-    sock = _warm()
-    socket.send_fds(sock, [json.dumps(order).encode() + b"\n"], fds)
-    answer = json.loads(sock.makefile("rb").readline())
+    with _lock:  # `connect` comes from threads: whoever reads must not take the answer of another
+        sock = _warm()
+        socket.send_fds(sock, [json.dumps(order).encode() + b"\n"], [their_in, their_out, stderr])
+        answer = b""
+        while not answer.endswith(b"\n"):
+            more = sock.recv(1 << 12)
+            assert more, "the process that starts servers has ended"
+            answer += more
     os.close(their_in)
     os.close(their_out)
-    return answer["pid"], our_in, our_out, stderr
+    return json.loads(answer)["pid"], our_in, our_out, stderr
 
 
+_lock = threading.Lock()
 _process: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
 
 
@@ -193,6 +199,7 @@ def _warm() -> socket.socket:
         code = WARM.format(fd=theirs.fileno())
         process = subprocess.Popen([sys.executable, "-P", "-c", code], pass_fds=[theirs.fileno()])
         theirs.close()
+        ours.settimeout(WAIT_S)
         _process.append((process, ours))
         atexit.register(_end)
     return _process[0][1]

@@ -1,4 +1,4 @@
-"""Our own servers, forked from one process that has imported the SDK (servers/warm.py). POSIX only."""
+"""Our own servers, forked from one process that has imported the SDK (servers/protocol/prefork.py). POSIX only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import anyio
 
@@ -66,7 +67,8 @@ class Warm:
 
     async def kill(self, pid: int) -> None:
         """Kill a server that did not end; does nothing when it has."""
-        await self._ask({"kill": pid}, [])
+        with suppress(OSError), anyio.move_on_after(END_S):
+            await self._ask({"kill": pid}, [])
 
     async def _ask(self, order: Mapping[str, object], fds: Sequence[int]) -> dict[str, int]:
         async with self._one:

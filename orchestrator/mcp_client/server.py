@@ -287,17 +287,21 @@ class Hosted:
                 reached(launch.url or "", launch.headers, sse=self._sse, lines=lines, auth=auth) as streams,
             ):
                 yield streams
-        elif launch.ours and self.warm is not None:
-            warm = self.warm
-            server = launch.command.removeprefix("understudy-")
-            pid, source, sink = await warm.start(server, launch.args, self.env, self.cwd, errlog)
-            async with pipe_transport(source, sink, kill=lambda: warm.kill(pid), lines=lines) as streams:
-                yield streams
-        else:
-            command = _installed(launch.command)
-            with os.fdopen(os.dup(errlog), "w", encoding="utf-8") as log:
-                async with spawned(command, launch.args, self.env, self.cwd, log, lines=lines) as streams:
+            return
+        if launch.ours and self.warm is not None:
+            warm, server = self.warm, launch.command.removeprefix("understudy-")
+            try:
+                pid, source, sink = await warm.start(server, launch.args, self.env, self.cwd, errlog)
+            except OSError:
+                pass  # somebody ended the process that starts them: it starts as a program of its own
+            else:
+                async with pipe_transport(source, sink, kill=lambda: warm.kill(pid), lines=lines) as streams:
                     yield streams
+                return
+        command = _installed(launch.command)
+        with os.fdopen(os.dup(errlog), "w", encoding="utf-8") as log:
+            async with spawned(command, launch.args, self.env, self.cwd, log, lines=lines) as streams:
+                yield streams
 
     async def _last_words(self) -> str:
         """The last line the server wrote to stderr."""

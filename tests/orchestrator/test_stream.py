@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,7 @@ def test_an_agent_of_before_a_fork_says_so_in_the_child(agent: CodingAgent) -> N
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: that is the case
         child = os.fork()
     if not child:
+        signal.alarm(60)  # a lock that another thread held while forking would wait for ever
         try:
             os._exit(0 if "forked" in (agent.try_reply("y").error or "") else 1)
         finally:

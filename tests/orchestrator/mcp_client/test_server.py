@@ -109,6 +109,17 @@ async def test_a_killed_server_of_ours_is_started_again_by_the_next_call(tmp_pat
             assert not (await session.call_tool("files", "list_files", {})).is_error
 
 
+async def test_servers_start_by_themselves_once_the_process_that_forks_them_is_gone(tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        async with open_session(config(tmp_path, files=ours("files", tmp_path))) as session:
+            await session.connected()
+            for pid in children(os.getpid()):
+                if b"servers.protocol.prefork" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)  # the server, and what forks servers
+            assert (await session.call_tool("files", "list_files", {})).is_error
+            assert not (await session.call_tool("files", "list_files", {})).is_error
+
+
 async def test_a_program_that_does_not_exist_is_one_sentence_and_the_others_go_on(tmp_path: Path) -> None:
     seen: list[Event] = []
     gone = ServerSettings(command="no-such-program-here", cwd=str(tmp_path))

@@ -231,6 +231,7 @@ def as_other_user(work: Callable[[], str]) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.alarm(60)  # a lock that another thread held while forking would wait for ever
         try:
             os.setgroups([])
             os.setgid(4242)
