@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import warnings
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from orchestrator.events import Notice, Streamed, ToolFinished, ToolStarted
 from orchestrator.providers.scripted import Scripted
 from orchestrator.reply import Reply
 from orchestrator.types import Thinking, ToolCall, assistant
+from tests.processes import PATIENCE_S
 
 CALL = assistant(Thinking(text="hm"), "I look. ", ToolCall(id="1", name="two", arguments={}))
 
@@ -129,17 +130,40 @@ async def test_an_agent_and_its_stream_are_async_contexts_too(tmp_path: Path) ->
         made.chat("y")
 
 
+FORKS = """
+import os
+from orchestrator import CodingAgent
+
+class Says:
+    def chat(self, messages, model):
+        return "said"
+
+    def list_models(self):
+        return ["m"]
+
+agent = CodingAgent(model="fake:m", tools=())
+agent.add_provider("fake", Says())
+assert agent.chat("x") == "said"
+if not (child := os.fork()):
+    os._exit(0 if "forked" in (agent.try_reply("y").error or "") else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert agent.chat("z") == "said"
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_an_agent_of_before_a_fork_says_so_in_the_child(agent: CodingAgent) -> None:
-    agent.add_provider("fake", Scripted("one", "two", name="fake"))
-    agent.chat("x")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: that is the case
-        child = os.fork()
-    if not child:
-        signal.alarm(60)  # a lock that another thread held while forking would wait for ever
-        try:
-            os._exit(0 if "forked" in (agent.try_reply("y").error or "") else 1)
-        finally:
-            os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 and agent.chat("z") == "two"
+def test_an_agent_of_before_a_fork_says_so_in_the_child(tmp_path: Path) -> None:
+    path = {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONWARNINGS": "ignore",
+    }  # of a fork beside threads
+    ran = subprocess.run(
+        [sys.executable, "-c", FORKS],
+        cwd=tmp_path,
+        env={**os.environ, **path},
+        timeout=PATIENCE_S,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from servers.output import ToolError
 from servers.workspace import Change, Workspace
 from servers.workspace.undo_store import UndoStore
-from tests.processes import until
+from tests.processes import PATIENCE_S, until
 from tests.stdio import Stdio, start
 
 
@@ -211,41 +212,39 @@ def test_an_ordinary_user_is_told_which_right_is_missing(monkeypatch: pytest.Mon
         (root / "a.txt").write_bytes(b"old")
         monkeypatch.setenv("UNDERSTUDY_HOME", str(state / "own"))
 
-        def attempt() -> str:
-            workspace = Workspace([root])
-            said: list[str] = []
-            for path in ("a.txt", "new.txt"):
-                with pytest.raises(ToolError) as caught:
-                    workspace.apply([Change(path=path, data=b"new")], tool="test")
-                said.append(str(caught.value))
-            return "\n".join(said)
-
-        said = as_other_user(attempt)
+        said = subprocess.run(
+            [sys.executable, "-c", CHANGES_AS_ANOTHER_USER, str(root)],
+            check=True,
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        ).stdout
         assert "a.txt is read-only on disk" in said
         assert "new.txt could not be changed: Permission denied; nothing was changed" in said
         assert snapshot(root) == {"a.txt": b"old"}
 
 
-def as_other_user(work: Callable[[], str]) -> str:
-    """What `work` returns in a child that has given up root's rights."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)  # a lock that another thread held while forking would wait for ever
-        try:
-            os.setgroups([])
-            os.setgid(4242)
-            os.setuid(4242)
-            said = work()
-        except Exception as exc:  # noqa: BLE001  (the parent reads what went wrong)
-            said = repr(exc)
-        os.write(writing, said.encode())
-        os._exit(0)
-    os.close(writing)
-    with open(reading, encoding="utf-8") as answers:
-        said = answers.read()
-    os.waitpid(child, 0)
-    return said
+CHANGES_AS_ANOTHER_USER = """
+import os, sys, tempfile
+from servers.output import ToolError
+from servers.workspace import Change, Workspace
+
+own = os.environ["UNDERSTUDY_HOME"]
+with tempfile.TemporaryDirectory() as warm:  # all that is imported late is there before it cannot be read any more
+    os.environ["UNDERSTUDY_HOME"] = f"{warm}/state"
+    Workspace([warm]).apply([Change(path="a", data=b"")], tool="test")
+os.environ["UNDERSTUDY_HOME"] = own
+os.setgroups([])
+os.setgid(4242)
+os.setuid(4242)
+workspace = Workspace([sys.argv[1]])
+for path in ("a.txt", "new.txt"):
+    try:
+        workspace.apply([Change(path=path, data=b"new")], tool="test")
+    except ToolError as exc:
+        print(exc)
+"""
 
 
 def test_the_undo_store_forgets_the_oldest_beyond_its_caps(root: Path, own_state: Path) -> None:
