@@ -175,6 +175,7 @@ def test_importing_the_library_or_the_chat_imports_no_sdk() -> None:
     for modules, heavy in (
         ("orchestrator, orchestrator.cli", [*sdks, *screens]),
         ("orchestrator.commands.run, orchestrator.session.session, orchestrator.terminal.chat.chat", sdks),
+        ("orchestrator.commands.batch, orchestrator.batch.open, orchestrator.batch.run", ["mcp", *screens]),
     ):
         code = f"import sys, {modules}; print([m for m in {heavy!r} if m in sys.modules])"
         done = subprocess.run(

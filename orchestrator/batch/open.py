@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from servers.ollama.command_line import arguments, opened, opened_hosts
 from servers.ollama.engines.protocol import EngineError
 from servers.ollama.hosts.host import Host as EngineHost
 from servers.ollama.hosts.hosts import Hosts
 from servers.ollama.hosts.settings import are_configured, hosts_named
-from servers.ollama.server import arguments, opened, opened_hosts
 from servers.ollama.service import Service
 from servers.state.home import home
 

@@ -56,9 +56,9 @@ def run(options: argparse.Namespace) -> int:
 async def _run(options: argparse.Namespace) -> int:
     if options.threads:
         return await _threads(options)
+    from servers.ollama.command_line import opened_hosts
     from servers.ollama.engines.protocol import EngineError
     from servers.ollama.ledger.ledger import LedgerError
-    from servers.ollama.server import opened_hosts
 
     engine = local.engine(options)
     try:

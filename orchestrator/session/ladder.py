@@ -111,7 +111,7 @@ def _order(order: Mapping[str, Any], model: str, before: Mapping[str, Any]) -> O
 
 def _service(session: Session, hosts: Hosts) -> Service:
     """The ollama server's parts in this process, in its folders and under its rules, on these hosts."""
-    from servers.ollama.server import arguments, opened
+    from servers.ollama.command_line import arguments, opened
 
     configured = session.config.servers["ollama"]
     try:

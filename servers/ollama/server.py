@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import anyio
@@ -13,20 +11,20 @@ from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import WithJsonSchema
 
-from ..protocol.lifecycle import configure_logging, parser, serve
+from ..protocol.lifecycle import configure_logging, serve
 from ..protocol.server import ToolServer
 from ..protocol.tasks import Tasks
-from ..shell.policy.rules import BUILT_IN, Policy, load
+from ..shell.policy.rules import BUILT_IN, Policy
 from ..workspace import Workspace
+from .command_line import arguments, opened
 from .delegate.map import MapOrder
 from .delegate.request import Order
-from .engines.open import FORMS, open_runtime
+from .engines.open import open_runtime
 from .engines.protocol import EngineError, Runtime
 from .gates.gates import parse_gates
-from .hosts.host import hosts_on
 from .hosts.hosts import Hosts
-from .hosts.settings import HostSettings, are_configured, hosts_named
 from .ledger.receipt import Rated
+from .long_work import LongWork
 from .reply import reply
 from .reports.briefing import OFFLOAD
 from .service import Service
@@ -59,6 +57,8 @@ def build(
     """
     service = service or Service.open(Workspace(roots), Hosts.single(runtime or open_runtime(None)), policy)
 
+    work = LongWork(service)
+
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncGenerator[None]:
         try:
@@ -69,7 +69,7 @@ def build(
                 await service.hosts.aclose()
 
     server = ToolServer(
-        "understudy-ollama", instructions=INSTRUCTIONS, lifespan=lifespan, extensions=[Tasks(service)]
+        "understudy-ollama", instructions=INSTRUCTIONS, lifespan=lifespan, extensions=[Tasks(work)]
     )
 
     @server.tool(annotations=LOOKS, structured_output=False)
@@ -130,7 +130,7 @@ def build(
             context=context,
             asked_by=caller(ctx),
         )
-        return await service.delegate(order, wait_s, ctx)
+        return await work.delegate(order, wait_s, ctx)
 
     @server.tool(annotations=LOOKS, structured_output=False)
     async def delegate_map(
@@ -155,7 +155,7 @@ def build(
             asked_by=caller(ctx),
         )
         asked = MapOrder(order=order, glob=glob, reduce=reduce, max_parallel=max_parallel)
-        return await service.map(asked, wait_s, ctx)
+        return await work.map(asked, wait_s, ctx)
 
     @server.tool(annotations=NOTES, structured_output=False)
     async def delegation(
@@ -165,7 +165,7 @@ def build(
         wait_s: float = 45,
     ) -> CallToolResult:
         """Follow a long delegation; no id lists all."""
-        return await service.look_after(id, action, wait_s, ctx)
+        return await work.look_after(id, action, wait_s, ctx)
 
     @server.tool(annotations=LOOKS, structured_output=False)
     async def profile(model: str | None = None, kind: str | None = None, last: int = 20) -> CallToolResult:
@@ -202,62 +202,6 @@ def caller(ctx: Context[Any, Any]) -> str | None:
     """The client's name, as it introduced itself."""
     params = ctx.session.client_params
     return params.client_info.name[:80] if params and params.client_info else None
-
-
-def arguments() -> ArgumentParser:
-    """The command line of understudy-ollama."""
-    args = parser(
-        "ollama",
-        "An MCP server that hands tasks to local models: files in by path, checked receipts out.",
-        FORMS,
-    )
-    args.add_argument("root", nargs="*", default=["."], help="folders the models may work on (default: .)")
-    args.add_argument(
-        "--host",
-        action="append",
-        default=[],
-        dest="hosts",
-        metavar="[NAME=]ENGINE",
-        help="where the models run; repeatable: auto then chooses the host as well",
-    )
-    args.add_argument("--allow-remote", action="store_true", help="permit an engine on another machine")
-    args.add_argument(
-        "--policy", type=Path, metavar="FILE", help="the shell server's policy, for gate commands"
-    )
-    args.add_argument("--read-only", action="store_true", help="let nothing be written")
-    args.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="GLOB",
-        help="let secret or protected places that match be read and written; may be repeated; never .git",
-    )
-    return args
-
-
-def opened(given: Namespace, hosts: Hosts | None = None) -> Service:
-    """What a parsed command line asks for, on these hosts or on those that it names; no engine is started yet.
-
-    Raises EngineError and ValueError.
-    """
-    policy = load(given.policy) if given.policy else BUILT_IN
-    workspace = Workspace(given.root, read_only=given.read_only, allow=given.allow)
-    if hosts is None:
-        allow_remote = given.allow_remote or are_configured(given.hosts)
-        hosts = opened_hosts(hosts_named(given.hosts), allow_remote)
-    return Service.open(workspace, hosts, policy)
-
-
-def opened_hosts(named: Mapping[str, HostSettings], allow_remote: bool) -> Hosts:
-    """No engine is started yet. Raises EngineError, naming the host where there are several."""
-    engines = list[tuple[str, Runtime, int, float | None]]()
-    for name, one in named.items():
-        try:
-            runtime = open_runtime(one.address or None, allow_remote=allow_remote, key=one.key)
-        except EngineError as exc:
-            raise EngineError(f"the host {name}: {exc}" if name else str(exc)) from exc
-        engines.append((name, runtime, one.slots, one.usd_per_hour))
-    return Hosts(hosts_on(engines))
 
 
 def main() -> None:

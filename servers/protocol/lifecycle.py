@@ -1,4 +1,4 @@
-"""How every server runs: its command line, its stdio transport, its end.
+"""How every server runs: its stdio transport, its end.
 
 stdout carries JSON-RPC alone, logs go to stderr. When stdin closes, or on SIGTERM, answers under way
 get a moment, then everything the server started is ended and the process exits.
@@ -6,7 +6,6 @@ get a moment, then everything the server started is ended and the process exits.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import logging
 import os
@@ -14,51 +13,22 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import NoReturn
 
 import anyio
 from mcp.server import MCPServer
 
 from . import telemetry
+from .command_line import TOKEN, configure_logging, parser
 from .sdk_private import declare_what_exists, lowlevel_of, without_telemetry
 from .stdio import open_wire
 
 ANSWER_S = 0.5  # after stdin closes: how long answers under way may still take
 CLEANUP_S = 1.0  # then: how long ending children may take before the process exits regardless
 
-TOKEN = "UNDERSTUDY_TOKEN"
-"""The variable with the token for callers over HTTP."""
+__all__ = ["configure_logging", "parser", "serve"]
 
 log = logging.getLogger(__name__)
-
-
-def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
-    """An argument parser with what every server has: --version and --log-level."""
-    made = argparse.ArgumentParser(
-        prog=f"understudy-{name}",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument("--version", action="version", version=f"understudy-{name} {version('understudy')}")
-    levels = ["debug", "info", "warning", "error"]
-    made.add_argument(
-        "--log-level", default="warning", choices=levels, help="what goes to stderr (default: %(default)s)"
-    )
-    made.add_argument(
-        "--http",
-        metavar="[HOST:]PORT",
-        help=f"answer over streamable HTTP instead of stdio; beyond loopback with the token in {TOKEN}",
-    )
-    return made
-
-
-def configure_logging(level: str) -> None:
-    """Log to stderr. Call it before the server is built, or the SDK installs its own handler."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(levelname)s %(name)s: %(message)s", force=True
-    )
 
 
 def serve(

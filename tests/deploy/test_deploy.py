@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from orchestrator.cli import parser_of
-from servers.ollama.server import arguments
+from servers.ollama.command_line import arguments
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 

@@ -14,9 +14,10 @@ import anyio
 import pytest
 from mcp import Client
 
+from servers.ollama.command_line import opened_hosts
 from servers.ollama.engines.protocol import EngineError
 from servers.ollama.hosts.settings import VARIABLE, HostSettings, hosts_named
-from servers.ollama.server import build, opened_hosts
+from servers.ollama.server import build
 from servers.ollama.service import Service
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
