@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,19 @@ from typing import Any
 
 import anyio
 
-from .errors import ContextTooLong, OrchestratorError, OutOfRounds, OutOfTime, ProviderError, reason
+from .errors import (
+    ContextTooLong,
+    OrchestratorError,
+    OutOfRounds,
+    OutOfTime,
+    ProviderError,
+    ends_more,
+    reason,
+)
 from .events import (
     Appended,
     Emit,
+    Event,
     Notice,
     Role,
     RunEnded,
@@ -25,6 +35,7 @@ from .events import (
     ToolProgress,
     ToolStarted,
     current_run,
+    guarded,
     ignore,
 )
 from .function_tools import Tool
@@ -33,7 +44,7 @@ from .hooks import NO_HOOKS, Hooks
 from .providers import Provider
 from .reply import Reply
 from .tools import NO_TOOLS, Progress, ReadOnly, Toolbox
-from .types import Completion, Message, Request, Stop, ToolCall, ToolResult, Usage, result, user
+from .types import Completion, Message, Request, Stop, ToolCall, ToolResult, Usage, assistant, result, user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +72,8 @@ class Agent:
 
 
 EMPTY = "Your answer was empty. Go on: call the next tool, or write the answer."
+
+WITHHELD = "it was run; the run ended before a hook had let pass what it said"
 
 SUM_UP = """\
 You have used all the rounds you had, and no tool is left. Say in a few sentences what is done, what you found, and what
@@ -93,6 +106,7 @@ async def run(
     what was done until then, its text what was said last.
     """
     question = prompt if isinstance(prompt, Message) else user(prompt)
+    emit = guarded(emit, "emit", _log)
     run_id, started = secrets.token_hex(4), monotonic()
     parent = current_run.get()
     begun = RunStarted(
@@ -152,7 +166,7 @@ class _Record:
     answered: int = 0  # model calls
     recorded: bool = False
     simulated: bool = False
-    summed_up: Completion | None = None  # the last word of a run that is out of rounds
+    unsaid: Completion | None = None  # paid for and not yet told: of a run that ends with it
     nudged: bool = False  # it was told once that what it wrote called nothing
     answer: str = ""  # since the last tool call; a paused answer goes on in the next round
 
@@ -202,7 +216,7 @@ class _Record:
             results=self.results,
             origin=origin,
         )
-        return replace(self.append(run_id, *end, done=self.summed_up), cause=cause)
+        return replace(self.append(run_id, *end, done=self.unsaid), cause=cause)
 
 
 async def _rounds(
@@ -252,7 +266,7 @@ async def _sum_up(agent: Agent, record: _Record, provider: Provider, run_id: str
         record.said = record.thought = ""
         emit(Notice(text=f"{agent.name} could not sum up: {exc}", level="warning"))
     else:
-        record.said, record.summed_up = done.message.text, done
+        record.said, record.unsaid = done.message.text, done
 
 
 def _says_nothing(done: Completion, record: _Record, request: Request) -> bool:
@@ -275,10 +289,18 @@ def _system(agent: Agent, step: int) -> str:
     return f"{text}\n\n{agent.material}".strip() if agent.material else text
 
 
+def _log(event: Event) -> None:
+    """Where a fault of who listens is told: they may not hear it."""
+    if isinstance(event, Notice):
+        logging.getLogger("orchestrator.run").warning("%s", event.text)
+
+
 async def _called(tools: Toolbox, call: ToolCall, progress: Progress) -> ToolResult:
     try:
         return await tools.call(call, progress)
-    except Exception as exc:  # noqa: BLE001  (a fault of one tool is its result; the others and the run go on)
+    except BaseException as exc:  # a fault of one tool is its result; the others and the run go on
+        if ends_more(exc):
+            raise
         return result(call, f"{call.name} failed: {reason(exc)}", is_error=True)
 
 
@@ -286,7 +308,12 @@ async def _complete(
     agent: Agent, provider: Provider, request: Request, record: _Record, run_id: str, emit: Emit
 ) -> Completion:
     request = await agent.hooks.request(request)
-    return await agent.hooks.completion(request, await _streamed(provider, request, record, run_id, emit))
+    done = await _streamed(provider, request, record, run_id, emit)
+    try:
+        return await agent.hooks.completion(request, done)
+    except OrchestratorError:
+        record.unsaid = replace(done, message=assistant())  # it is paid for, whoever withholds it
+        raise
 
 
 async def _streamed(
@@ -304,7 +331,9 @@ async def _streamed(
                 emit(Streamed(run=run_id, text=item.text, thinking=item.thinking))
     except (OrchestratorError, BrokenPipeError):  # the latter: nobody reads the screen any more
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if ends_more(exc):
+            raise
         raise ProviderError(provider.name, f"failed by a fault of its own: {reason(exc)}") from exc
     raise ProviderError(provider.name, "the stream ended without a completion")
 
@@ -331,7 +360,10 @@ async def _call_all(
                 why = f"the arguments of {call.name} were not a JSON object: {call.raw[:200]}"
                 answer = result(call, why, is_error=True)
             else:
-                answer = await agent.hooks.result(made, await _called(tools, made, progress))
+                answer = await _called(tools, made, progress)
+                if agent.hooks.after_tool is not None:
+                    record.results[call.id] = result(call, WITHHELD, is_error=True)
+                answer = await agent.hooks.result(made, answer)
         except OrchestratorError as exc:  # of a hook: tools do not raise
             stopped.append(exc)
             group.cancel_scope.cancel()

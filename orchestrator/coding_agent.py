@@ -21,13 +21,13 @@ import anyio.to_thread
 
 from .agent import Agent
 from .config.arguments import labels as told_labels
-from .config.arguments import names, text
+from .config.arguments import names, text, told_at_once
 from .config.call_settings import CallSettings, call_settings
 from .config.load import Config, load_config
 from .config.patterns import settings_of
 from .delegated import Delegated
 from .errors import ConfigError, OrchestratorError, RunError
-from .events import Called, Emit, Event, Notice, Switched, ignore, tee
+from .events import Called, Emit, Event, Notice, Switched, guarded, ignore, tee
 from .function_tools import Tool, given_tools
 from .hooks import NO_HOOKS, Hooks
 from .patterns import Outcome, delegate
@@ -72,7 +72,7 @@ class CodingAgent:
     `display`: what draws; None: as configured, on standard output. `approve`: given a question of a tool and the choices
     there are, returns one of them, or None to decline; without it everything is declined. `labels`: on what is spent,
     besides the configuration's, for `understudy cost`. `on_success`: told each model call that was answered, with its
-    tokens and cost; what it raises becomes a warning and breaks nothing. `emit`: told everything that happens.
+    tokens and cost. `emit`: told everything that happens. What these two raise becomes one warning and breaks nothing.
     `hooks`: asked before and after each model call and tool call, of panels and workers too; they may change, decline or
     stop.
     Raises ConfigError for arguments that cannot be. It may be used from several threads and event loops, which take turns;
@@ -110,6 +110,9 @@ class CodingAgent:
         for what, said in (("system_prompt", system_prompt), ("model", model)):
             if said is not None:
                 text(said, what)
+        for what, called in (("emit", emit), ("on_success", on_success), ("approve", approve)):
+            if called is not None:
+                told_at_once(called, what)
         whole = config or load_config()
         labelled: dict[str, Any] = {"labels": {**whole.labels, **told_labels(labels or {})}}
         self.config = whole.model_copy(update=labelled)
@@ -125,14 +128,14 @@ class CodingAgent:
         self.display = display or Display(settings=self.config.display)
         self.display.history = lambda: self.history
         self._model, self._approve, self._hooks = model, approve, hooks
-        self._told = emit
+        self._told = guarded(emit, "emit", self._say)
         self._store = Store(later=True) if name is not None else None
         self._recorder = self._remembered(reset)
         quiet = display is None and self.config.display.quiet
-        told = self._telling(on_success) if on_success else ignore
+        told = guarded(_successes(on_success), "on_success", self._say) if on_success else ignore
         self._listener: Emit = ignore  # of the turn that is being streamed
         self._watch = TurnWatch()
-        heard = [self._watch, self._recorder, ignore if quiet else self.display, emit, told]
+        heard = [self._watch, self._recorder, ignore if quiet else self.display, self._told, told]
         self._emit = tee(*heard, self._listen)
         self._turn = threading.Lock()  # a conversation has one turn at a time
         self._opening = threading.Lock()
@@ -427,16 +430,6 @@ class CodingAgent:
     def _listen(self, event: Event) -> None:
         self._listener(event)
 
-    def _telling(self, on_success: Callable[[Called], None]) -> Emit:
-        def told(event: Event) -> None:
-            if isinstance(event, Called) and event.error is None:
-                try:
-                    on_success(event)
-                except Exception as exc:  # noqa: BLE001 - theirs, and may raise anything
-                    self._say(Notice(text=f"on_success failed: {type(exc).__name__}: {exc}", level="warning"))
-
-        return told
-
     def _say(self, event: Event) -> None:
         """What the recorder itself has to say: to the screen and to whoever listens, not to the record."""
         self.display(event)
@@ -515,3 +508,11 @@ class CodingAgent:
             return await anyio.to_thread.run_sync(approve, question, choices)
 
         return ask
+
+
+def _successes(on_success: Callable[[Called], None]) -> Emit:
+    def told(event: Event) -> None:
+        if isinstance(event, Called) and event.error is None:
+            on_success(event)
+
+    return told

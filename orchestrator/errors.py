@@ -26,7 +26,7 @@ OrchestratorError
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, cast
 
 
 class OrchestratorError(Exception):
@@ -143,12 +143,21 @@ def ends_more(exc: BaseException) -> bool:
     """
     import asyncio  # with it `--help` would take a third longer
 
-    if isinstance(exc, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is None or task.cancelling() > 0
-    if isinstance(exc, Exception | SystemExit):
+    if isinstance(exc, Exception):
         return False
-    return threading.current_thread() is threading.main_thread()
+    if isinstance(exc, BaseExceptionGroup):
+        return any(map(ends_more, cast("BaseExceptionGroup[BaseException]", exc).exceptions))
+    try:
+        task = asyncio.current_task()
+    except (
+        RuntimeError
+    ):  # no loop runs here: in a thread, or where a coroutine is closed that nobody will go on with
+        task = None
+    if isinstance(exc, asyncio.CancelledError):
+        return task is None or task.cancelling() > 0
+    if isinstance(exc, GeneratorExit):
+        return task is None
+    return isinstance(exc, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def first_of(exc: BaseException) -> BaseException:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from .errors import ends_more, reason
 from .types import Message, ToolCall, ToolResult, Usage
 
 if TYPE_CHECKING:
@@ -180,9 +181,43 @@ def ignore(event: Event) -> None:
 
 
 def tee(*sinks: Emit) -> Emit:
+    """All of these; each is told whatever another raises, and the first fault is raised behind them."""
+
     def emit(event: Event) -> None:
+        fault: Exception | None = None
         for sink in sinks:
+            try:
+                sink(event)
+            except Exception as exc:  # noqa: BLE001  (raised below)
+                fault = fault or exc
+        if fault is not None:
+            raise fault
+
+    return emit
+
+
+def guarded(sink: Callable[[Event], Any], name: str, tell: Emit) -> Emit:
+    """Somebody else's sink: what it raises is told once, as a Notice, and ends nothing; it goes on being told.
+
+    A BrokenPipeError is raised all the same: nobody reads any more what is written.
+    """
+    told = False
+
+    def emit(event: Event) -> None:
+        nonlocal told
+        try:
             sink(event)
+        except BrokenPipeError:
+            raise
+        except BaseException as exc:
+            if ends_more(exc):
+                raise
+            if not told:
+                told = True
+                said = (
+                    f"{name} failed at {event.kind}: {reason(exc)}; the work goes on, and this is said once"
+                )
+                tell(Notice(text=said, level="warning"))
 
     return emit
 

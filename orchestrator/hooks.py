@@ -5,12 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import anyio.to_thread
-
 from .errors import ConfigError, OrchestratorError, RunError, ends_more, reason
+from .in_thread import in_thread
 from .types import Completion, Request, Text, ToolCall, ToolResult, result
 
 
@@ -82,7 +80,7 @@ async def _asked(name: str, hook: Callable[..., Any] | None, *given: Any) -> Any
     try:
         if inspect.iscoroutinefunction(hook):
             return await hook(*given)
-        found = await anyio.to_thread.run_sync(partial(hook, *given), abandon_on_cancel=True)
+        found = await in_thread(hook, *given)
         return await found if inspect.isawaitable(found) else found
     except OrchestratorError:
         raise

@@ -33,7 +33,7 @@ FLOORS = {
         {"ollama"},
     ],
     "orchestrator": [
-        {"types", "errors", "sanitize", "depth"},
+        {"types", "errors", "sanitize", "depth", "in_thread"},
         {"events", "tools", "history", "reply", "hooks"},
         {"providers"},
         {"providers.wrap", "mcp_client", "function_tools"},

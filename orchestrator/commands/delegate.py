@@ -80,7 +80,9 @@ async def _run(options: argparse.Namespace) -> int:
 
     async with local.server(options) as session:
         try:
-            receipt, _ = await hand_over(session, order, lambda done, total, said: local.progress(said))
+            receipt = (
+                await hand_over(session, order, lambda done, total, said: local.progress(said))
+            ).receipt
         finally:
             local.progress("")
     good = receipt["outcome"] in DELIVERED
@@ -111,9 +113,9 @@ def _shown(record: dict[str, Any]) -> str:
     from servers.ollama.ledger.receipt import Receipt
 
     from ..sanitize import visible
-    from ..terminal.screen.receipt_view import receipt_lines
+    from ..terminal.screen.receipt_view import answer_in, receipt_lines
 
     receipt = Receipt.model_validate(record)
-    answer = f"{visible(receipt.answer).rstrip()}\n\n" if receipt.answer and not receipt.files else ""
+    answer = f"{visible(answer_in(receipt)).rstrip()}\n\n" if receipt.answer and not receipt.files else ""
     diff = f"\n{visible(receipt.diff).rstrip()}\n" if receipt.diff else ""
     return answer + "".join(f"{text}\n" for text, _ in receipt_lines(receipt)) + diff

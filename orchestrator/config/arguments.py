@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -35,6 +36,13 @@ def text(given: Any, what: str) -> str:
     if not isinstance(given, str):
         raise ConfigError(f"{what}: wanted text, found {short(given)}")
     return given
+
+
+def told_at_once(given: Any, what: str) -> None:
+    """Raises ConfigError for a callback that nobody could call, or would have to wait for."""
+    if not callable(given) or inspect.iscoroutinefunction(given):
+        found = short(given) if not callable(given) else "one that is async"
+        raise ConfigError(f"{what}: wanted a function that is called and not awaited, found {found}")
 
 
 def labels(given: Any) -> dict[str, str]:

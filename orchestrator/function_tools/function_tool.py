@@ -17,10 +17,10 @@ from threading import Event
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import anyio
-import anyio.to_thread
 from pydantic_core import from_json, to_json
 
 from ..errors import ConfigError, ends_more, reason
+from ..in_thread import in_thread
 from ..tools import Progress, no_progress
 from ..types import Image, Text, ToolSpec
 from .signature import Signature
@@ -221,7 +221,7 @@ async def _called(function: Callable[..., Any], args: list[Any], kwargs: dict[st
         found = function(*args, **kwargs)
         return list(islice(found, MAX_ITEMS)) if inspect.isgenerator(found) else found
 
-    return await _settled(await anyio.to_thread.run_sync(work, abandon_on_cancel=True))
+    return await _settled(await in_thread(work))
 
 
 async def _settled(found: Any) -> Any:

@@ -6,9 +6,8 @@ import inspect
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from anyio import to_thread
-
-from ..errors import ConfigError, ProviderError, reason
+from ..errors import ConfigError, ProviderError, ends_more, reason
+from ..in_thread import in_thread
 from ..types import Completion, Delta, Request, Usage, assistant
 from . import ModelInfo, Provider
 from .dialects import Dialect
@@ -35,9 +34,11 @@ class Plain:
 
     async def _called(self, function: Callable[..., Any], *args: Any) -> Any:
         try:
-            found = await to_thread.run_sync(lambda: function(*args))
+            found = await in_thread(function, *args)
             return await found if inspect.isawaitable(found) else found
-        except Exception as exc:
+        except BaseException as exc:
+            if ends_more(exc):
+                raise
             raise ProviderError(self.name, reason(exc)) from exc
 
 

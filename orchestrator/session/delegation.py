@@ -5,33 +5,51 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import add
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..errors import RunError
-from ..events import RunEnded, RunStarted, ToolFinished, ToolProgress, ToolStarted
-from ..tools import Progress, no_progress
-from ..types import Text, ToolCall, ToolResult, Usage
-from .ladder import NEXT, climbed, parted, vendor_model
+import anyio
+
+from ..errors import OrchestratorError, RunError
+from ..events import RunEnded, RunStarted, ToolFinished, ToolProgress, ToolStarted, current_run
+from ..tools import Progress, Toolbox, no_progress
+from ..types import Text, ToolCall, ToolResult, ToolSpec, Usage, result
+from .ladder import NEXT, Receipt, climbed, parted, vendor_model
 from .session import Session
 
+DELEGATE = "ollama__delegate"
+CANCEL_S = 5.0  # longest wait for a job that nobody wants any more
 
-async def hand_over(
-    session: Session, order: Mapping[str, Any], watch: Progress = no_progress
-) -> tuple[dict[str, Any], ToolResult]:
-    """The receipt of `order`, the arguments of the server's tool delegate, as a record and as a model reads it.
+
+class Handed(NamedTuple):
+    """What came of an order: its receipt, the same as a model reads it, and what was used as far as that was reported."""
+
+    receipt: Receipt
+    answer: ToolResult
+    usage: Usage
+
+
+async def hand_over(session: Session, order: Mapping[str, Any], watch: Progress = no_progress) -> Handed:
+    """What came of `order`, the arguments of the server's tool delegate.
 
     Vendors' models may stand at the end of its ladder, or alone: they are asked where those of Ollama have failed, in
-    what is left of the deadline. Raises RunError with the sentence of the last that was asked.
+    what is left of the deadline. Raises RunError with the sentence of the last that was asked, ConfigError for an order
+    that cannot be.
     """
     own, vendors = parted(session, order)
     if not vendors:
         return await _handed_over(session, order, watch)
+    await _refuse_what_is_misread(session, order)
     began, deadline_s = monotonic(), order.get("deadline_s")
-    receipt: dict[str, Any] | None = None
+    receipt: Receipt | None = None
+    used: list[Usage] = []
     if own is not None:
         try:
-            receipt, _ = await _handed_over(session, own, watch)
+            receipt, _, usage = await _handed_over(session, own, watch)
+            used.append(usage)
         except RunError as exc:  # it cannot run there: the model is not here, or its engine is down
             refused = {"model": own["model"], "outcome": "refused", "why": str(exc)}
             receipt = {"outcome": "refused", "reason": str(exc), "tried": [refused]}
@@ -42,50 +60,115 @@ async def hand_over(
         if left_s is not None and left_s <= 0:
             break
         watch(monotonic() - began, None, f"{model} is asked")
-        receipt = await climbed(session, {**order, "deadline_s": left_s}, model, receipt)
+        receipt, usage = await climbed(session, {**order, "deadline_s": left_s}, model, receipt)
+        used.append(usage)
     assert receipt is not None
     text = Text(text=json.dumps(receipt, ensure_ascii=False))
-    return receipt, ToolResult(call_id="call", name="ollama__delegate", content=(text,))
+    return Handed(
+        receipt, ToolResult(call_id="call", name=DELEGATE, content=(text,)), reduce(add, used, Usage())
+    )
 
 
-async def _handed_over(
-    session: Session, order: Mapping[str, Any], watch: Progress
-) -> tuple[dict[str, Any], ToolResult]:
+async def _refuse_what_is_misread(session: Session, order: Mapping[str, Any]) -> None:
+    """What a vendor's model is asked does not pass by the server, which else says what is wrong with it. A gate has more
+    forms than a schema tells, and is read where it is used.
+    """
+    from ..mcp_client.json_schema import mismatch
+
+    server = session.hosted["ollama"]
+    await server.known.wait()
+    given = {key: value for key, value in order.items() if value is not None and key != "gate"}
+    for spec in server.specs:
+        if spec.name == DELEGATE and (wrong := mismatch(given, spec.parameters)):
+            raise RunError(f"delegate: {wrong}")
+
+
+async def _handed_over(session: Session, order: Mapping[str, Any], watch: Progress) -> Handed:
     """The same by the server. Raises RunError with the server's sentence."""
     tool = "delegate"
     given = {key: value for key, value in order.items() if value not in (None, [], (), "")}
     while True:
-        answer = await session.call_tool("ollama", tool, given, watch)
+        try:
+            answer = await session.call_tool("ollama", tool, given, watch)
+        except anyio.get_cancelled_exc_class():
+            if tool != "delegate":  # which the server ends by itself
+                with anyio.move_on_after(CANCEL_S, shield=True):
+                    await session.call_tool("ollama", tool, {**given, "action": "cancel"})
+            raise
         if answer.is_error:
             raise RunError(answer.text)
-        receipt: dict[str, Any] = json.loads(answer.text)
+        receipt: Receipt = json.loads(answer.text)
         if receipt["outcome"] != "running":
-            return receipt, answer
+            return Handed(receipt, answer, _usage(receipt.get("profile") or {}))
         tool, given = "delegation", {"id": receipt["delegation"], "action": "wait", "wait_s": 45}
 
 
-async def shown_delegation(session: Session, order: Mapping[str, Any]) -> dict[str, Any]:
-    """As `hand_over`, told to the person as it happens, like the delegation of a lead."""
-    run, started = secrets.token_hex(4), monotonic()
-    call = ToolCall(id=run, name="ollama__delegate", arguments=dict(order))
-    emit, error = session.emit, "cancelled"
+def _usage(profile: Mapping[str, Any]) -> Usage:
+    """Of a run by the server, as its receipt tells it."""
+    return Usage(
+        input_tokens=profile.get("tokens_in"),
+        cached_tokens=profile.get("tokens_cached"),
+        output_tokens=profile.get("tokens_out"),
+        **{name: profile.get(name) for name in ("queue_s", "load_s", "prefill_s", "decode_s", "total_s")},
+    )
+
+
+class LastRungs:
+    """The ollama server as a lead sees it: the ladders of its delegations may end with models of vendors."""
+
+    def __init__(self, server: Toolbox, session: Session) -> None:
+        self._server, self._session = server, session
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        return tuple(_with_vendors(one) if one.name == DELEGATE else one for one in self._server.specs)
+
+    async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:
+        if call.name == DELEGATE and _names_vendors(self._session, call.arguments):
+            try:
+                answer = (await hand_over(self._session, call.arguments, progress)).answer
+            except OrchestratorError as exc:
+                return result(call, str(exc), is_error=True)
+            return replace(answer, call_id=call.id, name=call.name)
+        return await self._server.call(call, progress)
+
+
+def _with_vendors(spec: ToolSpec) -> ToolSpec:
+    known: Mapping[str, Any] = spec.parameters["properties"]
+    told = {**known["ladder"], "description": "the last may be a vendor's model, as provider:model"}
+    return replace(spec, parameters={**spec.parameters, "properties": {**known, "ladder": told}})
+
+
+def _names_vendors(session: Session, order: Mapping[str, Any]) -> bool:
+    ladder = order.get("ladder") or []
+    return isinstance(ladder, list | tuple) and any(
+        vendor_model(session, name) for name in [order.get("model"), *ladder] if isinstance(name, str)
+    )
+
+
+async def shown_delegation(session: Session, order: Mapping[str, Any]) -> Receipt:
+    """The receipt of `order`, as of `hand_over`, told to the person as it happens, like the delegation of a lead."""
+    run, started, parent = secrets.token_hex(4), monotonic(), current_run.get()
+    call = ToolCall(id=run, name=DELEGATE, arguments=dict(order))
+    emit, error, usage = session.emit, "cancelled", Usage()
 
     def watch(done: float, total: float | None, message: str) -> None:
         emit(ToolProgress(run=run, call_id=call.id, done=done, total=total, message=message))
 
-    emit(
-        RunStarted(
-            run=run,
-            parent=None,
-            agent="worker",
-            model=vendor_model(session, str(order["model"])) or f"ollama:{order['model']}",
-            prompt=str(order["task"]),
-            role="worker",
-        )
+    begun = RunStarted(
+        run=run,
+        parent=parent.run if parent else None,
+        agent="worker",
+        model=vendor_model(session, str(order["model"])) or f"ollama:{order['model']}",
+        prompt=str(order["task"]),
+        role="worker",
+        labels=parent.labels if parent else {},
     )
+    emit(begun)
+    token = current_run.set(begun)
     emit(ToolStarted(run=run, call=call))
     try:
-        receipt, answer = await hand_over(session, order, watch)
+        receipt, answer, usage = await hand_over(session, order, watch)
         error = None
         told = ToolResult(call_id=call.id, name=call.name, content=answer.content)
         emit(ToolFinished(run=run, result=told, seconds=monotonic() - started))
@@ -94,4 +177,5 @@ async def shown_delegation(session: Session, order: Mapping[str, Any]) -> dict[s
         error = str(exc)
         raise
     finally:
-        emit(RunEnded(run=run, usage=Usage(), seconds=monotonic() - started, error=error))
+        current_run.reset(token)
+        emit(RunEnded(run=run, usage=usage, seconds=monotonic() - started, error=error))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, RunError
+from ..types import Usage
 from .session import Session
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ def vendor_model(session: Session, name: str) -> str | None:
 
 async def climbed(
     session: Session, order: Mapping[str, Any], model: str, before: Mapping[str, Any] | None
-) -> Receipt:
+) -> tuple[Receipt, Usage]:
     """The receipt of `order` carried out by `model`, a vendor's, as the ollama server would: gated and profiled, and with
-    its price as `cost_usd`, None where nobody knows it. `before`: the receipt of the rungs that failed.
+    its price as `cost_usd`, None where nobody knows it; and what the model used. `before`: the receipt of the rungs that
+    failed.
 
     Raises RunError where it cannot work at all.
     """
@@ -84,7 +86,7 @@ async def climbed(
     earlier = (before or {}).get("cost_usd", 0.0)
     cost = None if earlier is None or engine.cost_usd is None else earlier + engine.cost_usd
     tried = [*((before or {}).get("tried") or ()), *(found.get("tried") or ())]
-    return {**found, "tried": tried, "cost_usd": cost}
+    return {**found, "tried": tried, "cost_usd": cost}, engine.usage
 
 
 def _order(order: Mapping[str, Any], model: str, before: Mapping[str, Any]) -> Order:

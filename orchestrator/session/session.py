@@ -18,7 +18,7 @@ from ..agent import Agent, run
 from ..config.load import Config
 from ..depth import MAX_DEPTH, inherited
 from ..errors import ConfigError, OrchestratorError, RunError
-from ..events import Emit, Notice, ignore, tee
+from ..events import Emit, Notice, guarded, ignore, tee
 from ..function_tools import FunctionTool, Tool, as_toolbox
 from ..function_tools.load import is_function, load_tools
 from ..hooks import NO_HOOKS, Hooks
@@ -172,7 +172,15 @@ class Session:
         for server in chosen:
             await server.known.wait()
         own = [as_toolbox(functions, self.approve)] if functions else []
-        return Merged(*own, *chosen) if own or chosen else NO_TOOLS
+        boxes = [*own, *(self._offered(server) for server in chosen)]
+        return Merged(*boxes) if boxes else NO_TOOLS
+
+    def _offered(self, server: Hosted) -> Toolbox:
+        if server.name != "ollama" or not server.launch.ours:
+            return server
+        from .delegation import LastRungs  # which is built on this module
+
+        return LastRungs(server, self)
 
     def _patterns(self) -> list[FunctionTool[..., Any]]:
         from .pattern_tools import PatternTools  # whose patterns are built on this module
@@ -285,7 +293,8 @@ async def open_session(
     `conversation`: the id of the kept conversation that models are asked for; what they cost is written down with it.
     """
     spending = Spending(_limits(config), conversation=conversation)
-    emit = tee(emit, spending, RunLog())
+    log = RunLog()
+    emit = tee(guarded(emit, "emit", log), spending, log)
     traced = None
     if config.telemetry:
         from ..telemetry import open_telemetry  # its packages are an extra

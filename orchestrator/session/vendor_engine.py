@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import aclosing
-from dataclasses import replace
 from time import perf_counter
-
-import anyio
+from typing import Any
 
 from servers.ollama.delegate.runner import RunRejected
 from servers.ollama.engines.protocol import Answer, EngineError, Model, Query, Said
 from servers.ollama.ledger.profile import Outcome, Profile
 
-from ..errors import OrchestratorError, OutOfBudget
+from ..agent import Agent, run
+from ..errors import OrchestratorError, OutOfBudget, OutOfTime
+from ..events import Event, Streamed
 from ..providers import split
-from ..types import Completion, Message, Request, Text
+from ..reply import Reply
+from ..types import Message, Text, Usage
 from .session import Session
 
+RUNG = "rung"
+"""The agent whose runs these are: parts of a delegation, whose receipt says what became of them."""
 _ENDS: Mapping[str, Outcome] = {"length": "length", "context": "overflow", "refusal": "error"}
 
 
 class VendorEngine:
     """A Runtime of one model, "provider:model". `max_output`: tokens its answer may have; None: the vendor's own limit.
 
-    What it asks goes through the session's provider, so the budget is checked before each call.
+    Each answer is a run of its own, told like those of other workers: with its tokens and its price, through the
+    session's hooks and its provider, so the budget is checked before each call.
     """
 
     def __init__(self, session: Session, model: str, max_output: int | None) -> None:
@@ -36,6 +39,7 @@ class VendorEngine:
         self.timed = vendor != "scripted"
         self.note = None if self.timed else "scripted: the answers are recited and their durations recorded"
         self.cost_usd: float | None = 0.0  # of all calls; None once the price of one is not known
+        self.usage = Usage()  # of all calls, as far as it was reported
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -58,72 +62,80 @@ class VendorEngine:
 
     async def chat(self, query: Query, said: Said) -> Answer:
         """Raises RunRejected where the budget does not allow it, EngineError where the vendor cannot answer."""
-        began, first, done = perf_counter(), None, None
-        provider = await self._session.provider(split(self._model)[0])
+        began, first = perf_counter(), None
+        *earlier, question = [_message(one) for one in query.messages if one["role"] != "system"]
+
+        def heard(event: Event) -> None:
+            nonlocal first
+            if isinstance(event, Streamed):
+                first = first or perf_counter() - began
+                said(event.text, event.thinking)
+            self._session.emit(event)
+
         try:
-            with anyio.fail_after(query.timeout_s):
-                async with aclosing(provider.stream(self._request(query))) as items:
-                    async for item in items:
-                        first = first or perf_counter() - began
-                        if isinstance(item, Completion):
-                            done = item
-                            break
-                        said(item.text, item.thinking)
+            provider = await self._session.provider(split(self._model)[0])
+            reply = await run(self._agent(query), question, provider=provider, history=earlier, emit=heard)
         except OutOfBudget as exc:
             raise RunRejected(str(exc)) from exc
-        except OrchestratorError as exc:
-            raise EngineError(str(exc)) from exc
-        except TimeoutError:
+        except OutOfTime as exc:
+            self._broken_off(exc.reply)
             profile = Profile(model=self._model, outcome="cancelled", wall_s=perf_counter() - began)
             return Answer(text="", profile=profile, error=f"no answer within {query.timeout_s:g} s")
-        if done is None:
-            raise EngineError(f"{self._model} said nothing")
-        return self._answer(done, perf_counter() - began, first)
+        except OrchestratorError as exc:
+            self._broken_off(exc.reply)
+            raise EngineError(str(exc)) from exc
+        self._count(reply.usage)
+        return self._answer(reply, perf_counter() - began, first)
 
-    def _request(self, query: Query) -> Request:
-        system = "\n\n".join(one["content"] for one in query.messages if one["role"] == "system")
-        turns = tuple(
-            Message(
-                role="assistant" if one["role"] == "assistant" else "user", parts=(Text(text=one["content"]),)
-            )
-            for one in query.messages
-            if one["role"] != "system"
-        )
-        asked = Request(
+    def _agent(self, query: Query) -> Agent:
+        own: dict[str, Any] = {"schema": query.schema, "max_tokens": self._max_output, "think": query.think}
+        given = {key: value for key, value in own.items() if value}
+        return Agent(
+            name=RUNG,
             model=self._model,
-            system=system,
-            messages=turns,
-            schema=query.schema,
-            max_tokens=self._max_output,
-            think=query.think or None,
+            material="\n\n".join(one["content"] for one in query.messages if one["role"] == "system"),
+            role="worker",
+            timeout_s=query.timeout_s,
+            settings={**self._session.config.request_settings(self._model), **given},
+            hooks=self._session.hooks,
         )
-        configured = self._session.config.request_settings(self._model)
-        return replace(asked, **{key: value for key, value in configured.items() if not getattr(asked, key)})
 
-    def _answer(self, done: Completion, wall_s: float, first_s: float | None) -> Answer:
-        usage = done.usage
-        self.cost_usd = (
-            None if self.cost_usd is None or usage.cost_usd is None else self.cost_usd + usage.cost_usd
-        )
-        outcome = _ENDS.get(done.stop, "done")
+    def _count(self, usage: Usage) -> None:
+        self.usage += usage
+        known = self.cost_usd is not None and usage.cost_usd is not None
+        self.cost_usd = (self.cost_usd or 0.0) + (usage.cost_usd or 0.0) if known else None
+
+    def _broken_off(self, reply: Reply | None) -> None:
+        """What had begun to answer took money, and nobody says how much; what never began took none."""
+        if reply is not None and reply.text:
+            self._count(reply.usage)
+
+    def _answer(self, reply: Reply, wall_s: float, first_s: float | None) -> Answer:
+        usage = reply.usage
         profile = Profile(
             model=self._model,
-            outcome=outcome,
+            outcome=_ENDS.get(reply.stop, "done"),
             total_s=wall_s,
             wall_s=wall_s,
             first_token_s=first_s,
             tokens_in=usage.input_tokens,
             tokens_cached=usage.cached_tokens,
             tokens_out=usage.output_tokens,
-            recorded=done.recorded,
-            simulated=done.simulated,
+            recorded=reply.recorded,
+            simulated=reply.simulated,
         )
-        refused = "its own safety rules ended the answer" if done.stop == "refusal" else None
-        full = "the prompt does not fit its context" if done.stop == "context" else None
-        return Answer(text=done.message.text, profile=profile, error=refused or full)
+        refused = "its own safety rules ended the answer" if reply.stop == "refusal" else None
+        full = "the prompt does not fit its context" if reply.stop == "context" else None
+        return Answer(text=reply.text, profile=profile, error=refused or full)
 
     async def aclose(self) -> None:
         pass  # the session closes its providers
 
     def close(self) -> None:
         pass
+
+
+def _message(one: Mapping[str, Any]) -> Message:
+    return Message(
+        role="assistant" if one["role"] == "assistant" else "user", parts=(Text(text=one["content"]),)
+    )

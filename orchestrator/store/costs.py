@@ -171,7 +171,8 @@ def _receipt(body: Any, asked_chars: int | None, lead: str | None, seen: set[str
     own = Usage(input_tokens=_tokens(len(text)), output_tokens=_tokens(asked_chars or 0))
     instead = Usage(input_tokens=profile.get("tokens_in"), output_tokens=profile.get("tokens_out"))
     good = outcome in DELIVERED
-    return _Delegation(lead=lead, good=good, own=own, instead=instead, cost_usd=0.0)
+    vendors: float | None = receipt.get("cost_usd", 0.0)  # null: one took part whose price nobody knows
+    return _Delegation(lead=lead, good=good, own=own, instead=instead, cost_usd=vendors)
 
 
 def _workers(database: Database, since: float, session: str | None) -> list[_Delegation]:
@@ -182,7 +183,7 @@ def _workers(database: Database, since: float, session: str | None) -> list[_Del
         " max(error IS NULL), coalesce("
         "  (SELECT model FROM rounds WHERE rounds.session = calls.session AND main LIMIT 1),"
         "  (SELECT model FROM sessions WHERE sessions.id = calls.session))"
-        f" FROM calls WHERE role = 'worker' AND agent != 'summary' AND at >= ? {of_one} GROUP BY session, run",
+        f" FROM calls WHERE role = 'worker' AND agent NOT IN ('summary', 'rung') AND at >= ? {of_one} GROUP BY session, run",
         since,
         *((session,) if session else ()),
     )

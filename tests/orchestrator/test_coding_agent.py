@@ -37,6 +37,10 @@ class Dead(Scripted):
         raise ProviderError(self.name, "nobody there")
 
 
+class Strange(BaseException):
+    """No Exception."""
+
+
 class Room:
     """Agents over scripted providers, and what they drew."""
 
@@ -46,7 +50,7 @@ class Room:
         self.made: list[CodingAgent] = []
 
     def agent(
-        self, *lines: Any, name: str | None = None, tools: Sequence[str] | None = (), **more: Any
+        self, *lines: Any, name: str | None = None, tools: Sequence[Any] | None = (), **more: Any
     ) -> CodingAgent:
         display = Display(Console(file=self.screen, width=200), DisplaySettings(format="plain"))
         made = CodingAgent(name, model="fake:m", tools=tools, config=self.config, display=display, **more)
@@ -305,13 +309,46 @@ def test_an_interrupt_cancels_the_turn_and_the_next_goes_on(room: Room) -> None:
 
 
 def test_calling_it_from_its_own_callback_is_refused_instead_of_hanging(room: Room) -> None:
+    refused = list[str]()
+
     def again(event: Event) -> None:
         if event.kind == "run_started":
-            agent.chat("from within")
+            with pytest.raises(RuntimeError, match="from within itself") as caught:
+                agent.chat("from within")
+            refused.append(str(caught.value))
 
     agent = room.agent("x", emit=again)
-    with pytest.raises(RuntimeError, match="from within itself"):
-        agent.chat("x")
+    assert agent.chat("x") == "x" and len(refused) == 1
+
+
+@pytest.mark.parametrize("fault", [ValueError("mine"), SystemExit(3), GeneratorExit(), Strange("odd")])
+def test_a_callback_that_fails_is_told_once_and_loses_nothing(room: Room, fault: BaseException) -> None:
+    heard = list[str]()
+
+    def broken(event: Event) -> None:
+        heard.append(event.kind)
+        raise fault
+
+    def double(x: int) -> int:
+        """Twice x."""
+        return 2 * x
+
+    call = ToolCall(id="1", name="double", arguments={"x": 4})
+    agent = room.agent(assistant(call), "Eight.", "Again.", tools=[double], emit=broken, on_success=broken)
+    assert agent.chat("Twice four?") == "Eight." and agent.chat("More?") == "Again."
+    assert [m.role for m in agent.history] == ["user", "assistant", "tool", "assistant", "user", "assistant"]
+    shown = room.screen.getvalue()
+    assert shown.count("emit failed at run_started: ") == 1 == shown.count("on_success failed at called: ")
+    assert heard.count("run_ended") == 2  # it goes on being told
+
+
+@pytest.mark.parametrize("name", ["emit", "on_success", "approve"])
+def test_a_callback_that_cannot_be_called_at_once_is_refused_in_a_sentence(room: Room, name: str) -> None:
+    async def later(*given: Any) -> None: ...
+
+    for wrong, found in ((later, "one that is async"), ("print", "'print'")):
+        with pytest.raises(ConfigError, match=f"{name}: wanted a function that is called .* found {found}"):
+            room.agent("x", **{name: wrong})
 
 
 def test_a_closed_agent_says_so(room: Room) -> None:

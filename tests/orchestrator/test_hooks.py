@@ -12,7 +12,7 @@ import pytest
 from orchestrator import Agent, Hooks, Stopped, load_config, tool
 from orchestrator.errors import ConfigError, OutOfRounds, ProviderError, RunError
 from orchestrator.providers.scripted import Scripted
-from orchestrator.types import Completion, Request, ToolCall, ToolResult, assistant, result
+from orchestrator.types import Completion, Request, ToolCall, ToolResult, Usage, assistant, result
 
 ran: list[int] = []
 
@@ -137,7 +137,20 @@ def test_a_guard_that_fails_or_returns_nonsense_lets_nothing_pass(make: Make) ->
     assert ran == []
 
 
-@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit(1)])
+def test_what_was_done_and_paid_for_before_a_hook_failed_is_kept(make: Make) -> None:
+    def broken(*given: Any) -> None:
+        raise ValueError("mine")
+
+    paid = Completion(message=assistant("said"), usage=Usage(input_tokens=9, output_tokens=2))
+    agent, _ = make(paid, after_model=broken)
+    reply = agent.try_reply("go")
+    assert (reply.usage.output_tokens, reply.iterations, reply.success) == (2, 1, False)
+    agent, _ = make(assistant(CALL), after_tool=broken)
+    (call,) = agent.try_reply("go").tool_calls
+    assert call.result == "it was run; the run ended before a hook had let pass what it said" and ran == [4]
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit(1), GeneratorExit])
 def test_a_hook_that_would_end_its_thread_ends_the_run_and_the_agent_goes_on(make: Make, raised: Any) -> None:
     def leaves(request: Request) -> None:
         if request.messages[-1].text == "go":

@@ -18,6 +18,7 @@ from . import screen_commands as shown
 from . import server_offers as offers
 from . import tool_commands as tools
 from .conversation import Conversation
+from .delegate_command import delegate
 
 USAGE_CELLS = 28
 """Cells of a usage; its meaning fits behind it in 80."""
@@ -85,9 +86,9 @@ COMMANDS = {
         ),
         Command(usage="/models [PART]", meaning="list the models there are", run=models.models),
         Command(
-            usage="/delegate MODEL TASK",
-            meaning="give one task to a worker",
-            run=patterns.delegate,
+            usage="/delegate MODEL[,MODEL] TASK",
+            meaning="give a worker one task, @files along",
+            run=delegate,
             arguments=_known_models,
         ),
         *(

@@ -62,6 +62,23 @@ def with_files(text: str, folder: Path) -> Mentioned:
     return Mentioned(message=user(*parts), notes=tuple(notes))
 
 
+def named_files(text: str, folder: Path) -> tuple[list[str], list[str]]:
+    """The files of the folder that a text names, as paths in it, for who reads them by themselves; and a note on each that
+    does not go along.
+    """
+    root = folder.resolve()
+    files: list[str] = []
+    notes: list[str] = []
+    for path in dict.fromkeys(_file(root, quoted or bare) for quoted, bare in _MENTION.findall(text)):
+        if path is None:
+            continue
+        if why := _refused(path, root):
+            notes.append(f"{path.name} does not go along: {why}")
+        else:
+            files.append(path.relative_to(root).as_posix())
+    return files, notes
+
+
 def _file(root: Path, written: str) -> Path | None:
     """The file meant, also where a full stop or bracket of the sentence follows its name."""
     for name in (written, written.rstrip(".,;:!?)]}'")):

@@ -12,15 +12,6 @@ from ...session.panels import run_pattern
 from .conversation import Conversation
 
 
-async def delegate(talk: Conversation, rest: str) -> None:
-    model, _, task = rest.partition(" ")
-    if not task.strip():
-        raise ConfigError(
-            "/delegate wants a model and a task, as /delegate ollama:qwen3:8b Name three birds."
-        )
-    await _pattern(talk, {"use": "ask", "model": model, "role": "worker"}, task, name="delegate")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """A pattern as a command: models, separated by commas, then the question."""

@@ -50,6 +50,14 @@ def receipt_lines(receipt: Receipt) -> list[tuple[str, str]]:
     if receipt.delegation:
         first.append(f"job {receipt.delegation}")
     lines = [(" · ".join(part for part in first if part), "green" if good else "yellow")]
+    lines += [
+        (
+            f"before: {one_line(one.model, 60)} {one.outcome}{f': {one_line(one.why, 300)}' if one.why else ''}",
+            "dim",
+        )
+        for one in receipt.tried
+        if one.model != receipt.model
+    ]
     for check in receipt.gate.checks if receipt.gate else ():
         if check.passed is False:
             lines.append((f"gate {one_line(check.gate, 60)} failed: {one_line(check.note, 300)}", "red"))

@@ -275,6 +275,38 @@ def test_whatever_a_function_raises_in_its_thread_is_an_outcome(raised: Any) -> 
         assert pool.submit(work).result() == (False, False)
 
 
+class Odd(BaseException):
+    """Of somebody who thinks that nobody catches it."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("raised", [GeneratorExit, SystemExit, Odd, BaseExceptionGroup("x", [Odd()])])
+async def test_whatever_a_function_raises_in_the_main_thread_is_an_outcome_too(raised: Any) -> None:
+    def breaks() -> None:
+        raise raised
+
+    async def waits() -> None:
+        await asyncio.sleep(0)
+        raise raised
+
+    for function in (breaks, waits):
+        assert (await tool(function).execute_async({})).error
+
+
+def test_a_call_whose_coroutine_is_closed_ends_quietly() -> None:
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    async def begun() -> Any:
+        call = tool(never).execute_async({})
+        call.send(None)  # as a task does, which nobody goes on with
+        return call
+
+    asyncio.run(
+        begun()
+    ).close()  # a coroutine that went on from here would be told of as one that ignores its end
+
+
 def test_results_are_text_json_or_pictures() -> None:
     picture = Image(data="aGk=", mime="image/png")
     assert shown(picture) == (picture,) and shown([picture, picture]) == (picture, picture)

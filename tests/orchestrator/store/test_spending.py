@@ -244,7 +244,7 @@ def test_on_success_is_told_each_call_and_cannot_break_one(tmp_path: Path) -> No
     assert [(call.model, call.labels, call.usage.cost_usd) for call in told] == [
         ("paid:m", {"team": "red"}, pytest.approx(0.015))
     ]
-    assert "on_success failed: KeyError: 'mine'" in screen.getvalue()
+    assert "on_success failed at called: KeyError: 'mine'" in screen.getvalue()
 
 
 @given(

@@ -36,7 +36,7 @@ def script(folder: Path, *replies: Any, name: str = "s.jsonl") -> str:
 async def typed(folder: Path, *lines: str, model: str | None = None, **more: Any) -> tuple[int, list[str]]:
     """What a conversation prints when these lines are typed in `folder`, without servers."""
     (folder / "none.json").write_text('{"mcpServers": {}}', encoding="utf-8")
-    mcp = None if more.pop("servers", False) else folder / "none.json"
+    mcp = more.pop("mcp", None if more.pop("servers", False) else folder / "none.json")
     config = load_config(cwd=folder, mcp=mcp, env={}, default_model=model, display__format="plain")
     screen = io.StringIO()
     reader = Lines(io.StringIO("".join(f"{line}\n" for line in lines)))
@@ -352,3 +352,33 @@ def test_every_command_has_a_meaning_of_one_line() -> None:
         "quit",
     )
     assert {f"/{name}" for name in promised} <= set(COMMANDS)
+
+
+async def test_delegating_to_a_local_model_takes_files_and_a_ladder_and_shows_the_receipt(
+    tmp_path: Path,
+) -> None:
+    answer = {"text": "Seven wrens.", "final": {"done": True, "done_reason": "stop", "eval_count": 4}}
+    recited = {"models": [{"name": "small"}], "answers": [answer]}
+    (tmp_path / "recited.json").write_text(json.dumps(recited), encoding="utf-8")
+    (tmp_path / "notes.md").write_text("Seven wrens came.\n", encoding="utf-8")
+    server = {"command": "understudy-ollama", "args": [".", "--host", "recited:recited.json"]}
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"ollama": server}}), encoding="utf-8")
+    lead = script(tmp_path, "So seven.")
+    cloud = script(tmp_path, "a cloud's word", name="cloud.jsonl")
+    _, lines = await typed(
+        tmp_path,
+        f"/delegate ollama:small,{cloud} Count the birds in @notes.md",
+        "How many?",
+        f"/delegate ollama:away,{cloud} Say a word.",
+        f"/delegate {cloud},small Say it.",
+        model=lead,
+        mcp=tmp_path / "mcp.json",
+    )
+    assert "  worker ollama:small │ ⇒ worker small: Count the birds in @notes.md" in str(lines)
+    assert any("profile: " in line for line in lines) and said(lines) == ["So seven."], lines
+    assert any("before: away refused: " in line for line in lines)
+    assert any(line.endswith(f"rung {cloud} │ a cloud's word") for line in lines), lines
+    assert any("small stands behind" in line for line in lines)
+    texts = [m.text for m in last_history()]
+    assert texts[:2] == ["Count the birds in @notes.md", "[delegate, answer of small] Seven wrens."]
+    assert f"[delegate, answer of {cloud}] a cloud's word" in texts
