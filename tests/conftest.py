@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.time_limit import limited
 
 # A law holds or not: how fast is no question of it, and every run tries other examples.
 settings.register_profile(
@@ -15,7 +19,29 @@ settings.register_profile(
 )
 settings.load_profile("ours")
 
+# Whoever starts the tests in the background of a script has them ignore Ctrl-C, and every process they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 KEYS = ("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_API_BASE")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    with limited(f"the setup of {item.name}"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    with limited(item.name):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    with limited(f"the teardown of {item.name}"):
+        return (yield)
 
 
 @pytest.fixture
