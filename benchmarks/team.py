@@ -35,6 +35,8 @@ HOSTS = 3
 SMALL = SimulatedModel(name="small", context_length=8192)
 SCALE = 0.0025
 """An order then takes 2 to 35 ms on its host, 8 in the middle."""
+PATIENCE_S = 60.0
+"""Whoever ends no order for so long ends none any more."""
 
 
 @dataclass(slots=True)
@@ -76,9 +78,16 @@ def proven(folder: Path, server: Postgres, orders: int, command: str) -> Found:
         stack.callback(lambda: [killed(process) for process in everything])
 
         def until(share: float) -> None:
-            while not out.exists() or out.read_bytes().count(b"\n") < share * orders:
+            told, deadline = -1, 0.0
+            while (now := out.read_bytes().count(b"\n") if out.exists() else -1) < share * orders:
                 if client.poll() is not None or all(worker.poll() is not None for worker in workers):
                     raise RuntimeError(f"nobody works on it any more; their logs are in {folder}")
+                if now > told or not deadline:
+                    told, deadline = now, time.monotonic() + PATIENCE_S
+                if time.monotonic() > deadline:
+                    raise RuntimeError(
+                        f"no order ended for {PATIENCE_S:.0f} s, after {now} of {orders}; logs: {folder}"
+                    )
                 time.sleep(0.01)
 
         until(0.0)

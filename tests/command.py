@@ -5,7 +5,6 @@ Tests of starting, of signals and of a terminal start the installed script itsel
 
 from __future__ import annotations
 
-import atexit
 import faulthandler
 import gc
 import importlib
@@ -16,16 +15,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.warm import Warm
+
 LONGEST_S = 120
 """A command that has not ended by then says on its stderr where it is, and ends with 1."""
-
-_process: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
-_lock = threading.Lock()
+ROOT = Path(__file__).parent.parent
+WARM = Warm(
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.command import take_orders; take_orders({{fd}})"
+)
 
 
 def understudy(
@@ -36,40 +37,12 @@ def understudy(
         given.write(stdin.encode())
         given.seek(0)
         order = {"words": words, "cwd": str(cwd), "env": {**os.environ, **(env or {})}}
-        line = json.dumps(order).encode() + b"\n"
-        with _lock:
-            warm = _warm()
-            socket.send_fds(warm, [line[:1]], [given.fileno(), out.fileno(), err.fileno()])
-            warm.sendall(line[1:])
-            answer = b""
-            while not answer.endswith(b"\n"):
-                more = warm.recv(64)
-                assert more, "the process that runs commands has ended"
-                answer += more
-            code = int(answer)
+        code = WARM.ask(order, [given.fileno(), out.fileno(), err.fileno()], LONGEST_S + 60.0)
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(
             ["understudy", *words], code, out.read().decode(), err.read().decode()
         )
-
-
-def _warm() -> socket.socket:
-    if not _process:
-        ours, theirs = socket.socketpair()
-        code = f"from tests.command import take_orders; take_orders({theirs.fileno()})"
-        root = Path(__file__).parent.parent
-        started = subprocess.Popen([sys.executable, "-c", code], pass_fds=[theirs.fileno()], cwd=root)
-        theirs.close()
-        _process.append((started, ours))
-        atexit.register(_end)
-    return _process[0][1]
-
-
-def _end() -> None:
-    started, sock = _process.pop()
-    sock.close()
-    started.wait(60)
 
 
 def take_orders(fd: int) -> None:
@@ -78,7 +51,7 @@ def take_orders(fd: int) -> None:
     gc.disable()  # as servers/protocol/prefork.py: no collection that would touch pages shared with children
     _import_what_commands_import()
     gc.freeze()
-    sys.path.remove("")  # the folder of a test provides no modules, as with the installed script
+    sys.path.remove(str(ROOT))  # the folder of a test provides no modules, as with the installed script
     with socket.socket(fileno=fd) as orders:
         while data := _received(orders):
             order, fds = data

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
+import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
 
 import anyio
 import psutil
@@ -32,12 +37,40 @@ def command_lines_with(words: str) -> list[str]:
     return [line for line in lines if words in line]
 
 
-def until(holds: Callable[[], object], what: str = "it", pause_s: float = 0.005) -> None:
-    """Come back once it holds; one that never does is a failure, not a hang."""
+def until(
+    holds: Callable[[], object],
+    what: str = "it",
+    pause_s: float = 0.005,
+    by: subprocess.Popen[bytes] | subprocess.Popen[str] | None = None,
+) -> None:
+    """Come back once it holds; one that never does is a failure, not a hang, and so is the end of whom it waits for."""
     end = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < end, f"{what} did not happen in {PATIENCE_S:.0f} s"
+        if by is not None and by.poll() is not None and not holds():
+            out, err = by.communicate(timeout=PATIENCE_S)
+            raise AssertionError(f"{by.args} ended with {by.returncode} before {what}: {out!r} {err!r}")
         time.sleep(pause_s)
+
+
+@contextmanager
+def being_read(pipe: Path, by: subprocess.Popen[str]) -> Generator[None]:
+    """Within the block `by` waits for what is written to the named pipe, which is nothing."""
+    opened: list[int] = []
+
+    def has_reader() -> bool:
+        try:
+            opened.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as exc:
+            if exc.errno != errno.ENXIO:  # nobody reads it yet
+                raise
+        return bool(opened)
+
+    until(has_reader, f"the reading of {pipe.name}", by=by)
+    try:
+        yield
+    finally:
+        os.close(opened[0])
 
 
 async def cancelled_once(happened: Callable[[], object], work: Callable[[], Awaitable[object]]) -> None:

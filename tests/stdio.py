@@ -6,14 +6,9 @@ They are forked from one warm process, as the orchestrator starts them: 30 to 80
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import select
-import socket
-import subprocess
-import sys
-import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,16 +18,17 @@ import anyio
 from mcp import Client
 
 from orchestrator.mcp_client.transport import pipe_transport
+from tests.warm import Warm
 
 WAIT_S = 120.0
-WARM = """
+WARM = Warm("""
 from servers.protocol.prefork import import_quickly, main
 from servers.protocol.registry import SERVERS
 
 for name in SERVERS:  # once, and not again by every fork
     import_quickly(f"servers.{{name}}.server")
 main({fd})
-"""
+""")
 
 
 def op_of(text: str) -> str:
@@ -176,36 +172,13 @@ def _spawn(
         "cwd": cwd or os.getcwd(),
         "env": {**os.environ, **(env or {})},
     }
-    with _lock:  # `connect` comes from threads: whoever reads must not take the answer of another
-        sock = _warm()
-        socket.send_fds(sock, [json.dumps(order).encode() + b"\n"], [their_in, their_out, stderr])
-        answer = b""
-        while not answer.endswith(b"\n"):
-            more = sock.recv(1 << 12)
-            assert more, "the process that starts servers has ended"
-            answer += more
-    os.close(their_in)
-    os.close(their_out)
-    return json.loads(answer)["pid"], our_in, our_out, stderr
-
-
-_lock = threading.Lock()
-_process: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
-
-
-def _warm() -> socket.socket:
-    if not _process:
-        ours, theirs = socket.socketpair()
-        code = WARM.format(fd=theirs.fileno())
-        process = subprocess.Popen([sys.executable, "-P", "-c", code], pass_fds=[theirs.fileno()])
-        theirs.close()
-        ours.settimeout(WAIT_S)
-        _process.append((process, ours))
-        atexit.register(_end)
-    return _process[0][1]
-
-
-def _end() -> None:
-    process, sock = _process.pop()
-    sock.close()
-    process.wait(60)
+    try:
+        answer = WARM.ask(order, [their_in, their_out, stderr], WAIT_S)
+    except BaseException:
+        for fd in (our_in, our_out, stderr):
+            os.close(fd)
+        raise
+    finally:
+        os.close(their_in)
+        os.close(their_out)
+    return answer["pid"], our_in, our_out, stderr

@@ -180,8 +180,7 @@ def test_ctrl_c_during_a_tool_ends_everything_with_exit_130(clone: Path, tmp_pat
         text=True,
     )
     try:
-        while not marker.exists() and process.poll() is None:
-            pass
+        until(marker.exists, "the start of the tool", by=process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     finally:

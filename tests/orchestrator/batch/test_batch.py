@@ -6,10 +6,10 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
 from tests.command import understudy
 from tests.orchestrator.test_cli import UNDERSTUDY
+from tests.processes import until
 from tests.results import described
 
 SMALL = SimulatedModel(name="small", context_length=8192)
@@ -40,6 +41,14 @@ def orders(folder: Path, *lines: dict[str, Any]) -> Path:
 
 def receipts(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def lines_in(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def ended_or_wrote(process: subprocess.Popen[bytes], path: Path, lines: int) -> bool:
+    return process.poll() is not None or lines_in(path) >= lines
 
 
 def batch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -186,11 +195,9 @@ def test_a_batch_killed_ten_times_loses_nothing_and_finishes_nothing_twice(tmp_p
         words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url]
         for kill in range(10):
             process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            wanted = (kill + 1) * 5
-            while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < wanted):
-                time.sleep(0.005)
+            until(partial(ended_or_wrote, process, out, (kill + 1) * 5), f"receipt {(kill + 1) * 5}")
             process.kill()
-            process.communicate()
+            process.communicate(timeout=60)
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     told = receipts(out)
@@ -211,9 +218,7 @@ def test_ctrl_c_finishes_what_runs_and_the_same_command_goes_on(tmp_path: Path) 
         process = subprocess.Popen(
             words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        while not out.exists() or not out.read_bytes():
-            assert process.poll() is None
-            time.sleep(0.005)
+        until(lambda: lines_in(out), "the first receipt", by=process)
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 130 and "what runs is finished" in said and "Traceback" not in said
@@ -227,13 +232,11 @@ def test_two_processes_do_not_run_one_batch(tmp_path: Path) -> None:
     with engine(scale=0.01) as (url, _):
         words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url]
         process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while not out.exists():
-            assert process.poll() is None
-            time.sleep(0.005)
+        until(out.exists, "the receipts' file", by=process)
         second = batch(tmp_path, *words[2:])
         assert second.returncode == 1 and f"process {process.pid} is running this batch" in second.stderr
         process.kill()
-        process.communicate()
+        process.communicate(timeout=60)
 
 
 def test_receipts_go_to_regular_files_only(tmp_path: Path) -> None:
@@ -260,9 +263,7 @@ def test_a_host_that_dies_loses_no_order_to_the_others(tmp_path: Path) -> None:
             process = subprocess.Popen(
                 words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
-            while not out.exists() or dying not in out.read_text(encoding="utf-8"):
-                assert process.poll() is None
-                time.sleep(0.005)
+            until(lambda: out.exists() and dying in out.read_text(encoding="utf-8"), dying, by=process)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0 and f"{dying} does not answer" in said
     told = receipts(out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from servers.ollama.ledger.ledger import Key, Ledger, Run
 from servers.ollama.ledger.profile import Profile
 from tests.orchestrator.batch.test_batch import engine, orders, receipts
 from tests.orchestrator.test_cli import UNDERSTUDY
+from tests.processes import until
 from tests.results import described
 
 needs_postgres = pytest.mark.skipif(
@@ -102,9 +102,14 @@ def test_a_dead_workers_order_is_taken_over_and_its_own_word_counts_no_more(data
     key = next(one.key for one in other.waiting() if one.key.startswith("dead:"))
     assert dead.take(key, "h") and other.interrupted(()) == []
     dead.close()
-    while not (taken := other.interrupted(())):  # the server notices the end of a connection a moment later
-        time.sleep(0.01)
-    assert [one.key for one in taken] == [key]
+    taken: list[str] = []
+
+    def noticed() -> list[str]:  # the server notices the end of a connection a moment later
+        taken.extend(one.key for one in other.interrupted(()))
+        return taken
+
+    until(noticed, "the end of the dead worker")
+    assert taken == [key]
     zombie = TeamQueue(database.url)
     zombie.worker = dead.worker
     with pytest.raises(Lost):
@@ -152,11 +157,9 @@ def test_another_machine_sees_by_the_file_that_a_dead_one_has_written_it(
         client = begun("client", "batch", str(path), "--out", str(out))
         dead = begun("one", "worker", "--host", url)
         sleeping = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-        while not db.execute(sleeping).fetchall():
-            assert dead.poll() is None, dead.communicate()
-            time.sleep(0.01)
+        until(lambda: db.execute(sleeping).fetchall(), "the write", by=dead)
         dead.kill()
-        dead.communicate()
+        dead.communicate(timeout=60)
         written, chats = (tmp_path / "made.txt").stat(), len(world.requests)
         db.execute("DROP TRIGGER stuck ON understudy_orders")
         other = begun("two", "worker", "--host", url)
@@ -211,9 +214,7 @@ def test_a_cancelled_order_is_stopped_while_it_runs(tmp_path: Path, database: Po
         worker = subprocess.Popen(
             [UNDERSTUDY, "worker", "--host", url], cwd=tmp_path, env=env, stderr=subprocess.PIPE
         )
-        while not world.requests:
-            assert worker.poll() is None
-            time.sleep(0.01)
+        until(lambda: world.requests, "the first question", by=worker)
         from orchestrator.batch.open import id_of
 
         done = subprocess.run(

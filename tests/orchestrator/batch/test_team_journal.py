@@ -23,6 +23,7 @@ from orchestrator.patterns.durable import Remembered
 from orchestrator.store.store import Store
 from tests.orchestrator.batch.test_team import needs_postgres
 from tests.orchestrator.test_cli import UNDERSTUDY
+from tests.processes import being_read
 
 pytestmark = pytest.mark.anyio
 
@@ -146,14 +147,14 @@ def test_a_plan_killed_on_one_machine_waits_for_a_person_and_ends_on_two_others(
     assert code == 3 and paused["question"].startswith("Carry out this plan?")
     scripted(tmp_path, m="")  # asked again it would fail
     killed = begun("two", "patterns", "approve")
-    with (tmp_path / "r1.jsonl").open("w", encoding="utf-8"):  # returns once the task reads its script
+    with being_read(tmp_path / "r1.jsonl", killed):
         with closing(TeamRuns(database.url)) as runs:
             (run,) = runs.unfinished()
             code, refused = said("four", "patterns", "approve", run.run, "--answer", "no")
             assert code == 1 and "being gone on with by another process" in refused["error"]
             assert run.paused and runs.find(None).values[run.paused["key"]] == "yes"
         killed.send_signal(signal.SIGKILL)
-        killed.communicate()
+        killed.communicate(timeout=60)
     (tmp_path / "r1.jsonl").unlink()
     scripted(tmp_path, m="summed up", r0="", r1="result 1")
     code, ended = said("three", "patterns", "resume", "last")

@@ -33,6 +33,7 @@ from orchestrator.store.resumable import unfinished
 from orchestrator.store.store import Store
 from orchestrator.types import Message
 from tests.orchestrator.patterns.members import Members, agent, agents
+from tests.processes import PATIENCE_S, being_read
 from tests.results import described
 
 pytestmark = pytest.mark.anyio
@@ -159,15 +160,15 @@ def test_a_plan_killed_by_the_system_goes_on_in_another_process(tmp_path: Path, 
     os.mkfifo(stuck)
     roles = [word for n in range(3) for word in ("--role", f"r{n}=scripted:r{n}.jsonl")]
     process = run(tmp_path, "plan", "--manager", "scripted:m.jsonl", *roles, "--json", "go")
-    with stuck.open("w", encoding="utf-8"):  # returns once the task reads its script
+    with being_read(stuck, process):
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.communicate(timeout=PATIENCE_S)
     for name in ("m", *(f"r{n}" for n in range(finished))):
         (tmp_path / f"{name}.jsonl").write_text("", encoding="utf-8")  # asked again it would fail
     (tmp_path / "m.jsonl").write_text(json.dumps({"text": "summed up"}), encoding="utf-8")
     stuck.unlink()
     stuck.write_text(json.dumps({"text": f"result {finished}"}), encoding="utf-8")
-    out, err = run(tmp_path, "patterns", "resume", "--json").communicate()
+    out, err = run(tmp_path, "patterns", "resume", "--json").communicate(timeout=PATIENCE_S)
     found = described("patterns", out)
     assert found["ok"] and found["text"] == "summed up", err
     assert [task["result"] for task in found["details"]["tasks"]] == ["result 0", "result 1", "result 2"]

@@ -170,9 +170,8 @@ def test_a_long_command_ends_with_the_server(root: Path) -> None:
         "tools/call",
         {"name": "run_command", "arguments": {"command": f"touch {marker}; sleep 300", "wait_s": 40}},
     )
-    while not marker.exists():
-        if select.select([running.stdout], [], [], 0.02)[0]:
-            pytest.fail(f"the command did not run: {running.answer(number)}")
+    until(lambda: marker.exists() or select.select([running.stdout], [], [], 0)[0], "the command")
+    assert marker.exists(), running.answer(number)
     running.close()
     assert gone(running.pid)
     until(lambda: not command_lines_with(str(marker)), "the end of the command")

@@ -12,6 +12,7 @@ import pytest
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
+from tests.processes import until
 from tests.stdio import Stdio, start
 
 SMALL = SimulatedModel(name="small:latest", context_length=8192)
@@ -75,8 +76,7 @@ def test_what_was_written_before_the_kill_is_named_and_can_be_undone(tree: Path)
             {"name": "delegate", "arguments": {"task": "x", "files": ["a.txt"], "write": "b.txt"}},
         )
         assert number
-        while not (tree / "b.txt").exists():
-            pass
+        until((tree / "b.txt").exists, "the write", pause_s=0.001)
         killed(first)
         with start("ollama", str(tree), "--host", url) as second:
             (seen,) = second.call("delegation").structured["delegations"]
