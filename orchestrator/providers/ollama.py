@@ -18,7 +18,14 @@ import httpx2
 
 from servers.ollama.engines.address import Address, address_of
 from servers.ollama.engines.http import Refusal, ask, objects
-from servers.ollama.engines.ollama_api import Entry, OllamaApi, loaded_context, model_of, trained_context
+from servers.ollama.engines.ollama_api import (
+    Entry,
+    OllamaApi,
+    loaded_context,
+    model_of,
+    take,
+    trained_context,
+)
 from servers.ollama.engines.threads import threads_for
 from servers.ollama.forecast.context_size import context_for
 from servers.ollama.ledger.profile import overflow_numbers, overflow_text
@@ -133,21 +140,22 @@ class Ollama:
                     self._calls.heard(request, body, cold=self._cold.get(request.model_name)) as heard,
                     aclosing(self._lines(body, request.timeout_s)) as lines,
                 ):
+                    arriving = heard.arriving
                     async for line in lines:
-                        heard.line(line)
+                        take(arriving, line)
                         for delta in read(parts, line):
                             yield delta
-                    if not heard.final:
-                        heard.outcome = "aborted"
+                    if not arriving.final:
+                        arriving.outcome = "aborted"
                         parts.cut()
-                    usage = usage_of(heard.final)
+                    usage = usage_of(arriving.final)
                     _demand_whole_prompt(self.name, request, usage, num_ctx)
             except ContextTooLong as exc:
                 if counted or not exc.tokens or not self._may_grow(request, exc.tokens):
                     raise
                 counted = exc.tokens
                 continue
-            final = heard.final
+            final = arriving.final
             spent += usage
             message = parts.message()
             stop = parts.stop(final.get("done_reason"), STOPS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,12 +13,13 @@ import anyio
 from httpx2 import HTTPError
 
 from servers.ollama.engines.ollama_api import Entry as Listed
-from servers.ollama.engines.ollama_api import OllamaApi
+from servers.ollama.engines.ollama_api import OllamaApi, measured
 from servers.ollama.engines.shared_queue import Entry, SharedQueue
+from servers.ollama.engines.stream import Arriving
 from servers.ollama.forecast.prompt_cache import Prompts
 from servers.ollama.ledger.keys import engine_of, full_name, host_of, is_simulated, key_of
 from servers.ollama.ledger.ledger import Ledger, LedgerError, Run
-from servers.ollama.ledger.profile import Outcome, from_ollama, outcome_of
+from servers.ollama.ledger.profile import Outcome
 
 from ..errors import ContextTooLong, ProviderError
 from ..events import Emit, current_run, ignore
@@ -42,24 +42,7 @@ class Heard:
     model: str
     cached: float | None  # share of the prompt that the engine's cache should hold
     overlapped: bool = False
-    began: float = field(default_factory=time.perf_counter)
-    wall_s: float | None = None
-    first_token_s: float | None = None
-    thinking_chars: int = 0
-    answer_chars: int = 0
-    final: dict[str, Any] = field(default_factory=dict[str, Any])
-    outcome: Outcome | None = None  # None: as `final` says
-
-    def line(self, line: dict[str, Any]) -> None:
-        """One line of the stream."""
-        message: Mapping[str, Any] = line.get("message") or {}
-        thought, said = (str(message.get(key) or "") for key in ("thinking", "content"))
-        if self.first_token_s is None and (thought or said or message.get("tool_calls")):
-            self.first_token_s = time.perf_counter() - self.began
-        self.thinking_chars += len(thought)
-        self.answer_chars += len(said)
-        if line.get("done") is True:
-            self.final = line
+    arriving: Arriving = field(default_factory=Arriving)
 
     def failed(self, exc: BaseException) -> None:
         """It ended by an exception."""
@@ -67,7 +50,7 @@ class Heard:
         known: Outcome = (
             "cancelled" if stopped else "overflow" if isinstance(exc, ContextTooLong) else "error"
         )
-        self.outcome = self.outcome or known
+        self.arriving.outcome = self.arriving.outcome or known
 
     def run(self, url: str, version: str, entry: Mapping[str, Any]) -> Run:
         """The record. `entry`: the model's in /api/ps, empty when it is not known."""
@@ -75,16 +58,11 @@ class Heard:
         options = {**self.body["options"], "shift": self.body.get("shift")}
         num_ctx, cap = options.get("num_ctx"), options.get("num_predict")
         model = str(entry.get("name") or self.model)
-        profile = from_ollama(
-            self.final,
+        profile = measured(
+            self.arriving,
             model=model,
-            outcome=self.outcome or (outcome_of(self.final) if self.final else "aborted"),
-            wall_s=self.wall_s,
-            first_token_s=self.first_token_s,
             num_ctx=num_ctx if isinstance(num_ctx, int) else None,
-            ps=entry,
-            thinking_chars=self.thinking_chars,
-            answer_chars=self.answer_chars,
+            entry=entry,
             two_passes=bool(self.body.get("think")) and "format" in self.body,
             simulated=simulated,
         )
@@ -109,7 +87,7 @@ class Heard:
             expected_cached=None if self.cached is None else int((profile.tokens_in or 0) * self.cached),
             overlapped=self.overlapped,
             asked_by="understudy",
-            raw=self.final or None,
+            raw=self.arriving.final or None,
         )
 
 
@@ -157,7 +135,7 @@ class Calls:
             heard.failed(exc)
             raise
         finally:
-            heard.wall_s = time.perf_counter() - heard.began
+            heard.arriving.end()
             self._running.remove(heard)
             self._prompts.sent(model, prompt)
             with anyio.CancelScope(shield=True), anyio.move_on_after(ASK_S):
@@ -183,7 +161,7 @@ class Calls:
             ahead=ahead,
             tool_chars=tool_chars,
         )
-        foretell(asked, self._emit, lambda: heard.wall_s is None)
+        foretell(asked, self._emit, lambda: heard.arriving.ended_s is None)
 
     async def _keep(self, heard: Heard) -> None:
         entry: Listed | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from servers.ollama.ledger.profile import from_ollama
@@ -59,7 +59,7 @@ def read(parts: Assembly, line: dict[str, Any]) -> Iterable[Delta]:
             parts.arguments(key, str(given))
 
 
-def usage_of(final: dict[str, Any]) -> Usage:
+def usage_of(final: Mapping[str, Any]) -> Usage:
     profile = from_ollama(final)
     return Usage(
         input_tokens=profile.tokens_in,

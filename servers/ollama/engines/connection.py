@@ -57,6 +57,8 @@ class Connection:
             run.refused(exc.status, exc.body)
         except httpx2.HTTPError as exc:
             run.broke(exc, self.url, self.start)
+        finally:
+            run.end()
 
 
 class Served:

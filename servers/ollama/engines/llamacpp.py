@@ -51,12 +51,12 @@ class LlamaCpp(Served):
         return len(cast("list[object]", tokens)) if isinstance(tokens, list) else None
 
     async def chat(self, query: Query, said: Said) -> Answer:
-        run = Arriving(query, said)
+        run = Arriving(said)
         with anyio.move_on_after(query.timeout_s):
             await self._connection.run("/v1/chat/completions", body_of(query), run, _take)
-            return _answer(run)
-        run.stopped()
-        return _answer(run)
+            return _answer(query, run)
+        run.stopped(query.timeout_s)
+        return _answer(query, run)
 
     async def _context(self) -> int | None:
         settings: object = (await self._ask("GET", "/props")).get("default_generation_settings")
@@ -118,9 +118,9 @@ def _hear(run: Arriving, choice: Mapping[str, Any]) -> None:
         run.final = {**run.final, "finish_reason": choice["finish_reason"]}
 
 
-def _answer(run: Arriving) -> Answer:
+def _answer(query: Query, run: Arriving) -> Answer:
     text, thinking = "".join(run.text), "".join(run.thinking)
-    query, reason = run.query, run.final.get("finish_reason")
+    reason = run.final.get("finish_reason")
     ended: Outcome = "length" if reason == "length" else "done" if reason else "aborted"
     outcome = run.outcome or ended
     if outcome == "aborted" and run.error is None:

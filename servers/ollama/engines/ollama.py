@@ -13,10 +13,9 @@ from typing import cast
 import anyio
 
 from ..ledger.keys import engine_of, is_simulated
-from ..ledger.profile import from_ollama, outcome_of
 from .connection import Connection, Served
 from .http import json_object
-from .ollama_api import Entry, OllamaApi, entry_of, model_of
+from .ollama_api import Entry, OllamaApi, entry_of, measured, model_of, take
 from .protocol import Answer, EngineError, Model, Query, Said, valid_name
 from .stream import Arriving, error_text
 from .threads import threads_for
@@ -89,7 +88,7 @@ class Ollama(Served):
         return None  # Ollama has no tokenizer endpoint
 
     async def chat(self, query: Query, said: Said) -> Answer:
-        run = Arriving(query, said)
+        run = Arriving(said)
         body = await anyio.to_thread.run_sync(self._body, query)
         with anyio.move_on_after(query.timeout_s):
             for attempt in range(BUSY_TRIES):
@@ -97,10 +96,10 @@ class Ollama(Served):
                 if not run.busy or attempt == BUSY_TRIES - 1:
                     break
                 await anyio.sleep(1.0 + attempt)
-                run = Arriving(query, said, run.started)
-            return _answer(run, await self._entry_of(query.model), simulated=self.simulated)
-        run.stopped()
-        return _answer(run, None, simulated=self.simulated)
+                run = Arriving(said, run.started)
+            return self._answer(query, run, await self._entry_of(query.model))
+        run.stopped(query.timeout_s)
+        return self._answer(query, run, None)
 
     def _body(self, query: Query) -> dict[str, object]:
         """Blocking: the threads that were found best are kept in a file."""
@@ -110,6 +109,20 @@ class Ollama(Served):
 
     async def _loaded(self) -> dict[str, Entry]:
         return {str(entry.get("digest")): entry for entry in await self._api.loaded()}
+
+    def _answer(self, query: Query, run: Arriving, entry: Entry | None) -> Answer:
+        profile = measured(
+            run,
+            model=query.model,
+            num_ctx=query.num_ctx,
+            entry=entry,
+            two_passes=query.think and query.schema is not None,
+            expected_prefill_s=query.expected_prefill_s,
+            simulated=self.simulated,
+        )
+        if profile.outcome == "aborted" and run.error is None:
+            run.error = "the stream ended without its end: the server gave the run up (it repeats itself?)"
+        return Answer(text="".join(run.text), profile=profile, error=run.error, raw=run.final)
 
     async def _entry_of(self, name: str) -> Entry | None:
         try:
@@ -152,38 +165,7 @@ def _take(run: Arriving, line: bytes) -> bool:
     if "error" in item:  # a stream that began well ends so; its text may be an older run's last log line
         run.final = item
         return run.failed(f"the engine stopped during the run: {error_text(json.dumps(item))}")
-    message = item.get("message")
-    if isinstance(message, dict):
-        said = cast("dict[str, object]", message)
-        run.hear(said.get("thinking"), thinking=True)
-        run.hear(said.get("content"), thinking=False)
-    if item.get("done") is True:
-        run.final = item
-        return True
-    return run.endless
-
-
-def _answer(run: Arriving, entry: Entry | None, *, simulated: bool) -> Answer:
-    outcome = run.outcome or outcome_of(run.final)
-    if outcome == "aborted" and run.error is None:
-        run.error = "the stream ended without its end: the server gave the run up (it repeats itself?)"
-    text, thinking = "".join(run.text), "".join(run.thinking)
-    query = run.query
-    profile = from_ollama(
-        run.final,
-        model=query.model,
-        outcome=outcome,
-        wall_s=run.wall_s,
-        first_token_s=run.first_token_s,
-        num_ctx=query.num_ctx,
-        ps=entry,
-        expected_prefill_s=query.expected_prefill_s,
-        thinking_chars=len(thinking),
-        answer_chars=len(text),
-        two_passes=query.think and query.schema is not None,
-        simulated=simulated,
-    )
-    return Answer(text=text, profile=profile, error=run.error, raw=run.final)
+    return take(run, item) or run.endless
 
 
 def _unknown(name: str, known: list[str]) -> str:

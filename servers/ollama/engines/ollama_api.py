@@ -15,10 +15,11 @@ from typing import Any, Protocol, cast
 import httpx2
 
 from ..ledger.keys import full_name
+from ..ledger.profile import Profile, from_ollama
 from .address import Address
 from .http import Refusal, client, objects
 from .protocol import EngineError, Model
-from .stream import error_text
+from .stream import Arriving, error_text
 
 Entry = Mapping[str, Any]
 """Of a model in a listing, as the server gives it."""
@@ -70,6 +71,46 @@ async def pull(where: Address, name: str, heard: Callable[[str], None]) -> None:
         raise EngineError(f"{name} could not be got: {error_text(exc.body)}") from exc
     except (httpx2.HTTPError, ValueError) as exc:
         raise EngineError(f"{name} could not be got from {where.url}: {exc}") from exc
+
+
+def take(run: Arriving, item: Mapping[str, Any]) -> bool:
+    """Take one object of an answer; true when it was the last."""
+    said = _dict(item.get("message"))
+    run.hear(said.get("thinking"), thinking=True)
+    run.hear(said.get("content"), thinking=False)
+    if said.get("tool_calls"):
+        run.began()
+    if item.get("done") is not True:
+        return False
+    run.final = item
+    return True
+
+
+def measured(
+    run: Arriving,
+    *,
+    model: str,
+    num_ctx: int | None,
+    entry: Entry | None,
+    two_passes: bool,
+    simulated: bool,
+    expected_prefill_s: float | None = None,
+) -> Profile:
+    """The profile of a run that has ended. `entry`: the model's among those loaded, where it is known."""
+    return from_ollama(
+        run.final,
+        model=model,
+        outcome=run.outcome,
+        wall_s=run.wall_s,
+        first_token_s=run.first_token_s,
+        num_ctx=num_ctx,
+        ps=entry,
+        expected_prefill_s=expected_prefill_s,
+        thinking_chars=sum(map(len, run.thinking)),
+        answer_chars=sum(map(len, run.text)),
+        two_passes=two_passes,
+        simulated=simulated,
+    )
 
 
 def entry_of(name: str, entries: list[Entry]) -> Entry | None:

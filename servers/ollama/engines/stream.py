@@ -12,16 +12,17 @@ import httpx2
 from ...durations import duration
 from ..ledger.profile import Outcome, overflow_numbers, overflow_text
 from .http import ASK_TIMEOUT_S
-from .protocol import MAX_ANSWER_CHARS, Query, Said
+from .protocol import MAX_ANSWER_CHARS, Said
 
 
 class Arriving:
-    """The state of one run. `final` is the engine's last object."""
+    """The state of one run. `said` hears every piece; `final` is the engine's last object."""
 
-    def __init__(self, query: Query, said: Said, started: float | None = None) -> None:
-        self.query, self.said = query, said
+    def __init__(self, said: Said = lambda piece, thinking: None, started: float | None = None) -> None:
+        self.said = said
         self.started = time.perf_counter() if started is None else started
         self.first_token_s: float | None = None
+        self.ended_s: float | None = None
         self.text: list[str] = []
         self.thinking: list[str] = []
         self.chars = 0
@@ -33,17 +34,26 @@ class Arriving:
 
     @property
     def wall_s(self) -> float:
-        return time.perf_counter() - self.started
+        """Until it ended, or until now."""
+        return time.perf_counter() - self.started if self.ended_s is None else self.ended_s
+
+    def end(self) -> None:
+        """Nothing more of it arrives."""
+        self.ended_s = self.wall_s
 
     def hear(self, piece: object, *, thinking: bool) -> None:
         """Take a piece of the answer; anything but a text is nothing."""
         if not isinstance(piece, str) or not piece:
             return
-        if self.first_token_s is None:
-            self.first_token_s = self.wall_s
+        self.began()
         (self.thinking if thinking else self.text).append(piece)
         self.chars += len(piece)
         self.said(piece, thinking)
+
+    def began(self) -> None:
+        """The first token has come, if it had not before."""
+        if self.first_token_s is None:
+            self.first_token_s = self.wall_s
 
     @property
     def endless(self) -> bool:
@@ -71,9 +81,9 @@ class Arriving:
         else:
             self.failed(unreachable(url, exc, start))
 
-    def stopped(self) -> None:
+    def stopped(self, after_s: float) -> None:
         """Its time is up."""
-        self.failed(f"stopped after {duration(self.query.timeout_s)}, the time it was given", "cancelled")
+        self.failed(f"stopped after {duration(after_s)}, the time it was given", "cancelled")
 
 
 def unreachable(url: str, exc: BaseException, start: str) -> str:
