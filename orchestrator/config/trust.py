@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit
 
 from servers.protocol.registry import SERVER_COMMANDS
 from servers.state.home import home
+from servers.state.whole_file import write_whole
 
 from .files import Layer, Place, short
 
@@ -187,11 +186,7 @@ def _approved() -> dict[str, str]:
 
 
 def _save(approved: dict[str, str]) -> None:
-    record = _record()
-    fd, temporary = tempfile.mkstemp(dir=record.parent, prefix=".trusted-")
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        json.dump(approved, file, indent=1, sort_keys=True)
-    os.replace(temporary, record)
+    write_whole(_record(), json.dumps(approved, indent=1, sort_keys=True))
 
 
 def _key(path: Path) -> str:

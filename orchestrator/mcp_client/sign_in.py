@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
-import secrets
 import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +23,7 @@ from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAu
 from pydantic import AnyUrl, ValidationError
 
 from servers.state.home import home
+from servers.state.whole_file import write_whole
 
 from .launch import Launch
 from .lines import Lines
@@ -111,17 +109,7 @@ class Kept:
 
     async def _keep(self, key: str, value: Any) -> None:
         self.held[key] = value.model_dump(mode="json", exclude_none=True)
-        await anyio.to_thread.run_sync(_write, self.path, json.dumps(self.held))
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(
-        os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-    ) as file:
-        file.write(text)
-    fresh.replace(path)
+        await anyio.to_thread.run_sync(write_whole, self.path, json.dumps(self.held))
 
 
 @asynccontextmanager

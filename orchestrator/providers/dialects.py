@@ -7,7 +7,6 @@ turn, and nothing is learned twice. A correction is kept only when the request t
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from servers.state.home import home
+from servers.state.whole_file import write_whole
 
 from .connection import hosted_at
 
@@ -121,11 +121,8 @@ def learn(url: str, model: str, dialect: Dialect) -> None:
         all_of_them = _read()
         all_of_them.pop(_key(url, model), None)
         all_of_them[_key(url, model)] = asdict(dialect)
-        path = _path()
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         kept = dict(list(all_of_them.items())[-MAX_ENDPOINTS:])
-        temporary.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(_path(), json.dumps(kept, indent=1))
 
 
 def _key(url: str, model: str) -> str:

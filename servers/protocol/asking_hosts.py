@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..state import audit
 from ..state.home import home
+from ..state.whole_file import write_whole
 
 if TYPE_CHECKING:  # the command line needs none of it
     from mcp.server.mcpserver import Context
@@ -48,9 +47,7 @@ def remember(name: str, *, asks: bool) -> bool:
     if (name in known) is asks:
         return False
     wanted = sorted({*known, name} if asks else {*known} - {name})
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=home(), delete=False) as file:
-        json.dump(wanted, file)
-    os.replace(file.name, _file())
+    write_whole(_file(), json.dumps(wanted))
     audit.record("trust", host=name, asks=asks)
     return True
 

@@ -20,6 +20,7 @@ import sys
 from typing import Any, NoReturn
 
 from ..state.home import home
+from ..state.whole_file import write_whole
 
 AT_START = (
     "initialize",
@@ -58,10 +59,7 @@ class Memory:
             return
         self.answers[key] = answer
         try:
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
-            fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-            fresh.write_text(json.dumps({"folders": self.folders, "answers": self.answers}), encoding="utf-8")
-            fresh.replace(self.path)
+            write_whole(self.path, json.dumps({"folders": self.folders, "answers": self.answers}))
             _swept(self.path.parent)
         except OSError:
             pass  # the next start is as slow as this one

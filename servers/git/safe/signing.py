@@ -16,6 +16,7 @@ from typing import Literal
 
 from ...output import ToolError, masked, one_line, visible
 from ...state.home import home
+from ...state.whole_file import write_whole
 from . import user_config
 from .config_overrides import Pair
 from .git import Git
@@ -102,9 +103,5 @@ def _silent() -> str:
     """Where the program stands that signs without asking."""
     path = home() / "git" / "sign-without-asking"
     if not path.is_file() or path.read_text(encoding="utf-8") != _SILENT:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            file.write(_SILENT)
-        os.chmod(file.name, 0o700)
-        os.replace(file.name, path)
+        write_whole(path, _SILENT, 0o700)
     return str(path)

@@ -10,11 +10,11 @@ import hashlib
 import json
 import os
 import secrets
-import tempfile
 from pathlib import Path
 
 from ...state import audit
 from ...state.home import home
+from ...state.whole_file import write_whole
 from .config_overrides import Settings, listed
 
 
@@ -35,11 +35,7 @@ class Trust:
         records.pop(str(common_dir), None)
         if fingerprint is not None:
             records[str(common_dir)] = fingerprint
-        path = _file()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            json.dump(records, file, indent=1, sort_keys=True)
-        os.replace(file.name, path)
+        write_whole(_file(), json.dumps(records, indent=1, sort_keys=True))
 
     def grant(self, settings: Settings, top: Path, common_dir: Path) -> str:
         """Trust what is there now; says what that lets run."""

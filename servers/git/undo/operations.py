@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...output import ToolError
 from ...state.home import home
+from ...state.whole_file import write_whole
 from ..safe import parsing
 from ..safe.repository import Repository
 from .snapshot import Snapshot
@@ -81,10 +82,7 @@ def notes(repo: Repository) -> Path:
 
 def write(repo: Repository, op_id: str, note: Note) -> None:
     """Note it in the state folder."""
-    file = notes(repo) / f"{op_id}.json"
-    temp = file.with_suffix(".new")
-    temp.write_text(note.model_dump_json(), encoding="utf-8")
-    os.replace(temp, file)
+    write_whole(notes(repo) / f"{op_id}.json", note.model_dump_json())
 
 
 def _read(repo: Repository, op_id: str) -> Note | None:

@@ -7,11 +7,11 @@ one that lost its core. Every process sends what was found, as a change of it lo
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import cast
 
 from ...state.home import home
+from ...state.whole_file import write_whole
 from ..ledger.keys import full_name
 
 _seen: tuple[Path, float, dict[str, int]] | None = None
@@ -29,10 +29,7 @@ def keep_threads(url: str, model: str, threads: int | None) -> None:
     kept = {key: count for key, count in _all().items() if key != name}
     if threads is not None:
         kept[name] = threads
-    path = _path()
-    fresh = path.with_suffix(f".{os.getpid()}.new")
-    fresh.write_text(json.dumps(kept), encoding="utf-8")
-    fresh.replace(path)
+    write_whole(_path(), json.dumps(kept))
     _seen = None
 
 

@@ -6,16 +6,17 @@ An engine that other processes reach too is told of to them by a file: not the p
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
 from ...source.common import common_start
+from ...state.whole_file import write_whole
 
 KEPT = 8
 """Of each model."""
@@ -43,7 +44,9 @@ class Prompts:
         self._read.setdefault(model, deque(maxlen=KEPT)).append(prompt)
         if (path := self._path(model)) is not None:
             earlier = [] if fresh else self._told(path)
-            _write(path, {"at": time.time(), "read": [list(_hashes(prompt)), *earlier][:KEPT]})
+            kept = {"at": time.time(), "read": [list(_hashes(prompt)), *earlier][:KEPT]}
+            with suppress(OSError):  # it costs only the forecast's knowledge
+                write_whole(path, json.dumps(kept))
 
     def share(self, model: str, prompt: str) -> float | None:
         """Share of a prompt that should come from the cache; None when nothing is known to lie in it. Blocking."""
@@ -79,14 +82,3 @@ def _hashes(prompt: str) -> Iterator[str]:
 def _same(mine: Sequence[str], told: Sequence[str]) -> int:
     """Blocks both begin with; each hash speaks for all before it."""
     return max((n for n, (a, b) in enumerate(zip(mine, told, strict=False), 1) if a == b), default=0)
-
-
-def _write(path: Path, kept: object) -> None:
-    """Replace the file in one step; a state folder that cannot be written costs only the forecast's knowledge."""
-    fresh = path.with_suffix(f".{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(kept), encoding="utf-8")
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
