@@ -28,15 +28,18 @@ class Yes(BaseModel):
     change: bool = Field(description="let the model make this change")
 
 
-def for_write(path: str, content: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+# What asks without much work is a coroutine: a thread for it would take longer than the question whether to ask.
+
+
+async def for_write(path: str, content: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
     return _ask([path], ctx, lambda: _marked("+", content))
 
 
-def for_delete(path: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+async def for_delete(path: str, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
     return _ask([path], ctx, lambda: ["(deleted)"])
 
 
-def for_edit(path: str, edits: list[Edit], dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+async def for_edit(path: str, edits: list[Edit], dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
     def lines() -> list[str]:
         return [line for one in edits for line in (*_marked("-", one.old or ""), *_marked("+", one.new))]
 
@@ -47,7 +50,7 @@ def for_patch(patch: str, dry_run: bool, ctx: Context[Any, Any]) -> Elicit[Yes] 
     return Yes(change=True) if dry_run else _ask(paths_of(patch), ctx, patch.splitlines)
 
 
-def for_move(src: str, dst: str, copy: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
+async def for_move(src: str, dst: str, copy: bool, ctx: Context[Any, Any]) -> Elicit[Yes] | Yes:
     return _ask([dst] if copy else [src, dst], ctx, lambda: [f"{src} -> {dst}"])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Literal
@@ -210,7 +209,7 @@ def _flat(
     check: Callable[[], None],
 ) -> tuple[str, list[str], int]:
     """As `_tree`, of files alone, by glob or in another order. A glob finds hidden files, as it does for searching."""
-    found: list[tuple[Root, str, bytes]] = []
+    found: list[_Found] = []
     for root, start in places:
         paths = find(
             workspace,
@@ -223,37 +222,56 @@ def _flat(
             check=check,
         )
         named = f"{root.name}/" if len(places) > 1 else ""
-        inside = len(start) + 1 if start else 0
-        found += [(root, named + os.fsdecode(path[inside:]), path) for path in paths]
-    shown = range(skip, skip + wanted.limit)
-    return counted(len(found), "file"), _files(found, wanted.sort, shown), len(found)
+        found.append(_Found(root=root, named=named, inside=len(start) + 1 if start else 0, paths=paths))
+    total = sum(len(one.paths) for one in found)
+    shown = range(skip, min(skip + wanted.limit, total))
+    return counted(total, "file"), _files(found, wanted.sort, shown), total
 
 
-def _files(found: Sequence[tuple[Root, str, bytes]], sort: str, shown: range) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Files below one place. Their names are made for those that are shown: there may be a hundred thousand."""
+
+    root: Root
+    named: str  # what stands before a name: the root's where there are several
+    inside: int  # bytes of a path that lead to the place
+    paths: Sequence[bytes]
+
+
+def _files(found: Sequence[_Found], sort: str, shown: range) -> list[str]:
     """Rows of a flat list; all files are looked at only where their age or size decides."""
     if sort == "name":
-        return [_sized(name, info) for name, info in _stats(found[shown.start : shown.stop])]
-    infos = [(name, info) for name, info in _stats(found) if info]
+        before, rows = 0, list[str]()
+        for one in found:
+            part = one.paths[max(shown.start - before, 0) : max(shown.stop - before, 0)]
+            rows += [_sized(name, info) for name, info in _stats(one, part)]
+            before += len(one.paths)
+        return rows
+    infos = [(name, info) for one in found for name, info in _stats(one, one.paths) if info]
     infos.sort(key=lambda pair: -(pair[1].st_mtime_ns if sort == "mtime" else pair[1].st_size))
     return [_sized(name, info) for name, info in infos[shown.start : shown.stop]]
 
 
-def _stats(found: Sequence[tuple[Root, str, bytes]]) -> Generator[tuple[str, os.stat_result | None]]:
+def _stats(found: _Found, paths: Sequence[bytes]) -> Generator[tuple[str, os.stat_result | None]]:
     """Each name with its stat, None when it is not there any more; no link is followed, each folder opened once."""
-    for (root, folder), group in groupby(found, key=lambda one: (one[0], os.path.dirname(one[2]))):
+    for folder, group in groupby(paths, key=os.path.dirname):
         try:
-            fd = open_plain(root.fd, os.fsdecode(folder), os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+            fd = open_plain(found.root.fd, os.fsdecode(folder), os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         except OSError:
-            yield from ((name, None) for _, name, _ in group)
-            continue
+            fd = -1
         try:
-            for _, name, path in group:
-                info: os.stat_result | None = None
-                with suppress(OSError):
-                    info = os.stat(os.path.basename(path), dir_fd=fd, follow_symlinks=False)
-                yield name, info
+            for path in group:
+                name = found.named + os.fsdecode(path[found.inside :])
+                try:
+                    yield (
+                        name,
+                        os.stat(path[len(folder) + 1 if folder else 0 :], dir_fd=fd, follow_symlinks=False),
+                    )
+                except OSError:
+                    yield name, None
         finally:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
 
 
 def _named(entry: Entry) -> str:

@@ -27,6 +27,7 @@ from ..workspace.outside_programs import outside_program
 from ..workspace.walk import MAX_DEPTH, ignore_lines_above, is_ignored
 
 DEADLINE_S = 20.0
+ONE_THREAD_S = 0.25
 Mode = Literal["lines", "files", "count", "names"]
 
 _RECORDS = {
@@ -66,6 +67,10 @@ class Hit:
 
 _SWAPPED = bytes.maketrans(b"/\0", b"\0/")
 
+_large: set[tuple[int, str]] = set()
+"""Places, by root and folder, where one thread took longer than ONE_THREAD_S to list names. In smaller ones further
+threads cost more than they save."""
+
 _running: set[subprocess.Popen[bytes]] = set()
 _running_lock = threading.Lock()
 
@@ -90,9 +95,12 @@ def search(
 
 def names(query: Query, program: str, check: Callable[[], None] = lambda: None) -> list[bytes]:
     """Paths of the files ripgrep would search, in tree order. TimeoutError when the deadline passes."""
+    began = time.monotonic()
     with _spawned(query, program, in_order=False) as process:
         found = b"".join(_chunks(process, check))
         _succeeded(process)
+    if time.monotonic() - began > ONE_THREAD_S:
+        _large.add((query.root, query.start))
     in_order = sorted(
         found.translate(_SWAPPED).split(b"/")[:-1]
     )  # `/` sorts first: a folder's files stand behind it
@@ -127,7 +135,7 @@ def _spawned(query: Query, program: str | None, in_order: bool) -> Generator[sub
                 stdin = _question(query, everything)
             process = subprocess.Popen(
                 argv,
-                stdin=subprocess.PIPE,
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=cwd,
@@ -139,10 +147,10 @@ def _spawned(query: Query, program: str | None, in_order: bool) -> Generator[sub
         with _running_lock:
             _running.add(process)
         stack.callback(_end, process)
-        assert process.stdin
-        with suppress(BrokenPipeError):
-            process.stdin.write(stdin)
-            process.stdin.close()
+        if process.stdin:
+            with suppress(BrokenPipeError):
+                process.stdin.write(stdin)
+                process.stdin.close()
         yield process
 
 
@@ -205,6 +213,7 @@ def _ripgrep_argv(
         argv += [*(f"--type-add=wanted:{glob}" for glob in query.globs), "--type=wanted"]
     argv.append("--glob=!.git")
     if query.mode == "names":
+        argv += [] if (query.root, query.start) in _large else ["--threads=1"]
         return [*argv, "--", *([query.start] if query.start else [])]
     return [*argv, "-e", query.pattern, "--", f"./{query.start}" if query.start else "."]
 

@@ -12,8 +12,10 @@ import logging
 import os
 import stat
 import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..output import masked, one_line
 from .home import home
@@ -32,11 +34,15 @@ def record(name: str, **facts: Any) -> None:
     Never raises: what happened has happened, and stderr says when it could not be written down.
     """
     try:
-        path = home() / "audit" / f"{name}.jsonl"
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        if path.parent.is_symlink():
-            raise OSError(f"{path.parent} is a link, which could lead anywhere")
-        _append(path, {key: _short(value) for key, value in facts.items() if value is not None})
+        folder = os.path.join(home(), "audit")
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        if os.path.islink(folder):
+            raise OSError(f"{folder} is a link, which could lead anywhere")
+        _append(
+            Path(folder, f"{name}.jsonl"),
+            {key: _short(value) for key, value in facts.items() if value is not None},
+        )
     except OSError as exc:
         log.error("the audit could not be written: %s", exc)
 
@@ -66,16 +72,29 @@ def first_break(path: Path) -> int | None:
 
 
 def _append(path: Path, facts: dict[str, Any]) -> None:
-    with open(_plain_file(path.with_suffix(".lock")), "a", encoding="utf-8") as lock:
-        _hold(lock.fileno())
-        with open(_plain_file(path), "r+b") as file:
-            previous = _last_hash(file)
-        if path.exists() and path.stat().st_size > MAX_BYTES:
-            _set_aside(path)
-        entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts, "prev": previous}
-        line = json.dumps({**entry, "hash": _hash(entry)}, ensure_ascii=False) + "\n"
-        with open(_plain_file(path), "ab", buffering=0) as file:
-            file.write(line.encode("utf-8", "backslashreplace"))
+    with _opened(path.with_suffix(".lock")) as lock:
+        _hold(lock)
+        with ExitStack() as stack:
+            file = stack.enter_context(_opened(path))
+            size = os.fstat(file).st_size
+            previous = _last_hash(file, size)
+            if size > MAX_BYTES:
+                _set_aside(path)
+                file = stack.enter_context(_opened(path))
+            entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts, "prev": previous}
+            line = json.dumps({**entry, "hash": _hash(entry)}, ensure_ascii=False) + "\n"
+            rest = memoryview(line.encode("utf-8", "backslashreplace"))
+            while rest:
+                rest = rest[os.write(file, rest) :]
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[int]:
+    fd = _plain_file(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _plain_file(path: Path) -> int:
@@ -98,14 +117,17 @@ def _hash(entry: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(entry, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _last_hash(file: BinaryIO) -> str:
+def _last_hash(fd: int, size: int) -> str:
     """The hash of the last whole line; a torn one, from a crash, is followed as it is."""
-    file.seek(max(file.seek(0, os.SEEK_END) - 65536, 0))
-    tail = file.read()
-    if not tail:
+    if not size:
         return _FIRST
+    for most in (2048, 65536):  # nearly every line is shorter than the first
+        os.lseek(fd, max(size - most, 0), os.SEEK_SET)
+        tail = os.read(fd, most)
+        if b"\n" in tail[:-1]:
+            break
     if not tail.endswith(b"\n"):
-        file.write(b"\n")
+        os.write(fd, b"\n")
     try:
         return str(json.loads(tail.rstrip(b"\n").rpartition(b"\n")[2])["hash"])
     except (ValueError, KeyError, TypeError):

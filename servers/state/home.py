@@ -16,8 +16,13 @@ def home() -> Path:
     lies in it decides what is trusted and undone.
     """
     folder = home_path()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    info = os.stat(folder)
+    try:
+        info = os.stat(folder)
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        info = os.stat(folder)
+    if not stat.S_ISDIR(info.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     if hasattr(os, "geteuid") and info.st_uid not in (os.geteuid(), 0) and os.geteuid():
         raise PermissionError(errno.EPERM, f"{folder} belongs to another user")
     if info.st_mode & stat.S_IWOTH:
@@ -25,7 +30,7 @@ def home() -> Path:
         raise PermissionError(
             errno.EPERM, f"every user may write to {folder} (mode {mode:o}); `chmod 700` it"
         )
-    return folder.resolve()
+    return Path(os.path.realpath(folder))
 
 
 def home_path() -> Path:

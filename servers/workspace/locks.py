@@ -28,17 +28,25 @@ def held(names: Iterable[str] | None, wait_s: float = WAIT_S) -> Generator[None]
     """Hold the locks of these absolute paths; None holds all. Raises TimeoutError after `wait_s`."""
     stripes = range(STRIPES) if names is None else sorted({_stripe(name) for name in names})
     deadline = time.monotonic() + wait_s
-    folder = home() / "locks"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = os.path.join(home(), "locks")
     with ExitStack() as stack:
         for stripe in stripes:  # always in ascending order: two holders cannot wait for each other
             if not _threads[stripe].acquire(timeout=max(deadline - time.monotonic(), 0)):
                 raise TimeoutError("another change holds the lock")
             stack.callback(_threads[stripe].release)
-            fd = os.open(folder / f"{stripe:02}", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            fd = _opened(folder, f"{stripe:02}")
             stack.callback(os.close, fd)  # closing lets go of the lock
             _lock(fd, deadline)
         yield
+
+
+def _opened(folder: str, name: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+    try:
+        return os.open(os.path.join(folder, name), flags, 0o600)
+    except FileNotFoundError:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        return os.open(os.path.join(folder, name), flags, 0o600)
 
 
 def _stripe(name: str) -> int:

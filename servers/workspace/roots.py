@@ -312,8 +312,8 @@ class Roots:
         return root, rest
 
     def _not_state(self, root: Root, real: str, *, nor_around: bool = False) -> None:
-        place = root.path / real
-        if place.is_relative_to(self.state) or (nor_around and self.state.is_relative_to(place)):
+        place, state = os.path.join(root.path, real, ""), os.path.join(self.state, "")
+        if place.startswith(state) or (nor_around and state.startswith(place)):
             raise ToolError(f"{self.display(root, real)} is Understudy's own state")
 
     def _near(self, path: str) -> list[str]:

@@ -17,7 +17,7 @@ import weakref
 import zlib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +55,9 @@ class Step:
     temp: str | None = None  # the temporary name beside it while the change is under way
     to: str | None = None  # for move: root-relative; for trash: the name in the store's trash folder
     to_root: str | None = None
+
+
+_STEP = tuple(field.name for field in fields(Step))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +218,9 @@ def name_of(data: bytes) -> str:
 
 
 def _body(record: Record) -> str:
-    steps = [{k: v for k, v in asdict(step).items() if v is not None} for step in record.steps]
+    steps = [
+        {name: value for name in _STEP if (value := getattr(step, name)) is not None} for step in record.steps
+    ]
     return json.dumps({"steps": steps, "made": record.made})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ...source.quoted_paths import shown
@@ -244,10 +244,14 @@ def _history(start: str, skip: int, limit: int, parts: Sequence[bytes], *, cut: 
     commits: list[Commit] = []
     room = MAX_RESULT_BYTES // 2
     headers, patches = parts[1::2], parts[2::2]
+    whole = visible(parsing.text_of(b"\n".join(headers).replace(b"\0", b"\n")))
+    cover = (
+        masked if masked(whole) != whole else str
+    )  # one look at all of it is cheaper than one at each field
     for header, patch in zip(headers, patches, strict=False):
         if len(commits) == limit:
             break
-        commit = _commit(header, patch.strip(b"\n"), room)
+        commit = _commit(header, patch.strip(b"\n"), room, cover)
         size = len(commit.model_dump_json())
         if size > room and commits:
             break
@@ -262,9 +266,9 @@ def _history(start: str, skip: int, limit: int, parts: Sequence[bytes], *, cut: 
     )
 
 
-def _commit(header: bytes, patch: bytes, room: int) -> Commit:
+def _commit(header: bytes, patch: bytes, room: int, cover: Callable[[str], str]) -> Commit:
     commit, parents, author, date, refs, subject, body = (
-        masked(visible(parsing.text_of(part))) for part in header.split(b"\0")
+        cover(visible(parsing.text_of(part))) for part in header.split(b"\0")
     )
     text = None
     if patch:

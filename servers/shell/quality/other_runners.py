@@ -11,6 +11,7 @@ from pathlib import Path
 from .small_files import json_of, text_of
 
 _MAKE = ("Makefile", "makefile", "GNUmakefile")
+_JUST = ("justfile", "Justfile", ".justfile")
 _MAKES_TEST = re.compile(r"^(?:test|tests|check)\s*:(?!=)", re.MULTILINE)
 _WHOLE_BUILD = frozenset(("gradle", "maven", "dotnet", "cmake"))  # one command at the top tests all below
 _SAMPLES = frozenset(("fixtures", "__fixtures__", "testdata", "test_data"))  # what tests read, not tests
@@ -69,16 +70,39 @@ def _commands(folder: Path, names: frozenset[str]) -> Iterable[tuple[str, str]]:
         yield "mix", "mix test"
     if {"phpunit.xml", "phpunit.xml.dist"} & names:
         yield "phpunit", "vendor/bin/phpunit"
-    if ".rspec" in names:
+    elif "test" in json_of(folder / "composer.json").get("scripts", ()):
+        yield "composer", "composer test"
+    if ".rspec" in names or (folder / "spec/spec_helper.rb").exists():
         yield "rspec", "bundle exec rspec"
+    elif _says(folder / "Rakefile", r"TestTask|^\s*task\s+:?[\"']?test\b"):
+        yield "rake", "rake test"
     if "Package.swift" in names:
         yield "swift", "swift test"
     if "build.sbt" in names:
         yield "sbt", "sbt test"
-    if any(name.endswith(".sln") for name in names):
+    if any(name.endswith((".sln", ".slnx")) for name in names) or any(
+        "Microsoft.NET.Test.Sdk" in text_of(folder / name) for name in names if name.endswith("proj")
+    ):
         yield "dotnet", "dotnet test"
     if _says(folder / "CMakeLists.txt", r"^\s*enable_testing\s*\("):
         yield "cmake", "cmake -B build && cmake --build build && ctest --test-dir build"
+    if _says(folder / "meson.build", r"^\s*test\s*\("):
+        yield "meson", "meson setup build && meson test -C build"
+    if "pubspec.yaml" in names and (folder / "test").is_dir():
+        yield "dart", "dart test"
+    if "rebar.config" in names:
+        yield "rebar3", "rebar3 eunit"
+    if any(name.endswith(".bats") for name in names):
+        yield "bats", "bats ."
+    for just in _JUST:
+        if just in names and _says(folder / just, r"^tests?\b[^:=\n]*:(?!=)"):
+            yield "just", "just test"
+            break
+
+
+def node(folder: Path) -> OtherRunner:
+    """JavaScript tests that no package.json is around of."""
+    return OtherRunner(name="node", command="node --test", folder=folder)
 
 
 def left_over(
@@ -86,7 +110,7 @@ def left_over(
 ) -> list[OtherRunner]:
     """Those whose tests are not run by the projects (kind and folder) that run_tests runs itself."""
     kept: list[OtherRunner] = []
-    for one in sorted(found, key=lambda one: (len(one.folder.parts), str(one.folder), one.name)):
+    for one in sorted(set(found), key=lambda one: (len(one.folder.parts), str(one.folder), one.name)):
         whole = one.name in _WHOLE_BUILD and any(
             one.name == other.name and one.folder.is_relative_to(other.folder) for other in kept
         )
@@ -111,8 +135,8 @@ def _stands_for(one: OtherRunner, run: Collection[tuple[str, Path]]) -> bool:
     kinds = {kind for kind, folder in run if folder.is_relative_to(one.folder)}
     if one.name in ("tox", "nox"):
         return "python" in kinds
-    if one.name == "make":
-        text = "".join(text_of(one.folder / name) for name in _MAKE)
+    if one.name in ("make", "just", "rake"):
+        text = "".join(text_of(one.folder / name) for name in (*_MAKE, *_JUST, "Rakefile"))
         return any(re.search(_CALLS[kind], text) for kind in kinds)
     return False
 

@@ -11,17 +11,25 @@ from pathlib import Path, PurePath
 from typing import Literal, TypeVar
 
 from . import other_runners
+from .npm_script import test_script
 from .other_runners import OtherRunner
-from .small_files import json_of, text_of, toml_of
+from .small_files import text_of, toml_of
 from .tools import LITTER
 
 Kind = Literal["python", "node", "go", "cargo"]
 
 MAX_FOLDERS = 5000  # looked through
 _SHARED = frozenset(("tests", "test", "src", "spec", "lib"))  # folders of a project, not projects
-_NO_TESTS = re.compile(r"no test specified")
 _PYTEST_STYLE = re.compile(
     r"^(?:async )?def test|^(?:import|from) pytest\b|^class Test\w*\s*(?:\(\s*\))?:", re.MULTILINE
+)
+
+
+_PYTEST_FILES = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml")
+_ODD_TESTS = re.compile(r"^\s*python_files\s*=|--doctest-(?:modules|glob)", re.MULTILINE)
+_RUST_TEST = re.compile(
+    r"#\[(?:\w+::)*(?:test|rstest|test_case|quickcheck|wasm_bindgen_test)\b|\bproptest!|^\s*//[/!]\s*```(?:\n|rust)",
+    re.MULTILINE,
 )
 
 
@@ -63,8 +71,10 @@ def projects(root: Path) -> tuple[list[Project], list[OtherRunner], str]:
         for file in found.tests:
             if owner := _owner(root, kind, file, found.marked):
                 owned.setdefault((kind, owner), []).append(file)
+            elif kind == "node":  # nothing says which runner they are for
+                others.append(other_runners.node(_top(root, file)))
         for folder in found.marked:
-            if kind == "node" and test_script(folder):
+            if (kind == "node" and test_script(folder)) or (kind == "python" and _says_where(folder)):
                 owned.setdefault((kind, folder), [])
     others = other_runners.left_over(root, others, owned)
     if not owned and not others:  # nothing that looks like a test: the runner says itself that it finds none
@@ -104,13 +114,6 @@ def owning(found: Sequence[_Placed], root: Path, changed: Collection[str]) -> li
 def kind_of(file: PurePath) -> Kind | None:
     """The kind of project a file belongs to, by its ending."""
     return _BY_ENDING.get(file.suffix)
-
-
-def test_script(folder: Path) -> str:
-    """The test script of a package.json; "" when it has none, or npm's placeholder."""
-    scripts = json_of(folder / "package.json").get("scripts")
-    script = scripts.get("test") if isinstance(scripts, dict) else None
-    return script if isinstance(script, str) and not _NO_TESTS.search(script) else ""
 
 
 def is_cargo_workspace(folder: Path) -> bool:
@@ -154,11 +157,11 @@ def _is_test(kind: Kind, folder: Path, name: str) -> bool:
         case "go":
             return name.endswith("_test.go")
         case "cargo":
-            return "#[test]" in (text := text_of(folder / name)) or "::test]" in text
+            return bool(_RUST_TEST.search(text_of(folder / name)))
 
 
 def _is_python_project(folder: Path, names: Collection[str]) -> bool:
-    if {"pytest.ini", "setup.py", "noxfile.py"} & set(names):
+    if {*_PYTEST_FILES, "setup.py", "noxfile.py"} & set(names):
         return True
     if "pyproject.toml" in names:
         given = toml_of(folder / "pyproject.toml")
@@ -174,6 +177,12 @@ def _is_python_project(folder: Path, names: Collection[str]) -> bool:
     )  # fmt: skip
 
 
+def _says_where(folder: Path) -> bool:
+    """Whether pytest's configuration makes tests of files that do not look like any."""
+    names = (*_PYTEST_FILES, "pyproject.toml", "setup.cfg", "tox.ini")
+    return any(_ODD_TESTS.search(text_of(folder / name)) for name in names)
+
+
 def _owner(root: Path, kind: Kind, file: Path, marked: Sequence[Path]) -> Path | None:
     """The project a test file belongs to. Python's tests need no file that marks one."""
     around = [folder for folder in marked if file.is_relative_to(folder)]
@@ -182,9 +191,14 @@ def _owner(root: Path, kind: Kind, file: Path, marked: Sequence[Path]) -> Path |
         return _workspace_of(nearest, around) if kind == "cargo" else nearest
     if kind != "python":
         return None
-    top = file.relative_to(root).parts[0]
-    folder = root / top
-    alone = folder.is_dir() and top not in _SHARED and not (folder / "__init__.py").exists()
+    return _top(root, file)
+
+
+def _top(root: Path, file: Path) -> Path:
+    """The folder at the top of the workspace that a test belongs to, where nothing marks a project."""
+    name = file.relative_to(root).parts[0]
+    folder = root / name
+    alone = folder.is_dir() and name not in _SHARED and not (folder / "__init__.py").exists()
     return folder if alone else root
 
 
@@ -206,5 +220,6 @@ def _workspace_of(member: Path, around: Sequence[Path]) -> Path:
 _MARKERS: dict[Kind, str] = {"node": "package.json", "go": "go.mod", "cargo": "Cargo.toml"}
 _BY_ENDING: dict[str, Kind] = {
     ".py": "python", ".go": "go", ".rs": "cargo",
-    ".js": "node", ".jsx": "node", ".mjs": "node", ".cjs": "node", ".ts": "node", ".tsx": "node", ".vue": "node",
+    ".js": "node", ".jsx": "node", ".mjs": "node", ".cjs": "node", ".vue": "node",
+    ".ts": "node", ".tsx": "node", ".mts": "node", ".cts": "node",
 }  # fmt: skip

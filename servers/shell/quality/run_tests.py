@@ -15,6 +15,7 @@ from ...output import ToolError
 from ...state.home import home
 from ..jobs.jobs import Job
 from ..jobs.shell import Shell
+from .npm_script import beyond
 from .results import MAX_RECORD_BYTES, Failure, TestReport
 from .test_reports import READERS, Counts
 from .test_runners import ATTESTING, Runner, Wanted, interpreters, runner_for, wanted
@@ -45,6 +46,9 @@ class TestRun:
             status="running", runner=self.runner.name, sandbox=self.job.sandbox, job=self.job.id,
             note=f"still running; next: job(id={self.job.id!r}, action='wait')",
         )  # fmt: skip
+
+    def named(self) -> str:
+        return named(self.shell.root, self.want, self.runner.name)
 
     def _final(self, data: bytes | None) -> TestReport:
         kind, ended = self.runner.report, self.job.ended
@@ -137,12 +141,10 @@ class TestRuns:
         running = [one for one in reports if one.status == "running"]
         bad = [one for one in reports if one.status not in ("passed", "running")]
         bad.sort(key=lambda one: one.status != "failed")  # a failure is known, whatever else is not
-        passed = [
-            self._named(run) for run, one in zip(self.runs, reports, strict=True) if one.status == "passed"
-        ]
+        passed = [run.named() for run, one in zip(self.runs, reports, strict=True) if one.status == "passed"]
         notes = [f"passed for {', '.join(passed)}"] if passed else []
         notes += [
-            f"{self._named(run)}: {one.status}" + (f" ({one.note})" if one.note else "")
+            f"{run.named()}: {one.status}" + (f" ({one.note})" if one.note else "")
             for run, one in zip(self.runs, reports, strict=True)
             if one.status != "passed"
         ]
@@ -164,9 +166,6 @@ class TestRuns:
             job=first.job,
             note="; ".join(notes),
         )
-
-    def _named(self, run: TestRun) -> str:
-        return named(self.root, run.want, run.runner.name)
 
 
 def named(root: Path, want: Wanted, runner: str) -> str:
@@ -206,6 +205,12 @@ async def start_all_tests(
             not_run.append(f"{named(shell.root, one, runner)}: {exc}")
     if not runs:
         raise refused[0] if len(refused) == 1 else ToolError("; ".join(not_run))
+    for run in runs:
+        if run.want.kind == "node" and run.runner.report and not run.want.target and not run.want.name:
+            others = beyond(run.want.folder, run.runner.name)
+            not_run += (
+                [f"{run.named()}: what the test script has beside it: {', '.join(others)}"] if others else []
+            )
     return TestRuns(runs=runs, not_run=not_run, root=shell.root)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 
 from ...output import ToolError, one_line
 from ..jobs.shell import Shell
-from .projects import Kind, Project, go_module, is_cargo_workspace, kind_of, owning, projects, test_script
+from .npm_script import test_script
+from .projects import Kind, Project, go_module, is_cargo_workspace, kind_of, owning, projects
 from .tools import project_program
 
 ATTESTING = "junit_wrapper.py"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,59 @@ def test_what_only_another_runner_tests_is_no_pass(tmp_path: Path, files: dict[s
     assert f"passed for . (node --test); not run: {left} runs it" in report["note"]
 
 
+@needs_node
+@pytest.mark.parametrize(
+    ("script", "left"),
+    [
+        ("node --test && mocha e2e", "mocha e2e"),
+        ("node --test unit; npm run ui && npm run lint", "playwright test"),
+        ("run-s unit ui", "playwright test"),
+        ("cross-env CI=1 node --test && eslint . && tsc --noEmit || true", None),
+        ("npm run unit", None),
+    ],
+)
+def test_what_a_test_script_runs_beside_its_runner_is_no_pass(
+    tmp_path: Path, script: str, left: str | None
+) -> None:
+    scripts = {"test": script, "unit": "node --test", "ui": "playwright test", "lint": "custom-linter"}
+    report = run(project(tmp_path, {**NODE, "package.json": json.dumps({"scripts": scripts})}))
+    if report["runner"] == "npm test":  # the script as a whole, which leaves no report
+        assert report["status"] == "no report"
+    else:
+        assert (report["status"], report["passed"]) == ("incomplete" if left else "passed", 1)
+        assert not left or left in report["note"]
+
+
+@needs_node
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pytest.ini": "[pytest]\npython_files = check_*.py\n", "check_a.py": FAILS},
+        {".pytest.ini": "[pytest]\npython_files = check_*.py\n", "check_a.py": FAILS},
+        {"pyproject.toml": '[tool.pytest.ini_options]\npython_files = ["qa.py"]\n', "qa.py": FAILS},
+        {"setup.cfg": "[tool:pytest]\naddopts = --doctest-modules\n", "a.py": '""">>> 1\n2\n"""\n'},
+    ],
+)
+def test_tests_that_only_pytests_configuration_names_are_run_too(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    report = run(project(tmp_path, {**NODE, **{f"backend/{name}": text for name, text in files.items()}}))
+    assert (report["status"], report["passed"], report["failed"]) == ("failed", 1, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['#[tokio::test(flavor = "x")]\n', "#[rstest]\n", "proptest! {}\n", "/// ```\n/// assert!(false);\n"],
+)
+def test_rust_tests_are_known_in_every_spelling(tmp_path: Path, text: str) -> None:
+    assert found(
+        project(tmp_path, {"tests/test_a.py": PASSES, "r/Cargo.toml": "", "r/src/lib.rs": text})
+    ) == {
+        "python .",
+        "cargo r",
+    }
+
+
 @pytest.mark.parametrize(
     ("files", "left"),
     [
@@ -79,6 +133,11 @@ def test_what_only_another_runner_tests_is_no_pass(tmp_path: Path, files: dict[s
         ({"Makefile": "test:\n\t./run_c\n", "tests/test_a.py": ""}, {".: make test"}),
         ({"tests/fixtures/x/tox.ini": "[tox]\n", "node_modules/x/Makefile": "test:\n"}, set()),
         ({"x/App.sln": "", "y/CMakeLists.txt": "enable_testing()\n", "z/mix.exs": ""}, {"x: dotnet test", "y: cmake -B build && cmake --build build && ctest --test-dir build", "z: mix test"}),
+        ({"r/spec/spec_helper.rb": "", "k/Rakefile": "Rake::TestTask.new\n"}, {"r: bundle exec rspec", "k: rake test"}),
+        ({"p/composer.json": '{"scripts": {"test": "pest"}}', "n/T.csproj": "Microsoft.NET.Test.Sdk"}, {"p: composer test", "n: dotnet test"}),
+        ({"m/meson.build": "test('a', exe)\n", "b/a.bats": "", "j/justfile": "test *args:\n  ./t\n"}, {"m: meson setup build && meson test -C build", "b: bats .", "j: just test"}),
+        ({"justfile": "test:\n  uv run pytest\n", "tests/test_a.py": ""}, set()),
+        ({"tests/test_a.py": "", "web/a.test.js": "", "web/b.spec.ts": ""}, {"web: node --test"}),
     ],
 )  # fmt: skip
 def test_other_runners_are_found_unless_they_start_what_is_run_anyway(
