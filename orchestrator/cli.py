@@ -9,12 +9,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from servers.state.unsaved import unsaved_home
 
 from .commands import log
 from .commands.help import EXIT_CODES, SHARED, Parser
+from .config.pattern_meanings import MEANINGS
 from .errors import OrchestratorError, first_of
+
+if TYPE_CHECKING:
+    from .commands.panel import Command
 
 GROUPS = {
     "to begin": {
@@ -44,13 +49,7 @@ GROUPS = {
         "worker": "take orders of a team's batches and run them here",
     },
     "to let several models work together": {
-        "consult": "ask several the same, and one for the best of their answers",
-        "vote": "let several vote, or one several times",
-        "refine": "one writes, another reviews, until it approves",
-        "debate": "they answer blind, then argue until they agree",
-        "escalate": "ask two, and more only where they disagree",
-        "route": "the one that suits a task best does it",
-        "plan": "one plans tasks for others, who carry them out",
+        **{use: meaning for use, meaning in MEANINGS.items() if use != "ask"},
         "patterns": "list the patterns; go on with one that waits",
     },
     "to connect and to look inside": {
@@ -129,14 +128,14 @@ def _run(arguments: list[str]) -> int:
     if options.command is None:
         parser_of(None).print_help()
         return 2
-    module = importlib.import_module(f".commands.{options.command}", __package__)
+    module = command_of(options.command)
     with unsaved_home() as why:
         if why is not None:
             sys.stderr.write(f"understudy: {why}\n")
         return _obeyed(module, options)
 
 
-def _obeyed(module: ModuleType, options: argparse.Namespace) -> int:
+def _obeyed(module: ModuleType | Command, options: argparse.Namespace) -> int:
     log.begin(options)
     try:
         return module.run(options)
@@ -152,6 +151,15 @@ def _obeyed(module: ModuleType, options: argparse.Namespace) -> int:
         if known is None or rest is not None:
             raise
         return _failed(first_of(known), options)
+
+
+def command_of(name: str) -> ModuleType | Command:
+    """The command's own module; the patterns share one, which makes their commands from their definitions."""
+    if name not in MEANINGS:
+        return importlib.import_module(f".commands.{name}", __package__)
+    from .commands.panel import Command
+
+    return Command(name)
 
 
 def parser_of(command: str | None) -> argparse.ArgumentParser:
@@ -170,7 +178,7 @@ def parser_of(command: str | None) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         added = commands.add_parser(name, help=summary)
         if name == command:
-            module = importlib.import_module(f".commands.{name}", __package__)
+            module = command_of(name)
             own = "exit codes:" in module.EXAMPLES
             added.description = module.__doc__
             added.epilog = module.EXAMPLES if own else f"{module.EXAMPLES}\n{EXIT_CODES}"

@@ -24,7 +24,7 @@ from .config.arguments import labels as told_labels
 from .config.arguments import names, text, told_at_once
 from .config.call_settings import CallSettings, call_settings
 from .config.load import Config, load_config
-from .config.patterns import settings_of
+from .config.pattern_parameters import settings_of
 from .delegated import Delegated
 from .errors import ConfigError, OrchestratorError, RunError
 from .events import Called, Emit, Event, Notice, Switched, guarded, ignore, tee

@@ -65,13 +65,14 @@ def take_orders(fd: int) -> None:
 
 
 def _import_what_commands_import() -> None:
-    from orchestrator.cli import COMMANDS
+    from orchestrator.cli import COMMANDS, command_of
     from servers.protocol.prefork import import_quickly
 
     import_quickly("orchestrator.mcp_client.toolbox")
-    commands = (f"orchestrator.commands.{name}" for name in COMMANDS)
-    for name in ("orchestrator.coding_agent", "orchestrator.batch.run", "orchestrator.batch.open", *commands):
+    for name in ("orchestrator.coding_agent", "orchestrator.batch.run", "orchestrator.batch.open"):
         importlib.import_module(name)
+    for name in COMMANDS:
+        command_of(name)
 
 
 def _received(orders: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

@@ -1,4 +1,4 @@
-"""What the commands of all patterns share: their arguments, how they run, what they print. No command of its own."""
+"""The commands of the patterns, made from their definitions; how any pattern is run and printed. No command of its own."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from . import options as common
 if TYPE_CHECKING:
     from ..batch.team_journal import TeamJournal
     from ..config.load import Config
+    from ..config.pattern_parameters import Parameter
     from ..config.patterns import PatternSettings
     from ..patterns import Outcome
     from ..session.panels import Person
@@ -28,59 +29,96 @@ EXIT_CODES = (
 )
 
 
-def add(parser: argparse.ArgumentParser, question: str = "question") -> None:
-    parser.add_argument("question", metavar=question.upper(), help="'-' after it adds standard input")
-    common.add_stdin(parser, argparse.SUPPRESS)
-    parser.add_argument("--preview", action="store_true", help="say what it would take, and ask nobody")
-    parser.add_argument("--resume", metavar="ID", help="as a turn of this conversation; 'last': the newest")
-    parser.add_argument("--no-keep", action="store_true", help="keep nothing of it")
-    parser.add_argument("--quiet", action="store_true", help="print the result alone")
-    parser.add_argument("--format", choices=["rich", "plain", "json", "markdown"], help="how to show it")
-    common.add_team(parser)
-    common.add_budget(parser)
-    common.add_label(parser)
-    common.add_yes(parser)
-    common.add_json(parser)
-    common.add_config(parser)
+class Command:
+    """A pattern as a command: its arguments, help and examples are those of its definition."""
+
+    def __init__(self, use: str) -> None:
+        from ..config.pattern_meanings import MEANINGS
+        from ..config.patterns import BY_USE
+
+        self._use, settings = use, BY_USE[use]
+        meaning = MEANINGS[use]
+        self.__doc__ = f"{meaning[0].upper()}{meaning[1:]}."
+        examples = "".join(
+            f"  {'' if ' understudy ' in example else 'understudy '}{example}\n"
+            for example in settings.examples
+        )
+        note = f"{settings.note}\n\n" if settings.note else ""
+        self.EXAMPLES = f"{note}examples:\n{examples}\n{EXIT_CODES}\n"
+
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        from ..config.pattern_parameters import parameters
+        from ..config.patterns import BY_USE
+
+        for one in parameters(self._use):
+            _add_option(parser, one)
+        asks = BY_USE[self._use].asks.upper()
+        parser.add_argument("question", metavar=asks, help="'-' after it adds standard input")
+        common.add_stdin(parser, argparse.SUPPRESS)
+        parser.add_argument("--preview", action="store_true", help="say what it would take, and ask nobody")
+        parser.add_argument(
+            "--resume", metavar="ID", help="as a turn of this conversation; 'last': the newest"
+        )
+        parser.add_argument("--no-keep", action="store_true", help="keep nothing of it")
+        parser.add_argument("--quiet", action="store_true", help="print the result alone")
+        parser.add_argument("--format", choices=["rich", "plain", "json", "markdown"], help="how to show it")
+        common.add_team(parser)
+        common.add_budget(parser)
+        common.add_label(parser)
+        common.add_yes(parser)
+        common.add_json(parser)
+        common.add_config(parser)
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Raises ConfigError, Paused."""
+        from ..config.pattern_parameters import parameters, settings_of
+
+        values: dict[str, Any] = {"use": self._use}
+        for one in parameters(self._use):
+            given = getattr(options, f"of_{one.name}")
+            if given is not None:
+                values[one.name] = named(given, one.beside) if one.kind == "members" else given
+        return run_settings(options, settings_of(values, options=True))
 
 
-def add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--models", type=listed, metavar="A,B", help="who is asked (default: `panel` of config.yaml)"
-    )
+def _add_option(parser: argparse.ArgumentParser, one: Parameter) -> None:
+    from ..config.pattern_parameters import listed
+
+    told = "" if one.default in (None, False) else f" (default: {one.default})"
+    given: dict[str, Any] = {
+        "dest": f"of_{one.name}",
+        "help": f"{one.meaning}{told}",
+        "required": one.required,
+    }
+    match one.kind:
+        case "yes":
+            kinds = {True: argparse.BooleanOptionalAction, False: "store_true"}
+            given |= {"action": kinds[bool(one.default)], "default": None}
+        case "members":
+            given |= {"action": "append", "metavar": f"NAME=MODEL[={one.beside.upper()}]"}
+        case "models" | "words":
+            given |= {"type": listed, "metavar": "A,B"}
+        case "count":
+            given |= {"type": int, "metavar": "N"}
+        case "number":
+            given |= {"type": float, "metavar": "S" if one.name.endswith("_s") else "P"}
+        case "model" | "text":
+            given |= {"metavar": one.kind.upper()}
+    parser.add_argument(f"--{one.option}", **given)
 
 
-def add_embed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--embed", metavar="MODEL", help="its vectors say which answers agree, as ollama:nomic-embed-text"
-    )
-
-
-def listed(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def named(words: Sequence[str]) -> dict[str, Any]:
-    """{name: model} of NAME=MODEL[=what it is good at]. Raises ConfigError."""
+def named(words: Sequence[str], beside: str) -> dict[str, Any]:
+    """{name: model} of NAME=MODEL[=what stands beside it]. Raises ConfigError."""
     found: dict[str, Any] = {}
     for word in words:
         name, equals, rest = word.partition("=")
-        model, _, description = rest.partition("=")
+        model, _, more = rest.partition("=")
         if not (name and equals and model):
             raise ConfigError(f"wanted NAME=MODEL, for example coder=ollama:qwen3:8b, found {word!r}")
         if name in found:
             raise ConfigError(f"{name!r} is named twice; each name stands for one model")
-        found[name] = {"model": model, "description": description}
+        found[name] = {"model": model, **({beside: more} if more else {})}
     return found
-
-
-def run(options: argparse.Namespace, use: str, **given: Any) -> int:
-    """Run the pattern of this kind with what was given on the command line. Raises ConfigError, Paused."""
-    from ..config.patterns import settings_of
-
-    asked = {key: value for key, value in given.items() if value is not None}
-    settings = settings_of({"use": use, **asked}, form="--{}")
-    return run_settings(options, settings)
 
 
 def run_settings(
@@ -92,7 +130,7 @@ def run_settings(
     resumed: Begun | None = None,
     answered: bool = False,
 ) -> int:
-    """The same for a pattern with a name, or a run to go on with."""
+    """Run a pattern, or go on with a run. Raises ConfigError, Paused."""
     question = getattr(options, "question", "")
     if getattr(options, "stdin", None):
         question += "\n\n" + sys.stdin.read()

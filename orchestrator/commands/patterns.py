@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..config.pattern_meanings import MEANINGS
 from . import options as common
 from . import panel
 
@@ -75,20 +76,17 @@ def _at_the_team(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace, open_runs: Sequence[Begun]) -> int:
-    from ..config.patterns import BY_USE
-
     config = common.config_of(options)
-    built_in = {use: (kind.__doc__ or "").strip() for use, kind in BY_USE.items()}
     if options.json:
         own = {
             name: {"use": one.use, "description": one.description, "parameters": one.parameters}
             for name, one in config.patterns.items()
         }
         common.print_json(
-            {"built_in": built_in, "patterns": own, "unfinished": [_shown(one) for one in open_runs]}
+            {"built_in": MEANINGS, "patterns": own, "unfinished": [_shown(one) for one in open_runs]}
         )
         return 0
-    lines = [f"{use.ljust(12)}{meaning}" for use, meaning in built_in.items()]
+    lines = [f"{use.ljust(12)}{meaning}" for use, meaning in MEANINGS.items()]
     lines += [
         f"{name.ljust(12)}{one.description or one.use}"
         + (f" ({', '.join(f'{k}={v}' for k, v in one.parameters.items())})" if one.parameters else "")

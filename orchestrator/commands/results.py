@@ -15,6 +15,7 @@ from servers.ollama.forecast.thread_choice import Pace
 from servers.ollama.ledger.receipt import Receipt
 from servers.ollama.reports.overview import Models, ProfileSeen
 
+from ..config.pattern_meanings import MEANINGS
 from ..config.shown import Setting
 from ..demo.run import Worker
 from ..memory.episodes import Action
@@ -481,7 +482,7 @@ RESULTS: Mapping[str, Any] = {
     "calibrate": Calibrated | ThreadsCalibrated,
     "call": Called,
     "config show": ConfigShown,
-    **dict.fromkeys(("consult", "debate", "escalate", "plan", "refine", "route", "vote"), _PATTERN),
+    **dict.fromkeys((use for use in MEANINGS if use != "ask"), _PATTERN),
     "cost": Spendings,
     "delegate": Delegated,
     "demo": Demonstrated,

@@ -23,7 +23,8 @@ from .models import (
     ProviderSettings,
     ServerSettings,
 )
-from .patterns import BY_USE, fields_at, written_place
+from .pattern_parameters import fields_at, written_place
+from .patterns import BY_USE
 from .wanted import wanted
 
 OTHER_WORDS = {

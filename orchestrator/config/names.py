@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from .files import short
 
@@ -14,6 +14,16 @@ def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", text):
         raise ValueError(f"wanted a name of letters, digits, - and _, at most 40, found {short(text)}")
     return text
+
+
+def _title(text: str) -> str:
+    if not text.strip() or len(text) > 80 or not text.isprintable():
+        raise ValueError(f"wanted a name of at most 80 characters on one line, found {short(text)}")
+    return text.strip()
+
+
+def _all_or(value: Any) -> Any:
+    return None if value == ["all"] else value
 
 
 def _model(text: str) -> str:
@@ -41,11 +51,14 @@ def _label_value(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-Model = Annotated[str, AfterValidator(_model)]
+Title = Annotated[str, AfterValidator(_title)]
+Model = Annotated[str, AfterValidator(_model), Field(json_schema_extra={"format": "model"})]
 Models = Annotated[tuple[Model, ...], Field(min_length=1, max_length=20, strict=False)]
 Label = Annotated[str, AfterValidator(_label)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+Servers = Annotated[Names | None, BeforeValidator(_all_or)]
+"""Names of servers; None, or ["all"]: all of them."""
 Seconds = Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)]

@@ -9,22 +9,10 @@ from ..providers.names import COMPATIBLE, KINDS, meant
 from .files import Layer, Place
 from .mistakes import Mistakes, near
 from .models import Config
-from .patterns import PatternSettings, PipelineSettings, PlanSettings, RouteSettings
+from .pattern_parameters import parameters
+from .patterns import Pattern, use_of
 
 _MODELS = ("default_model", "fast_model", "summary_model")
-_ROLES = {
-    "model",
-    "judge",
-    "author",
-    "critic",
-    "implement",
-    "first",
-    "second",
-    "reviewer",
-    "router",
-    "manager",
-}
-"""Fields of patterns that hold one model."""
 
 
 def check(config: Config, whole: Layer, mistakes: Mistakes) -> None:
@@ -93,18 +81,18 @@ def _written(config: Config) -> Iterator[tuple[Place, str]]:
         yield from _of_pattern(("patterns", name), pattern)
 
 
-def _of_pattern(place: Place, pattern: PatternSettings) -> Iterator[tuple[Place, str]]:
-    for field in type(pattern).model_fields.keys() & _ROLES:
-        if (model := getattr(pattern, field)) is not None:
-            yield (*place, field), model
-    for model in getattr(pattern, "models", None) or ():
-        yield (*place, "models"), model
-    if isinstance(pattern, RouteSettings | PlanSettings):
-        for name, specialist in pattern.specialists.items():
-            yield (*place, "specialists", name), specialist.model
-    if isinstance(pattern, PipelineSettings):
-        for name, stage in pattern.stages.items():
-            yield from _of_pattern((*place, "stages", name), stage)
+def _of_pattern(place: Place, pattern: Pattern) -> Iterator[tuple[Place, str]]:
+    for one in parameters(use_of(pattern)):
+        value, at = getattr(pattern, one.name), (*place, one.name)
+        match one.kind:
+            case "model" | "models":
+                yield from ((at, model) for model in ([value] if isinstance(value, str) else value or ()))
+            case "members":
+                for name, member in value.items():
+                    inner = isinstance(member, Pattern)
+                    yield from _of_pattern((*at, name), member) if inner else [((*at, name), member.model)]
+            case _:
+                pass
 
 
 def _circle(config: Config, name: str, path: tuple[str, ...] = ()) -> tuple[str, ...]:

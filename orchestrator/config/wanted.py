@@ -25,6 +25,7 @@ _WANTED = {
     "greater_than_equal": "at least {ge:g}",
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
+    "union_tag_invalid": "one of {expected_tags}",
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
 }

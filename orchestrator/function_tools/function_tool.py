@@ -23,7 +23,7 @@ from ..errors import ConfigError, ends_more, reason
 from ..in_thread import in_thread
 from ..tools import Progress, no_progress
 from ..types import Image, Text, ToolSpec
-from .signature import Signature
+from .signature import Described, Signature
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,7 +74,8 @@ class ToolContext:
 class FunctionTool(Generic[P, R]):
     """A Python function that models can call. Made by `tool`; calling it calls the function.
 
-    Arguments as of `tool`. `function`, `name`, and `spec`, what a model is told.
+    Arguments as of `tool`; `signature`: what it takes, where its own does not say it. `function`, `name`, and `spec`, what a
+    model is told.
     """
 
     def __init__(
@@ -87,12 +88,13 @@ class FunctionTool(Generic[P, R]):
         destructive: bool | None = None,
         needs_approval: bool = False,
         timeout_s: float | None = None,
+        signature: Described | None = None,
     ) -> None:
         update_wrapper(self, function)
         self.function = function
         self.name = _checked(name or _name_of(function))
         self.needs_approval, self.timeout_s = needs_approval, timeout_s
-        self.signature = Signature(function, self.name, ToolContext)
+        self.signature: Described = signature or Signature(function, self.name, ToolContext)
         self.spec = ToolSpec(
             name=self.name,
             description=description or self.signature.description,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from docstring_parser import ParseError, parse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -19,6 +19,20 @@ from ..sanitize import clipped
 MAX_DESCRIPTION_CHARS = 4_000
 """It goes along with every request; some vendors take less still."""
 _IGNORED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Described(Protocol):
+    """What a tool takes, told to a model as `schema`, and how it is called with what a model sent."""
+
+    @property
+    def description(self) -> str: ...
+    @property
+    def schema(self) -> Mapping[str, Any]: ...
+    @property
+    def context(self) -> str | None: ...  # the parameter that takes what the run offers
+    @property
+    def wants_object(self) -> bool: ...
+    def bound(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]: ...
 
 
 class Signature:

@@ -1,4 +1,4 @@
-"""Patterns as the tools of an MCP server: any host's model asks, consults, votes, refines, debates, routes and plans."""
+"""Patterns as the tools of an MCP server: any host's model asks, consults, votes, debates, hands over, plans."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def build(config: Config, functions: Sequence[FunctionTool[..., Any]] = ()) -> T
             finally:
                 opened.group.cancel_scope.cancel()
 
-    tools = PatternTools(lambda: opened.session, lambda: opened.group)
+    tools = PatternTools(lambda: opened.session, lambda: opened.group, own=config.patterns)
     return build_functions([*tools.tools, *functions], name="understudy-patterns", lifespan=lifespan)

@@ -46,7 +46,7 @@ class Members:
             raise ConfigError(
                 "no models are named: give --models a,b, or `panel: [a, b]` in config.yaml, as provider:model"
             )
-        return [self._any(spec, name) for spec in found]
+        return [self.member(spec, name) for spec in found]
 
     def pair(self, settings: RefineSettings) -> tuple[Agent, Agent]:
         """Author and critic. Raises ConfigError."""
@@ -55,7 +55,7 @@ class Members:
 
     def other(self, author: Agent) -> str | None:
         """Of the panel, the first that is another model than the author's; None: there is none."""
-        others = (self._any(spec, "critic").model for spec in self.session.config.panel or ())
+        others = (self.member(spec, "critic").model for spec in self.session.config.panel or ())
         return next((model for model in others if model != author.model), None)
 
     def meaning(self, judge: str | None, embed: str | None = None) -> Callable[[Ask], Meaning]:
@@ -74,25 +74,35 @@ class Members:
     def specialists(self, settings: RouteSettings) -> list[Specialist]:
         if settings.specialists:
             return [
-                Specialist(agent=self._specialist(name, one), description=one.description, odds=one.odds)
+                Specialist(
+                    agent=self._specialist(name, one), description=one.description or name, odds=one.odds
+                )
                 for name, one in settings.specialists.items()
             ]
         return [Specialist(agent=agent) for agent in self.panel(None, "specialist")]
 
     def workers(self, settings: PlanSettings) -> dict[str, Agent]:
         if settings.specialists:
-            return {name: self._specialist(name, one) for name, one in settings.specialists.items()}
+            return {
+                name: self._specialist(name, one if one.tools != () else _with_tools(one, settings.tools))
+                for name, one in settings.specialists.items()
+            }
         return {"worker": self.one(settings.manager, "worker")}
 
     def _specialist(self, name: str, one: SpecialistSettings) -> Agent:
-        agent = self._any(one.model, name)
+        agent = self.member(one.model, name)
         if one.model in self.session.config.agents:
             return replace(agent, name=name, system=one.system or agent.system)
         return replace(agent, system=one.system or one.description, tools=one.tools)
 
-    def _any(self, spec: str, name: str) -> Agent:
+    def member(self, spec: str, name: str) -> Agent:
+        """One whose name may mean nothing: it fails when it is asked, and nobody else does."""
         try:
             return self.one(spec, name)
         except ConfigError as exc:
             self._unknown[spec] = str(exc)
             return Agent(name=name, model=spec)
+
+
+def _with_tools(one: SpecialistSettings, tools: tuple[str, ...] | None) -> SpecialistSettings:
+    return one.model_copy(update={"tools": tools})

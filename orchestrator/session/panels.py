@@ -7,19 +7,21 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from ..agent import Agent
+from ..config.pattern_parameters import pattern_type
 from ..config.patterns import (
     AskSettings,
     ConsultSettings,
     DebateSettings,
     EscalateSettings,
     HandoffSettings,
+    ParallelSettings,
     PatternSettings,
     PipelineSettings,
     PlanSettings,
@@ -31,6 +33,7 @@ from ..errors import ConfigError, OutOfBudget, Paused
 from ..events import Journaled, Notice
 from ..patterns import (
     Ask,
+    Job,
     Outcome,
     Stage,
     attempt,
@@ -39,6 +42,7 @@ from ..patterns import (
     durable,
     escalate,
     handoff,
+    parallel,
     pausing,
     pipeline,
     plan,
@@ -142,7 +146,7 @@ async def resume_pattern(
     """Go on with a run that was broken off or paused. No finished reply is asked for again. Raises as `run_pattern`."""
     call = run.values[CALL]
     try:
-        settings = _settings().validate_json(json.dumps(call["settings"]))
+        settings = pattern_type().validate_json(json.dumps(call["settings"]))
     except ValidationError as exc:
         raise ConfigError(
             f"the run {run.run} was begun by another Understudy and cannot be read: {exc}"
@@ -157,11 +161,6 @@ async def resume_pattern(
         resumed=run,
         journal=journal,
     )
-
-
-@cache
-def _settings() -> TypeAdapter[PatternSettings]:
-    return TypeAdapter(PatternSettings)
 
 
 def asked(settings: PatternSettings, question: str, words: Mapping[str, str]) -> str:
@@ -257,11 +256,28 @@ def built(members: Members, settings: PatternSettings, approve: Approve) -> Work
                 timeout_s=settings.timeout_s,
                 synthesis=settings.synthesis,
             )
+        case ParallelSettings():
+            return partial(_side_by_side, members, settings)
         case PipelineSettings():
             stages = [
                 _stage(members, name, each, settings, approve) for name, each in settings.stages.items()
             ]
             return lambda ask, prompt: pipeline(ask, stages, prompt)
+
+
+async def _side_by_side(members: Members, settings: ParallelSettings, ask: Ask, prompt: str) -> Outcome:
+    words = {**settings.parameters, **members.words, "question": prompt, "input": prompt}
+    jobs = [
+        Job(
+            agent=members.member(one.model, name),
+            prompt=filled(one.prompt, words),
+            name=name,
+            priority=one.priority,
+            timeout_s=one.timeout_s or settings.timeout_s,
+        )
+        for name, one in settings.jobs.items()
+    ]
+    return replace(await parallel(ask, jobs, max_concurrent=settings.max_concurrent), question=prompt)
 
 
 def _stage(

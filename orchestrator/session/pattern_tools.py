@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from pydantic import Field
 
-from ..config.patterns import BY_USE, settings_of
+from ..config.pattern_meanings import MEANINGS
+from ..config.pattern_parameters import parameters, settings_of
+from ..config.patterns import BY_USE, PatternSettings
 from ..errors import OrchestratorError, Paused
 from ..function_tools import FunctionTool
 from ..patterns import Outcome
@@ -20,12 +22,7 @@ from .session import Session
 
 WAIT_S = 45.0  # hosts give up on a call after about a minute
 MAX_JOBS = 200  # that are remembered
-
-Models = Annotated[list[str] | None, Field(description="provider:model each; left out: the configured panel")]
-
-
-def _default(use: str, setting: str) -> Any:
-    return BY_USE[use].model_fields[setting].default
+READING = ("consult", "vote", "escalate")  # whose members only read, whatever they are given
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,74 +35,37 @@ class _Job:
 
 
 class PatternTools:
-    """The patterns of a session as functions. With a task group, what takes longer than `wait_s` goes on as a job."""
+    """The patterns of a session as functions. With a task group, what takes longer than `wait_s` goes on as a job.
+
+    `own`: the patterns of config.yaml, by name.
+    """
 
     def __init__(
-        self, session: Callable[[], Session], group: Callable[[], TaskGroup | None], *, wait_s: float = WAIT_S
+        self,
+        session: Callable[[], Session],
+        group: Callable[[], TaskGroup | None],
+        *,
+        own: Mapping[str, PatternSettings] | None = None,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._session, self._group, self._wait_s = session, group, wait_s
+        self._own = own or {}
         self._jobs: dict[str, _Job] = {}
 
     @property
     def tools(self) -> list[FunctionTool[..., Any]]:
-        reading: list[Any] = [self.consult, self.vote, self.debate, self.outcome]
-        acting: list[Any] = [self.ask, self.refine, self.route, self.plan]
-        return [FunctionTool(one, read_only=one in reading or None) for one in (*acting, *reading)]
-
-    async def ask(self, model: str, prompt: str) -> str:
-        """Ask one model. It sees the prompt alone and has no tools."""
-        return await self._run({"use": "ask", "model": model}, prompt)
-
-    async def consult(self, question: str, models: Models = None, judge: str | None = None) -> str:
-        """Ask several models the same at once; with a judge, get one answer that cites them."""
-        return await self._run({"use": "consult", "models": models, "judge": judge}, question)
-
-    async def vote(
-        self,
-        question: str,
-        models: Models = None,
-        choices: list[str] | None = None,
-        samples: int = _default("vote", "samples"),
-        judge: str | None = None,
-        embed: str | None = None,
-    ) -> str:
-        """Let models vote; for questions with one short answer. A judge, or an embedding model, says which ballots mean the same."""
-        values = {"use": "vote", "models": models, "choices": choices, "samples": samples}
-        values |= {"judge": judge, "embed": embed}
-        return await self._run(values, question)
-
-    async def refine(
-        self,
-        task: str,
-        author: str | None = None,
-        critic: str | None = None,
-        iterations: int = _default("refine", "iterations"),
-    ) -> str:
-        """One model writes, another reviews until it approves. Returns the text."""
-        values = {"use": "refine", "author": author, "critic": critic, "iterations": iterations}
-        return await self._run(values, task)
-
-    async def debate(
-        self,
-        question: str,
-        models: Models = None,
-        rounds: int = _default("debate", "rounds"),
-        judge: str | None = None,
-        embed: str | None = None,
-    ) -> str:
-        """Models answer blind, then argue until they agree; the minority is reported. Dear: several calls each."""
-        return await self._run(
-            {"use": "debate", "models": models, "rounds": rounds, "judge": judge, "embed": embed}, question
-        )
-
-    async def route(self, task: str, specialists: dict[str, str], router: str | None = None) -> str:
-        """Give a task to whom it suits best. specialists: {what it is good at: provider:model}."""
-        named = {f"s{n}": {"model": m, "description": d} for n, (d, m) in enumerate(specialists.items(), 1)}
-        return await self._run({"use": "route", "specialists": named, "router": router}, task)
-
-    async def plan(self, goal: str, specialists: dict[str, str], manager: str | None = None) -> str:
-        """A manager plans tasks with dependencies, specialists do them, the manager sums up. specialists: {role: provider:model}."""
-        return await self._run({"use": "plan", "specialists": specialists, "manager": manager}, goal)
+        made: list[FunctionTool[..., Any]] = [
+            FunctionTool(
+                partial(self._built_in, use),
+                name=use,
+                read_only=use in READING or None,
+                signature=_of_definition(use),
+            )
+            for use in BY_USE
+        ]
+        if self._own:
+            made.append(FunctionTool(self._configured, name="pattern", signature=_of_own(self._own)))
+        return [*made, FunctionTool(self.outcome, read_only=True)]
 
     async def outcome(self, job: str, whole: bool = False) -> str:
         """Wait for a pattern that goes on as a job, or read its outcome again; whole: with every answer uncut."""
@@ -114,16 +74,32 @@ class PatternTools:
             raise OrchestratorError(f"no job {job!r}; there are {', '.join(self._jobs) or 'none'}")
         return await self._waited(found, chars=1_000_000 if whole else None)
 
-    async def _run(self, values: dict[str, Any], question: str) -> str:
-        settings = settings_of({key: value for key, value in values.items() if value is not None})
-        job = _Job(id=secrets.token_hex(3), pattern=settings.use)
+    async def _built_in(self, use: str, **given: Any) -> str:
+        question = str(given.pop(BY_USE[use].asks))
+        values = {key: value for key, value in given.items() if value is not None}
+        return await self._run(settings_of({"use": use, **values}), question)
+
+    async def _configured(self, name: str, question: str, words: Mapping[str, str] | None = None) -> str:
+        if name not in self._own:
+            raise OrchestratorError(f"no pattern {name!r}; there are {', '.join(self._own)}")
+        return await self._run(self._own[name], question, name=name, words=words)
+
+    async def _run(
+        self,
+        settings: PatternSettings,
+        question: str,
+        *,
+        name: str | None = None,
+        words: Mapping[str, str] | None = None,
+    ) -> str:
+        job = _Job(id=secrets.token_hex(3), pattern=name or settings.use)
         self._jobs[job.id] = job
         while len(self._jobs) > MAX_JOBS:
             del self._jobs[next(iter(self._jobs))]
 
         async def work() -> None:
             try:
-                job.outcome = await run_pattern(self._session(), settings, question)
+                job.outcome = await run_pattern(self._session(), settings, question, name=name, words=words)
             except Paused as exc:
                 job.error = f"{exc}; a person decides with: understudy patterns approve"
             except OrchestratorError as exc:
@@ -147,3 +123,66 @@ class PatternTools:
             raise OrchestratorError(job.error or "it was stopped")
         short = job.outcome.short() if chars is None else job.outcome.short(chars)
         return f"{short}\n[job {job.id}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Definition:
+    """What a tool takes, as written down elsewhere than in the signature of a function."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    context: None = None
+    wants_object: bool = False
+
+    def bound(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Raises ValueError in one sentence; whether values are what they should be is seen by who takes them."""
+        known: Mapping[str, Any] = self.schema["properties"]
+        takes = f"it takes {', '.join(known)}"
+        if strange := [name for name in arguments if name not in known]:
+            raise ValueError(f"there is no parameter {strange[0]}; {takes}")
+        for name in self.schema["required"]:
+            if name not in arguments:
+                raise ValueError(f"{name} is missing; {takes}")
+            if known[name]["type"] == "string" and not isinstance(arguments[name], str):
+                raise ValueError(f"{name}: wanted text, found {type(arguments[name]).__name__}")
+        return [], dict(arguments)
+
+
+def _of_definition(use: str) -> _Definition:
+    settings, meaning = BY_USE[use], MEANINGS[use]
+    listed = parameters(use)
+    return _Definition(
+        name=use,
+        description=" ".join([f"{meaning[0].upper()}{meaning[1:]}.", settings.note]).strip(),
+        schema={
+            "type": "object",
+            "properties": {settings.asks: {"type": "string"}, **{one.name: one.schema for one in listed}},
+            "required": [settings.asks, *(one.name for one in listed if one.required)],
+        },
+    )
+
+
+def _of_own(own: Mapping[str, PatternSettings]) -> _Definition:
+    told = [
+        f"{name}: {one.description or MEANINGS[one.use]}"
+        + (
+            f" (words: {', '.join(f'{key}={value}' for key, value in one.parameters.items())})"
+            if one.parameters
+            else ""
+        )
+        for name, one in own.items()
+    ]
+    return _Definition(
+        name="pattern",
+        description="\n".join(["Run a pattern of the configuration.", *told]),
+        schema={
+            "type": "object",
+            "properties": {
+                "name": {"type": "string", "enum": list(own)},
+                "question": {"type": "string"},
+                "words": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
+            "required": ["name", "question"],
+        },
+    )

@@ -20,6 +20,7 @@ from ..config.patterns import (
     DebateSettings,
     EscalateSettings,
     HandoffSettings,
+    ParallelSettings,
     PatternSettings,
     PipelineSettings,
     PlanSettings,
@@ -191,6 +192,10 @@ def steps_of(members: Members, settings: PatternSettings) -> list[Step]:
             tasks = [Step(models=(agent.model,), answers_read=1) for agent in workers.values()]
             end = [Step(models=(manager,), answers_read=len(tasks))] if settings.synthesis else []
             return [Step(models=(manager,)), *tasks, *end]
+        case ParallelSettings():
+            return [
+                Step(models=tuple(members.member(job.model, "job").model for job in settings.jobs.values()))
+            ]
         case PipelineSettings():
             return [
                 replace(step, certain=step.certain and not (each.when or each.unless))

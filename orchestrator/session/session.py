@@ -186,7 +186,7 @@ class Session:
         from .pattern_tools import PatternTools  # whose patterns are built on this module
 
         if PATTERNS not in self._loaded:
-            self._loaded[PATTERNS] = PatternTools(lambda: self, lambda: None).tools
+            self._loaded[PATTERNS] = PatternTools(lambda: self, lambda: None, own=self.config.patterns).tools
         return self._loaded[PATTERNS]
 
     async def _functions(self, spec: str) -> list[FunctionTool[..., Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 from servers.ollama.ledger.receipt import Receipt
 from servers.ollama.ledger.runs import DELIVERED
 
-from ...config.patterns import settings_of
+from ...config.pattern_parameters import settings_of
 from ...errors import ConfigError
 from ...events import Journaled
 from ...patterns import Ask, Outcome, Response

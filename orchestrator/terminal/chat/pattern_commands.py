@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...config.patterns import BY_USE, settings_of
+from ...config.pattern_meanings import MEANINGS
+from ...config.pattern_parameters import listed, of_models, of_word, parameters, settings_of
+from ...config.patterns import BY_USE, PatternSettings
 from ...errors import ConfigError
 from ...session.panels import run_pattern
 from .conversation import Conversation
@@ -14,111 +15,98 @@ from .conversation import Conversation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A pattern as a command: models, separated by commas, then the question."""
+    """A pattern as a command: models, separated by commas, then parameters as key=value, then the question."""
 
-    usage: str
-    meaning: str
-    wants: str
-    example: str
-    roles: tuple[str, ...] = ()  # what each model is, in order
+    use: str
 
     @property
-    def use(self) -> str:
-        return self.usage.split()[0].removeprefix("/")
+    def usage(self) -> str:
+        return f"/{self.use} {self._members} {BY_USE[self.use].asks.upper()}"
+
+    @property
+    def meaning(self) -> str:
+        return MEANINGS[self.use]
+
+    @property
+    def wanted(self) -> str:
+        """The usage with all that may stand in it."""
+        kind = BY_USE[self.use]
+        more = [
+            f"[{one.name}={_FORMS.get(one.kind, one.kind.upper())}]"
+            for one in parameters(self.use)
+            if one.name not in kind.members
+        ]
+        said = " ".join([f"/{self.use}", self._members, *more, kind.asks.upper()])
+        return f"/{self.use} wants {', '.join(kind.members)} and a text to work on: {said}"
+
+    @property
+    def _members(self) -> str:
+        kinds = {one.name: one.kind for one in parameters(self.use)}
+        names = BY_USE[self.use].members
+        return ",".join(name.upper() if kinds[name] == "model" else "M,M" for name in names)
 
 
-PANELS = (
-    Panel(
-        usage="/consult M,M QUESTION",
-        meaning="ask several models the same",
-        wants="models and a question",
-        example="ollama:a,openai:b Which is better?",
-    ),
-    Panel(
-        usage="/vote MODEL,MODEL QUESTION",
-        meaning="let them vote",
-        wants="models and a question",
-        example="a,b,c Is it a race?",
-    ),
-    Panel(
-        usage="/debate MODEL,MODEL QUESTION",
-        meaning="let them answer blind, then argue",
-        wants="models and a question",
-        example="a,b,c Which is safer?",
-    ),
-    Panel(
-        usage="/escalate MODEL,MODEL,MODEL QUESTION",
-        meaning="two first, more where they disagree",
-        wants="models and a question",
-        example="a,b,c Which year was it?",
-    ),
-    Panel(
-        usage="/refine AUTHOR,CRITIC TASK",
-        meaning="one writes, one reviews",
-        wants="an author, a critic and a task",
-        example="a,b Write a README.",
-        roles=("author", "critic"),
-    ),
-    Panel(
-        usage="/route MODEL,MODEL TASK",
-        meaning="the one that suits it does it",
-        wants="models and a task",
-        example="a,b Speed up this query: ...",
-    ),
-    Panel(
-        usage="/plan MANAGER,WORKER GOAL",
-        meaning="one plans, others do it once you agree",
-        wants="a manager, workers and a goal",
-        example="a,b Document every module.",
-    ),
-)
+_FORMS = {"models": "A,B", "words": "A,B", "count": "N", "number": "N", "yes": "yes"}
+PANELS = tuple(Panel(use=use) for use in BY_USE if use != "ask")
 
 
 async def panel(kind: Panel, talk: Conversation, rest: str) -> None:
-    words, _, question = rest.partition(" ")
-    wanted = f"/{kind.use} wants {kind.wants}, as /{kind.use} {kind.example}"
-    if not question.strip():
-        raise ConfigError(wanted)
-    models = list(dict.fromkeys(word for word in words.split(",") if word))
-    if kind.roles and len(models) != len(kind.roles):
-        raise ConfigError(f"{wanted}; found {len(models)} models")
-    given = dict(zip(kind.roles, models, strict=True)) if kind.roles else _members(kind.use, models)
-    await _pattern(talk, {"use": kind.use, **given}, question)
+    models, text = _first(rest)
+    given, question = _parameters(kind.use, text)
+    if not question:
+        raise ConfigError(kind.wanted)
+    try:
+        values = of_models(kind.use, listed(models))
+    except ConfigError as exc:
+        raise ConfigError(f"{kind.wanted}; {exc}") from exc
+    if any(one.name == "approve" for one in parameters(kind.use)):
+        values["approve"] = True  # a person is here
+    await _pattern(talk, settings_of({"use": kind.use, **values, **given}), question)
 
 
-def _members(use: str, models: list[str]) -> dict[str, Any]:
-    match use:
-        case "plan":
-            return {"manager": models[0], "specialists": _named(models[1:] or models), "approve": True}
-        case "route":
-            return {"specialists": _named(models)}
-        case _:
-            return {"models": models}
-
-
-def _named(models: Sequence[str]) -> dict[str, str]:
-    return {f"worker{place}": model for place, model in enumerate(models, 1)}
+def _parameters(use: str, text: str) -> tuple[dict[str, Any], str]:
+    """What key=value words at the beginning say, and the rest. Raises ConfigError."""
+    given: dict[str, Any] = {}
+    while found := of_word(use, _first(text)[0]):
+        given[found[0]] = found[1]
+        text = _first(text)[1]
+    return given, text
 
 
 async def _pattern(
-    talk: Conversation, values: dict[str, Any], question: str, *, name: str | None = None
+    talk: Conversation,
+    settings: PatternSettings,
+    question: str,
+    *,
+    name: str | None = None,
+    words: dict[str, str] | None = None,
 ) -> None:
     async def person(asked: str) -> str:
         return await talk.reader.choose(asked, ["yes", "no"]) or "no"
 
-    await run_pattern(talk.session, settings_of(values), question.strip(), name=name, person=person)
+    await run_pattern(talk.session, settings, question.strip(), name=name, words=words, person=person)
 
 
 async def patterns(talk: Conversation, rest: str) -> None:
-    name, _, question = rest.partition(" ")
+    name, question = _first(rest)
     known = talk.config.patterns
     if not name:
-        slashed = {one.use for one in PANELS}
-        for use, kind in BY_USE.items():
-            talk.say(f"{'/' if use in slashed else ''}{use}  {(kind.__doc__ or '').strip()}")
+        for one in PANELS:
+            talk.say(f"{one.usage}  {one.meaning}")
         for own, settings in known.items():
-            talk.say(f"/pattern {own}  {settings.description or settings.use}")
+            words = "".join(f" [{key}={value}]" for key, value in settings.parameters.items())
+            talk.say(f"/pattern {own}{words} QUESTION  {settings.description or settings.use}")
         return
-    if name not in known or not question.strip():
+    words = dict[str, str]()
+    while name in known and (word := _first(question)[0].partition("="))[0] in known[name].parameters:
+        words[word[0]] = word[2]
+        question = _first(question)[1]
+    if name not in known or not question:
         raise ConfigError(f"/pattern wants a name and a question; there are {', '.join(known) or 'none'}")
-    await run_pattern(talk.session, known[name], question.strip(), name=name)
+    await _pattern(talk, known[name], question, name=name, words=words)
+
+
+def _first(text: str) -> tuple[str, str]:
+    """The first word and the rest, each "" where there is none."""
+    word, rest = [*text.split(maxsplit=1), "", ""][:2]
+    return word, rest

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main
+from orchestrator.config.pattern_meanings import MEANINGS
 from orchestrator.store.store import Store
 from tests.results import described
 
@@ -71,10 +72,21 @@ def test_a_name_that_means_nothing_and_a_provider_that_fails_cost_the_others_not
         (["debate", "--models", "A,B"], {"A": ["ANSWER: x"], "B": ["ANSWER: y", "ANSWER: x"]}, "x"),
         (["escalate", "--models", "A,B,J"], {"A": ["ANSWER: x"], "B": ["ANSWER: X"], "J": []}, "x"),
         (["route", "--to", "sql=A=databases", "--to", "prose=B=letters"], {"B": ["Dear"]}, "Dear"),
+        (["handoff", "--first", "A", "--second", "B"], {"A": ["begun", "better", "end"], "B": ["on"]}, "end"),
+        (
+            ["pipeline", "--stage", "x=A", "--stage", "y=B={x} of {question}"],
+            {"A": ["rhymes"], "B": [{"expect": ["rhymes of a letter"], "text": "verse"}]},
+            "verse",
+        ),
+        (
+            ["parallel", "--job", "x=A=first {input}", "--job", "y=B"],
+            {"A": [{"expect": ["first a letter"], "text": "one"}], "B": ["two"]},
+            "## x\n\none\n\n## y\n\ntwo",
+        ),
     ],
 )
 def test_each_pattern_is_a_command(
-    run: Run, tmp_path: Path, words: list[str], lines: dict[str, list[str]], text: str
+    run: Run, tmp_path: Path, words: list[str], lines: dict[str, list[Any]], text: str
 ) -> None:
     for name, replies in lines.items():
         script(tmp_path, name, *replies, *(["ANSWER: x"] if words[0] == "debate" else []))
@@ -109,9 +121,7 @@ def test_a_tie_and_a_panel_without_members_are_told_apart_by_their_exit_code(
     assert code == 2 and "wanted NAME=MODEL, for example coder=ollama:qwen3:8b, found 'sql'" in err
 
 
-@pytest.mark.parametrize(
-    "command", ["consult", "vote", "refine", "debate", "escalate", "route", "plan", "patterns"]
-)
+@pytest.mark.parametrize("command", [*(use for use in MEANINGS if use != "ask"), "patterns"])
 def test_help_tells_the_exit_codes(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0 and "3 it waits for a decision" in " ".join(out.split())

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from orchestrator import load_config, open_session
 from orchestrator.agent import Agent
-from orchestrator.config.patterns import settings_of
+from orchestrator.config.pattern_parameters import settings_of
 from orchestrator.errors import Paused, ProviderError
 from orchestrator.events import Event, RunEnded, tee
 from orchestrator.patterns import Outcome, decide, durable, pausing, plan, refine, vote

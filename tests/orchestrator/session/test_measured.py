@@ -159,7 +159,7 @@ class Waits:
 @pytest.mark.parametrize("use", ["consult", "vote", "debate"])
 async def test_cancelling_a_panel_stops_every_member(use: str, tmp_path: Path) -> None:
     from orchestrator import open_session
-    from orchestrator.config.patterns import settings_of
+    from orchestrator.config.pattern_parameters import settings_of
     from orchestrator.session.panels import run_pattern
 
     model = Waits()

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,14 @@ import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 
 from orchestrator import load_config, open_session, patterns
-from orchestrator.cli import COMMANDS
-from orchestrator.config.patterns import BY_USE
+from orchestrator.commands.panel import Command
+from orchestrator.config.pattern_parameters import of_word, parameters
+from orchestrator.config.patterns import BY_USE, Pattern
 from orchestrator.function_tools import FunctionTools
 from orchestrator.providers.scripted import Scripted
 from orchestrator.session.pattern_tools import PatternTools
 from orchestrator.store.store import Store
+from orchestrator.terminal.chat.commands import COMMANDS as COMMANDS_OF_A_CHAT
 from orchestrator.types import ToolCall, assistant
 from tests.tokens import count
 
@@ -44,13 +45,20 @@ def script(folder: Path, name: str, *replies: str) -> str:
 
 
 async def test_any_host_has_the_patterns_over_stdio(tmp_path: Path) -> None:
-    configured(tmp_path)
     a, b = script(tmp_path, "a", "ANSWER: x", "roses"), script(tmp_path, "b", "ANSWER: x")
-    parameters = StdioServerParameters(command=UNDERSTUDY, args=["serve"], cwd=tmp_path)
-    async with Client(stdio_client(parameters)) as client:
+    one, two = (
+        script(tmp_path, "one", "begun", "better", "all of it"),
+        script(tmp_path, "two", "went on", "verse"),
+    )
+    own = {"use": "ask", "model": script(tmp_path, "own", "mine"), "parameters": {"tone": "plain"}}
+    configured(tmp_path, patterns={"mine": own | {"prompt": "{question}, {tone}"}})
+    server = StdioServerParameters(
+        command=UNDERSTUDY, args=["serve", "--config", str(tmp_path / "own.yaml")], cwd=tmp_path
+    )
+    async with Client(stdio_client(server)) as client:
         listed = (await client.list_tools()).tools
         names = [one.name for one in listed]
-        assert names == ["ask", "refine", "route", "plan", "consult", "vote", "debate", "outcome"]
+        assert names == [*BY_USE, "pattern", "outcome"]
         voted = await client.call_tool("vote", {"question": "which?", "models": [a, b]})
         text: str = voted.content[0].text  # type: ignore[union-attr]
         assert "[vote: 2 of 2 votes; compared by words" in text and not voted.is_error
@@ -60,14 +68,35 @@ async def test_any_host_has_the_patterns_over_stdio(tmp_path: Path) -> None:
         assert again.content[0].text == text  # type: ignore[union-attr]
         asked = await client.call_tool("ask", {"model": a, "prompt": "two lines"})
         assert "roses" in asked.content[0].text  # type: ignore[union-attr]
+        handed = await client.call_tool("handoff", {"task": "a book", "first": one, "second": two})
+        assert "all of it" in handed.content[0].text and not handed.is_error  # type: ignore[union-attr]
+        stages = {"x": {"model": two, "prompt": "sing of {input}"}}
+        sung = await client.call_tool("pipeline", {"input": "tea", "stages": stages})
+        assert "[pipeline: 1 of 1 stages done" in sung.content[0].text  # type: ignore[union-attr]
+        mine = await client.call_tool(
+            "pattern", {"name": "mine", "question": "q", "words": {"tone": "formal"}}
+        )
+        assert "mine" in mine.content[0].text and not mine.is_error  # type: ignore[union-attr]
         for tool, given, says in (
+            (
+                "vote",
+                {"question": "q", "modles": [a]},
+                "there is no parameter modles; it takes question, models,",
+            ),
+            ("vote", {"models": [a]}, "question is missing"),
+            ("vote", {"question": 7}, "question: wanted text, found int"),
+            ("vote", {"question": "q", "models": [a], "samples": 99}, "samples: wanted at most 50, found 99"),
+            ("vote", {"question": "q", "models": []}, "models: wanted at least one entry"),
+            ("handoff", {"task": "t", "first": a}, "second is missing"),
+            ("pipeline", {"input": "q", "stages": {"s": {"use": "votee"}}}, "stages.s.use: wanted one of"),
+            ("pattern", {"name": "mien", "question": "q"}, "no pattern 'mien'; there are mine"),
             ("ask", {"model": "nope:x", "prompt": "p"}, "no provider 'nope'"),
             ("consult", {"question": "q"}, "no models are named"),
             ("outcome", {"job": "zz"}, f"no job 'zz'; there are {job[1]}"),
         ):
             failed = await client.call_tool(tool, given)
             assert failed.is_error and says in failed.content[0].text  # type: ignore[union-attr]
-    assert count(json.dumps([one.model_dump(exclude_none=True) for one in listed])) < 1_500
+    assert count(json.dumps([one.model_dump(exclude_none=True) for one in listed])) < 2_300
 
 
 async def test_our_own_lead_starts_a_panel_where_one_is_configured(
@@ -140,22 +169,34 @@ async def test_a_panel_of_a_host_is_kept_like_any_other(tmp_path: Path) -> None:
         store.close()
 
 
-def test_what_a_pattern_does_by_default_is_the_same_through_every_door() -> None:
-    """Python, the configuration, a tool of a model, and what --help says."""
-    functions: dict[str, Any] = {
-        use: getattr(patterns, use) for use in BY_USE if use not in ("ask", "consult", "pipeline")
-    }
-    tools = PatternTools(lambda: pytest.fail("nothing is run"), lambda: None)
-    for use, function in functions.items():
+def test_what_a_pattern_does_by_default_is_the_same_in_python_and_everywhere_else() -> None:
+    for use in set(BY_USE) - {"ask", "consult", "pipeline", "parallel"}:
         settings = {name: field.default for name, field in BY_USE[use].model_fields.items()}
-        for door in (function, getattr(tools, use, function)):
-            for name, parameter in inspect.signature(door).parameters.items():
-                if name in settings and parameter.default not in (inspect.Parameter.empty, None):
-                    assert parameter.default == settings[name], (use, name)
-        if use in COMMANDS:
-            parser = argparse.ArgumentParser()
-            import_module(f"orchestrator.commands.{use}").add(parser)
-            for action in parser._actions:
-                told = re.search(r"\(default: ([\d.]+|<OK>)\)", action.help or "")
-                if told and action.dest in settings:
-                    assert told[1] == str(settings[action.dest]), (use, action.dest)
+        for name, parameter in inspect.signature(getattr(patterns, use)).parameters.items():
+            if name in settings and parameter.default not in (inspect.Parameter.empty, None):
+                assert parameter.default == settings[name], (use, name)
+
+
+def test_every_door_takes_every_parameter_of_every_pattern() -> None:
+    """Options, words in a chat and the schema of a tool are made from the definition that config.yaml is checked by."""
+    offered = {
+        one.name: one for one in PatternTools(lambda: pytest.fail("nothing is run"), lambda: None).tools
+    }
+    for use, settings in BY_USE.items():
+        own = (
+            set(settings.model_fields)
+            - set(Pattern.model_fields)
+            - {"use", *({"role"} if use == "ask" else ())}
+        )
+        assert {one.name for one in parameters(use)} == own
+        assert set(offered[use].spec.parameters["properties"]) == {settings.asks, *own}
+        if use == "ask":
+            continue
+        parser = argparse.ArgumentParser()
+        Command(use).add(parser)
+        assert {f"of_{name}" for name in own} <= {action.dest for action in parser._actions}
+        usage = COMMANDS_OF_A_CHAT[f"/{use}"].usage
+        assert usage.startswith(f"/{use} ") and usage.endswith(settings.asks.upper())
+        for one in parameters(use):
+            if one.kind != "members":
+                assert of_word(use, f"{one.name}=x") is not None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator import load_config, open_session
-from orchestrator.config.patterns import settings_of
+from orchestrator.config.pattern_parameters import settings_of
 from orchestrator.errors import OutOfBudget
 from orchestrator.events import Called, Event, Notice, RunStarted
 from orchestrator.providers.scripted import Scripted

@@ -188,7 +188,10 @@ async def test_delegate_and_consult_show_who_answers_and_join_the_conversation(t
     assert f"delegate │ ⇒ worker {a}: count the birds" in lines and f"  worker {a} │ seven" in lines
     assert {f"  adviser {a} │ yes", f"  adviser {b} │ no"} <= set(lines)
     assert any("/delegate wants a model and a task" in line for line in lines)
-    assert any("/consult wants models and a question" in line for line in lines)
+    assert any(
+        "/consult wants models and a text to work on: /consult M,M [judge=MODEL] QUESTION" in line
+        for line in lines
+    )
     assert {f"understudy │ {m}: $0" for m in (lead, a, b)} <= set(lines)
     texts = [m.text for m in last_history()]
     assert texts[:4] == ["hi", "hello", "count the birds", f"[delegate, answer of {a}] seven"]
@@ -203,8 +206,19 @@ async def test_delegate_and_consult_show_who_answers_and_join_the_conversation(t
         ("/refine A,B write", "refine │ [refine: not approved after 2 reviews"),
         ("/route A,B write", "route │ [route: scripted:a.jsonl was chosen"),
         ("/plan A,B do it", "No result: no plan: wanted a JSON object"),
-        ("/refine A write", "/refine wants an author, a critic and a task, as /refine a,b Write a README."),
-        ("/vote A", "/vote wants models and a question, as /vote a,b,c Is it a race?"),
+        (
+            "/handoff A,B write",
+            "handoff │ [handoff: begun by scripted:a.jsonl, continued by scripted:b.jsonl",
+        ),
+        ("/pipeline A,B write", "pipeline │ [pipeline: 2 of 2 stages done"),
+        ("/parallel A,B write", "parallel │ [parallel: 2 of 2 done"),
+        ("/vote A samples=3 which?", "vote │ [vote: 3 of 3 votes"),
+        ("/vote A smaples=3 which?", "there is no 'smaples' of vote; did you mean samples=3?"),
+        ("/vote A samples=many which?", "samples: wanted a whole number, found 'many'"),
+        ("/debate A,B rounds=0 which?", "rounds: wanted at least 1, found 0"),
+        ("/debate A,B rounds=1000 which?", "rounds: wanted at most 10, found 1000"),
+        ("/refine A write", "wanted author and critic as models, found 1"),
+        ("/vote A", "/vote wants models and a text to work on: /vote M,M [choices=A,B]"),
         ("/pattern x y", "/pattern wants a name and a question; there are none"),
     ],
 )
