@@ -260,14 +260,13 @@ class Runner:
         self, prepared: Prepared, model: Model, failure: str | None = None, answer: str | None = None
     ) -> Query:
         order = prepared.order
-        can_think = model.capabilities is None or "thinking" in model.capabilities
         return Query(
             model=model.name,
             messages=prepared.messages(failure, answer),
             num_ctx=1,
             num_predict=1,
             timeout_s=DEFAULT_TIMEOUT_S,
-            think=order.think and can_think,
+            think=order.think and model.can_think,
             schema=order.gates.schema if order.format else None,
         )
 

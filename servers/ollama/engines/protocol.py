@@ -70,6 +70,16 @@ class Model:
         return None
 
     @property
+    def stamp(self) -> str:
+        """What its runs are told apart by: other bytes under the same name are another model."""
+        return self.digest or self.name
+
+    @property
+    def can_think(self) -> bool:
+        """As far as the engine says."""
+        return self.capabilities is None or "thinking" in self.capabilities
+
+    @property
     def label(self) -> str:
         """How people and callers tell it from the same model on another host."""
         return f"{self.name}@{self.host}" if self.host else self.name
@@ -95,6 +105,11 @@ class Query:
     """How long the model shall stay loaded afterwards; None is the engine's own."""
     expected_prefill_s: float | None = None
     """What the law says for this prompt without a cache hit; helps where a server hides its hits."""
+
+    @property
+    def text(self) -> str:
+        """All of it, for comparing it with others."""
+        return "\0".join(message["content"] for message in self.messages)
 
     @property
     def chars(self) -> int:

@@ -32,8 +32,10 @@ Action = Literal[
 
 WORTH_S, WORTH_SHARE = 0.2, 0.08
 """Advice saving less than either is noise."""
+MOST = 5
+"""Pieces of advice at once."""
 OWN_TOKENS_PER_S = 60.0
-"""A cloud model's writing speed, when the caller does not say its own."""
+"""A cloud model's writing speed."""
 HANDING_OVER_TOKENS = 350
 """What a delegation costs the caller in tokens, call and receipt."""
 LEAST_ODDS = 0.3
@@ -73,8 +75,6 @@ def recommend(
     worker: Worker,
     *,
     others: Sequence[Worker] = (),
-    own_tokens_per_s: float = OWN_TOKENS_PER_S,
-    most: int = 5,
 ) -> Recommendation:
     """Forecast, advice and, with a deadline, the plan that meets it or the refusal with the nearest one."""
     forecast = worker.forecast(task)
@@ -84,20 +84,15 @@ def recommend(
         plan, refusal = (found, None) if isinstance(found, Plan) else (None, found)
     if forecast is None:
         return Recommendation(forecast=None, advice=(), plan=plan, refusal=refusal)
-    found = [
-        advice
-        for advice in _all(task, worker, others, forecast, own_tokens_per_s)
-        if _worth(advice, forecast)
-    ]
-    ranked = sorted(found, key=lambda advice: -advice.saves_s)[:most]
+    least_s = max(WORTH_S, WORTH_SHARE * forecast.total_s)
+    found = [advice for advice in _all(task, worker, others, forecast) if advice.saves_s > least_s]
+    ranked = sorted(found, key=lambda advice: -advice.saves_s)[:MOST]
     if plan is not None and plan.changes and forecast.odds(task.deadline_s or 0) < plan.odds:
-        ranked = [_planned(plan, forecast), *ranked][:most]
+        ranked = [_planned(plan, forecast), *ranked][:MOST]
     return Recommendation(forecast=forecast, advice=tuple(ranked), plan=plan, refusal=refusal)
 
 
-def _all(
-    task: Task, worker: Worker, others: Sequence[Worker], now: Forecast, own_tokens_per_s: float
-) -> Iterable[Advice]:
+def _all(task: Task, worker: Worker, others: Sequence[Worker], now: Forecast) -> Iterable[Advice]:
     yield from _shorten(task, worker, now)
     yield from _cap(task, worker, now)
     yield from _plain(task, worker, now)
@@ -112,7 +107,7 @@ def _all(
             saves_s=now.wait_s,
             then_s=max(now.total_s - now.wait_s, 0.0),
         )
-    yield from _yourself(task, now, own_tokens_per_s)
+    yield from _yourself(task, now)
 
 
 def _shorten(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
@@ -191,11 +186,8 @@ def _split(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     best: tuple[float, int] | None = None
     lengths = worker.lengths(task)
     for parts in _PARTS:
-        part = replace(
-            task, tokens_in=task.floor + body // parts, cap=_part(task.cap, parts), tokens_cached=0
-        )
         each = worker.speed.forecast(
-            part.tokens_in, max(lengths.p50 // parts, 1), tokens_cached=0, cold=False, wait_s=0.0
+            task.floor + body // parts, max(lengths.p50 // parts, 1), tokens_cached=0, cold=False, wait_s=0.0
         )
         if each is None:
             return
@@ -283,8 +275,8 @@ def _again(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
         )
 
 
-def _yourself(task: Task, now: Forecast, own_tokens_per_s: float) -> Iterable[Advice]:
-    own_s = 1.5 + now.tokens_out_p50 / own_tokens_per_s
+def _yourself(task: Task, now: Forecast) -> Iterable[Advice]:
+    own_s = 1.5 + now.tokens_out_p50 / OWN_TOKENS_PER_S
     content = task.tokens_in + now.tokens_out_p50
     if content < HANDING_OVER_TOKENS and own_s < now.total_s:
         yield Advice(
@@ -312,14 +304,6 @@ def _planned(plan: Plan, now: Forecast) -> Advice:
         then_s=plan.forecast.total_s,
         change=change,
     )
-
-
-def _worth(advice: Advice, now: Forecast) -> bool:
-    return advice.saves_s > max(WORTH_S, WORTH_SHARE * now.total_s)
-
-
-def _part(cap: int | None, parts: int) -> int | None:
-    return None if cap is None else max(cap // parts, 1)
 
 
 def _from_to(now: Forecast, then: Forecast) -> str:

@@ -46,19 +46,19 @@ class Sizing:
 
     def prompt(self, model: Model, chars: int) -> PromptSize:
         """The tokens a prompt of so many characters will be."""
-        return prompt_size(chars, self._counted.get(_id(model), ()))
+        return prompt_size(chars, self._counted.get(model.stamp, ()))
 
     def knows(self, model: Model) -> bool:
-        return _id(model) in self._counted
+        return model.stamp in self._counted
 
     def remember(self, model: Model, counted: Sequence[tuple[int, int]]) -> None:
         """Start from (characters, tokens) of earlier prompts, newest first."""
-        self._counted[_id(model)] = list(counted[:_REMEMBERED])
+        self._counted[model.stamp] = list(counted[:_REMEMBERED])
 
     def learn(self, model: Model, chars: int | None, tokens: int | None) -> None:
         """Take in one measured prompt."""
         if chars and tokens:
-            counted = self._counted.setdefault(_id(model), [])
+            counted = self._counted.setdefault(model.stamp, [])
             counted.insert(0, (chars, tokens))
             del counted[_REMEMBERED:]
 
@@ -102,12 +102,12 @@ class Sizing:
         )
 
     def _context(self, model: Model, needed: int, most: int | None) -> int:
-        kept = model.loaded_ctx or self._chosen.get(_id(model)) or model.default_ctx
+        kept = model.loaded_ctx or self._chosen.get(model.stamp) or model.default_ctx
         if kept is not None and needed <= kept and (most is None or kept <= most):
             chosen = kept
         else:
             chosen = context_for(needed, most)
-        self._chosen[_id(model)] = chosen
+        self._chosen[model.stamp] = chosen
         return chosen
 
 
@@ -159,7 +159,3 @@ def fewest_tokens(text: str) -> int:
 
 
 _WORD = re.compile(r"\w{2,}")
-
-
-def _id(model: Model) -> str:
-    return model.digest or model.name

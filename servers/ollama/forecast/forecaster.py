@@ -198,10 +198,9 @@ class Forecaster:
         speed_models = await self.speed_models() if self.runtime.timed else None
         if speed_models is None:
             return None
-        digest = model.digest or model.name
         details = {"quantization_level": model.quantization}
         if shape := shape_of({"model_info": model.info, "details": details}, model.size_bytes):
-            speed_models.know(digest, shape)
+            speed_models.know(model.stamp, shape)
         cold = _cold(model, num_ctx)
         hit = 0 if cold else await self._hit(model, query, task.tokens_in) if query is not None else None
         task = replace(task, tokens_cached=hit)
@@ -212,7 +211,6 @@ class Forecaster:
         except LedgerError as exc:
             log.error("no forecast: %s", exc)
             return None
-        can_think = model.capabilities is None or "thinking" in model.capabilities
         worker = Worker(
             model=model.name,
             speed=speed,
@@ -222,7 +220,7 @@ class Forecaster:
             wait_s=wait_s,
             busy_cores=busy_cores,
             room=largest_ctx(model),
-            can_think=can_think,
+            can_think=model.can_think,
         )
         return RunPlan(worker=worker, task=task)
 
@@ -323,13 +321,11 @@ class Forecaster:
     async def sent(self, model: Model, query: Query, profile: Profile) -> None:
         """The engine has read this prompt: its cache may serve the next one."""
         fresh = profile.load_s is not None and profile.load_s >= FRESH_LOAD_S
-        name, text = model.digest or model.name, _text(query)
-        await anyio.to_thread.run_sync(lambda: self._prompts.sent(name, text, fresh=fresh))
+        await anyio.to_thread.run_sync(lambda: self._prompts.sent(model.stamp, query.text, fresh=fresh))
 
     async def _hit(self, model: Model, query: Query, tokens_in: int) -> int | None:
         """Prompt tokens the cache should serve; None when no prompt of ours is known to lie in it."""
-        name, text = model.digest or model.name, _text(query)
-        share = await anyio.to_thread.run_sync(self._prompts.share, name, text)
+        share = await anyio.to_thread.run_sync(self._prompts.share, model.stamp, query.text)
         return None if share is None else int(tokens_in * share)
 
 
@@ -340,10 +336,6 @@ def kept_loaded_s(at: Sequence[float]) -> float | None:
         return None
     usual = pauses[int(0.9 * (len(pauses) - 1))]
     return None if usual <= USUAL_S else min(300 * math.ceil(1.2 * usual / 300), LONGEST_S)
-
-
-def _text(query: Query) -> str:
-    return "\0".join(message["content"] for message in query.messages)
 
 
 def _cold(model: Model, num_ctx: int) -> bool | None:

@@ -77,20 +77,17 @@ class Worker:
     def forecast(self, task: Task) -> Forecast | None:
         """None while nothing is known of this machine. Each is made once: a plan and its advice ask for the same."""
         if task not in self._made:
-            self._made[task] = self._forecast(task)
+            self._made[task] = self.speed.forecast(
+                task.tokens_in,
+                self.lengths(task),
+                tokens_cached=None if task.tokens_cached is None else min(task.tokens_cached, task.tokens_in),
+                cap=task.cap,
+                cold=self.cold,
+                wait_s=self.wait_s,
+                tokens_spread=task.tokens_spread,
+                busy_cores=self.busy_cores,
+            )
         return self._made[task]
-
-    def _forecast(self, task: Task) -> Forecast | None:
-        return self.speed.forecast(
-            task.tokens_in,
-            self.lengths(task),
-            tokens_cached=None if task.tokens_cached is None else min(task.tokens_cached, task.tokens_in),
-            cap=task.cap,
-            cold=self.cold,
-            wait_s=self.wait_s,
-            tokens_spread=task.tokens_spread,
-            busy_cores=self.busy_cores,
-        )
 
     def holds(self, task: Task) -> bool:
         return self.room is None or task.tokens_in + (task.cap or task.least_answer) <= self.room

@@ -98,8 +98,8 @@ def from_ollama(
     think and format, which servers before 0.34.4 answer in two runs while timing only the second.
     """
     asked = outcome or outcome_of(final)
-    load_s, total_s = _seconds(final, "load_duration"), _seconds(final, "total_duration")
-    prefill_s, decode_s = _seconds(final, "prompt_eval_duration"), _seconds(final, "eval_duration")
+    load_s, total_s = _scaled(final, "load_duration", 1e-9), _scaled(final, "total_duration", 1e-9)
+    prefill_s, decode_s = _scaled(final, "prompt_eval_duration", 1e-9), _scaled(final, "eval_duration", 1e-9)
     tokens_in, tokens_out = _count(final, "prompt_eval_count"), _count(final, "eval_count")
     cached = _count(final, "prompt_eval_cached_count")
     if tokens_in is not None and cached is not None and cached > tokens_in:
@@ -153,7 +153,6 @@ def from_llamacpp(
     first_token_s: float | None = None,
     load_s: float | None = None,
     num_ctx: int | None = None,
-    gpu_share: float | None = None,
     thinking_chars: int | None = None,
     answer_chars: int | None = None,
 ) -> Profile:
@@ -187,7 +186,6 @@ def from_llamacpp(
         prefill_tokens_per_s=new / prefill_s if new and prefill_s else None,
         decode_tokens_per_s=_decode_rate(decode_s, tokens_out),
         context_used=_used(tokens_in, tokens_out, num_ctx),
-        gpu_share=gpu_share,
         thinking_share=_thinking(thinking_chars, answer_chars),
     )
 
@@ -314,10 +312,6 @@ def _thinking(thinking_chars: int | None, answer_chars: int | None) -> float | N
     if thinking_chars is None or answer_chars is None or thinking_chars + answer_chars == 0:
         return None
     return thinking_chars / (thinking_chars + answer_chars)
-
-
-def _seconds(final: Mapping[str, object], key: str) -> float | None:
-    return _scaled(final, key, 1e-9)
 
 
 def _scaled(source: Mapping[str, object], key: str, unit: float) -> float | None:
