@@ -23,8 +23,8 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.ratios import Row, ratio, report
-from orchestrator.events import Appended, RunEnded, RunStarted
-from orchestrator.store.codec import event_json, message_json, message_of
+from orchestrator.events import Appended, RunEnded, RunStarted, event_json
+from orchestrator.store.codec import message_json, message_of
 from orchestrator.store.store import Store
 from orchestrator.types import Message, Usage, assistant, user
 
