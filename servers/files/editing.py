@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from ..output import ToolError, bounded, fenced, masked, one_line, visible
 from ..source.common import common_end, common_start
-from ..source.encoding import SNIFF_BYTES, Charset, Text, decode, utf16_note
+from ..source.encoding import Charset, Text, decode
 from ..source.nearest import look_alike, nearest
 from ..source.new_text import codec, manner_changed, new_file, overwritten, refuse_redeclared
 from ..source.syntax_check import note
@@ -102,7 +102,7 @@ def edit(
             raise workspace.refusal(path, FileNotFoundError(2, "No such file or directory"))
         text = decode(old, path, charset=charset, encoding=named)
         if text is None:
-            why = f"is not in {named}" if named else utf16_note(old[:SNIFF_BYTES]) or "is not text"
+            why = f"is not in {named}" if named else "is not text"
             raise ToolError(f"{path} {why}: it is not edited")
         for one in edits:
             refuse_masks(text.body, one.new, path)

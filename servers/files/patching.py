@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..output import ToolError, one_line
-from ..source.encoding import SNIFF_BYTES, Charset, decode, utf16_note
+from ..source.encoding import Charset, decode
 from ..source.new_text import codec, new_file, refuse_redeclared
 from ..source.patch.apply import patched
 from ..source.patch.patch import FilePatch
@@ -73,7 +73,7 @@ def _computing(
             raise ToolError(f"there is no {path!r}, which the patch changes; nothing was changed")
         text = decode(old or b"", path, charset=charset, encoding=named)
         if text is None:
-            why = f"is not in {named}" if named else utf16_note((old or b"")[:SNIFF_BYTES]) or "is not text"
+            why = f"is not in {named}" if named else "is not text"
             raise ToolError(f"{path} {why}; nothing was changed")
         for hunk in one.hunks:
             refuse_masks(text.body, "\n".join(hunk.new), path)

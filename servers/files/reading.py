@@ -17,7 +17,7 @@ from mcp.server.mcpserver import Image
 
 from ..output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ..source.declared_encoding import declared_in
-from ..source.encoding import SNIFF_BYTES, Charset, decode, in_private_key, is_binary, utf16_note
+from ..source.encoding import SNIFF_BYTES, Charset, decode, in_private_key, is_binary, unmarked_utf16
 from ..workspace import Workspace, read_all, rev_of, stat_rev
 from .rows import fitting
 
@@ -71,10 +71,8 @@ def read(
         kind = _image_kind(head)
         if mode == "image" or (mode == "auto" and kind):
             return _image(fd, shown, kind, info.st_size)
-        if mode == "hex" or (mode == "auto" and is_binary(head)):
-            rows = _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
-            said = "" if mode == "hex" else utf16_note(head)
-            return f"{rows}\nnote: {shown} {said}" if said else rows
+        if mode == "hex" or (mode == "auto" and is_binary(head) and not unmarked_utf16(head)):
+            return _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
         charset = partial(workspace.charset, path)
         if column > 1:
             return _columns(fd, shown, info, offset, column, max_bytes, charset)
@@ -186,7 +184,7 @@ def _whole(fd: int, shown: str, offset: int, limit: int, charset: Charset) -> Wi
     data = read_all(fd, shown, WHOLE_BYTES * 2)
     text = decode(data, shown, charset=charset)
     if text is None:
-        raise ToolError(f"{shown} {utf16_note(data[:SNIFF_BYTES]) or 'is binary'}; mode=hex shows its bytes")
+        raise ToolError(f"{shown} is binary; mode=hex shows its bytes")
     lines = text.lines
     total = len(lines)
     if offset > max(total, 1):
@@ -211,7 +209,7 @@ def _part(
 ) -> Window:
     """A window of a file too large to read whole: found by an index of newlines, or from the end."""
     head = os.pread(fd, SNIFF_BYTES, 0)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or unmarked_utf16(head):
         raise ToolError(
             f"{shown} is UTF-16 or UTF-32 of {info.st_size:,} bytes; such files are read up to {WHOLE_BYTES:,}"
         )

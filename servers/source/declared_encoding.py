@@ -90,6 +90,12 @@ def usable(name: str) -> str | None:
     return None
 
 
+def as_utf16(name: str) -> str | None:
+    """Python's name of the UTF-16 that is meant; None for any other. Without more it is the little-endian one."""
+    low = re.sub(r"[-_]", "", name.casefold())
+    return {"utf16": "utf-16-le", "utf16le": "utf-16-le", "utf16be": "utf-16-be"}.get(low)
+
+
 def charset_for(texts: Sequence[tuple[str, str]], path: str) -> str | None:
     """What .editorconfig files say of a path: their folders and texts from the nearest to the root's, the path from the root.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..output import ToolError
-from .declared_encoding import declared_in, usable
+from .declared_encoding import as_utf16, declared_in, usable
 
 SNIFF_BYTES = 8192
 _MOSTLY_ASCII = 0.3  # share of non-ASCII bytes up to which a western encoding is the best guess
@@ -142,7 +142,7 @@ def decode(
     """
     mark, of_mark = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", ""))
     if not mark and b"\0" in data[:SNIFF_BYTES]:
-        return None
+        return _wide(data, charset, encoding)
     raw = data[len(mark) :]
     if not mark and not raw.isascii():
         known = encoding or declared_in(raw, path) or usable(charset() or "")
@@ -151,6 +151,15 @@ def decode(
             if text is not None or encoding:
                 return text
     return _by_bytes(data, raw, mark, of_mark)
+
+
+def _wide(data: bytes, charset: Charset, encoding: str | None) -> Text | None:
+    """UTF-16 without a mark; None when the bytes are none."""
+    if found := as_utf16(encoding or ""):
+        return _as(data, found, "named")
+    if found := as_utf16(charset() or ""):
+        return _as(data, found, "declared")
+    return _as(data, guessed, "guess") if (guessed := unmarked_utf16(data[:SNIFF_BYTES])) else None
 
 
 def _as(raw: bytes, encoding: str, said: Said) -> Text | None:
@@ -181,19 +190,16 @@ def is_binary(head: bytes) -> bool:
     return b"\0" in head and not any(head.startswith(mark) for mark, _ in _MARKS)
 
 
-def utf16_note(head: bytes) -> str:
-    """What to say of a file that begins so where it is UTF-16 without a mark, as its NULs tell; "" of any other."""
-    for name, high in (("UTF-16LE", 1), ("UTF-16BE", 0)):
+def unmarked_utf16(head: bytes) -> str | None:
+    """The codec of a file that begins so where it is UTF-16 without a mark, as its NULs tell; None for any other."""
+    for name, high in (("utf-16-le", 1), ("utf-16-be", 0)):
         even = head[: len(head) // 2 * 2]
         highs = set(even[high::2])
         text = even.decode(name, "replace")
         plain = all(char.isprintable() or char in "\t\r\n\f" for char in text) and "\ufffd" not in text
         if plain and 0 in highs and len(highs) <= _BLOCKS and len(text) > 1:
-            return (
-                f"looks like {name} without a byte-order mark, which is not read as text; "
-                f"`iconv -f {name} -t UTF-8 FILE > COPY` makes a copy that is"
-            )
-    return ""
+            return name
+    return None
 
 
 def in_private_key(before: bytes) -> bool:

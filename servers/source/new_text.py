@@ -5,15 +5,18 @@ from __future__ import annotations
 import codecs
 
 from ..output import ToolError
-from .declared_encoding import declared_in, usable
+from .declared_encoding import as_utf16, declared_in, usable
 from .encoding import Charset, Text
+
+_MARKS = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
+"""What a new file in these begins with: without it few programs know them."""
 
 
 def codec(name: str | None) -> str | None:
     """The codec a caller names. ToolError when there is none of that name that a file can be in."""
     if name is None:
         return None
-    if (found := usable(name)) is None:
+    if (found := usable(name) or as_utf16(name)) is None:
         raise ToolError(
             f"encoding {name!r} is none a file can be kept in here; utf-8, latin-1, cp1251 or shift_jis are"
         )
@@ -25,7 +28,9 @@ def new_file(content: str, path: str, charset: Charset, named: str | None) -> by
     declared = declared_in(content.encode("utf-8", "replace"), path)
     configured = charset() or ""
     encoding = named or declared or usable(configured) or "utf-8"
-    mark = codecs.BOM_UTF8 if configured == "utf-8-bom" and encoding == "utf-8" else b""
+    mark = _MARKS.get(encoding, b"")
+    if configured == "utf-8-bom" and encoding == "utf-8":
+        mark = codecs.BOM_UTF8
     return Text(
         body=content.removeprefix("\ufeff") if mark else content, encoding=encoding, mark=mark
     ).encode()
@@ -53,7 +58,7 @@ def overwritten(was: Text, content: str, path: str, named: str | None) -> bytes:
                 f"{path} declares to be in {was.encoding}, and the new text declares nothing: keep the declaration, "
                 "or name the encoding it shall have, such as encoding='utf-8'; nothing was changed"
             )
-    mark = was.mark if encoding == was.encoding else b""
+    mark = was.mark if encoding == was.encoding else _MARKS.get(encoding, b"")
     try:
         return Text(body=body, encoding=encoding, mark=mark, ends=ends).encode()
     except ToolError as exc:

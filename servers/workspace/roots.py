@@ -251,6 +251,8 @@ class Roots:
         if exc.errno == errno.ENOENT:
             if twin := self.twin(path, there=True):
                 return ToolError(f"there is no {path!r}; {twin}")
+            if target := self._target(path):
+                return ToolError(f"{path!r} is a link to {target!r}, and nothing is there")
             near = self._near(path)
             hint = f"; near it: {', '.join(near)}" if near else ""
             return ToolError(f"there is no {path!r}{hint}")
@@ -315,6 +317,14 @@ class Roots:
         place, state = os.path.join(root.path, real, ""), os.path.join(self.state, "")
         if place.startswith(state) or (nor_around and state.startswith(place)):
             raise ToolError(f"{self.display(root, real)} is Understudy's own state")
+
+    def _target(self, path: str) -> str | None:
+        """What the link at a place says; None when there is none."""
+        with suppress(ToolError, OSError):
+            root, rel = self.locate(path)
+            with root.find(rel, follow=False) as spot:
+                return os.readlink(spot.name, dir_fd=spot.folder)
+        return None
 
     def _near(self, path: str) -> list[str]:
         """Names that are there and look like the one that is not."""

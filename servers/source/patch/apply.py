@@ -74,8 +74,11 @@ def _place(
     first, share = near
     window = lines[first : first + old.count("\n") + 1][:40]
     shown = "\n".join(f"{n}\t{visible(one[:400])}" for n, one in enumerate(window, first + 1))
+    wanted = old.removesuffix("\n").split("\n")
+    blanks = [one.split() for one in window[: len(wanted)]] == [one.split() for one in wanted]
+    how = "different in white space alone" if blanks else f"{share:.0%} alike"
     raise ToolError(
-        f"{what}: its old lines are not in the file; nothing was changed{doubt}\nThe nearest place, {share:.0%} alike:\n"
+        f"{what}: its old lines are not in the file; nothing was changed{doubt}\nThe nearest place, {how}:\n"
         + fenced(masked(shown), what)
     )
 

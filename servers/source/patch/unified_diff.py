@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 from ...output import ToolError
 from ..quoted_paths import taken
-from . import begin_patch
+from . import as_printed, begin_patch
 from .patch import FilePatch, Hunk, worth_doing
 
 _HUNK = re.compile(r"^@@(?: -(\d{1,9})(?:,(\d{1,9}))? \+\d+(?:,\d+)? @@)?(.*)")
 
 _COMBINED = re.compile(r"@@@+ -|diff --(?:cc|combined) ")
-_FENCE = re.compile(r"(?:`{3,}|~{3,})[\w-]*\s*$")
-_PATCH_LINE = re.compile(r"--- |\+\+\+ |@@|diff --|\*\*\* ")
+_SIDES = frozenset(
+    ("ab", "iw", "cw", "ci", "ow", "ba", "wi", "wc", "ic", "wo")
+)  # git's prefixes, both ways round
 
 
 def parse(patch: str) -> list[FilePatch]:
@@ -23,7 +24,7 @@ def parse(patch: str) -> list[FilePatch]:
 
     ToolError says which line is wrong.
     """
-    patch = unfenced(patch)
+    patch = as_printed.plain(patch)
     if begin_patch.is_one(patch):
         return begin_patch.parse(patch)
     files: list[FilePatch] = []
@@ -72,22 +73,9 @@ def parse(patch: str) -> list[FilePatch]:
     for one in files:
         for each in one.hunks:
             _trim(each)
+    if not files and (other := as_printed.other_form(patch)):
+        raise ToolError(f"{other}; nothing was changed")
     return worth_doing(files)
-
-
-def unfenced(patch: str) -> str:
-    """What stands between Markdown's fences, if the patch comes in them; the lines before become empty, which keeps the count."""
-    lines = patch.split("\n")
-    first = next((i for i, line in enumerate(lines) if _FENCE.match(line)), len(lines))
-    if first == len(lines) or any(map(_PATCH_LINE.match, lines[:first])):
-        return patch
-    kept, inside = [""] * first, False
-    for line in lines[first:]:
-        if _FENCE.match(line):
-            inside = not inside
-        elif inside:
-            kept.append(line)
-    return "\n".join([*kept[:first], "", *kept[first:], ""])
 
 
 def _begins_file(lines: Sequence[str], at: int, hunk: Hunk | None) -> bool:
@@ -149,10 +137,12 @@ def _header(one: FilePatch, line: str) -> bool:
 
 
 def _names(old: str, new: str) -> tuple[str | None, str | None]:
-    """The names of --- and +++ lines; None for /dev/null; git's a/ and b/ taken off."""
+    """The names of --- and +++ lines; None for /dev/null; git's a/ and b/ taken off, or what it has in their place."""
     first, second = _unquoted(old.split("\t", maxsplit=1)[0]), _unquoted(new.split("\t", maxsplit=1)[0])
     if first.startswith(("a/", "/dev/null")) and second.startswith(("b/", "/dev/null")):
         first, second = first.removeprefix("a/"), second.removeprefix("b/")
+    elif first[1:2] == second[1:2] == "/" and first[0] + second[0] in _SIDES:
+        first, second = first[2:], second[2:]
     if first == second == "/dev/null":
         raise ToolError("a file of the patch is /dev/null on both sides")
     return (None if first == "/dev/null" else first, None if second == "/dev/null" else second)

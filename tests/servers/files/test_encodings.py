@@ -257,23 +257,36 @@ def test_an_encoding_that_python_knows_is_in_order(server: Stdio, tmp_path: Path
     ).returncode
 
 
-@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16BE"])
-@pytest.mark.parametrize("text", ["hello there\r\nand more\n", "привет, мир\n", "a;b\n"])
-def test_utf16_without_a_mark_is_called_so_and_what_reads_it_is_said(
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["hello there\r\nand more\r\n", "привет, мир\n", "a;b\n"])
+def test_utf16_without_a_mark_is_read_as_a_guess_and_keeps_every_other_byte(
     server: Stdio, tmp_path: Path, encoding: str, text: str
 ) -> None:
-    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
-    said = f"looks like {encoding} without a byte-order mark"
-    patch = "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-a\n+b\n"
-    for found in (
-        server.call("read_file", path="a.txt"),
-        server.call("read_file", path="a.txt", mode="text"),
-        server.call("edit_file", path="a.txt", edits=[{"old": "a", "new": "b"}]),
-        server.call("apply_patch", patch=patch),
-    ):
-        assert said in found.text and f"iconv -f {encoding} -t UTF-8" in found.text
-    (tmp_path / "b.bin").write_bytes(bytes(range(256)) * 4)
-    assert "looks like" not in server.call("read_file", path="b.bin").text
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode(encoding))
+    seen = server.call("read_file", path="a.txt").text
+    assert f"{encoding} (a guess)" in seen and f"1\t{text.splitlines()[0]}" in seen
+    assert not server.call("edit_file", path="a.txt", edits=[{"start": 1, "end": 0, "new": "new"}],
+                           expect_rev=seen.split("rev=")[1].split()[0]).is_error  # fmt: skip
+    end = "\r\n" if "\r\n" in text else "\n"
+    assert path.read_bytes() == f"new{end}{text}".encode(encoding)
+    refused = server.call("edit_file", path="a.txt", edits=[{"old": "new", "new": "né"}])
+    assert refused.is_error and f"only guessed to be {encoding}" in refused.text
+    patch = "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-new\n+né\n"
+    assert not server.call("apply_patch", patch=patch, encoding=encoding).is_error
+    assert path.read_bytes() == f"né{end}{text}".encode(encoding)
+
+
+def test_a_declared_utf16_is_no_guess_and_a_new_file_in_it_has_its_mark(
+    server: Stdio, tmp_path: Path
+) -> None:
+    (tmp_path / ".editorconfig").write_text("[*.rc]\ncharset = utf-16le\n", encoding="utf-8")
+    (tmp_path / "a.rc").write_bytes("漢字 and x\n".encode("utf-16-le"))
+    assert "utf-16-le (declared)" in server.call("read_file", path="a.rc").text
+    assert not server.call("write_file", path="b.txt", content="é\n", encoding="UTF-16").is_error
+    assert (tmp_path / "b.txt").read_bytes() == b"\xff\xfe\xe9\x00\n\x00"
+    (tmp_path / "c.bin").write_bytes(bytes(range(256)) * 4)
+    assert "utf-16" not in server.call("read_file", path="c.bin").text
 
 
 def test_an_edit_that_does_not_fit_a_guessed_encoding_suggests_to_name_it(

@@ -232,3 +232,63 @@ def test_a_combined_diff_is_called_one_and_what_would_work_is_said(
     said = server.call("apply_patch", patch=patch)
     assert said.is_error and f"line {line} of the patch belongs to a combined diff" in said.text
     assert "git diff COMMIT^1 COMMIT" in said.text and (tmp_path / "a.py").read_text() == "1\n2\n"
+
+
+BODY = "@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "diff --git i/a.txt w/a.txt\n--- i/a.txt\n+++ w/a.txt\n" + BODY,
+        "--- c/a.txt\n+++ i/a.txt\n" + BODY,
+        "--- w/a.txt\n+++ c/a.txt\n" + BODY,
+        "\x1b[1m--- a/a.txt\x1b[m\n\x1b[1m+++ b/a.txt\x1b[m\n\x1b[36m@@ -1,2 +1,2 @@\x1b[m\n one\n\x1b[31m-two\x1b[m\n\x1b[32m+2\x1b[m\n",
+        "".join(f"> {line}\n" for line in ("--- a/a.txt\n+++ b/a.txt\n" + BODY).splitlines()),
+        "".join(f"    {line}\n" for line in ("--- a/a.txt\n+++ b/a.txt\n" + BODY).splitlines()),
+    ],
+)  # fmt: skip
+def test_a_patch_is_read_in_every_form_git_and_people_print_it(
+    server: Stdio, tmp_path: Path, patch: str
+) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\n", encoding="utf-8")
+    answer = server.call("apply_patch", patch=patch)
+    assert not answer.is_error, answer.text
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "one\n2\n"
+
+
+def test_a_folder_called_like_a_prefix_of_git_is_a_folder(server: Stdio, tmp_path: Path) -> None:
+    (tmp_path / "i").mkdir()
+    (tmp_path / "i/a.txt").write_text("one\ntwo\n", encoding="utf-8")
+    assert not server.call("apply_patch", patch="--- i/a.txt\n+++ i/a.txt\n" + BODY).is_error
+    assert (tmp_path / "i/a.txt").read_text(encoding="utf-8") == "one\n2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("*** a.txt\n--- a.txt\n***************\n*** 1,2 ****\n  one\n! two\n--- 1,2 ----\n  one\n! 2\n", "a context diff"),
+        ("2c2\n< two\n---\n> 2\n", "its oldest form"),
+        ("a.txt\n<<<<<<< SEARCH\ntwo\n=======\n2\n>>>>>>> REPLACE\n", "edit_file takes those"),
+    ],
+)  # fmt: skip
+def test_another_form_of_a_change_is_called_by_its_name(
+    server: Stdio, tmp_path: Path, text: str, name: str
+) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\n", encoding="utf-8")
+    answer = server.call("apply_patch", patch=text)
+    assert answer.is_error and name in answer.text
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "one\ntwo\n"
+
+
+def test_old_lines_that_miss_by_white_space_are_told_so(server: Stdio, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n    two\n", encoding="utf-8")
+    answer = server.call("apply_patch", patch="--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,2 @@\n one\n-\ttwo\n+2\n")
+    assert answer.is_error and "white space alone" in answer.text
+
+
+def test_a_link_to_nothing_is_called_one(server: Stdio, tmp_path: Path) -> None:
+    (tmp_path / "l").symlink_to("gone.txt")
+    for tool in ("read_file", "list_files", "outline"):
+        answer = server.call(tool, path="l")
+        assert answer.is_error and "'l' is a link to 'gone.txt', and nothing is there" in answer.text
