@@ -167,6 +167,9 @@ def first_of(exc: BaseException) -> BaseException:
     return exc
 
 
+MAX_REASON_CHARS = 2_000
+
+
 def reason(exc: BaseException) -> str:
     """One line for an exception that is not of this tree: its type, and what it says; of a group, its first."""
     import asyncio
@@ -174,5 +177,8 @@ def reason(exc: BaseException) -> str:
     if isinstance(exc, asyncio.CancelledError):
         return "something it waited for was cancelled"
     exc = first_of(exc)
-    said = " ".join(str(exc).split())
+    try:
+        said = " ".join(str(exc)[:MAX_REASON_CHARS].split())
+    except BaseException:  # noqa: BLE001  (of somebody's exception that cannot even say what is wrong)
+        said = ""
     return f"{type(exc).__name__}: {said}" if said else type(exc).__name__

@@ -19,6 +19,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
+_AS_WRITTEN = str.maketrans({"^": "**", "×": "*", "÷": "/", "−": "-"})
 _NAMES = {"pi": math.pi, "e": math.e}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(math, name) for name in ("sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan")},
@@ -35,7 +36,14 @@ def calculate(expression: str) -> int | float:
     """Work out an arithmetic expression: + - * / // % **, parentheses, pi, e, sqrt, log, sin, min, max and such."""
     if len(expression) > MAX_CHARS:
         raise ValueError(f"wanted at most {MAX_CHARS} characters, found {len(expression)}")
-    return _value(ast.parse(expression.strip().replace("^", "**"), mode="eval").body)
+    try:
+        tree = ast.parse(expression.strip().translate(_AS_WRITTEN), mode="eval")
+    except SyntaxError as exc:
+        raise ValueError(f"{expression[:60]!r} is no arithmetic expression: {exc.msg}") from None
+    found = _value(tree.body)
+    if isinstance(found, float) and not math.isfinite(found):
+        raise ValueError("the number is too large")
+    return found
 
 
 def _value(node: ast.expr) -> Any:
@@ -51,17 +59,31 @@ def _value(node: ast.expr) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _bounded(_BINARY[type(op)](_value(left), _value(right)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _FUNCTIONS:
-            return _bounded(_FUNCTIONS[name](*map(_value, args)))
+            return _bounded(_called(name, [_value(one) for one in args]))
         case _:
             known = ", ".join([*_NAMES, *_FUNCTIONS])
             raise ValueError(f"wanted numbers, + - * / // % ** and {known}; found {ast.unparse(node)[:60]!r}")
 
 
+def _called(name: str, values: list[Any]) -> Any:
+    if name in ("min", "max") and values:
+        return _FUNCTIONS[name](values)
+    try:
+        return _FUNCTIONS[name](*values)
+    except TypeError:
+        raise ValueError(f"{name} takes other arguments than {len(values)} numbers") from None
+
+
+def _brief(number: Any) -> str:
+    said = str(number)
+    return said if len(said) <= 30 else f"{said[:15]}...{said[-5:]}"
+
+
 def _power(base: Any, exponent: Any) -> Any:
     if isinstance(base, int) and abs(exponent) * max(base.bit_length(), 1) > MAX_BITS:
-        raise ValueError(f"{base} ** {exponent} has too many digits")
+        raise ValueError(f"{_brief(base)} ** {_brief(exponent)} has too many digits")
     if base < 0 and exponent % 1:
-        raise ValueError(f"{base} ** {exponent} is no real number")
+        raise ValueError(f"({_brief(base)}) ** {_brief(exponent)} is no real number")
     return _bounded(base**exponent)
 
 

@@ -211,8 +211,12 @@ def shown(value: Any) -> tuple[Text | Image, ...]:
         return (Text(text=value or "(no output)"),)
     if value is None:
         return (Text(text="(no output)"),)
-    plain = from_json(to_json(value, fallback=str, bytes_mode="base64", inf_nan_mode="strings"))
-    return (Text(text=json.dumps(plain, ensure_ascii=False)),)
+    try:
+        plain = from_json(to_json(value, fallback=str, bytes_mode="base64", inf_nan_mode="strings"))
+        return (Text(text=json.dumps(plain, ensure_ascii=False)),)
+    except (ValueError, RecursionError) as exc:  # it was done all the same
+        kind = type(cast("object", value)).__name__
+        return (Text(text=f"(done; what it gave, a {kind}, cannot be written as JSON: {reason(exc)})"),)
 
 
 async def _called(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:

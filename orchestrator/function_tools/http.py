@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import anyio
 import httpcore2
@@ -29,6 +30,11 @@ class _Answer:
     truncated: bool
 
 
+def _several(given: Iterable[str]) -> tuple[str, ...]:
+    """A text alone is one of them, and not its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def http_fetch(
     *,
     hosts: Collection[str] | None = None,
@@ -48,12 +54,20 @@ def http_fetch(
     resolves to and a redirect leads to as well, unless `allow` names their host, address or network. `headers`, a key
     for example, are sent to `hosts` alone. `timeout_s`: of a whole call, its `retries` after a lost connection or a
     busy server and up to 5 redirects included; only GET and HEAD are tried again. `max_bytes`: of a body; the rest is
-    left unread. Raises ConfigError for headers without hosts.
+    left unread. Raises ConfigError for headers without hosts, and for what cannot be.
     """
     if headers and hosts is None:
         raise ConfigError("http_fetch: headers are sent to `hosts` alone; name them")
-    only = None if hosts is None else {host.casefold() for host in hosts}
-    allowed = tuple(allow)
+    methods = cast("tuple[Method, ...]", _several(methods))
+    if strange := sorted(set(methods) - set(get_args(Method))):
+        raise ConfigError(f"http_fetch: methods: wanted {', '.join(get_args(Method))}, found {strange[0]!r}")
+    if min(timeout_s, max_bytes) <= 0 or retries < 0:
+        raise ConfigError("http_fetch: timeout_s and max_bytes want more than 0, retries 0 or more")
+    for key, value in (headers or {}).items():
+        if not re.fullmatch(r"[!-9;-~]+:[\t -~\xa0-\xff]*", f"{key}:{value}"):
+            raise ConfigError(f"http_fetch: the header {key!r} cannot be sent as it is")
+    only = None if hosts is None else {host.casefold() for host in _several(hosts)}
+    allowed = _several(allow)
 
     @tool(
         name=name,
@@ -80,7 +94,7 @@ def http_fetch(
     async def _tried(
         pool: Any, method: str, url: httpx2.URL, sent: Mapping[str, str], body: str | None
     ) -> _Answer:
-        left = retries if method in ("GET", "HEAD") else 0
+        left, until = retries if method in ("GET", "HEAD") else 0, anyio.current_time() + timeout_s
         wait = retry_first_s
         while True:
             try:
@@ -88,6 +102,8 @@ def http_fetch(
                 if answer.status not in _AGAIN or not left:
                     return answer
                 asked_to_wait = retry_after(answer.headers)
+                if asked_to_wait is not None and anyio.current_time() + asked_to_wait > until:
+                    return answer  # what it says is worth more than that it was waited for in vain
             except _LOST:
                 if not left:
                     raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, get_type_hints
@@ -11,7 +12,7 @@ from docstring_parser import ParseError, parse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, PydanticJsonSchemaWarning
 
 from ..errors import ConfigError
 from ..sanitize import clipped
@@ -127,7 +128,9 @@ class _NoTitles(GenerateJsonSchema):
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    found = _without_titles(model.model_json_schema(schema_generator=_NoTitles))
+    with warnings.catch_warnings():  # a default that cannot be written is left out, as it should be
+        warnings.simplefilter("ignore", PydanticJsonSchemaWarning)
+        found = _without_titles(model.model_json_schema(schema_generator=_NoTitles))
     return {"type": "object", "properties": {}, **found}
 
 

@@ -12,7 +12,17 @@ from ..errors import ConfigError, reason
 from .function_tool import FunctionTool, tool
 
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-
+_LOOKING = {
+    "table_info",
+    "table_xinfo",
+    "table_list",
+    "index_list",
+    "index_info",
+    "foreign_key_list",
+    "data_version",
+}
+"""Pragmas that tell of the schema; the last is asked by full-text tables themselves."""
+_DECLARED = {"type", "name", "tbl_name", "rootpage", "sql"}
 
 # What makes a transaction read only, and bounds a statement, before anything of the model's is run.
 _READ_ONLY = {
@@ -40,6 +50,11 @@ def sql_reader(
     write as well, for what such a user's functions do is theirs. Raises ConfigError for another database, and where
     SQLAlchemy (pip install understudy[sql]) or the driver is missing.
     """
+    given: Any = path
+    if not isinstance(given, str | Path) or not str(given):
+        raise ConfigError(f"sql_reader: wanted the path of an SQLite file, or a URL, found {given!r}")
+    if max_rows < 1 or timeout_s <= 0:
+        raise ConfigError("sql_reader: max_rows wants 1 or more, and timeout_s more than 0")
     if "://" in str(path):
         return _by_url(str(path), max_rows, timeout_s)
     file = Path(path).resolve()
@@ -50,14 +65,21 @@ def sql_reader(
 
         Returns columns, rows, and more: whether there are rows beyond those.
         """
+        if not file.is_file():
+            raise ValueError(f"there is no file {file}")
         until = monotonic() + timeout_s
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=timeout_s)) as database:
             database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_bytes)
             database.set_authorizer(_only_reading)
             database.set_progress_handler(lambda: monotonic() > until, 1000)
-            found = database.execute(sql)
-            rows = found.fetchmany(max_rows + 1)
+            try:
+                found = database.execute(sql)
+                rows = found.fetchmany(max_rows + 1)
+            except sqlite3.Error as exc:
+                raise ValueError(_why(exc, timeout_s)) from exc
             columns = [column[0] for column in found.description or ()]
+            if not columns:
+                raise ValueError("this asks nothing; give one SELECT")
         return {"columns": columns, "rows": rows[:max_rows], "more": len(rows) > max_rows}
 
     return query
@@ -106,4 +128,16 @@ def _by_url(url: str, max_rows: int, timeout_s: float) -> FunctionTool[..., Any]
 
 def _only_reading(action: int, one: str | None, two: str | None, *rest: str | None) -> int:
     harmless = action in _READING and two != "load_extension"
+    harmless |= action == sqlite3.SQLITE_PRAGMA and one in _LOOKING
+    # A full-text table declares its columns, which the engine takes for a change; the file itself is opened to be read.
+    harmless |= action == sqlite3.SQLITE_UPDATE and one == "sqlite_master" and two in _DECLARED
     return sqlite3.SQLITE_OK if harmless else sqlite3.SQLITE_DENY
+
+
+def _why(exc: sqlite3.Error, timeout_s: float) -> str:
+    said = str(exc)
+    if said == "interrupted":
+        return f"it took longer than {timeout_s:g} s; ask for less"
+    if "authori" in said:
+        return f"only reading is allowed here, one SELECT at a time ({said})"
+    return said

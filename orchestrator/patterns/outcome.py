@@ -114,7 +114,10 @@ class Outcome:
         }
 
     def messages(self, chars: int = SHORT_CHARS) -> tuple[Message, ...]:
-        """The outcome as a conversation keeps it: what each member said, cut, then the result and where the whole is."""
+        """The outcome as a conversation keeps it: what each member said, cut, then the result and where the whole is.
+
+        `chars`: about so many of each, fewer where many spoke.
+        """
         each = min(chars, 8 * chars // max(len(self.responses), 1))
         said = [
             assistant(f"[{self.pattern}, {one.step} of {one.model}] {_shown(one, each)}", origin=one.model)
@@ -134,7 +137,7 @@ class Outcome:
         return (*said, assistant("\n\n".join(filter(None, lines)), origin=f"{OWN}:{self.pattern}"))
 
     def short(self, chars: int = SHORT_CHARS) -> str:
-        """The same as one text."""
+        """The same as one text; `chars` as there."""
         return "\n\n".join(message.text for message in self.messages(chars))
 
 

@@ -56,7 +56,8 @@ async def plan(
     `specialists`: by role. `approve`: asked before the first task is begun, with the plan as text; anything but a yes
     goes back to the manager once, as what must be otherwise. No tool that writes is offered before; afterwards each
     specialist has its own. A plan that cannot be read, names no role or is cyclic goes back once with what is wrong.
-    A task that fails takes with it those that depend on it, and no other. `timeout_s` is of each task.
+    A task that fails takes with it those that depend on it, and no other. `timeout_s` is of each task, in
+    seconds; None: no limit. At most `max_tasks` are planned, and `max_concurrent` done at a time.
     """
     started = monotonic()
     said: list[Response] = []

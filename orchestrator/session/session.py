@@ -66,6 +66,7 @@ class Session:
     def agent(self, model: str | None = None, *, name: str = "lead", system: str | None = None) -> Agent:
         """An agent as configured under `name`, with what is given here in place of what stands there.
 
+        `system`: its prompt; None: as configured, of a lead the lead's own.
         Raises ConfigError when no model is given and none is configured, or when its name means nothing.
         """
         config = self.config
@@ -289,7 +290,7 @@ async def open_session(
 ) -> AsyncGenerator[Session]:
     """A session whose servers start in the background and end, with everything they started, when it closes.
 
-    `hooks`: asked around each model call and tool call of all its agents.
+    `approve`: answers what tools and servers ask; None: everything is declined. `hooks`: asked around each model call and tool call of all its agents.
     `conversation`: the id of the kept conversation that models are asked for; what they cost is written down with it.
     """
     spending = Spending(_limits(config), conversation=conversation)

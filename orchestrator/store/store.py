@@ -75,7 +75,7 @@ class Store:
         name: str | None = None,
         parent: str | None = None,
     ) -> str:
-        """The id of a new conversation, `session` when given, or of the one the named agent already has."""
+        """The id of a new conversation, `session` when given, or of the one the named agent already has; as `begin`."""
         if name is not None and (known := self.named(name)):
             return known
         new = session or secrets.token_hex(4)
@@ -93,7 +93,10 @@ class Store:
         name: str | None = None,
         parent: str | None = None,
     ) -> None:
-        """A new conversation of this id; nothing happens when it exists, or its name is taken."""
+        """A new conversation of this id; nothing happens when it exists, or its name is taken.
+
+        `name`: of an agent that remembers by itself; `parent`: the conversation it was forked from; None: no such.
+        """
         now = time.time()
         with self._writing() as database:
             database.execute(
@@ -154,7 +157,7 @@ class Store:
                 count(database, session, len(event.messages) - known, now, started.model or None)
 
     def sessions(self, limit: int = 50) -> list[Kept]:
-        """The newest first."""
+        """The newest first, at most `limit` of them."""
         return self._kept("1", "ORDER BY updated_at DESC, rowid DESC LIMIT ?", limit)
 
     def find(self, which: str) -> Kept:
@@ -233,7 +236,7 @@ class Store:
     def search(self, query: str, limit: int = 20) -> list[Found]:
         """Messages that hold all the words; the last word may be unfinished. Raises StoreError.
 
-        The best first, or, where very many hold them, the newest.
+        The best first, or, where very many hold them, the newest; at most `limit`.
         """
         return search(self.database, query, limit)
 

@@ -62,7 +62,7 @@ class Display:
 
     @property
     def screen(self) -> RichScreen | None:
-        """What draws, where that is a terminal whose cursor can be moved."""
+        """What draws, where that is a terminal whose cursor can be moved; None elsewhere."""
         return self._form if isinstance(self._form, RichScreen) else None
 
     def asked(self, text: str) -> None:
@@ -92,7 +92,7 @@ class Display:
                 screen.painter.show(())
 
     def asking(self, approve: Asks | None) -> Asks | None:
-        """`approve` that has the screen to itself while the person is asked."""
+        """`approve` that has the screen to itself while the person is asked; None stays None."""
         screen = self.screen
         if approve is None or screen is None:
             return approve

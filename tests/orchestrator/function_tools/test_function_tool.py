@@ -324,6 +324,33 @@ def test_results_are_text_json_or_pictures() -> None:
         assert not isinstance(part, Image) and part.text.strip('"') == text
 
 
+def test_a_result_that_cannot_be_written_is_said_to_be_and_an_error_is_bounded() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    def breaks(words: int = 0) -> None:
+        raise ValueError("x" * words) if words else Mute()
+
+    ring: list[Any] = []
+    ring.append(ring)
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    for value in (ring, deep):
+        (part,) = shown(value)
+        assert not isinstance(part, Image) and part.text.startswith("(done; what it gave, a list, cannot be")
+    assert tool(breaks).execute().error == "breaks: Mute"
+    assert len(tool(breaks).execute(words=100_000).error or "") < 2_100
+
+
+def test_a_default_that_no_model_can_read_is_left_out_in_silence() -> None:
+    def odd(x: Any = object) -> str:
+        return "done"
+
+    assert tool(odd).spec.parameters["properties"] == {"x": {}} and tool(odd).execute().success
+
+
 @pytest.mark.anyio
 async def test_an_async_function_is_awaited_and_execute_works_inside_a_running_loop() -> None:
     @tool

@@ -25,6 +25,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.port = self.server_address[1]
         self.seen: list[tuple[str, str, dict[str, str], str]] = []
+        self.wait_s = "0"  # that a busy answer asks for
         self.busy = 0  # answers of 503 before the next one is an answer
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -38,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.command, self.path, headers, body))
         if self.server.busy:
             self.server.busy -= 1
-            return self._answer(503, b"later", **{"retry-after": "0"})
+            return self._answer(503, b"later", **{"retry-after": self.server.wait_s})
         if self.path.startswith("/to?"):
             return self._answer(302, b"", location=self.path[4:])
         if self.path == "/lost":
@@ -182,6 +183,32 @@ def test_a_busy_server_is_asked_again_and_a_post_is_not(server: Server) -> None:
     assert posted.result["status"] == 503 and [one[3] for one in server.seen] == ['{"a": 1}']
     server.seen.clear()
     assert not allowed(retries=1).execute(url=f"{server.url}/lost").success and len(server.seen) == 2
+
+
+def test_a_wait_that_is_longer_than_the_call_may_take_is_not_begun(server: Server) -> None:
+    server.busy, server.wait_s = 1, "1000"
+    outcome = http_fetch(allow=["127.0.0.1"], timeout_s=60).execute(url=server.url)
+    assert outcome.result["status"] == 503 and len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"methods": "get"}, "methods: wanted GET, HEAD, POST, PUT, PATCH, DELETE, found 'get'"),
+        ({"timeout_s": 0}, "want more than 0"),
+        ({"headers": {"key": "a\r\nb: c"}, "hosts": "x"}, "the header 'key' cannot be sent"),
+        ({"headers": {"key": "€"}, "hosts": "x"}, "the header 'key' cannot be sent"),
+    ],
+)
+def test_what_cannot_be_is_refused_where_the_tool_is_made(wrong: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        http_fetch(**wrong)
+
+
+def test_one_host_may_be_given_as_a_text(server: Server) -> None:
+    found = http_fetch(hosts="127.0.0.1", allow="127.0.0.1")
+    assert found.execute(url=server.url).result["text"] == "hello"
+    assert "there are 127.0.0.1" in (found.execute(url="http://example.com/").error or "")
 
 
 def test_a_body_is_read_no_further_than_its_bound(server: Server) -> None:

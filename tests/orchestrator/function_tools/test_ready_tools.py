@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator.errors import ConfigError
 from orchestrator.function_tools.calculator import calculate
 from orchestrator.function_tools.load import load_tools
 from orchestrator.function_tools.sql import sql_reader
@@ -21,6 +23,8 @@ from orchestrator.function_tools.sql import sql_reader
         (" 7 // 2 % 2", 1),
         ("sqrt(16) + max(1, 2)", 6.0),
         ("2^3", 8),
+        ("6 × 7 − 4 ÷ 2", 40.0),
+        ("max(3)", 3),
     ],
 )
 def test_it_calculates(expression: str, value: float) -> None:
@@ -32,11 +36,13 @@ def test_it_calculates(expression: str, value: float) -> None:
     [
         "__import__('os')", "(1).real", "[1]", "'a' * 9", "True", "x", "1 if 1 else 2", "9 ** 9 ** 9",
         "2 ** 99999", "1 / 0", "(-8) ** 0.5", "sqrt(x=1)", "1 +", "", "(" * 300, "1" * 501, "10 ** -99999999", "abs",
+        "1e999", "1e308 * 10", "max()", "sqrt(4, 4)", "(2 ** 1000) ** 4",
     ],
 )  # fmt: skip
 def test_what_is_no_arithmetic_or_too_large_is_a_failed_call(expression: str) -> None:
     outcome = calculate.execute(expression=expression)
-    assert not outcome.success and outcome.error
+    assert not outcome.success and outcome.error and len(outcome.error) < 250
+    assert "unknown" not in outcome.error and "object" not in outcome.error
 
 
 def test_it_is_configured_by_its_place() -> None:
@@ -72,6 +78,45 @@ def test_everything_but_a_bounded_question_fails_and_changes_nothing(shop: Path,
     before = shop.read_bytes()
     assert not sql_reader(shop, timeout_s=0.2).execute(sql=sql).success
     assert shop.read_bytes() == before and list(shop.parent.glob("*.sqlite")) == [shop]
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("DELETE FROM item", "only reading is allowed here, one SELECT at a time"),
+        ("WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r", "longer than 0.2 s"),
+        (" ; ", "this asks nothing; give one SELECT"),
+    ],
+)  # fmt: skip
+def test_what_fails_says_what_would_work(shop: Path, sql: str, said: str) -> None:
+    assert said in (sql_reader(shop, timeout_s=0.2).execute(sql=sql).error or "")
+
+
+def test_the_schema_and_full_text_tables_are_read_as_others_are(shop: Path) -> None:
+    with closing(sqlite3.connect(shop)) as database:
+        database.execute("CREATE VIRTUAL TABLE note USING fts5(text)")
+        database.execute("INSERT INTO note VALUES ('seven wrens')")
+        database.commit()
+    query = sql_reader(shop)
+    assert query.execute(sql="SELECT * FROM note WHERE note MATCH 'wrens'").result["rows"] == [
+        ("seven wrens",)
+    ]
+    assert [row[1] for row in query.execute(sql="PRAGMA table_info(item)").result["rows"]] == [
+        "name",
+        "price",
+    ]
+    for sql in (
+        "INSERT INTO note VALUES ('x')",
+        "UPDATE sqlite_master SET name = 'x'",
+        "PRAGMA user_version = 3",
+    ):
+        assert not query.execute(sql=sql).success
+
+
+@pytest.mark.parametrize("wrong", [{"path": ""}, {"path": None}, {"max_rows": 0}, {"timeout_s": 0}])
+def test_what_cannot_be_a_reader_is_refused_where_it_is_made(shop: Path, wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="sql_reader: "):
+        sql_reader(**{"path": shop, **wrong})
 
 
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
