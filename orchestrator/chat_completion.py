@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from .config.arguments import names, text
 from .config.call_settings import call_settings
-from .config.load import Config, load_config
+from .config.files import short
+from .config.load import Config, configuration
 from .errors import BadRequest, ConfigError
 from .function_tools.toolbox import as_tool
 from .gateway.chat_completions import CHAT_COMPLETIONS
@@ -66,13 +67,16 @@ async def acompletion(
         asked = CHAT_COMPLETIONS.read({"model": text(model, "model"), "messages": turns, **body})
     except BadRequest as exc:
         raise ConfigError(f"completion: {exc.message}") from exc
-    config = (config or load_config()).model_copy(update={"servers": {}})
+    config = configuration(config).model_copy(update={"servers": {}})
+    given_providers: Any = providers or {}
+    if not isinstance(given_providers, Mapping):
+        raise ConfigError(f"completion: providers: wanted {{name: provider}}, found {short(given_providers)}")
     if settings.retries is not None:
         config = config.model_copy(update={"retries": settings.retries})
     if fallbacks:
         config = config.with_fallbacks(model, fallbacks)
     async with open_session(config) as session:
-        for name, given in (providers or {}).items():
+        for name, given in cast("Mapping[str, Any]", given_providers).items():
             session.add_provider(name, as_provider(name, given))
         agent = session.agent(config.default_model if fallbacks else model, name="completion", system="")
         options = {**agent.settings.get("options", {}), **settings.options}

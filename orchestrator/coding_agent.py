@@ -23,7 +23,7 @@ from .agent import Agent
 from .config.arguments import labels as told_labels
 from .config.arguments import names, text, told_at_once
 from .config.call_settings import CallSettings, call_settings
-from .config.load import Config, load_config
+from .config.load import Config, configuration, load_config
 from .config.pattern_parameters import settings_of
 from .delegated import Delegated
 from .errors import ConfigError, OrchestratorError, RunError
@@ -113,7 +113,7 @@ class CodingAgent:
         for what, called in (("emit", emit), ("on_success", on_success), ("approve", approve)):
             if called is not None:
                 told_at_once(called, what)
-        whole = config or load_config()
+        whole = configuration(config)
         labelled: dict[str, Any] = {"labels": {**whole.labels, **told_labels(labels or {})}}
         self.config = whole.model_copy(update=labelled)
         self.name, self.system_prompt, self.n_latest_messages = name, system_prompt, n_latest_messages
@@ -315,16 +315,11 @@ class CodingAgent:
                 return Delegated.of(await shown_delegation(session, asked))
             servers = {"ollama": self.config.servers["ollama"]}  # not among this agent's own tools
             alone = self.config.model_copy(update={"servers": servers})
-            failed = None
             async with open_session(alone, self._emit, approve=self._asked()) as other:
                 for name, given in self._given.items():
                     other.add_provider(name, given)
                 other.wired.budget = session.budget
-                try:
-                    return Delegated.of(await shown_delegation(other, asked))
-                except OrchestratorError as exc:  # raised below: the session's task group would wrap it
-                    failed = exc
-            raise failed
+                return Delegated.of(await shown_delegation(other, asked))
 
         return self._call(work)
 

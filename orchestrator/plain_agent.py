@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .coding_agent import CodingAgent
-from .config.load import Config, load_config
+from .config.load import Config, configuration
 from .function_tools import Tool
 from .providers.dialects import Dialect
 from .providers.openai_chat import messages_of
@@ -37,7 +37,7 @@ class Agent(CodingAgent):
         **more: Any,
     ) -> None:
         """`verbose`: show what happens, as CodingAgent does; `more`: further arguments of CodingAgent."""
-        found = config or load_config()
+        found = configuration(config)
         if not verbose:
             found = found.model_copy(update={"display": found.display.model_copy(update={"quiet": True})})
         super().__init__(

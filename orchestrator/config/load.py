@@ -188,6 +188,13 @@ def _found_out(folder: Path, variables: Mapping[str, str], notices: Sequence[str
     return {"folder": str(folder), "with_keys": with_keys, "notices": tuple(notices)}
 
 
+def configuration(given: Any) -> Config:
+    """The Config that a program gave; None: as `load_config` reads it. Raises ConfigError for anything else."""
+    if given is not None and not isinstance(given, Config):
+        raise ConfigError(f"config: wanted a Config, as load_config() makes it, found {short(given)}")
+    return given or load_config()
+
+
 def from_env(model: str | None = None, **flags: Any) -> Config:
     """The configuration of this folder and environment, with `model` as its model; None: as configured.
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from ..agent import Agent
-from ..errors import ConfigError, InvalidAnswer
+from ..errors import ConfigError, InvalidAnswer, reason
 from ..function_tools.signature import no_schema
 from ..reply import Reply
 from ..types import JsonObject, Message
@@ -36,6 +36,8 @@ class OutputType:
             schema = _rooted(self._adapter.json_schema())
         except PydanticUserError as exc:
             raise ConfigError(f"an answer cannot have the type {self.name}: {no_schema(exc)}") from exc
+        except Exception as exc:  # pydantic looks into whatever it is given
+            raise ConfigError(f"an answer cannot have the type {self.name}: {reason(exc)}") from exc
         self.wrapped = schema.get("type") != "object"
         self.schema: JsonObject = _closed(_value_of(schema) if self.wrapped else schema)
 

@@ -44,10 +44,14 @@ class Plain:
 
 def as_provider(name: str, given: Any) -> Provider:
     """`given` itself, or what makes it a provider. Raises ConfigError saying what is missing."""
-    if callable(getattr(given, "stream", None)):
-        return given
-    if callable(getattr(given, "chat", None)):
-        return Plain(name, given)
+    called: Any = name
+    if not isinstance(called, str) or not called or ":" in called:
+        raise ConfigError(f"a provider's name is text without a colon, found {called!r}")
+    if not isinstance(given, type):
+        if callable(getattr(given, "stream", None)):
+            return given
+        if callable(getattr(given, "chat", None)):
+            return Plain(name, given)
     kind = given.__name__ if isinstance(given, type) else type(given).__name__
     raise ConfigError(
         f"{kind} is no provider: it needs stream(request), or chat(messages, model) -> str"

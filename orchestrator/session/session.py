@@ -303,6 +303,7 @@ async def open_session(
         traced = await anyio.to_thread.run_sync(open_telemetry, config.telemetry)
         emit = tee(traced, emit)
     warm = None if sys.platform == "win32" else Warm()
+    fault: BaseException | None = None
     async with AsyncExitStack() as stack:
         launches = {name: Launch(**server.launch()) for name, server in config.servers.items()}
         if warm is not None and any(
@@ -327,8 +328,14 @@ async def open_session(
             group.start_soon(server.live)
         try:
             yield session
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as exc:  # noqa: BLE001  (raised below as it is: the task group would wrap it)
+            fault = exc
         finally:
             group.cancel_scope.cancel()
+    if fault is not None:
+        raise fault
 
 
 def _limits(config: Config) -> Limits:

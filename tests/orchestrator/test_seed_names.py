@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import Agent, CodingAgent, completion, from_env, load_config, tool, with_fallbacks
+from orchestrator import (
+    Agent,
+    CodingAgent,
+    completion,
+    from_env,
+    load_config,
+    open_session,
+    tool,
+    with_fallbacks,
+)
 from orchestrator.config.load import Config
 from orchestrator.errors import ConfigError, Overloaded, ProviderError
 from orchestrator.providers.scripted import Scripted
@@ -164,10 +173,14 @@ def test_a_provider_of_the_simple_shape_works_and_others_are_told_what_they_lack
         agent.add_provider("mine", simple)
         assert agent.chat("hello") == "2 from m"
         assert agent.list_all_models()["mine"] == ["a", "b"]
-        for wrong, says in ((object(), "object is no provider: it needs stream"), (Simple, None)):
-            if says:
-                with pytest.raises(ConfigError, match=says):
-                    agent.add_provider("wrong", wrong)
+        for name, wrong, says in (
+            ("wrong", object(), "object is no provider: it needs stream"),
+            ("wrong", Simple, "give an object of it, not the class"),
+            ("wr:ong", Simple(), "a provider's name is text without a colon, found 'wr:ong'"),
+            ("", Simple(), "found ''"),
+        ):
+            with pytest.raises(ConfigError, match=says):
+                agent.add_provider(name, wrong)
     assert simple.asked[0][0] == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "hello"},
@@ -185,13 +198,28 @@ def test_a_provider_that_raises_anything_is_a_failure_and_the_chain_goes_on(conf
         async def stream(self, request: Any) -> Any:
             yield {}["nothing"]
 
-    chained = config.with_fallbacks("sick:m", ["mad:m", "good:m"])
+    class Leaving:
+        name = "leaving"
+
+        async def stream(self, request: Any) -> Any:
+            raise SystemExit(3)
+            yield
+
+    chained = config.with_fallbacks("sick:m", ["mad:m", "leaving:m", "good:m"])
     with Agent(config=chained) as agent:
-        for name, given in (("sick", Sick()), ("mad", Mad()), ("good", Simple())):
+        for name, given in (
+            ("sick", Sick()),
+            ("mad", Mad()),
+            ("leaving", Leaving()),
+            ("good", Simple()),
+        ):
             agent.add_provider(name, given)
         assert agent.chat("x") == "1 from m"
         agent.use_model("sick:m")
         with pytest.raises(ProviderError, match="sick: KeyError: 'nothing'"):
+            agent.chat("x")
+        agent.use_model("leaving:m")
+        with pytest.raises(ProviderError, match="leaving: failed by a fault of its own: SystemExit: 3"):
             agent.chat("x")
 
 
@@ -256,6 +284,31 @@ def test_completion_asks_the_fallbacks_and_blames_bad_messages_on_the_caller(con
     ):
         with pytest.raises(ConfigError, match=says):
             completion("b:m", messages, **more)
+
+
+def test_completion_raises_what_went_wrong_as_it_is(config: Config) -> None:
+    broken = {"a": Scripted(Overloaded("a", "busy"), name="a")}
+    with pytest.raises(Overloaded, match="busy"):
+        completion("a:m", "hi", config=config, providers=broken, num_retries=0)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"model": "nope:m"}, "no provider 'nope'"),
+        ({"config": 3}, "config: wanted a Config, .* found 3"),
+        ({"providers": 3}, "providers: wanted {name: provider}, found 3"),
+        ({"providers": {"a": None}}, "NoneType is no provider"),
+    ]
+    for more, says in cases:
+        given: dict[str, Any] = {"model": "a:m", "messages": "hi", "config": config, **more}
+        with pytest.raises(ConfigError, match=says):
+            completion(**given)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", [KeyError("mine"), SystemExit(3)])
+async def test_a_session_raises_what_its_body_raised_as_it_is(config: Config, fault: BaseException) -> None:
+    with pytest.raises(type(fault)) as caught:
+        async with open_session(config):
+            raise fault
+    assert caught.value is fault
 
 
 def test_completion_works_inside_a_running_loop_and_against_a_real_wire(stub: Stub, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from ...errors import OrchestratorError, ProviderError, reason
+from ...errors import OrchestratorError, ProviderError, ends_more, reason
 from ...types import Completion, Delta, Request
 from . import Around
 
@@ -18,9 +18,11 @@ class Lent(Around):
             async with aclosing(self.inner.stream(request)) as items:
                 async for item in items:
                     yield item
-        except OrchestratorError:
+        except (OrchestratorError, GeneratorExit):  # the latter: nobody wants more of it
             raise
-        except Exception as exc:
+        except BaseException as exc:
+            if ends_more(exc):
+                raise
             raise ProviderError(self.name, f"failed by a fault of its own: {reason(exc)}") from exc
 
     async def aclose(self) -> None:

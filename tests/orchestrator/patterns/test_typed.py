@@ -139,3 +139,7 @@ def test_a_type_without_a_schema_is_refused_before_anything_is_asked(agent: Codi
     agent.add_provider("fake", Scripted(name="fake"))
     with pytest.raises(ConfigError, match="an answer cannot have the type Path2"):
         agent.chat("?", output_type=type("Path2", (), {}))
+    odd: Any = {"type": "object"}
+    for wrong in (odd, "Nowhere"):
+        with pytest.raises(ConfigError, match="an answer cannot have the type"):
+            agent.reply("?", output_type=wrong)
