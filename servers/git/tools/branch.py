@@ -37,7 +37,9 @@ def branches(repo: Repository) -> str:
     at = head(repo) if lines else "refs/heads/" + _unborn(repo)
     where = at.removeprefix(_HEADS) if at.startswith("refs/") else f"{at[:12]} (detached)"
     more = f"\nonly the {MAX_BRANCHES} latest are listed" if len(found) > MAX_BRANCHES else ""
-    return listing(f"HEAD is on {one_line(where)} · {len(lines)} branches", lines) + more
+    return (
+        listing(f"HEAD is on {one_line(where)} · {len(lines)} branch{'es' * (len(lines) != 1)}", lines) + more
+    )
 
 
 def create(repo: Repository, name: str, ref: str | None) -> str:
@@ -80,14 +82,30 @@ def switch(repo: Repository, name: str | None, ref: str | None) -> str:
             args, where = ["--detach", target], f"{target[:12]}, on no branch (detached)"
         else:
             args, target, where = _target(repo, name, ref)
+        left = _on_no_branch(repo, target)
         with changing(
             repo, f"switch to {where}", files=True, at_risk=incoming(repo, target), keep=[target]
         ) as op:
             done = repo.writing.attempt("switch", "--quiet", "--no-recurse-submodules", *args)
             if done.code or b"error: " in done.err:  # files it could not write are none to git switch
                 raise ToolError(repo.git.said(done, ["switch"]))
-    told = f"on {where} · op={op}" + (twin_note(repo, _HEADS, args[1]) if args[0] == "--create" else "")
+    told = f"on {where} · op={op}{left}" + (twin_note(repo, _HEADS, args[1]) if args[0] == "--create" else "")
     return "\n".join(part for part in (told, repo.ignored()) if part)
+
+
+def _on_no_branch(repo: Repository, target: str) -> str:
+    """A line that names the commits of a detached HEAD which nothing else leads to; "" when none would be left behind."""
+    at = head(repo)
+    if at.startswith("refs/"):
+        return ""
+    kept = ["--branches", "--tags", "--remotes", target]
+    out = repo.git.attempt("rev-list", "--count", at, "--not", *kept).out.decode("ascii", "replace").strip()
+    if out in ("", "0"):
+        return ""
+    return (
+        f"\nnote: {out} commit{'s' * (out != '1')} up to {at[:12]} {'is' if out == '1' else 'are'} on no branch; "
+        f"git_branch(action=create, name=NEW, ref={at[:12]!r}) keeps {'it' if out == '1' else 'them'}"
+    )
 
 
 def _target(repo: Repository, name: str, ref: str | None) -> tuple[list[str], str, str]:
@@ -106,6 +124,14 @@ def _target(repo: Repository, name: str, ref: str | None) -> tuple[list[str], st
             ["--create", new, "--track", remote],
             verified(repo, remote),
             f"{new}, tracking {one_line(short)}",
+        )
+    if (
+        repo.git.attempt("rev-parse", "--verify", "--quiet", "--end-of-options", plain + "^{commit}").code
+        == 0
+    ):
+        raise ToolError(
+            f"{one_line(plain)!r} is no branch but a commit or tag; ref instead of name goes there without a branch, "
+            f"git_branch(action=create, name=NEW, ref={one_line(plain)!r}) makes one there"
         )
     existing(repo, plain)
     raise ToolError(f"no branch {one_line(plain)!r}")

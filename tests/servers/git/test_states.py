@@ -127,6 +127,27 @@ def test_a_detached_head_is_told_and_can_go_back(repo: Repo, server: Stdio) -> N
     assert "HEAD is on main" in listing and "kept" in listing and "loose" in listing
 
 
+def test_commits_that_no_branch_holds_are_named_when_they_are_left(repo: Repo, server: Stdio) -> None:
+    server.call("git_branch", action="switch", ref="main")
+    repo.write("z.txt")
+    server.call("git_stage", paths=["z.txt"])
+    server.call("git_commit", message="loose")
+    loose = repo.git("rev-parse", "HEAD")[:12]
+    left = server.call("git_branch", action="switch", name="main").text
+    assert f"1 commit up to {loose} is on no branch" in left
+    server.call("git_branch", action="create", name="kept", ref=loose)
+    server.call("git_branch", action="switch", ref=loose)
+    assert "no branch;" not in server.call("git_branch", action="switch", name="main").text
+
+
+def test_a_tag_or_commit_given_as_a_branch_is_called_one(repo: Repo, server: Stdio) -> None:
+    repo.git("tag", "v1")
+    for name in ("v1", repo.git("rev-parse", "HEAD")[:10]):
+        answer = server.call("git_branch", action="switch", name=name)
+        assert answer.is_error and "ref instead of name" in answer.text
+    assert "detached" in server.call("git_branch", action="switch", ref="v1").text
+
+
 def test_a_bisect_is_named_and_left_alone(repo: Repo, server: Stdio) -> None:
     repo.git("bisect", "start")
     assert "bisect reset" in server.call("git_status").structured["next_step"]

@@ -80,3 +80,17 @@ def test_commands_that_run_at_once_share_it(place: Place) -> None:
     )
     assert place.run("bash ./twice.sh").text.count("\n2") == 3
     place.server.call("job", id=job, action="kill")
+
+
+def test_the_loopback_of_ipv6_is_shared_as_well(place: Place) -> None:
+    (place.root / "six.py").write_text(
+        "import http.server as h, socket\n"
+        "class Six(h.ThreadingHTTPServer):\n    address_family = socket.AF_INET6\n"
+        "s = Six(('::1', 8131), h.SimpleHTTPRequestHandler)\nprint('ready', flush=True)\ns.serve_forever()\n",
+        encoding="utf-8",
+    )
+    job = started(place, "python3 six.py")
+    try:
+        assert "class Six" in place.run(FETCH.format(host="[::1]", port=8131, name="six.py")).text
+    finally:
+        place.server.call("job", id=job, action="kill")
