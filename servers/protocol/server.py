@@ -14,6 +14,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError as SdkToolError
 from mcp.server.mcpserver.exceptions import UnexpectedToolError
+from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ValidationError
 
 from ..output import ToolError, bounded, visible
@@ -62,6 +63,12 @@ class ToolServer(MCPServer):
         arguments = {key: value for key, value in arguments.items() if value is not None}  # null: the default
         try:
             return await super().call_tool(name, arguments, context)
+        except MCPError as exc:  # of our tools' own only a question to the user can raise it
+            said = bounded(visible(exc.error.message), 200)
+            raise SdkToolError(
+                f"{name} did nothing: the host answered the question to the user with an error ({said}); where nobody "
+                "can be asked, the server's options (--help) can permit it unasked"
+            ) from exc
         except UnexpectedToolError as exc:
             if isinstance(exc.__cause__, ToolError):
                 raise SdkToolError(bounded(visible(str(exc.__cause__)), MAX_ERROR_BYTES)) from exc

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
-from mcp.types import ElicitResult
+from mcp.types import ElicitResult, ErrorData
 
 from orchestrator.cli import main
 from tests.servers.git.repos import Repo
@@ -38,6 +39,41 @@ async def test_a_host_that_declines_by_itself_is_told_the_line_that_permits_it(
             result = await client.call_tool(tool, arguments)
     said = str(result.content[0])
     assert result.is_error and "the user declined, or the host declines by itself" in said and line in said
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("server", CALLS)
+async def test_a_host_that_cannot_ask_after_all_gets_an_error_and_nothing_is_done(
+    tmp_path: Path, server: str
+) -> None:
+    repo = Repo(tmp_path / "work")
+    repo.git("remote", "add", "origin", "https://example.org/x.git")
+
+    async def broken(_: object, __: object) -> ErrorData:
+        return ErrorData(code=-32603, message="no screen")
+
+    tool, arguments, _ = CALLS[server]
+    with anyio.fail_after(60):
+        async with connect(server, str(repo.top), mode="legacy", elicitation_callback=broken) as client:
+            result = await client.call_tool(tool, arguments)
+    said = str(result.content[0])
+    assert result.is_error and "did nothing" in said and "(no screen)" in said
+    assert not (repo.top / "Makefile").exists()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("content", "done"),
+    [({"change": "true"}, True), ({"change": "perhaps"}, False), ({}, False), (None, False)],
+)
+async def test_a_yes_counts_only_where_it_is_one(tmp_path: Path, content: Any, done: bool) -> None:
+    async def answer(_: object, __: object) -> ElicitResult:
+        return ElicitResult(action="accept", content=content)
+
+    with anyio.fail_after(60):
+        async with connect("files", str(tmp_path), elicitation_callback=answer) as client:
+            result = await client.call_tool("write_file", {"path": "Makefile", "content": "all:\n"})
+    assert result.is_error == (not done) and (tmp_path / "Makefile").exists() == done
 
 
 @pytest.mark.anyio
