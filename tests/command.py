@@ -8,7 +8,6 @@ from __future__ import annotations
 import faulthandler
 import gc
 import importlib
-import json
 import os
 import signal
 import socket
@@ -19,14 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.warm import Warm
+from tests import preforked
+from tests.warm import Warm, code, received
 
 LONGEST_S = 120
 """A command that has not ended by then says on its stderr where it is, and ends with 1."""
-ROOT = Path(__file__).parent.parent
-WARM = Warm(
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.command import take_orders; take_orders({{fd}})"
-)
+WARM = Warm(code("command", "take_orders"))
 
 
 def understudy(
@@ -51,9 +48,10 @@ def take_orders(fd: int) -> None:
     gc.disable()  # as servers/protocol/prefork.py: no collection that would touch pages shared with children
     _import_what_commands_import()
     gc.freeze()
-    sys.path.remove(str(ROOT))  # the folder of a test provides no modules, as with the installed script
+    preforked.use()
+    preforked.TEMPLATE.start()
     with socket.socket(fileno=fd) as orders:
-        while data := _received(orders):
+        while data := received(orders):
             order, fds = data
             pid = os.fork()
             if pid == 0:
@@ -73,16 +71,6 @@ def _import_what_commands_import() -> None:
         importlib.import_module(name)
     for name in COMMANDS:
         command_of(name)
-
-
-def _received(orders: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    data, fds = b"", list[int]()
-    while not data.endswith(b"\n"):
-        more, new, *_ = socket.recv_fds(orders, 1 << 16, 3)
-        if not more:
-            return None
-        data, fds = data + more, fds + new
-    return json.loads(data), fds
 
 
 def _obey(order: dict[str, Any], fds: list[int]) -> NoReturn:

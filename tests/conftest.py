@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from orchestrator.mcp_client import prefork
+from tests import preforked
 from tests.time_limit import limited
 
 # A law holds or not: how fast is no question of it, and every run tries other examples.
@@ -22,6 +24,8 @@ settings.load_profile("ours")
 # Whoever starts the tests in the background of a script has them ignore Ctrl-C, and every process they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+preforked.use()
 
 KEYS = ("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_API_BASE")
 
@@ -64,6 +68,12 @@ def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return home
+
+
+@pytest.fixture
+def forked_as_users_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions start what forks their servers as a program, and not as a fork of what the tests keep."""
+    monkeypatch.setattr(prefork, "started", preforked.as_users_start_it)
 
 
 @pytest.fixture(autouse=True)

@@ -18,17 +18,9 @@ import anyio
 from mcp import Client
 
 from orchestrator.mcp_client.transport import pipe_transport
-from tests.warm import Warm
+from tests.preforked import TEMPLATE
 
 WAIT_S = 120.0
-WARM = Warm("""
-from servers.protocol.prefork import import_quickly, main
-from servers.protocol.registry import SERVERS
-
-for name in SERVERS:  # once, and not again by every fork
-    import_quickly(f"servers.{{name}}.server")
-main({fd})
-""")
 
 
 def op_of(text: str) -> str:
@@ -173,7 +165,7 @@ def _spawn(
         "env": {**os.environ, **(env or {})},
     }
     try:
-        answer = WARM.ask(order, [their_in, their_out, stderr], WAIT_S)
+        answer = TEMPLATE.ask(order, [their_in, their_out, stderr], WAIT_S)
     except BaseException:
         for fd in (our_in, our_out, stderr):
             os.close(fd)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import BinaryIO, Protocol
 
 import anyio
 
@@ -17,12 +18,33 @@ from .log import ServerLog
 END_S = 2.5
 
 
+class Forking(Protocol):
+    """The process that forks servers, as `subprocess.Popen` knows it."""
+
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def wait(self) -> int: ...
+
+
+def started(fd: int, log: BinaryIO) -> Forking:
+    """The process, which takes orders on this socket."""
+    code = f"from servers.protocol.prefork import main; main({fd})"
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", code],  # -P: the user's folder must not provide our `servers` package
+        pass_fds=[fd],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
 class Warm:
     """Starts servers in tens of milliseconds each. Use `start` from any task, `close` once."""
 
     def __init__(self) -> None:
         self._orders: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forking | None = None
         self._one = anyio.Lock()
         self._started = 0
         self._said = b""  # read from the process and not yet taken as an answer
@@ -31,18 +53,8 @@ class Warm:
     def open(self) -> None:
         """Start the process; it imports in the background while the caller goes on."""
         ours, theirs = socket.socketpair()
-        code = f"from servers.protocol.prefork import main; main({theirs.fileno()})"
-        # -P: the folder the user stands in must not provide our `servers` package.
-        with ServerLog("prefork").opened() as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", code],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,
-            )
-        theirs.close()
+        with theirs, ServerLog("prefork").opened() as log:
+            self._process = started(theirs.fileno(), log)
         ours.setblocking(False)
         self._orders = ours
 

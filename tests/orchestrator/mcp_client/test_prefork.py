@@ -12,7 +12,7 @@ import pytest
 from orchestrator.mcp_client.prefork import Warm
 from tests.processes import until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("forked_as_users_do")]
 
 
 async def test_the_answer_to_a_start_given_up_is_taken_by_nobody_else(tmp_path: Path) -> None:

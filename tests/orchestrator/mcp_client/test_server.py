@@ -20,7 +20,7 @@ from orchestrator.providers.scripted import Scripted
 from orchestrator.session.session import open_session
 from orchestrator.types import ToolCall, ToolResult, assistant
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("forked_as_users_do")]
 
 FOREIGN = """
 import os, sys
