@@ -18,7 +18,7 @@ from mcp.server.mcpserver import Image
 from ..output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_line, visible
 from ..source.declared_encoding import declared_in
 from ..source.encoding import SNIFF_BYTES, Charset, decode, in_private_key, is_binary, unmarked_utf16
-from ..workspace import Workspace, read_all, rev_of, stat_rev
+from ..workspace import Root, Workspace, read_all, rev_of, stat_rev
 from .rows import fitting
 
 WHOLE_BYTES = 8 << 20  # up to here a file is read whole, its lines counted and its content hashed
@@ -29,6 +29,7 @@ MAX_IMAGE_BYTES = 3_700_000  # in base64 just under the 5 MB that vendors take
 MAX_INDEXED_BYTES = 8 << 30
 MAX_TAIL_BYTES = 32 << 20
 KEY_BYTES = 16 << 10  # a private key is no longer than this
+Mode = Literal["auto", "text", "hex", "image"]
 _FRAME_BYTES = 400  # header, fences and footer
 
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
@@ -50,49 +51,75 @@ def read(
     path: str,
     offset: int = 1,
     limit: int = 2000,
-    mode: Literal["auto", "text", "hex", "image"] = "auto",
+    mode: Mode = "auto",
     column: int = 1,
     max_bytes: int = MAX_RESULT_BYTES,
 ) -> str | list[str | Image]:
     """One window of one file as the model sees it."""
+    _check(offset, limit, column)
+    fd, root, real = workspace.open_real(path)
+    try:
+        return _opened(workspace, path, fd, root, real, offset, limit, mode, column, max_bytes)
+    finally:
+        os.close(fd)
+
+
+def read_if_small(
+    workspace: Workspace, path: str, offset: int, limit: int, mode: Mode, column: int
+) -> str | list[str | Image] | None:
+    """As `read`, for a short file, which is done with at once; None where that is not certain."""
+    _check(offset, limit, column)
+    try:
+        root, rel = workspace.locate(path)
+        fd, real = root.open(rel)
+    except (ToolError, OSError):
+        return None
+    try:
+        info = os.fstat(fd)
+        if info.st_size > SMALL_BYTES or not stat.S_ISREG(info.st_mode):
+            return None
+        workspace.may_read(root, real, info)
+        return _opened(workspace, path, fd, root, real, offset, limit, mode, column)
+    finally:
+        os.close(fd)
+
+
+def _check(offset: int, limit: int, column: int) -> None:
     if limit < 1:
         raise ToolError(f"limit is at least 1; found {limit}")
     if offset == 0:
         raise ToolError("offset counts from 1, or from the end as -1, -2, ...; found 0")
     if column < 1:
         raise ToolError(f"column counts characters from 1; found {column}")
-    fd, root, real = workspace.open_real(path)
-    try:
-        info = os.fstat(fd)
-        shown = workspace.display(root, real)
-        if stat.S_ISDIR(info.st_mode):
-            raise ToolError(f"{shown} is a folder; list_files shows what is in it")
-        head = os.pread(fd, SNIFF_BYTES, 0)
-        kind = _image_kind(head)
-        if mode == "image" or (mode == "auto" and kind):
-            return _image(fd, shown, kind, info.st_size)
-        if mode == "hex" or (mode == "auto" and is_binary(head) and not unmarked_utf16(head)):
-            return _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
-        charset = partial(workspace.charset, path)
-        if column > 1:
-            return _columns(fd, shown, info, offset, column, max_bytes, charset)
-        part = window(fd, shown, info, offset, limit, max_bytes, charset)
-        return render(shown, part, max_bytes, workspace.twin_note(path, root, real))
-    finally:
-        os.close(fd)
 
 
-def is_small(workspace: Workspace, path: str) -> bool:
-    """Whether it is a short file, which `read` will be done with at once."""
-    try:
-        root, rel = workspace.locate(path)
-        fd, _ = root.open(rel)
-    except (ToolError, OSError):
-        return False
-    try:
-        return os.fstat(fd).st_size <= SMALL_BYTES
-    finally:
-        os.close(fd)
+def _opened(
+    workspace: Workspace,
+    path: str,
+    fd: int,
+    root: Root,
+    real: str,
+    offset: int,
+    limit: int,
+    mode: Mode,
+    column: int,
+    max_bytes: int = MAX_RESULT_BYTES,
+) -> str | list[str | Image]:
+    info = os.fstat(fd)
+    shown = workspace.display(root, real)
+    if stat.S_ISDIR(info.st_mode):
+        raise ToolError(f"{shown} is a folder; list_files shows what is in it")
+    head = os.pread(fd, SNIFF_BYTES, 0)
+    kind = _image_kind(head)
+    if mode == "image" or (mode == "auto" and kind):
+        return _image(fd, shown, kind, info.st_size)
+    if mode == "hex" or (mode == "auto" and is_binary(head) and not unmarked_utf16(head)):
+        return _hex(fd, shown, offset, limit if mode == "hex" else 16, info, max_bytes)
+    charset = partial(workspace.charset, path)
+    if column > 1:
+        return _columns(fd, shown, info, offset, column, max_bytes, charset)
+    part = window(fd, shown, info, offset, limit, max_bytes, charset)
+    return render(shown, part, max_bytes, workspace.twin_note(path, root, real))
 
 
 def read_many(

@@ -87,8 +87,9 @@ def _add_reading(server: ToolServer, workspace: Workspace) -> None:
         column: int = 1,
     ) -> str | list[str | Image]:
         """Read lines; a negative offset counts from the end."""
-        if reading.is_small(workspace, path):  # sooner done here than handed to a thread
-            return reading.read(workspace, path, offset, limit, mode, column)
+        said = reading.read_if_small(workspace, path, offset, limit, mode, column)
+        if said is not None:  # sooner done here than handed to a thread
+            return said
         return await anyio.to_thread.run_sync(reading.read, workspace, path, offset, limit, mode, column)
 
     @server.tool(annotations=READS, structured_output=False)

@@ -20,7 +20,7 @@ from mcp.server import MCPServer
 
 from . import telemetry
 from .command_line import TOKEN, configure_logging, parser
-from .sdk_private import declare_what_exists, lowlevel_of, without_telemetry
+from .sdk_private import declare_what_exists, lowlevel_of, once_per_call, without_telemetry
 from .stdio import open_wire
 
 ANSWER_S = 0.5  # after stdin closes: how long answers under way may still take
@@ -133,6 +133,7 @@ async def _serve(server: MCPServer, stop: _Stop) -> None:
     if stop.flush is None:
         without_telemetry(server)
     declare_what_exists(server)
+    once_per_call()
     read, write = await open_wire(ANSWER_S, lambda: stop.after(ANSWER_S + CLEANUP_S / 2), stop.now)
     gc.freeze()  # what is loaded by now stays: collections need not look at it again
     await lowlevel.run(read, write, lowlevel.create_initialization_options())
