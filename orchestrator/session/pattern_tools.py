@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,13 +26,43 @@ MAX_JOBS = 200  # that are remembered
 READING = ("consult", "vote", "escalate")  # whose members only read, whatever they are given
 
 
+class Patience(Protocol):
+    """How long a call waits, and what then."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    def leaves(self, id: str) -> None:
+        """The call ends and its work goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Patience of who is told the job's id."""
+
+    seconds: float
+
+    def leaves(self, id: str) -> None: ...
+
+
 @dataclass(slots=True, kw_only=True)
-class _Job:
+class Job:
+    """A pattern under way, or what became of it."""
+
     id: str
     pattern: str
+    began: float = field(default_factory=time.time)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
     outcome: Outcome | None = None
     error: str = ""
+
+    def told(self, chars: int | None = None) -> str:
+        """Its outcome as a model reads it. Raises OrchestratorError where there is none."""
+        if self.outcome is None:
+            raise OrchestratorError(self.error or "it was stopped")
+        short = self.outcome.short() if chars is None else self.outcome.short(chars)
+        return f"{short}\n[job {self.id}]"
 
 
 class PatternTools:
@@ -47,10 +78,11 @@ class PatternTools:
         *,
         own: Mapping[str, PatternSettings] | None = None,
         wait_s: float = WAIT_S,
+        patience: Callable[[float], Patience] = Waits,
     ) -> None:
-        self._session, self._group, self._wait_s = session, group, wait_s
+        self._session, self._group, self._wait_s, self._patience = session, group, wait_s, patience
         self._own = own or {}
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, Job] = {}
 
     @property
     def tools(self) -> list[FunctionTool[..., Any]]:
@@ -69,10 +101,14 @@ class PatternTools:
 
     async def outcome(self, job: str, whole: bool = False) -> str:
         """Wait for a pattern that goes on as a job, or read its outcome again; whole: with every answer uncut."""
-        found = self._jobs.get(job)
+        return await self._waited(self.job(job), chars=1_000_000 if whole else None)
+
+    def job(self, id: str) -> Job:
+        """Raises OrchestratorError where there is none."""
+        found = self._jobs.get(id)
         if found is None:
-            raise OrchestratorError(f"no job {job!r}; there are {', '.join(self._jobs) or 'none'}")
-        return await self._waited(found, chars=1_000_000 if whole else None)
+            raise OrchestratorError(f"no job {id!r}; there are {', '.join(self._jobs) or 'none'}")
+        return found
 
     async def _built_in(self, use: str, **given: Any) -> str:
         question = str(given.pop(BY_USE[use].asks))
@@ -92,14 +128,17 @@ class PatternTools:
         name: str | None = None,
         words: Mapping[str, str] | None = None,
     ) -> str:
-        job = _Job(id=secrets.token_hex(3), pattern=name or settings.use)
+        job = Job(id=secrets.token_hex(3), pattern=name or settings.use)
         self._jobs[job.id] = job
         while len(self._jobs) > MAX_JOBS:
             del self._jobs[next(iter(self._jobs))]
 
         async def work() -> None:
             try:
-                job.outcome = await run_pattern(self._session(), settings, question, name=name, words=words)
+                with job.scope:
+                    job.outcome = await run_pattern(
+                        self._session(), settings, question, name=name, words=words
+                    )
             except Paused as exc:
                 job.error = f"{exc}; a person decides with: understudy patterns approve"
             except OrchestratorError as exc:
@@ -114,15 +153,14 @@ class PatternTools:
             group.start_soon(work)
         return await self._waited(job)
 
-    async def _waited(self, job: _Job, *, chars: int | None = None) -> str:
-        with anyio.move_on_after(self._wait_s):
+    async def _waited(self, job: Job, *, chars: int | None = None) -> str:
+        patience = self._patience(self._wait_s)
+        with anyio.move_on_after(patience.seconds):
             await job.done.wait()
-        if not job.done.is_set():
-            return f"the {job.pattern} still runs as job {job.id}: call outcome with it"
-        if job.outcome is None:
-            raise OrchestratorError(job.error or "it was stopped")
-        short = job.outcome.short() if chars is None else job.outcome.short(chars)
-        return f"{short}\n[job {job.id}]"
+        if job.done.is_set():
+            return job.told(chars)
+        patience.leaves(job.id)
+        return f"the {job.pattern} still runs as job {job.id}: call outcome with it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

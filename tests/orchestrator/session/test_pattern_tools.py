@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
+from mcp.client.extension import advertise
 
 from orchestrator import load_config, open_session, patterns
 from orchestrator.commands.panel import Command
@@ -21,10 +22,16 @@ from orchestrator.config.pattern_parameters import of_word, parameters
 from orchestrator.config.patterns import BY_USE, Pattern
 from orchestrator.function_tools import FunctionTools
 from orchestrator.providers.scripted import Scripted
+from orchestrator.serve.patterns import build
 from orchestrator.session.pattern_tools import PatternTools
 from orchestrator.store.store import Store
 from orchestrator.terminal.chat.commands import COMMANDS as COMMANDS_OF_A_CHAT
 from orchestrator.types import ToolCall, assistant
+from servers.ollama.simulator.api import World
+from servers.ollama.simulator.http import simulated_in_thread
+from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
+from servers.protocol.tasks import IDENTIFIER
+from tests.followed import about, called, ended
 from tests.tokens import count
 
 pytestmark = pytest.mark.anyio
@@ -154,6 +161,26 @@ async def test_what_takes_long_goes_on_as_a_job(tmp_path: Path) -> None:
         with anyio.fail_after(60):
             while "done at last" not in text:
                 text = (await tools.call(ToolCall(id="2", name="outcome", arguments={"job": job[1]}))).text
+
+
+async def test_a_host_that_takes_tasks_follows_and_cancels_what_takes_long(tmp_path: Path) -> None:
+    small = SimulatedModel(name="small:latest", context_length=8192)
+    world = World(
+        machine=Machine(small, noise=Noise(spread=0.01)),
+        answers=lambda body: "word " * (3000 if "long" in str(body) else 12),
+    )
+    with simulated_in_thread(world, scale=0.4) as url, anyio.fail_after(120):
+        server = build(configured(tmp_path, providers={"ollama": {"base_url": url}}))
+        async with Client(server, extensions=[advertise(IDENTIFIER)]) as client:
+            asked = {"model": "ollama:small:latest", "prompt": "be short"}
+            task = await called(client, "ask", **asked)
+            assert (task["resultType"], task["status"]) == ("task", "working")
+            done = await ended(client, task["taskId"])
+            assert done["status"] == "completed" and "word word" in done["result"]["content"][0]["text"]
+            long = await called(client, "ask", **{**asked, "prompt": "be long"})
+            assert "the ask has run for" in long["statusMessage"]
+            await about(client, "cancel", long["taskId"])
+            assert (await ended(client, long["taskId"]))["status"] == "cancelled"
 
 
 async def test_a_panel_of_a_host_is_kept_like_any_other(tmp_path: Path) -> None:

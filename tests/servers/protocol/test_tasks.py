@@ -11,33 +11,17 @@ import anyio
 import pytest
 from mcp import Client, MCPError
 from mcp.client.extension import advertise
-from mcp.types import CallToolRequest, CallToolRequestParams, ElicitResult, Request, RequestParams, Result
-from pydantic import ConfigDict, TypeAdapter
+from mcp.types import ElicitResult
 
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
 from servers.protocol.tasks import IDENTIFIER
+from tests.followed import about, called, ended
 from tests.stdio import connect
 
 pytestmark = pytest.mark.anyio
 WAIT = "while [ ! -e go ]; do sleep 0.05; done; echo went"
-
-
-class Said(Result):
-    model_config = ConfigDict(extra="allow")
-
-    @property
-    def all(self) -> dict[str, Any]:
-        return self.model_extra or {}
-
-
-class About(RequestParams):
-    task_id: str
-
-
-class AboutTask(Request[About, str]):
-    name_param = "taskId"
 
 
 @asynccontextmanager
@@ -45,25 +29,6 @@ async def declaring(server: str, *args: str, **options: Any) -> AsyncGenerator[C
     with anyio.fail_after(120):
         async with connect(server, *args, extensions=[advertise(IDENTIFIER)], **options) as client:
             yield client
-
-
-async def called(client: Client, name: str, **arguments: Any) -> dict[str, Any]:
-    """The answer as it is on the wire."""
-    params = CallToolRequestParams(name=name, arguments=arguments)
-    said = await client.session.send_request(CallToolRequest(params=params), TypeAdapter(dict[str, Any]))
-    return said
-
-
-async def about(client: Client, method: str, id: str) -> dict[str, Any]:
-    return (
-        await client.session.send_request(AboutTask(method=f"tasks/{method}", params=About(task_id=id)), Said)
-    ).all
-
-
-async def ended(client: Client, id: str) -> dict[str, Any]:
-    while (task := await about(client, "get", id))["status"] == "working":  # noqa: ASYNC110  # what clients do
-        await anyio.sleep(task["pollIntervalMs"] / 1000)
-    return task
 
 
 async def test_a_long_command_is_a_task_and_its_result_is_the_tools(tmp_path: Path) -> None:
