@@ -119,6 +119,8 @@ def _gemini(project: Path, at: Addresses) -> Mapping[str, str]:
     file = project.parent / ".gemini/settings.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps({"security": {"auth": {"selectedType": "gemini-api-key"}}}), encoding="utf-8")
+    trusted = json.dumps({str(project): "TRUST_FOLDER"})  # else it reads no settings there
+    file.with_name("trustedFolders.json").write_text(trusted, encoding="utf-8")
     return {"GOOGLE_GEMINI_BASE_URL": at.gemini, "GEMINI_API_KEY": "none"}
 
 
@@ -190,7 +192,7 @@ PROGRAMS = {
         npm=("@google/gemini-cli",),
         prepare=_gemini,
         commands=lambda project, folder, at: [
-            [_bin(folder, "gemini"), "--skip-trust", "--yolo", "-m", "gemini-2.5-flash", "-p", PROMPT]
+            [_bin(folder, "gemini"), "--yolo", "-m", "gemini-2.5-flash", "-p", PROMPT]
         ],
     ),
     "opencode": Program(

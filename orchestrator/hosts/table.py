@@ -131,7 +131,7 @@ HOSTS = {
         file=_in_project(".gemini/settings.json"),
         keys=("mcpServers",),
         form="jsonc",
-        after="Start gemini in that folder; /mcp lists the servers.",
+        after="Start gemini in that folder and trust the folder; /mcp lists the servers.",
     ),
     "opencode": Host(
         title="opencode",

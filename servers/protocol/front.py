@@ -1,8 +1,8 @@
 """The console scripts of the servers: a host that starts one is answered before the server has been imported.
 
 Importing the SDK costs a second of one core, and every host begins with the same questions: who are you, what tools do
-you have. What the server answered last time is kept; it is given at once where nothing it depends on has changed, and
-then the server itself is imported, in the same process, and told the same questions so that it stands where the host
+you have. What the server answered last time is kept; it is given at once where nothing it depends on has changed, as is
+what is known of its very first start, and then the server itself is imported, in the same process, and told the same questions so that it stands where the host
 believes it to stand. An answer that turns out otherwise is kept for the next time. Nothing but the standard library is
 imported before.
 """
@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from ..state.home import home
 from ..state.whole_file import write_whole
+from .first_answers import first_answers
 
 AT_START = (
     "initialize",
@@ -51,6 +52,8 @@ class Memory:
             kept = json.loads(self.path.read_text(encoding="utf-8"))
             if kept["folders"] == self.folders:
                 self.answers = kept["answers"]
+        except FileNotFoundError:
+            self.answers = first_answers(server, args)
         except (OSError, ValueError, KeyError, TypeError):
             pass
 

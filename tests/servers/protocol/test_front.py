@@ -27,10 +27,10 @@ NEWER = {
 class Host:
     """A server as a host starts it by its console script."""
 
-    def __init__(self, server: str, root: Path) -> None:
+    def __init__(self, server: str, root: Path, *options: str) -> None:
         code = f"from servers.protocol.front import {server}; {server}()"
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, str(root)],
+            [sys.executable, "-P", "-c", code, str(root), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -67,14 +67,20 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     started: list[Host] = []
     (tmp_path / "root").mkdir()
 
-    def begun(server: str = "files", root: Path = tmp_path / "root") -> Host:
-        started.append(Host(server, root))
+    def begun(server: str = "files", *options: str) -> Host:
+        started.append(Host(server, tmp_path / "root", *options))
         return started[-1]
 
     yield begun
     for host in started:
         host.process.kill()
         host.process.communicate()
+
+
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first start of which nothing is known beforehand."""
+    monkeypatch.setenv("UNDERSTUDY_ANYTHING", "1")
 
 
 def older(host: Host) -> list[Any]:
@@ -88,6 +94,7 @@ def newer(host: Host) -> list[Any]:
     return [host.ask(method, NEWER) for method in asked]
 
 
+@pytest.mark.usefixtures("unknown")
 @pytest.mark.parametrize(("server", "talk"), [("files", older), ("ollama", newer)])
 def test_the_first_answers_are_those_of_the_last_start_and_the_server_stands_behind_them(
     server: str, talk: Callable[[Host], list[Any]], start: Callable[..., Host]
@@ -121,6 +128,23 @@ def test_nothing_is_imported_before_the_tools_are_listed_and_an_early_end_is_an_
             assert host.end() == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(("server", "talk"), [("git", older), ("ollama", newer)])
+def test_the_very_first_start_is_answered_before_anything_is_imported(
+    server: str, talk: Callable[[Host], list[Any]], start: Callable[..., Host]
+) -> None:
+    host = start(server)
+    listed = talk(host)[1]
+    assert not host.loaded() and listed["tools"]
+    assert host.ask("tools/list", NEWER | {"cursor": None} if talk is newer else {"cursor": None}) == listed
+    assert host.end() == 0
+
+
+def test_options_are_asked_of_the_server_itself(start: Callable[..., Host]) -> None:
+    assert "write_file" not in str(older(start("files", "--read-only")))
+
+
+@pytest.mark.usefixtures("unknown")
 def test_an_answer_that_has_changed_is_told_the_next_time(
     start: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
