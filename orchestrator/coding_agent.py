@@ -103,7 +103,9 @@ class CodingAgent:
         if window is not None and (not isinstance(window, int) or window < 0):
             raise ConfigError(f"n_latest_messages: wanted 0 or more, or None for all, found {window!r}")
         if name is not None and not 0 < len(text(name, "name").strip()) <= 100:
-            raise ConfigError(f"name: wanted 1 to 100 characters, or None, found {len(name)}")
+            raise ConfigError(
+                f"name: wanted 1 to 100 characters, those of a session_id included, or None, found {len(name)}"
+            )
         given: Any = hooks
         if not isinstance(given, Hooks):
             raise ConfigError(f"hooks: wanted Hooks(before_model=..., ...), found {type(given).__name__}")
@@ -295,8 +297,14 @@ class CodingAgent:
         others failed, under the same gates and within the budget. A failed gate is a receipt too. Raises
         OrchestratorError where nothing could run.
         """
-        text(task, "task")
-        full = "ollama:auto" if target_model == "auto" else self.config.resolve(target_model, self._given)
+        text(context, "context")
+        if not text(task, "task").strip():
+            raise ConfigError("task: wanted what is to be done, found nothing")
+        full = (
+            "ollama:auto"
+            if text(target_model, "target_model") == "auto"
+            else self.config.resolve(target_model, self._given)
+        )
         provider, _, model = full.partition(":")
         local = provider == "ollama" and provider not in self._given
         if order and "ollama" not in self.config.servers:

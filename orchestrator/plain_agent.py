@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .coding_agent import CodingAgent
+from .config.arguments import text
 from .config.load import Config, configuration
+from .errors import ConfigError
 from .function_tools import Tool
 from .providers.dialects import Dialect
 from .providers.openai_chat import messages_of
@@ -18,6 +20,7 @@ class Agent(CodingAgent):
 
     `name`: its memory is kept on disk under it. `system_prompt`: "" is none. `tools`: functions, servers, toolboxes;
     none unless given. Raises as CodingAgent. `session_id`: one conversation of many that this agent has, for example a user's; None: its own.
+    Name and id have at most 99 characters together.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class Agent(CodingAgent):
         **more: Any,
     ) -> None:
         """`verbose`: show what happens, as CodingAgent does; `more`: further arguments of CodingAgent."""
+        if session_id is not None and not text(session_id, "session_id").strip():
+            raise ConfigError("session_id: wanted one character or more, or None, found none")
         found = configuration(config)
         if not verbose:
             found = found.model_copy(update={"display": found.display.model_copy(update={"quiet": True})})

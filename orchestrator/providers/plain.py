@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any, cast
 
 from ..errors import ConfigError, ProviderError, ends_more, reason
 from ..in_thread import in_thread
@@ -30,7 +30,10 @@ class Plain:
 
     async def models(self) -> tuple[ModelInfo, ...]:
         listed = await self._called(self.inner.list_models) if hasattr(self.inner, "list_models") else ()
-        return tuple(ModelInfo(provider=self.name, name=str(one)) for one in listed)
+        if isinstance(listed, str) or not isinstance(listed, Iterable):
+            raise ProviderError(self.name, f"its list_models returned {type(listed).__name__}, not a list")
+        names = cast("Iterable[object]", listed)
+        return tuple(ModelInfo(provider=self.name, name=str(one)) for one in names)
 
     async def _called(self, function: Callable[..., Any], *args: Any) -> Any:
         try:
@@ -49,6 +52,10 @@ def as_provider(name: str, given: Any) -> Provider:
         raise ConfigError(f"a provider's name is text without a colon, found {called!r}")
     if not isinstance(given, type):
         if callable(getattr(given, "stream", None)):
+            if not isinstance(getattr(given, "name", None), str):
+                raise ConfigError(
+                    f"{type(given).__name__} is no provider: beside stream(request) it needs a name, a text"
+                )
             return given
         if callable(getattr(given, "chat", None)):
             return Plain(name, given)

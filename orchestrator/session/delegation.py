@@ -121,6 +121,9 @@ class LastRungs:
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
+        vendors = {*self._session.config.usable_providers(), *self._session.wired.names()} - {"ollama"}
+        if not vendors:
+            return self._server.specs
         return tuple(_with_vendors(one) if one.name == DELEGATE else one for one in self._server.specs)
 
     async def call(self, call: ToolCall, progress: Progress = no_progress) -> ToolResult:

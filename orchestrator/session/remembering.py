@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import anyio
 
 from ..agent import Agent
+from ..config.arguments import text as wanted_text
 from ..config.load import Config
 from ..errors import ConfigError, OrchestratorError
 from ..events import Emit, Notice, ignore
@@ -103,11 +104,16 @@ class AgentMemory:
     def store(
         self, text: str, *, importance: float = 1.0, metadata: Mapping[str, Any] | None = None
     ) -> str | None:
-        """The memory's id, the same for the same text; None when it matters too little to be kept."""
-        return self._call(lambda: self._memory().store(text, importance=importance, metadata=metadata))
+        """The memory's id, the same for the same text; None when it matters too little to be kept.
+
+        `importance`: 0 to 1. `metadata`: what `retrieve` can filter by. Raises ConfigError, StoreError.
+        """
+        told = wanted_text(text, "text")
+        return self._call(lambda: self._memory().store(told, importance=importance, metadata=metadata))
 
     def retrieve(self, query: str, k: int = 5, filter: Mapping[str, Any] | None = None) -> list[Remembered]:
-        """The `k` memories that fit best, of those whose metadata has all of `filter`."""
+        """The `k` memories that fit best, of those whose metadata has all of `filter`. Raises ConfigError, StoreError."""
+        wanted_text(query, "query")
         return self._call(lambda: self._memory().retrieve(query, k, filter))
 
     def delete(self, id: str) -> bool:

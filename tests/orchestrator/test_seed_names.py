@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from orchestrator import (
 )
 from orchestrator.config.load import Config
 from orchestrator.errors import ConfigError, Overloaded, ProviderError
+from orchestrator.events import Event, Notice
 from orchestrator.providers.scripted import Scripted
 from orchestrator.types import ToolCall, assistant
 from tests.wire.stub import Stub
@@ -37,6 +39,13 @@ WEATHER = {
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     return load_config(cwd=tmp_path, env={}, display__quiet=True)
+
+
+class Nameless:
+    """All but the name."""
+
+    async def stream(self, request: Any) -> Any:
+        yield ""
 
 
 class Simple:
@@ -134,6 +143,9 @@ def test_a_bad_value_is_blamed_on_the_caller(config: Config, kwargs: dict[str, A
         ({"n_latest_messages": "ten"}, "n_latest_messages: wanted 0 or more, or None for all, found 'ten'"),
         ({"tools": [3]}, "tools: wanted functions, names of servers, .*, found int"),
         ({"tools": 3}, "tools: wanted functions, .*, found int"),
+        ({"session_id": 3}, "session_id: wanted text, found 3"),
+        ({"session_id": ""}, "session_id: wanted one character or more"),
+        ({"name": "a", "session_id": "x" * 99}, "name: wanted 1 to 100 characters, those of a session_id in"),
     ],
 )
 def test_an_argument_of_another_type_is_named(config: Config, given: dict[str, Any], says: str) -> None:
@@ -178,6 +190,7 @@ def test_a_provider_of_the_simple_shape_works_and_others_are_told_what_they_lack
             ("wrong", Simple, "give an object of it, not the class"),
             ("wr:ong", Simple(), "a provider's name is text without a colon, found 'wr:ong'"),
             ("", Simple(), "found ''"),
+            ("wrong", Nameless(), "beside stream.request. it needs a name"),
         ):
             with pytest.raises(ConfigError, match=says):
                 agent.add_provider(name, wrong)
@@ -185,6 +198,47 @@ def test_a_provider_of_the_simple_shape_works_and_others_are_told_what_they_lack
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "hello"},
     ]
+
+
+def test_what_a_delegation_or_a_memory_cannot_take_is_said_in_a_sentence(config: Config) -> None:
+    odd: Any = 5
+    with Agent(model="mine:m", config=config) as agent:
+        agent.add_provider("mine", Simple())
+        for wrong, says in (
+            (lambda: agent.delegate(odd, "x"), "target_model: wanted text, found 5"),
+            (lambda: agent.delegate("mine:m", "x", context=odd), "context: wanted text, found 5"),
+            (lambda: agent.delegate("mine:m", " "), "task: wanted what is to be done, found nothing"),
+            (lambda: agent.memory.store(odd), "text: wanted text, found 5"),
+            (lambda: agent.memory.retrieve(odd), "query: wanted text, found 5"),
+        ):
+            with pytest.raises(ConfigError, match=says):
+                wrong()
+
+
+def test_a_provider_that_cannot_list_hides_no_others_models(config: Config) -> None:
+    class Odd:
+        def chat(self, messages: Any, model: str) -> str:
+            return "x"
+
+        def list_models(self) -> Any:
+            return 5
+
+    class Broken(Scripted):
+        async def models(self) -> Any:
+            raise KeyError("mine")
+
+    told: list[str] = []
+
+    def heard(event: Event) -> None:
+        if isinstance(event, Notice):
+            told.append(event.text)
+
+    with Agent(config=config, emit=heard) as agent:
+        for name, given in (("odd", Odd()), ("broken", Broken(name="broken")), ("good", Simple())):
+            agent.add_provider(name, given)
+        assert agent.list_all_models()["good"] == ["a", "b"]
+    assert "odd cannot list its models: odd: its list_models returned int, not a list" in told
+    assert "broken cannot list its models: KeyError: 'mine'" in told
 
 
 def test_a_provider_that_raises_anything_is_a_failure_and_the_chain_goes_on(config: Config) -> None:
@@ -353,7 +407,7 @@ def test_a_slow_sdk_holds_up_nobody_else(tmp_path: Path, monkeypatch: pytest.Mon
         return Scripted("slow", name=name)
 
     class Tells(Scripted):
-        async def stream(self, request: Any) -> Any:
+        async def stream(self, request: Any) -> AsyncGenerator[Any]:
             local_answered.set()
             async for item in Scripted("quick", name="ollama").stream(request):
                 yield item
