@@ -11,7 +11,10 @@ import textwrap
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from rich.cells import set_cell_size
 
 from servers.durations import duration
 from servers.ollama.engines.protocol import EngineError
@@ -29,6 +32,9 @@ ENGINES = """\
 engines for --host: http://HOST:PORT of Ollama (default: OLLAMA_BASE_URL, OLLAMA_HOST, then 127.0.0.1:11434),
 llamacpp:URL of a llama.cpp server, embedded:FILE.gguf or embedded:demo, which need the extra `engine`
 """
+
+FIRST_S, AGAIN_S = 3.0, 30.0
+"""After how long something under way is told of where nobody watches a terminal, and how often then."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -139,7 +145,36 @@ def say(message: str) -> None:
 
 
 def progress(message: str) -> None:
-    """One line that replaces itself, where a person watches; an empty one clears it."""
+    """One line that replaces itself, where a person watches; an empty one clears it.
+
+    Elsewhere a line of its own, where it takes long: what is piped does not look as if it hung.
+    """
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{visible(message)[:100]}")
+        room = shutil.get_terminal_size().columns - 1
+        sys.stderr.write(f"\r\x1b[K{set_cell_size(visible(message), room).rstrip()}")
         sys.stderr.flush()
+    elif _seldom.due(message):
+        sys.stderr.write(f"understudy: {visible(message)}\n")
+        sys.stderr.flush()
+
+
+class _Seldom:
+    """When to say how far it is, where each time is a line."""
+
+    def __init__(self) -> None:
+        self._next: float | None = None  # None: nothing is under way
+
+    def due(self, message: str) -> bool:
+        now = monotonic()
+        if not message:
+            self._next = None
+            return False
+        if self._next is None:
+            self._next = now + FIRST_S
+        if now < self._next:
+            return False
+        self._next = now + AGAIN_S
+        return True
+
+
+_seldom = _Seldom()

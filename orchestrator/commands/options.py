@@ -200,12 +200,19 @@ async def _yes(question: str, choices: Sequence[str]) -> str | None:
 
 
 async def _at_the_terminal(question: str, choices: Sequence[str]) -> str | None:
-    sys.stderr.write(f"{visible(question)}\n{_between(choices)} ")
-    sys.stderr.flush()
-    if sys.platform != "win32":  # Ctrl-C ends this wait, but would not end a thread that reads
-        await anyio.wait_readable(sys.stdin)
-    answer = await anyio.to_thread.run_sync(sys.stdin.readline)
-    return fitting(answer.rstrip("\n"), choices) if answer else None
+    """None at the end of what there is to read. What is no choice decides nothing."""
+    sys.stderr.write(f"{visible(question)}\n")
+    while True:
+        sys.stderr.write(f"{_between(choices)} ")
+        sys.stderr.flush()
+        if sys.platform != "win32":  # Ctrl-C ends this wait, but would not end a thread that reads
+            await anyio.wait_readable(sys.stdin)
+        answer = await anyio.to_thread.run_sync(sys.stdin.readline)
+        if not answer:
+            return None
+        if (fits := fitting(answer.rstrip("\n"), choices)) is not None:
+            return fits
+        sys.stderr.write(f"one of {', '.join(choices)}; Ctrl-D declines\n")
 
 
 def _between(choices: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ async def put(server: str, question: Any, approve: Approve) -> ElicitResult:
     for name, field in fields.items():
         required = name in schema.get("required", ()) or len(fields) == 1
         asked = (
-            f"{server}: {question.message}"
+            "\n".join(filter(None, [f"{server}: {question.message}", field.get("description")]))
             if len(fields) == 1
             else _line(server, question.message, name, field)
         )

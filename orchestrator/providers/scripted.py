@@ -82,7 +82,7 @@ class Scripted:
         if not self.lines:
             count = len(self.requests) - 1
             raise ScriptError(
-                f"{self.title} ran out: it has {count} replies, and was asked {_asked(request)}"
+                f"{self.title} ran out: it has {count} repl{'y' if count == 1 else 'ies'}, and was asked {_asked(request)}"
             )
         line = self.lines.pop(0)
         if isinstance(line, Exception):

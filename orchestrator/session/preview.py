@@ -96,7 +96,7 @@ class Preview:
         ]
         said.append(money or "price unknown")
         if self.unknown:
-            said.append(f"not known of {', '.join(self.unknown)}")
+            said.append(f"never measured or priced: {', '.join(self.unknown)}")
         return "preview: " + ", ".join(said)
 
 

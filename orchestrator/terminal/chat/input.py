@@ -149,14 +149,21 @@ class Terminal:
             self._talk.display(Notice(text=question, level="warning"))
             typed, self._question = self._prompt.default_buffer.document, _Question(choices=choices)
             self._prompt.default_buffer.reset()
-            self._prompt.app.invalidate()
+            self._asks(True)
             try:
                 await self._question.answered.wait()
                 return self._question.answer
             finally:
                 self._question = None
                 self._prompt.default_buffer.reset(typed)
-                self._prompt.app.invalidate()
+                self._asks(False)
+
+    def _asks(self, asking: bool) -> None:
+        """What waits for the person is not shown as under way."""
+        if self._talk is not None and (screen := self._talk.display.screen) is not None:
+            screen.asking = asking
+            screen.tick()
+        self._prompt.app.invalidate()
 
     async def page(self, text: str) -> None:
         await run_in_terminal(partial(pager, text), in_executor=True)
@@ -189,8 +196,18 @@ class Terminal:
             screen.tick()
 
     def _decide(self, text: str | None) -> None:
+        """The person's answer; None: they take none. One that is no choice, as a word typed ahead, decides nothing."""
         assert self._question is not None
-        self._question.answer = None if text is None else fitting(text, self._question.choices)
+        choices = self._question.choices
+        answer = None if text is None else fitting(text, choices)
+        if text is not None and answer is None:
+            self._prompt.default_buffer.reset()
+            if self._talk is not None:
+                self._talk.display(
+                    Notice(text=f"one of {', '.join(choices)}; Ctrl-C declines", level="warning")
+                )
+            return
+        self._question.answer = answer
         self._question.answered.set()
 
     def _keys(self) -> KeyBindings:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rich.cells import cell_len
 from rich.segment import Segment
 
 from ...sanitize import one_line
+from .activity import fitted
 from .entries import INDENT, Entries
 from .rows import Row, beside, code_rows, prose_rows, text_rows
 from .runs import Run, Runs
@@ -63,16 +65,18 @@ class LivePart:
         working = {run.parent for run in active}
         for run in active:
             waits = run.id in working and not run.activity.tools
-            if not waits and (told := run.activity.told(self.clock())):
-                found.append(self._alive(run, told, named=len(active) > 1 or not run.shown))
+            if not waits:
+                named = len(active) > 1 or not run.shown
+                found += [self._alive(run, told, named) for told in run.activity.told(self.clock())]
         return found
 
-    def _alive(self, run: Run, told: str, *, named: bool) -> Row:
+    def _alive(self, run: Run, told: Sequence[str], named: bool) -> Row:
         name = f"{run.speaker.name} · " if named else ""
-        indent = " " * (INDENT * run.speaker.depth)
+        head = f"{' ' * (INDENT * run.speaker.depth)}… {name}"
+        room = self.console.width - 1 - cell_len(head)
         return [
-            Segment(f"{indent}… {name}", self.entries.style(run.speaker.style)),
-            Segment(told, self.entries.style("dim")),
+            Segment(head, self.entries.style(run.speaker.style)),
+            Segment(fitted(told, room), self.entries.style("dim")),
         ]
 
     def _under_way(self, run: Run, room: int) -> list[Row]:

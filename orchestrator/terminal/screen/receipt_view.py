@@ -201,10 +201,21 @@ def _forecast(f: Forecasted) -> str:
         if f.low_s is not None and f.high_s is not None
         else ""
     )
-    behind = f" from {f.runs} runs"
-    known = f", {f.error_given_length:+.0%} for this length" if f.error_given_length is not None else ""
-    off = f", off by {f.error:+.0%}{known}" if f.error is not None else ""
+    behind = f" from {f.runs} run{'' if f.runs == 1 else 's'}"
+    off = f"; {_missed(f.error, f.error_given_length)}" if f.error is not None else ""
     return f"forecast: {_took(f.total_s)}{interval}{behind}{off}"
+
+
+def _missed(error: float, given_length: float | None) -> str:
+    """By how much the forecast was too high or too low, and what of that is not the answer's length."""
+    if given_length is None:
+        return _too(error)
+    return f"{_too(error)}, {_too(given_length)} once the answer's length is known"
+
+
+def _too(error: float) -> str:
+    share = round(abs(error) * 100)
+    return "exact" if share == 0 else f"{share:,} % too {'high' if error > 0 else 'low'}"
 
 
 def _took(seconds: float) -> str:

@@ -29,7 +29,6 @@ from ...types import Message, Text, Thinking, ToolCall, ToolResult
 from .activity import Activity, Working
 from .blocks import Block
 from .entries import Entries, Entry
-from .lines import Speaker
 from .live_part import LivePart
 from .outputs import Output
 from .page import Page
@@ -58,6 +57,7 @@ class RichScreen:
         self.live = LivePart(self.entries, self.runs, clock)
         self.thoughts = settings.show_thoughts
         self.queued: Sequence[str] = ()  # what the person typed ahead
+        self.asking = False  # everything waits for the person
 
     @property
     def thoughts(self) -> bool:
@@ -92,7 +92,7 @@ class RichScreen:
 
     def tick(self) -> None:
         """Draw the changing part as it is now."""
-        self.painter.show(self.live.rows(self.queued))
+        self.painter.show(() if self.asking else self.live.rows(self.queued))
 
     def asked(self, text: str) -> None:
         self.page.asked(text)
@@ -120,10 +120,10 @@ class RichScreen:
             entries = self._parts(message, calls)
             if entries and message.role == "tool":
                 self.page.write(self.page.last, None, entries)
+            elif message.role == "user" and entries:
+                self.page.asked(_asked(message))
             elif entries:
-                you = Speaker(name="you", style="bold")
-                by = you if message.role == "user" else self.speakers.of(message.origin or "model")
-                self.page.said_by(by, entries)
+                self.page.said_by(self.speakers.of(message.origin or "model"), entries)
         models = {m.origin for m in history if m.origin and not m.origin.startswith("understudy:")}
         of = counted(len(history), "message"), counted(len(models), "model"), counted(len(calls), "tool call")
         self.page.ours(", ".join(of), "dim")
@@ -193,8 +193,9 @@ class RichScreen:
             case ToolStarted():
                 self._settle(run)
                 run.calls[event.call.id] = event.call
-                run.activity.tools[event.call.id] = Working(call=event.call, since=now)
-                if self.tools.is_delegation(event.call):
+                delegation = self.tools.is_delegation(event.call)
+                run.activity.tools[event.call.id] = Working(call=event.call, since=now, delegation=delegation)
+                if delegation:
                     self._put(run, self.tools.order(event.call))
             case ToolProgress():
                 if (working := run.activity.tools.get(event.call_id)) is not None:
@@ -310,3 +311,8 @@ class RichScreen:
             return
         for one in panel:
             self._flush(one)
+
+
+def _asked(message: Message) -> str:
+    """What a person said, as they typed it."""
+    return "\n".join(part.text if isinstance(part, Text) else f"[{part.kind}]" for part in message.parts)

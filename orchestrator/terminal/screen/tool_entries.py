@@ -41,7 +41,7 @@ class ToolEntries:
             return [self._receipt(receipt)]
         one = shown(result.text, images=sum(not isinstance(part, Text) for part in result.content))
         took = f" {seconds:.2f} s" if seconds is not None else ""
-        named = called(call) if call else one_line(result.name, 64)
+        named = called(call, shown_below=one.diff) if call else one_line(result.name, 64)
         mark, style = ("✗", "red") if result.is_error else ("→", "")
         return [
             self.entries.text(f"{mark} {named}{took}", style),
@@ -98,5 +98,9 @@ class ToolEntries:
         return drawn
 
 
-def called(call: ToolCall) -> str:
-    return f"{one_line(call.name, 64)} {shown_arguments(call.arguments)}".rstrip()
+def called(call: ToolCall, *, shown_below: bool = False) -> str:
+    """A call in short; `shown_below`: a diff of what it changed follows, so that its text need not stand here."""
+    told = call.arguments
+    if shown_below:
+        told = {name: value for name, value in told.items() if isinstance(value, str) and "\n" not in value}
+    return f"{one_line(call.name, 64)} {shown_arguments(told)}".rstrip()

@@ -39,7 +39,7 @@ class Shown:
 
 
 def shown(text: str, *, images: int = 0) -> Shown:
-    text = unfenced(text).rstrip("\n")
+    text = unfenced(text).rstrip()  # also rows of a diff that show nothing
     more = f"{images} image{'' if images == 1 else 's'}" if images else ""
     record = _record(text)
     if record is not None:

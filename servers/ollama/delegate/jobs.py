@@ -47,6 +47,8 @@ class Progress:
     first_token: float | None = None
     ends_at: float | None = None
     """When the forecast says the current run ends; the monotonic clock."""
+    within: tuple[float, float] | None = None
+    """The same of the interval that holds nine in ten."""
     step: int = 0
     steps: int | None = None
     """Of a map: chunks done, chunks in all."""
@@ -57,11 +59,14 @@ class Progress:
         self.tokens += 1
         self.phase = "thinking" if thinking else "writing"
 
-    def run(self, model: str, cap: int, forecast_s: float | None) -> None:
+    def run(
+        self, model: str, cap: int, forecast_s: float | None, within_s: tuple[float, float] | None = None
+    ) -> None:
         """A run begins."""
         now = time.monotonic()
         self.phase, self.model, self.cap, self.tokens, self.first_token = "reading", model, cap, 0, None
         self.ends_at = None if forecast_s is None else now + forecast_s
+        self.within = None if within_s is None else (now + within_s[0], now + within_s[1])
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -87,6 +92,12 @@ class Progress:
         """Whether it takes longer than was forecast."""
         return self.ends_at is not None and time.monotonic() > self.ends_at
 
+    def _interval(self) -> str:
+        if self.within is None or self.tokens:  # from the first token on the pace says more
+            return ""
+        low, high = (duration(max(end - time.monotonic(), 0.0)) for end in self.within)
+        return f" (90 %: {low} to {high})"
+
     def __str__(self) -> str:
         if self.phase == "waiting":
             held = f" ({self.holder} has it)" if self.holder else ""
@@ -102,7 +113,7 @@ class Progress:
             most = self.remaining_s
             parts.append("longer than forecast" + (f", at most {duration(most)} left" if most else ""))
         elif self.remaining_s and self.phase != "checking":
-            parts.append(f"about {duration(self.remaining_s)} left")
+            parts.append(f"about {duration(self.remaining_s)} left{self._interval()}")
         return ", ".join(parts)
 
 

@@ -114,7 +114,8 @@ class Runner:
                         await _refuse_hopeless(plan, forecast, left_s)
                         query = replace(query, timeout_s=_time_given(left_s, forecast))
                 queued.started()
-                progress.run(model.name, query.num_predict, queued.seconds or None)
+                within_s = (forecast.low_s, forecast.high_s) if forecast else None
+                progress.run(model.name, query.num_predict, queued.seconds or None, within_s)
                 before = await self.load.seen()
                 answer = await self._asked(prepared, model, size, query, progress)
                 after = await self.load.seen()

@@ -154,7 +154,7 @@ lead anthropic:c │ ⇒ worker qwen3:8b: fix the sign [files=["a.py"]]
   worker qwen3:8b │ Fixed the sign.
   worker qwen3:8b │ accepted · a.py +3/-1 · gate syntax: passed
   worker qwen3:8b │ profile: 12.3 s = load 0.1 + prompt 2.0 (1,200 tokens, 600/s) + answer 10.2 (300 tokens, 29/s)
-  worker qwen3:8b │ forecast: 11.0 s (90 %: 9.1 to 13.2) from 12 runs, off by -11%
+  worker qwen3:8b │ forecast: 11.0 s (90 %: 9.1 to 13.2) from 12 runs; 11 % too low
   worker qwen3:8b │ advice: drop 2,100 prompt tokens: 31 s -> 12 s
 """)
 
@@ -401,7 +401,7 @@ I hand this over.
 - `ollama__delegate` 0.25 s worker qwen3:8b
   - accepted · a.py +3/-1 · gate syntax: passed
   - profile: 12.3 s = load 0.1 + prompt 2.0 (1,200 tokens, 600/s) + answer 10.2 (300 tokens, 29/s)
-  - forecast: 11.0 s (90 %: 9.1 to 13.2) from 12 runs, off by -11%
+  - forecast: 11.0 s (90 %: 9.1 to 13.2) from 12 runs; 11 % too low
   - advice: drop 2,100 prompt tokens: 31 s -> 12 s
   - answer: Fixed the sign.
 

@@ -106,10 +106,36 @@ def test_who_holds_the_slot_is_named_while_a_call_waits() -> None:
 
 def test_a_tool_under_way_shows_its_progress_and_goes_when_it_ends() -> None:
     terminal = Terminal()
-    call, answer = used("ollama__delegate", "done", note="x")
-    progress = ToolProgress(run="r", call_id="1", done=1, total=None, message="q reading, 31 % of it")
-    assert "ollama__delegate · q reading, 31 % of it · 0 s" in terminal.see(started(), call, progress)[-1]
+    call, answer = used("web__fetch", "done", note="x")
+    progress = ToolProgress(run="r", call_id="1", done=1, total=None, message="reading, 31 % of it")
+    assert "web__fetch · 0 s · reading, 31 % of it" in terminal.see(started(), call, progress)[-1]
     assert "reading" not in "\n".join(terminal.see(answer, ended()))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_row_that_is_alive_fits_and_keeps_what_is_done_and_what_is_left(width: int) -> None:
+    terminal = Terminal(width)
+    call, _ = used("ollama__delegate", "done", task="Look.", model="q")
+    told = "qwen3:8b writing, 112 tokens, 52.3/s, about 19 s left"
+    progress = ToolProgress(run="r", call_id="1", done=1, total=None, message=told)
+    row = terminal.see(started(), said("I hand it over.\n\n"), call, progress)[-1]
+    assert cell_len(row) < width and "worker qwen3:8b" in row and "ollama__delegate" not in row
+    assert row.endswith("19 s left")
+
+
+def test_a_forecast_that_is_a_guess_is_told_as_one() -> None:
+    terminal = Terminal(100)
+    guess = Foreseen(run="r", total_s=450.0, low_s=20.0, high_s=900.0, runs=2)
+    shown = terminal.see(started(), guess)[-1]
+    assert "20 s to 15 min left, a guess from 2 runs" in shown and "7 min" not in shown
+
+
+def test_of_an_edit_the_diff_is_shown_and_not_its_arguments_too() -> None:
+    diff = "a.py · +1 -1\n@@ -1,2 +1,2 @@\n-old()\n+new()\n \n "
+    terminal = Terminal()
+    rows = terminal.see(started(), *used("files__edit_file", diff, path="a.py", edits=[{"new": "new()"}]))
+    assert any(row.endswith('→ files__edit_file path="a.py" 0.25 s') for row in rows)
+    assert [row for row in rows if "new()" in row] == ["▌   +new()"]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -308,7 +334,7 @@ def test_no_row_is_wider_than_the_terminal_whatever_is_said(width: int) -> None:
 def test_a_kept_conversation_is_shown_with_its_calls_and_results() -> None:
     terminal = Terminal()
     terminal.screen.summary([user("Why?"), user("Because.")])
-    assert "▌ Why?" in terminal.rows and any("2 messages" in row for row in terminal.rows)
+    assert "you │ Why?" in terminal.rows and any("2 messages" in row for row in terminal.rows)
 
 
 def test_what_was_typed_ahead_is_shown_under_the_answer() -> None:
