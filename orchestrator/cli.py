@@ -124,6 +124,8 @@ def _forget_output() -> None:
 
 def _run(arguments: list[str]) -> int:
     command = next((word for word in arguments if not word.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        parser_of(None).error(_unknown(command))
     options = parser_of(command).parse_args(arguments)
     if options.command is None:
         parser_of(None).print_help()
@@ -133,6 +135,14 @@ def _run(arguments: list[str]) -> int:
         if why is not None:
             sys.stderr.write(f"understudy: {why}\n")
         return _obeyed(module, options)
+
+
+def _unknown(command: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(command, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"there is no command {command!r}; {hint}`understudy --help` lists them"
 
 
 def _obeyed(module: ModuleType | Command, options: argparse.Namespace) -> int:

@@ -466,7 +466,10 @@ class CodingAgent:
             yield
 
     def _call(self, work: Callable[[], Awaitable[T]]) -> T:
-        return self._running().call(work)
+        try:
+            return self._running().call(work)
+        except OrchestratorError as exc:  # its sentence says it; how we came there stays in its __context__
+            raise exc.with_traceback(None) from None
 
     def _running(self) -> Background:
         with self._opening:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable
 from typing import Any
@@ -30,6 +31,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.formatter_class = Help
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Unlike the original it does not hide that nothing could be written."""
+        (file or sys.stderr).write(message)
 
 
 class Help(argparse.RawDescriptionHelpFormatter):

@@ -69,9 +69,9 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.remove:
         path, gone = remove(host, root, list(wanted))
-        said = (
-            f"{path} no longer starts {', '.join(gone)}." if gone else f"{path} starts none of our servers."
-        )
+        said = f"{path} no longer starts {', '.join(gone)}"
+        said += "." if path.exists() else "; nothing else stood in it, so it is gone."
+        said = said if gone else f"{path} starts none of our servers."
         sys.stdout.write(said + "\n")
     elif options.write:
         path = install(host, root, wanted, replace=options.replace)

@@ -96,7 +96,8 @@ def read(body: Body) -> Asked:
 
 
 def whole(asked: Asked, done: Completion) -> Body:
-    message: Body = {"role": "assistant", "content": done.message.text or None, "refusal": None}
+    content = done.message.text or (None if done.message.tool_calls else "")  # clients count on a text
+    message: Body = {"role": "assistant", "content": content, "refusal": None}
     if thought := "".join(p.text for p in done.message.parts if isinstance(p, Thinking)):
         message["reasoning_content"] = thought
     if done.message.tool_calls:

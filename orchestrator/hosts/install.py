@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,10 @@ def install(host: Host, root: Path, wanted: Mapping[str, Server], *, replace: bo
 
 
 def remove(host: Host, root: Path, wanted: Sequence[str]) -> tuple[Path, list[str]]:
-    """Take our servers of these names out; others of the same names stay. What was taken out comes back."""
+    """Take our servers of these names out; others of the same names stay. What was taken out comes back.
+
+    A file that then says nothing at all goes: it was there for the servers.
+    """
     path, gone = host.file(root), list[str]()
 
     def edit(held: Mapping[str, Any], put: Callable[[str, Any], None], drop: Callable[[str], None]) -> None:
@@ -75,7 +79,16 @@ def remove(host: Host, root: Path, wanted: Sequence[str]) -> tuple[Path, list[st
 
     if read(path) is not None:
         _edited(host, path, edit)
+    if gone and _says_nothing(host, path):
+        path.unlink()
     return path, gone
+
+
+def _says_nothing(host: Host, path: Path) -> bool:
+    text = read(path) or ""
+    if path.is_symlink() or path.stat().st_nlink > 1 or re.search("//|/[*]|#", text):
+        return False
+    return _pruned(_parsed(host, path, text.removeprefix(BOM)).value, _keys(host, path, text)) == {}
 
 
 def is_ours(server: Server) -> bool:

@@ -86,18 +86,22 @@ class Preview:
         return asdict(self)
 
     def __str__(self) -> str:
-        seconds, money = (
-            _range(self.least_s, self.most_s, lambda seconds: duration(round(seconds))),
-            _range(self.least_usd, self.most_usd, "${:.4f}".format),
-        )
+        seconds = _range(self.least_s, self.most_s, lambda seconds: duration(round(seconds)))
+        money = _range(self.least_usd, self.most_usd, _money)
+        calls = _range(self.least_calls, self.most_calls, "{:.0f}".format)
         said = [
-            _range(self.least_calls, self.most_calls, "{:.0f} calls".format) or "",
-            seconds or "seconds unknown",
+            f"{calls} call{'' if calls == '1' else 's'}",
+            seconds or "time unknown",
+            money or "price unknown",
         ]
-        said.append(money or "price unknown")
         if self.unknown:
-            said.append(f"never measured or priced: {', '.join(self.unknown)}")
+            lacks = [name for name, known in (("measured here", seconds), ("priced", money)) if not known]
+            said.append(f"never {' nor '.join(lacks) or 'measured or priced'}: {', '.join(self.unknown)}")
         return "preview: " + ", ".join(said)
+
+
+def _money(usd: float) -> str:
+    return "$0" if usd == 0 else f"${usd:.4f}"
 
 
 async def preview(members: Members, settings: PatternSettings, prompt: str) -> Preview:

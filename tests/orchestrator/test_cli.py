@@ -89,7 +89,7 @@ def test_every_line_of_a_scripted_model_says_scripted(clone: Path, tmp_path: Pat
     ("words", "code", "said"),
     [
         ([], 2, "usage"),
-        (["nonsense"], 2, "invalid choice"),
+        (["dmo"], 2, "did you mean demo?"),
         (["run", "hi"], 2, "--model"),
         (["run", "--model", "nobody:x", "hi"], 2, "nobody"),
         (["run", "--model", "scripted:gone.jsonl", "hi"], 2, "gone.jsonl"),

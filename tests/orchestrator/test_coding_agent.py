@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,6 +115,14 @@ def test_a_failure_is_part_of_the_conversation_and_the_next_question_goes_on(roo
         "[interrupted: fake: down]",
         "3",
     ]
+
+
+def test_a_failure_nobody_catches_is_told_in_a_sentence_and_not_in_the_frames_of_ours(room: Room) -> None:
+    agent = room.agent(ProviderError("fake", "down"))
+    with pytest.raises(ProviderError) as failed:
+        agent.chat("1")
+    told = traceback.format_exception(failed.value)
+    assert told[-1].endswith("fake: down\n") and not [line for line in told if "providers" in line]
 
 
 def test_try_reply_returns_a_failure_instead_of_raising_it(room: Room) -> None:

@@ -81,9 +81,13 @@ def fitted(parts: Sequence[str], room: int) -> str:
         del kept[-2]
     if (over := _cells(kept) - room) > 0:
         longest = max(range(len(kept)), key=lambda place: cell_len(kept[place]))
-        left = max(cell_len(kept[longest]) - over - 1, 0)
-        kept[longest] = f"{set_cell_size(kept[longest], left).rstrip()}…"
+        kept[longest] = cut_text(kept[longest], cell_len(kept[longest]) - over)
     return " · ".join(kept)
+
+
+def cut_text(text: str, room: int) -> str:
+    """In at most `room` cells; what is cut says so."""
+    return text if cell_len(text) <= room else f"{set_cell_size(text, max(room - 1, 0)).rstrip()}…"
 
 
 def _cells(parts: Sequence[str]) -> int:

@@ -17,6 +17,8 @@ from .tool_view import diff_rows
 Entry = Callable[[int], list[Row]]
 """Something that was said, as rows for so many cells."""
 INDENT = 2
+TASK, STEP = 600, 160
+"""Characters of a task that a model was given, and of a step of a pattern, which mostly repeats what stands above."""
 
 
 class Prose:
@@ -63,9 +65,9 @@ class Entries:
         blocks = Blocks()
         return [self.block(block) for block in (*blocks.feed(text), *blocks.end())]
 
-    def task(self, delegatee: str, task: str, details: str = "") -> Entry:
+    def task(self, delegatee: str, task: str, details: str = "", *, limit: int = TASK) -> Entry:
         def drawn(room: int) -> list[Row]:
-            said = f"⇒ {one_line(delegatee, 80)}: {one_line(task, 600)}"
+            said = f"⇒ {one_line(delegatee, 80)}: {one_line(task, limit)}"
             head = text_rows(self.console, said, room, "bold")
             return head + (text_rows(self.console, details, room, "dim") if details else [])
 

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from ...sanitize import one_line
-from .activity import fitted
+from .activity import cut_text, fitted
 from .entries import INDENT, Entries
 from .rows import Row, beside, code_rows, prose_rows, text_rows
 from .runs import Run, Runs
@@ -71,9 +71,10 @@ class LivePart:
         return found
 
     def _alive(self, run: Run, told: Sequence[str], named: bool) -> Row:
-        name = f"{run.speaker.name} · " if named else ""
+        width = self.console.width - 1
+        name = f"{cut_text(run.speaker.name, width // 2)} · " if named else ""
         head = f"{' ' * (INDENT * run.speaker.depth)}… {name}"
-        room = self.console.width - 1 - cell_len(head)
+        room = width - cell_len(head)
         return [
             Segment(head, self.entries.style(run.speaker.style)),
             Segment(fitted(told, room), self.entries.style("dim")),

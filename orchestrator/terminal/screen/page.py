@@ -56,7 +56,7 @@ class Page:
         written: list[Row] = []
         if speaker is not None and who != self.last:
             written += [
-                *([[]] if self.last or not self.painter.below else []),
+                [],
                 *self.entries.barred([self.entries.name(speaker)], style, indent),
             ]
             self._under = None

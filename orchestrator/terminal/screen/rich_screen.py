@@ -28,7 +28,7 @@ from ...sanitize import clipped, one_line
 from ...types import Message, Text, Thinking, ToolCall, ToolResult
 from .activity import Activity, Working
 from .blocks import Block
-from .entries import Entries, Entry
+from .entries import STEP, TASK, Entries, Entry
 from .live_part import LivePart
 from .outputs import Output
 from .page import Page
@@ -168,12 +168,16 @@ class RichScreen:
         run = Run(
             id=event.run,
             speaker=self.speakers.of(name, event.model, depth),
+            model=event.model,
             parent=parent.id if parent else None,
             activity=Activity(since=self.clock()),
         )
         if event.role != "lead" and self.settings.show_delegations:
-            task = self.entries.task(f"{event.role} {event.model}", event.prompt)
+            limit = TASK if parent is None or parent.model else STEP
+            prompt = "the same" if parent and parent.asked == event.prompt else event.prompt
+            task = self.entries.task(f"{event.role} {event.model}", prompt, limit=limit)
             if parent:
+                parent.asked = event.prompt
                 self._put(parent, task)
             else:
                 self.page.write((), None, [task])

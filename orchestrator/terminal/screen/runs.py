@@ -16,6 +16,7 @@ class Run:
     id: str
     speaker: Speaker
     parent: str | None
+    model: str  # "" of a pattern, which only asks others
     activity: Activity
     blocks: Blocks = field(default_factory=Blocks)
     thoughts: str = ""
@@ -24,6 +25,7 @@ class Run:
     held: list[Entry] = field(default_factory=list[Entry])  # said while another run has the screen
     shown: bool = False  # something of it stands on the screen
     made: Provenance = "measured"  # its figures
+    asked: str = ""  # the last task it gave to a run that works for it
     heard: str = ""  # the last answer of a run that worked for it
     code: bool = False  # it wrote code, which is copied: never in a column
     ended: bool = False

@@ -62,6 +62,13 @@ def test_with_every_stream_closed_a_command_ends_as_it_would() -> None:
     assert (closed.returncode, closed.stderr) == (0, "")
 
 
+def test_help_that_cannot_be_written_is_no_success() -> None:
+    full = subprocess.run(
+        ["sh", "-c", f"{UNDERSTUDY} chat --help >/dev/full"], capture_output=True, text=True, check=False
+    )
+    assert full.returncode == 1 and full.stderr.startswith("understudy: the output: No space left")
+
+
 def ended(words: list[str]) -> int:
     try:
         return main(words)

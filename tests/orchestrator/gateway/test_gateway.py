@@ -317,6 +317,20 @@ async def test_a_failure_in_mid_answer_reaches_every_client_as_a_failure() -> No
                     pass
 
 
+async def test_an_answer_cut_within_its_thoughts_has_an_empty_text_and_not_none() -> None:
+    thinker = SimulatedModel(name="small:latest", thinking_tokens=2000.0)
+    world = World(machine=Machine(thinker, noise=Noise(spread=0.0)))
+    async with gateway(world=world) as url, httpx2.AsyncClient(timeout=60) as client:
+        asked = {
+            "model": "ollama:small",
+            "max_tokens": 20,
+            "messages": [{"role": "user", "content": "Hello"}],
+        }
+        choice = (await client.post(f"{url}/v1/chat/completions", json=asked)).json()["choices"][0]
+    assert choice["finish_reason"] == "length" and choice["message"]["reasoning_content"]
+    assert choice["message"]["content"] == ""
+
+
 async def test_a_client_that_leaves_frees_the_models_slot() -> None:
     config = Config(providers={"ollama": ProviderSettings(max_parallel=1)})
     body = {"model": "ollama:small", "max_tokens": 4000, "messages": [{"role": "user", "content": "Hello"}]}

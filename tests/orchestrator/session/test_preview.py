@@ -69,7 +69,7 @@ async def test_calls_are_counted_for_every_pattern(
     assert (found.least_calls, found.most_calls) == (least, most)
     assert found.least_usd is not None and found.most_usd is not None
     assert 0.004 * least <= found.least_usd <= found.most_usd <= 0.01 * most
-    assert found.least_s is None and "seconds unknown" in str(found)
+    assert found.least_s is None and "time unknown" in str(found)
 
 
 async def test_a_model_without_a_price_makes_the_sum_unknown_and_is_named(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_what_the_budget_cannot_pay_is_refused_before_anybody_is_asked(tmp
             await run_pattern(session, settings, "well?")
     assert not model.requests
     assert next(e.text for e in seen if isinstance(e, Notice)).startswith(
-        "preview: 3 calls, seconds unknown, $0.0"
+        "preview: 3 calls, time unknown, $0.0"
     )
 
 

@@ -307,14 +307,18 @@ def test_leaving_ends_the_servers_and_gives_the_terminal_back(place: Place) -> N
     assert psutil.wait_procs(children, PATIENCE_S)[1] == [], "a server outlives the conversation"
 
 
-def asking(place: Place, answer: str) -> str:
+def asking(place: Place, *answers: str) -> str:
     (place.folder / "old").mkdir(exist_ok=True)
     call = {"tool_calls": [{"name": "shell__run_command", "arguments": {"command": "rm -r old"}}]}
     term = place.chat("--model", place.script(call, "so be it"), servers="shell.json")
     term.press("clean up\r")
     term.expect("rm -r old")
     question = term.expect("no]")
-    term.press(answer)
+    for answer in answers[:-1]:
+        term.press(answer)
+        term.expect("Ctrl-C declines")
+        term.expect("no]")
+    term.press(answers[-1])
     term.expect("▌ so be it")
     return question
 
@@ -325,9 +329,9 @@ def test_a_command_that_needs_a_yes_is_asked_for_and_runs_then(place: Place) -> 
 
 
 def test_a_command_without_a_yes_does_not_run(place: Place) -> None:
-    for answer in ("whatever\r", "\x03"):
-        asking(place, answer)
-        assert (place.folder / "old").exists(), answer
+    for answers in (["typed ahead\r", "no\r"], ["\x03"]):
+        asking(place, *answers)
+        assert (place.folder / "old").exists(), answers
 
 
 def piped(place: Place, model: str) -> subprocess.Popen[str]:

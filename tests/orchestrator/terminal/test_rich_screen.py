@@ -123,6 +123,16 @@ def test_the_row_that_is_alive_fits_and_keeps_what_is_done_and_what_is_left(widt
     assert row.endswith("19 s left")
 
 
+def test_of_a_step_of_a_pattern_no_more_is_shown_than_says_what_it_is() -> None:
+    terminal = Terminal(100)
+    long = "Review what was written. " * 60
+    step = started("c", parent="p", role="critic", model="x:c", prompt=long)
+    rows = terminal.see(started("p", agent="refine", model=""), step)
+    assert 1 <= sum("Review" in row for row in rows) <= 2
+    row = terminal.see(started("d", parent="p", role="a" * 60, model="x:" + "d" * 60, prompt="?"))[-1]
+    assert "waiting for the fi" in row and cell_len(row) < 100
+
+
 def test_a_forecast_that_is_a_guess_is_told_as_one() -> None:
     terminal = Terminal(100)
     guess = Foreseen(run="r", total_s=450.0, low_s=20.0, high_s=900.0, runs=2)
@@ -234,7 +244,11 @@ def test_a_panel_names_all_it_asks_before_anybody_answers() -> None:
         started("p", agent="consult"),
         *[started(n, parent="p", role="adviser", model=f"x:{n}", prompt="well?") for n in "abc"],
     )
-    assert [row for row in rows if "⇒" in row] == [f"▌ ⇒ adviser x:{n}: well?" for n in "abc"]
+    assert [row for row in rows if "⇒" in row] == [
+        "▌ ⇒ adviser x:a: well?",
+        "▌ ⇒ adviser x:b: the same",
+        "▌ ⇒ adviser x:c: the same",
+    ]
 
 
 def test_a_long_question_has_its_name_once() -> None:
