@@ -155,7 +155,9 @@ def test_ctrl_c_stops_the_turn_and_the_history_stays_valid(place: Place) -> None
     term.expect(PROMPT)
     term.press("/show\r")
     shown = term.expect("6 messages")
-    assert "▌ second" in shown and "[interrupted: stopped by the person]" in shown and "▌ third" in shown
+    assert (
+        "you │ second" in shown and "[interrupted: stopped by the person]" in shown and "you │ third" in shown
+    )
     term.expect(PROMPT)
     term.press(CTRL_D)
     assert term.leave() == 0
@@ -281,7 +283,7 @@ def test_a_kill_loses_nothing_that_was_said(place: Place) -> None:
     again.expect(PROMPT)
     again.press("/show\r")
     shown = again.expect("6 messages")
-    assert "▌ remember me" in shown and "▌ not this" in shown and "▌ lost" in shown
+    assert "you │ remember me" in shown and "you │ not this" in shown and "▌ lost" in shown
     assert "the program ended" in shown
 
 
