@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import set_cell_size
-
 from servers.durations import duration
 from servers.ollama.engines.protocol import EngineError
 from servers.ollama.hosts.settings import HostSettings, are_configured, hosts_named
@@ -150,6 +148,8 @@ def progress(message: str) -> None:
     Elsewhere a line of its own, where it takes long: what is piped does not look as if it hung.
     """
     if sys.stderr.isatty():
+        from rich.cells import set_cell_size
+
         room = shutil.get_terminal_size().columns - 1
         sys.stderr.write(f"\r\x1b[K{set_cell_size(visible(message), room).rstrip()}")
         sys.stderr.flush()

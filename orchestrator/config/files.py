@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from ..errors import ConfigError
+from .yaml_words import in_words
 
 MAX_FILE_BYTES = 1 << 20
 MAX_KEYS = 10_000
@@ -146,7 +147,7 @@ def read_yaml(data: bytes, path: Path) -> Layer:
             layer.values = _mapping(root, (), path, layer.origins)
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-        raise ConfigError(f"{path}, line {line}: not valid YAML: {exc.problem or exc}") from exc
+        raise ConfigError(f"{path}, line {line}: not valid YAML: {in_words(exc)}") from exc
     except (yaml.YAMLError, ValueError) as exc:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(exc).split())}") from exc
     except RecursionError as exc:

@@ -32,7 +32,8 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.keys import Keys
+from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import StdoutProxy
 
 from servers.state.home import home
@@ -98,6 +99,7 @@ class Terminal:
     ) -> None:
         self._prompt = PromptSession[str](
             self._message,
+            output=_output(),
             history=_history(),
             completer=_Completer(words, arguments, folder),
             complete_while_typing=False,
@@ -250,12 +252,21 @@ class Terminal:
 
 def _pasting(event: KeyPressEvent) -> bool:
     """Whether more text came with this Enter: lines that were pasted into a terminal that does not say so."""
-    if any(press.key != Keys.CPRResponse for press in event.key_processor.input_queue):
+    if event.key_processor.input_queue:
         return True
     try:
         return bool(select([event.app.input.fileno()], [], [], PASTE_S)[0])
     except (OSError, ValueError, NotImplementedError):
         return False
+
+
+def _output() -> Output:
+    """Without questions for the cursor's place: their answers come as input, and an Enter before one would pass for
+    the middle of a paste."""
+    output = create_output()
+    if isinstance(output, Vt100_Output):
+        output.enable_cpr = False
+    return output
 
 
 def _history() -> History:

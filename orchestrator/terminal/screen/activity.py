@@ -64,11 +64,12 @@ class Activity:
 
     def _answering(self, now: float, first: float) -> list[str]:
         tokens, took = self.chars // CHARS_PER_TOKEN, now - first
-        parts = ["thinking" if self.thinking else "writing", duration(round(now - self.since))]
-        if tokens:
+        parts = ["thinking" if self.thinking else "writing"]
+        if tokens > 1:
             parts.append(f"about {tokens:,} tokens")
-        if took > 1:
+        if tokens > 1 and took > 1:
             parts.append(f"{tokens / took:.0f}/s")
+        parts.append(duration(round(now - self.since)))
         if self.foreseen is not None:
             parts += _left(self.foreseen, now - self.since)
         return parts

@@ -47,7 +47,7 @@ def serve(given: argparse.Namespace) -> int:
     except OSError as exc:
         problem = f"port {given.port} cannot be used: {exc.strerror or exc}; try --port 0"
         if given.json:
-            sys.stdout.write(json.dumps({"ok": False, "error": problem}) + "\n")
+            sys.stdout.write(json.dumps({"ok": False, "error": problem, "kind": type(exc).__name__}) + "\n")
         else:
             sys.stderr.write(f"understudy: {problem}\n")
         return 1

@@ -36,7 +36,7 @@ class Term:
         pid, self.fd = pty.fork()
         if pid == 0:
             os.chdir(folder)
-            env = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1"}
+            env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
             command = str(Path(sys.executable).parent / "understudy")
             os.execve(command, [command, *arguments], env)
         self.pid = pid
@@ -78,6 +78,7 @@ class Term:
             except OSError:
                 data = b""
             if data:
+                assert b"\x1b[6n" not in data, "its answer would come as input, as if it were typed"
                 text = data.decode("utf-8", "replace")
                 self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r", "", text)
                 return True
