@@ -48,7 +48,7 @@ class DisplaySettings(_Settings):
     show_delegations: bool = True
     show_model_switches: bool = True
     show_thoughts: bool = True  # what models think before they answer; False: that they did, and how long
-    theme: Literal["auto", "light", "dark"] = "auto"  # of code; auto: what COLORFGBG says, else dark
+    theme: Literal["auto", "light", "dark"] = "auto"  # the background; auto: what COLORFGBG says, else dark
 
 
 class ProviderSettings(Wrapping):

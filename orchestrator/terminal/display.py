@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
 import anyio
@@ -76,6 +76,18 @@ class Display:
             self._form.output_of(title, text)
         else:
             self(Notice(text=f"{title}: {text}"))
+
+    @contextmanager
+    def doing(self, what: str) -> Generator[None]:
+        """While this is open, it is shown as under way, where that can be shown."""
+        if (screen := self.screen) is None:
+            yield
+            return
+        screen.live.doing = (what, screen.clock())
+        try:
+            yield
+        finally:
+            screen.live.doing = None
 
     @asynccontextmanager
     async def alive(self) -> AsyncGenerator[None]:

@@ -204,7 +204,7 @@ class Conversation:
                 if line.startswith("/") and not line.startswith("//"):
                     asked = await asked_prompt(line, self.session.hosted)
                     await (obey(self, line) if asked is None else self._ask(Mentioned.only(asked)))
-                elif line.startswith("!") and line[1:].strip():
+                elif line.startswith("!"):
                     await self._command(line[1:].strip())
                 else:
                     await self._ask(await self._mentioned(line[1:] if line.startswith("//") else line))
@@ -219,7 +219,10 @@ class Conversation:
 
     async def _command(self, command: str) -> None:
         """Run a command of the person's own; the next question takes along what it printed."""
-        done = await own_command(command, self.config.folder)
+        if not command:
+            raise ConfigError("! wants a command, as !git status")
+        with self.display.doing(f"! {command}"):
+            done = await own_command(command, self.config.folder)
         self.display.show_output(f"! {command}", done)
         self.asides.append(f"\n\n--- output of {command} ---\n{done}\n--- end ---")
 

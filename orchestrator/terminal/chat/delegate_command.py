@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from servers.ollama.ledger.receipt import Receipt
 from servers.ollama.ledger.runs import DELIVERED
 
 from ...config.pattern_parameters import settings_of
@@ -56,6 +55,8 @@ def _own(talk: Conversation, model: str) -> str:
 
 
 async def _handed_over(talk: Conversation, order: Mapping[str, Any]) -> None:
+    from servers.ollama.ledger.receipt import Receipt
+
     task, key = str(order["task"]), secrets.token_hex(4)
 
     async def work(ask: Ask) -> Outcome:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from rich.cells import cell_len
 from rich.segment import Segment
 
+from servers.durations import duration
+
 from ...sanitize import one_line
 from .activity import cut_text, fitted
 from .entries import INDENT, Entries
@@ -23,10 +25,15 @@ class LivePart:
     def __init__(self, entries: Entries, runs: Runs, clock: Callable[[], float]) -> None:
         self.entries, self.runs, self.clock, self.console = entries, runs, clock, entries.console
         self.thoughts = False  # shown while they come
+        self.doing: tuple[str, float] | None = None  # what runs for the person, and since when
 
     def rows(self, queued: Sequence[str]) -> list[Row]:
         """`queued`: what the person typed ahead."""
         found = self._of_runs(self.runs.active())
+        if self.doing is not None:
+            what, since = self.doing
+            told = [one_line(what, 200), duration(round(self.clock() - since))]
+            found.append([Segment(f"… {fitted(told, self.console.width - 3)}", self.entries.style("dim"))])
         for line in queued:
             told = f"queued: {one_line(line, self.console.width - 10)}"
             found.append([Segment(told, self.entries.style("dim"))])
@@ -59,7 +66,7 @@ class LivePart:
         front = self.runs.front()
         panel = self.panel(front)
         if panel and not any(one.shown for one in panel):
-            found += self.columns(panel, tail=True)
+            found += [[], *self.columns(panel, tail=True)]
         elif not front.ended:
             found += self._under_way(front, self.console.width - 2 - INDENT * front.speaker.depth)
         working = {run.parent for run in active}

@@ -45,7 +45,7 @@ class Page:
 
     def columns(self, rows: Sequence[Row]) -> None:
         """Answers side by side, each under its name."""
-        self.painter.write(rows)
+        self.painter.write([[], *rows])
         self.last, self._under = (), None
 
     def write(self, who: tuple[str, ...], speaker: Speaker | None, entries: Sequence[Entry]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -29,7 +30,6 @@ from ...types import Message, Provenance, Text, Thinking, ToolCall, ToolResult
 from .lines import Lines, Speaker
 from .receipt_view import (
     MAX_ANSWER_LINES,
-    Receipt,
     answer_in,
     diff_lines,
     made_of,
@@ -40,6 +40,9 @@ from .receipt_view import (
 )
 from .runs import unheard
 from .speakers import Speakers
+
+if TYPE_CHECKING:
+    from servers.ollama.ledger.receipt import Receipt
 
 YOU = Speaker(name="you", style="bold")
 US = Speaker(name="understudy", style="dim")

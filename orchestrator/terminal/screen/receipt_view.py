@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from servers.durations import duration
-from servers.ollama.ledger.profile import Profile
-from servers.ollama.ledger.receipt import FileChanged, Forecasted, Receipt
 
 from ...events import Appended
 from ...sanitize import one_line
 from ...types import Provenance, Usage, provenance
+
+if TYPE_CHECKING:  # a conversation starts without them: making these models takes a tenth of that time
+    from servers.ollama.ledger.profile import Profile
+    from servers.ollama.ledger.receipt import FileChanged, Forecasted, Receipt
 
 MAX_ANSWER_LINES = 40
 MAX_DIFF_LINES = 40
@@ -24,6 +25,10 @@ def receipt_in(text: str) -> Receipt | None:
     """The receipt a tool's text is; None when it is something else."""
     if not text.startswith("{"):
         return None
+    from pydantic import ValidationError
+
+    from servers.ollama.ledger.receipt import Receipt
+
     try:
         return Receipt.model_validate_json(text)
     except ValidationError:

@@ -48,7 +48,7 @@ class RichScreen:
         self, console: Console, settings: DisplaySettings, clock: Callable[[], float] = monotonic
     ) -> None:
         self.settings, self.clock = settings, clock
-        self.painter = Painter(themed(console))
+        self.painter = Painter(themed(console, settings.theme))
         self.speakers = Speakers(coloured=settings.color_code_models)
         self.entries = Entries(console, settings.theme)
         self.page = Page(self.entries, self.painter)

@@ -38,6 +38,20 @@ _STYLES = {
     "markdown.table.border": "dim",
     "markdown.table.header": "bold",
 }
+_READABLE = {
+    "ansi_light": {
+        "cyan": "color(30)",
+        "magenta": "color(127)",
+        "green": "color(28)",
+        "yellow": "color(94)",
+        "red": "color(160)",
+        "bright_red": "color(88)",
+        "bright_cyan": "color(24)",
+        "bright_magenta": "color(90)",
+    },
+    "ansi_dark": {"blue": "bright_blue", "red": "bright_red", "bright_red": "color(208)"},
+}
+"""What the colours' names mean where many terminals' own are too bright or too dark."""
 
 
 def text_rows(console: Console, text: str, room: int, style: str = "") -> list[Row]:
@@ -55,7 +69,8 @@ def code_rows(console: Console, block: Block, theme: str) -> list[Row]:
     from rich.syntax import Syntax
 
     code = visible(block.text)
-    syntax = Syntax("", block.language.split()[0] if block.language else "text", theme=theme)
+    colours = "xcode" if theme == "ansi_light" else theme  # yellow cannot be read on white
+    syntax = Syntax("", block.language.split()[0] if block.language else "text", theme=colours)
     shown = syntax.highlight(code)
     shown.rstrip()
     found: list[Row] = []
@@ -102,11 +117,11 @@ def theme_of(setting: str) -> str:
     return f"ansi_{setting}"
 
 
-def themed(console: Console) -> Console:
-    """`console` with our styles for Markdown."""
+def themed(console: Console, setting: str) -> Console:
+    """`console` with our styles for Markdown, and colours that can be read on the background of that setting."""
     from rich.theme import Theme
 
-    console.push_theme(Theme(_STYLES))
+    console.push_theme(Theme({**_STYLES, **_READABLE[theme_of(setting)]}))
     return console
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.segment import Segment
 
 from ...sanitize import one_line, shown_arguments
@@ -10,7 +12,6 @@ from .entries import INDENT, Entries, Entry
 from .outputs import Outputs
 from .receipt_view import (
     MAX_ANSWER_LINES,
-    Receipt,
     answer_in,
     diff_text,
     receipt_in,
@@ -20,6 +21,9 @@ from .receipt_view import (
 from .rows import MIN_ROOM, Row, text_rows
 from .speakers import Speakers
 from .tool_view import DIFF_LINES, Shown, body_rows, shown
+
+if TYPE_CHECKING:
+    from servers.ollama.ledger.receipt import Receipt
 
 
 class ToolEntries:

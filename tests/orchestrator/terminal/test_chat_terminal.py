@@ -240,6 +240,17 @@ def test_a_command_of_ones_own_runs_and_its_output_goes_along(place: Place) -> N
     term.expect("▌ seen")
 
 
+def test_a_command_of_ones_own_is_shown_while_it_runs_and_none_is_no_question(place: Place) -> None:
+    term = place.chat("--model", place.script("unused"))
+    mark = own_sleep()
+    term.press(f"!sleep {mark}\r")
+    term.expect(f"… ! sleep {mark} · ")
+    term.press(CTRL_C)
+    term.expect("Ctrl-C again leaves")
+    term.press("!\r")
+    term.expect("! wants a command, as !git status")
+
+
 def test_commands_models_and_files_are_completed(place: Place) -> None:
     (place.folder / "unusual.txt").write_text("hello", encoding="utf-8")
     (place.folder / "config.yaml").write_text("aliases: {quick: 'scripted:q.jsonl'}", encoding="utf-8")

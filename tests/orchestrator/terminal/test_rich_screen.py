@@ -123,6 +123,16 @@ def test_the_row_that_is_alive_fits_and_keeps_what_is_done_and_what_is_left(widt
     assert row.endswith("19 s left")
 
 
+@pytest.mark.parametrize(("theme", "yellow", "blue"), [("light", "38;5;94", "34"), ("dark", "33", "94")])
+def test_no_colour_is_lost_on_the_background(theme: Any, yellow: str, blue: str) -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=60, force_terminal=True, color_system="256")
+    screen = RichScreen(console, DisplaySettings(theme=theme))
+    screen.event(Notice(text="careful", level="warning"))
+    console.print("x", style="blue")
+    assert f"[{yellow}m" in file.getvalue() and f"[{blue}mx" in file.getvalue()
+
+
 def test_of_a_step_of_a_pattern_no_more_is_shown_than_says_what_it_is() -> None:
     terminal = Terminal(100)
     long = "Review what was written. " * 60

@@ -14,7 +14,7 @@ import pytest
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
-from tests.processes import cancelled_once
+from tests.processes import cancelled_once, until
 from tests.stdio import Stdio, connect, start
 
 SMALL = SimulatedModel(name="small:latest", context_length=8192)
@@ -105,6 +105,10 @@ def test_cancelling_frees_the_slot_for_the_next(tree: Path) -> None:
     )
     with serving(tree, world, scale=1.0) as server:
         id = server.call("delegate", task="long", max_output=4000, wait_s=0.3).structured["delegation"]
+        until(
+            lambda: "writing" in str(server.call("delegation", id=id, action="status").text),
+            "the first run to write",
+        )
         cancelled = server.call("delegation", id=id, action="cancel").structured
         assert cancelled["outcome"] == "cancelled"
         assert server.call("delegate", task="short", wait_s=50).structured["outcome"] == "answered"
