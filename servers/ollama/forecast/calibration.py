@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import anyio
@@ -67,47 +68,39 @@ class CalibrationFailed(Exception):
     """The engine or the ledger cannot be used. One sentence."""
 
 
-async def calibrated(
-    engine: str | None,
-    model: str,
-    *,
-    allow_remote: bool = False,
-    budget_s: float = BUDGET_S,
-    told: Callable[[Probe], None] = lambda _: None,
-) -> Calibration:
-    """`calibrate` on the engine a `--host` word means, which is let go of afterwards. Raises CalibrationFailed."""
+@asynccontextmanager
+async def _opened(engine: str | None, *, allow_remote: bool = False) -> AsyncGenerator[Runtime]:
+    """The engine a `--host` word means, let go of afterwards; what goes wrong with it is a CalibrationFailed."""
     try:
         runtime = await anyio.to_thread.run_sync(lambda: open_runtime(engine, allow_remote=allow_remote))
         try:
-            found = await runtime.model(model)
-            return await calibrate(runtime, Forecaster(runtime=runtime), found, budget_s=budget_s, told=told)
+            yield runtime
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                 await runtime.aclose()
-    except (EngineError, LedgerError) as exc:
+    except (EngineError, LedgerError, OSError) as exc:
         raise CalibrationFailed(str(exc)) from exc
+
+
+async def calibrated(engine: str | None, model: str) -> Calibration:
+    """`calibrate` on the engine a `--host` word means. Raises CalibrationFailed."""
+    async with _opened(engine) as runtime:
+        return await calibrate(runtime, Forecaster(runtime=runtime), await runtime.model(model))
 
 
 async def threads_calibrated(
     engine: str | None, name: str, *, allow_remote: bool = False
 ) -> tuple[list[Pace], int, int | None]:
     """(paces, cores, threads that are sent from now on) of a model on Ollama. Raises CalibrationFailed."""
-    try:
-        runtime = await anyio.to_thread.run_sync(lambda: open_runtime(engine, allow_remote=allow_remote))
-        try:
-            model = await runtime.model(name)
-            if model.no_text is not None:
-                raise EngineError(f"{model.name} cannot be calibrated: {model.no_text}")
-            paces = await measure(runtime, model, _context(model, Sizing())[0])
-            found, url = better(paces, cores()), runtime.url
-            if url is not None:
-                await anyio.to_thread.run_sync(keep_threads, url, model.name, found)
-            return paces, cores(), found
-        finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
-                await runtime.aclose()
-    except (EngineError, OSError) as exc:
-        raise CalibrationFailed(str(exc)) from exc
+    async with _opened(engine, allow_remote=allow_remote) as runtime:
+        model = await runtime.model(name)
+        if model.no_text is not None:
+            raise EngineError(f"{model.name} cannot be calibrated: {model.no_text}")
+        paces = await measure(runtime, model, _context(model, Sizing())[0])
+        found, url = better(paces, cores()), runtime.url
+        if url is not None:
+            await anyio.to_thread.run_sync(keep_threads, url, model.name, found)
+        return paces, cores(), found
 
 
 async def calibrate(
@@ -132,7 +125,7 @@ async def calibrate(
     skipped = [tokens for tokens in PROBES if tokens not in fitting]
     for tokens in fitting:
         query = _query(model, sizing, tokens, num_ctx)
-        speed = await _law(forecaster, model, num_ctx)
+        speed = await _speed_model(forecaster, model, num_ctx)
         size = sizing.prompt(model, query.chars)
         exact = await runtime.count(query)
         cold = not model.loaded or model.loaded_ctx not in (None, num_ctx)
@@ -158,7 +151,7 @@ async def calibrate(
             failed = answer.error
             break  # a probe that did not fit has told its tokens: the next have the right size
         model = await runtime.model(model.name)
-    speeds = (await _law(forecaster, model, num_ctx)).speeds()
+    speeds = (await _speed_model(forecaster, model, num_ctx)).speeds()
     return Calibration(
         model=model.name,
         engine=runtime.name,
@@ -188,7 +181,7 @@ def _context(model: Model, sizing: Sizing) -> tuple[int, list[int]]:
     return largest_ctx(model) or 512, []
 
 
-async def _law(forecaster: Forecaster, model: Model, num_ctx: int) -> SpeedModel:
+async def _speed_model(forecaster: Forecaster, model: Model, num_ctx: int) -> SpeedModel:
     await forecaster.ledger()
     speed_models = await forecaster.speed_models()
     assert speed_models is not None, "an open ledger has speed models"

@@ -178,17 +178,17 @@ class Phase:
         for h in self._grid:
             h.odds -= best
 
-    def guess(self, tokens: float, area: float, *, busy: bool | None = None) -> Guess | None:
-        """log seconds of such a run; None before the first run when nothing was borrowed either.
-
-        `busy`: whether other programs keep the machine busy now; None expects it as in the last run.
-        """
-        if tokens <= 0 or (believed := self.believed(busy=busy)) is None:
+    def guess(self, tokens: float, area: float) -> Guess | None:
+        """log seconds of such a run; None before the first run when nothing was borrowed either."""
+        if tokens <= 0 or (believed := self.believed()) is None:
             return None
         return believed.guess(tokens, area)
 
     def believed(self, *, busy: bool | None = None) -> Believed | None:
-        """What `guess` answers from, for whoever asks it many times in a row."""
+        """What `guess` answers from, for whoever asks it many times in a row.
+
+        `busy`: whether other programs keep the machine busy now; None expects it as in the last run.
+        """
         if self._blank:
             return None
         state = self._now if busy is None else self._of_load.get(busy, self._now)

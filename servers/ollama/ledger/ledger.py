@@ -256,22 +256,22 @@ class Ledger:
         with self._reading() as db:
             return str(db.execute("SELECT id FROM identity").fetchone()[0])
 
-    def own_since(self, run: int, most: int = MAX_RUNS) -> list[tuple[int, dict[str, object]]]:
+    def own_since(self, run: int) -> list[tuple[int, dict[str, object]]]:
         """Its own runs above an id as rows, the earliest first, with their latest verdict; none it has from others."""
         with self._reading() as db:
             rows = db.execute(
                 f"{_SELECT} WHERE runs.id > ? AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.run = runs.id)"
                 " ORDER BY runs.id LIMIT ?",
-                (run, most),
+                (run, MAX_RUNS),
             ).fetchall()
         names = (*RUN_COLUMNS, "verdict")
         return [(row[0], dict(zip(names, row[1:], strict=True))) for row in rows]
 
-    def rated_since(self, rating: int, most: int = MAX_RUNS) -> list[tuple[int, int, str]]:
+    def rated_since(self, rating: int) -> list[tuple[int, int, str]]:
         """(rating, run, verdict) of its own runs above a rating's id, the earliest first."""
         with self._reading() as db:
             return db.execute(
-                "SELECT id, run, verdict FROM ratings WHERE id > ? ORDER BY id LIMIT ?", (rating, most)
+                "SELECT id, run, verdict FROM ratings WHERE id > ? ORDER BY id LIMIT ?", (rating, MAX_RUNS)
             ).fetchall()
 
     def take_in(self, ledger: str, rows: Sequence[tuple[int, Mapping[str, object]]]) -> int:
