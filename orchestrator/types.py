@@ -121,6 +121,10 @@ class Usage:
     total_s: float | None = None
     cost_usd: float | None = None
 
+    def known(self) -> dict[str, int | float]:
+        """What was reported, by name."""
+        return {name: value for name in Usage.__slots__ if (value := getattr(self, name)) is not None}
+
     def __add__(self, other: Usage) -> Usage:
         def plus(a: Any, b: Any) -> Any:
             return b if a is None else a if b is None else a + b

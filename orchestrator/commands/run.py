@@ -154,7 +154,7 @@ def _report(model: str, reply: Reply, seen: list[Event], failed: OrchestratorErr
         "seconds": round(reply.seconds, 3),
         "recorded": reply.recorded,
         "provenance": reply.provenance,
-        "usage": {key: value for key, value in asdict(reply.usage).items() if value is not None},
+        "usage": reply.usage.known(),
         "cost_usd": reply.usage.cost_usd,
         "notices": [event.text for event in seen if isinstance(event, Notice)],
         "tool_calls": [asdict(call) for call in reply.tool_calls],

@@ -103,11 +103,10 @@ class Outcome:
         for response in found["responses"]:
             response["ok"] = response["error"] is None
             response["usage"] = {k: v for k, v in response["usage"].items() if v is not None}
-        usage = {key: value for key, value in asdict(self.usage).items() if value is not None}
         return {
             "ok": self.ok,
             **found,
-            "usage": usage,
+            "usage": self.usage.known(),
             "provenance": self.provenance,
             "cost_usd": self.cost_usd,
             "models": list(self.models),

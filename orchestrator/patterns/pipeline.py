@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from ..agent import Agent
@@ -133,7 +133,7 @@ def _tokens(name: str, said: Sequence[Response]) -> dict[str, int]:
     counted: dict[str, int] = {}
     for one in said:
         if one.step == name or one.step.startswith(f"{name}: "):
-            for key, value in asdict(one.usage).items():
-                if key.endswith("tokens") and value is not None:
-                    counted[key] = counted.get(key, 0) + value
+            for key, value in one.usage.known().items():
+                if key.endswith("tokens"):
+                    counted[key] = counted.get(key, 0) + int(value)
     return counted

@@ -17,9 +17,10 @@ from ..errors import ConfigError
 from ..events import event_of
 from ..sanitize import one_line
 from ..types import Message, Usage
-from .codec import message_json, message_of, searched
+from .codec import message_json, message_of
 from .database import Database
 from .records import Kept
+from .rounds import insert
 from .store import Store
 from .transcript import LAST_MOMENT, as_markdown, moment, write
 
@@ -104,7 +105,7 @@ def as_jsonl(store: Store, kept: Kept) -> Iterator[str]:
             **json.loads(message_json(entry.message)),
         }
         if entry.usage is not None:
-            line["usage"] = {k: v for k, v in asdict(entry.usage).items() if v is not None}
+            line["usage"] = entry.usage.known()
             line["recorded"] = entry.recorded
         yield json.dumps(line)
     for at, run, body in happened:
@@ -218,21 +219,18 @@ def _keep(database: Database, archive: _Archive, session: str, name: str | None)
             if event.get("kind") == "appended":
                 event = {**event, "round": numbers[event["round"]]}
             row = (session, line.run, line.at_s, event["kind"], json.dumps(event))
-            insert = "INSERT INTO events (session, run, at, kind, body) VALUES (?, ?, ?, ?, ?)"
-            begun.setdefault(line.run, writing.execute(insert, row).lastrowid or 0)
+            noted = "INSERT INTO events (session, run, at, kind, body) VALUES (?, ?, ?, ?, ?)"
+            begun.setdefault(line.run, writing.execute(noted, row).lastrowid or 0)
         for old, one in sorted(archive.rounds.items()):
-            said, usage = one.said, {k: v for k, v in asdict(one.usage).items() if v is not None}
+            said = one.said
             place = begun.get(said.run, 0)  # runs that happened elsewhere have no events here, and come first
             writing.execute(
                 "INSERT INTO rounds (id, session, run, main, agent, model, at, usage, recorded, begun)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (numbers[old], session, said.run, said.main, said.agent, said.model, said.at_s)
-                + (json.dumps(usage), said.recorded, place),
+                + (json.dumps(one.usage.known()), said.recorded, place),
             )
-            writing.executemany(
-                "INSERT INTO messages (round, role, body, text) VALUES (?, ?, ?, ?)",
-                [(numbers[old], m.role, message_json(m), searched(m)) for m in one.messages],
-            )
+            insert(writing, numbers[old], one.messages)
         writing.executemany(
             "INSERT INTO drafts (session, run, thinking, text) VALUES (?, ?, ?, ?)",
             [(session, piece.run, piece.thinking, piece.text) for piece in archive.pieces],

@@ -6,7 +6,6 @@ import json
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from ..events import Appended, Event, RunStarted, event_json
 from ..types import Message
@@ -41,7 +40,7 @@ def round_of(
     now: float,
 ) -> int:
     """The round these messages belong to: an answer joins its question, tool results the round of their calls."""
-    usage = json.dumps({key: value for key, value in asdict(event.usage).items() if value is not None})
+    usage = json.dumps(event.usage.known())
     if event.messages[0].role != "assistant":
         last, alone = database.execute(
             "SELECT max(rounds.id), count(*) = 1 FROM rounds JOIN messages ON round = rounds.id"
