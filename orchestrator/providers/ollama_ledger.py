@@ -135,7 +135,7 @@ class Calls:
             heard.failed(exc)
             raise
         finally:
-            heard.arriving.end()
+            heard.arriving.ended_s = heard.arriving.wall_s
             self._running.remove(heard)
             self._prompts.sent(model, prompt)
             with anyio.CancelScope(shield=True), anyio.move_on_after(ASK_S):

@@ -116,6 +116,7 @@ class JobStore:
                 (self.place, *values),
             ).fetchall()
             return [self._kept(row[0], dict(zip(names, row[1:], strict=True))) for row in rows]
+        return []
 
     def _kept(self, server: int, row: dict[str, object]) -> KeptJob:
         state = row["state"] or ("running" if self._lives(server) else "interrupted")
@@ -137,19 +138,26 @@ class JobStore:
     @contextmanager
     def _opened(self) -> Generator[sqlite3.Connection | None]:
         with self._guard:
-            try:
-                yield self._open()
-            except (OSError, sqlite3.Error, NewerFormat) as exc:
-                log.warning("delegations are not kept on disk: %s", exc)
+            with _logged():
+                if self._db is None and not self._broken:
+                    self._open()
+            with _logged():
+                yield self._db
 
-    def _open(self) -> sqlite3.Connection | None:
-        if self._db is None and not self._broken:
-            self._broken = True  # until it is open: one warning is enough
-            folder = home()
-            self._db = connect(folder / "delegations.sqlite", [_TABLE], busy_s=5.0)
-            self._alive = os.open(folder / "delegations.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            import fcntl
+    def _open(self) -> None:
+        import fcntl
 
-            fcntl.lockf(self._alive, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self.server)
-            self._broken = False
-        return self._db
+        self._broken = True  # until it is open: one warning is enough
+        folder = home()
+        db = connect(folder / "delegations.sqlite", [_TABLE], busy_s=5.0)
+        self._alive = os.open(folder / "delegations.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.lockf(self._alive, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self.server)
+        self._db, self._broken = db, False
+
+
+@contextmanager
+def _logged() -> Generator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error, NewerFormat) as exc:
+        log.warning("delegations are not kept on disk: %s", exc)

@@ -58,7 +58,7 @@ class Connection:
         except httpx2.HTTPError as exc:
             run.broke(exc, self.url, self.start)
         finally:
-            run.end()
+            run.ended_s = run.wall_s
 
 
 class Served:

@@ -78,8 +78,8 @@ def take(run: Arriving, item: Mapping[str, Any]) -> bool:
     said = _dict(item.get("message"))
     run.hear(said.get("thinking"), thinking=True)
     run.hear(said.get("content"), thinking=False)
-    if said.get("tool_calls"):
-        run.began()
+    if said.get("tool_calls") and run.first_token_s is None:
+        run.first_token_s = run.wall_s
     if item.get("done") is not True:
         return False
     run.final = item

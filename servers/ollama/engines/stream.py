@@ -37,23 +37,15 @@ class Arriving:
         """Until it ended, or until now."""
         return time.perf_counter() - self.started if self.ended_s is None else self.ended_s
 
-    def end(self) -> None:
-        """Nothing more of it arrives."""
-        self.ended_s = self.wall_s
-
     def hear(self, piece: object, *, thinking: bool) -> None:
         """Take a piece of the answer; anything but a text is nothing."""
         if not isinstance(piece, str) or not piece:
             return
-        self.began()
+        if self.first_token_s is None:
+            self.first_token_s = self.wall_s
         (self.thinking if thinking else self.text).append(piece)
         self.chars += len(piece)
         self.said(piece, thinking)
-
-    def began(self) -> None:
-        """The first token has come, if it had not before."""
-        if self.first_token_s is None:
-            self.first_token_s = self.wall_s
 
     @property
     def endless(self) -> bool:

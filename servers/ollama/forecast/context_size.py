@@ -91,7 +91,10 @@ class Sizing:
                 f"but {model.name} holds {most:,} here; "
                 + (less if asked and most - tokens >= MIN_OUTPUT else "give fewer files, or use delegate_map")
             )
-        num_ctx = self._context(model, roomy + wanted, most)
+        num_ctx = model.loaded_ctx or self._chosen.get(model.stamp) or model.default_ctx
+        if num_ctx is None or roomy + wanted > num_ctx or (most is not None and num_ctx > most):
+            num_ctx = context_for(roomy + wanted, most)
+        self._chosen[model.stamp] = num_ctx
         room = num_ctx - tokens
         return Size(
             tokens_in=tokens,
@@ -100,15 +103,6 @@ class Sizing:
             num_predict=asked or max(min(wanted, room), needed),
             least_out=least,
         )
-
-    def _context(self, model: Model, needed: int, most: int | None) -> int:
-        kept = model.loaded_ctx or self._chosen.get(model.stamp) or model.default_ctx
-        if kept is not None and needed <= kept and (most is None or kept <= most):
-            chosen = kept
-        else:
-            chosen = context_for(needed, most)
-        self._chosen[model.stamp] = chosen
-        return chosen
 
 
 def context_for(needed: int, most: int | None) -> int:

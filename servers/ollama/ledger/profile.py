@@ -112,6 +112,7 @@ def from_ollama(
         tokens_in, num_ctx = refused
     if cached is None and expected_cached is None and load_s is not None and load_s >= FRESH_LOAD_S:
         expected_cached = 0
+    chars_out, thinking_share = _written(thinking_chars, answer_chars)
     return Profile(
         model=model or _text(final, "model") or "unknown",
         outcome=asked,
@@ -125,7 +126,7 @@ def from_ollama(
         tokens_in=tokens_in,
         tokens_cached=cached,
         tokens_out=tokens_out,
-        chars_out=_sum(thinking_chars, answer_chars),
+        chars_out=chars_out,
         num_ctx=num_ctx,
         prefill_tokens_per_s=_prefill_rate(
             tokens_in,
@@ -138,7 +139,7 @@ def from_ollama(
         decode_tokens_per_s=_decode_rate(decode_s, tokens_out),
         context_used=None if refused else _used(tokens_in, tokens_out, num_ctx),
         gpu_share=_share(_number(entry, "size_vram"), _number(entry, "size")),
-        thinking_share=_thinking(thinking_chars, answer_chars),
+        thinking_share=thinking_share,
         simulated=simulated,
         recorded=recorded,
     )
@@ -168,6 +169,7 @@ def from_llamacpp(
     prefill_s = _scaled(timings, "prompt_ms", 1e-3)
     decode_s = _scaled(timings, "predicted_ms", 1e-3)
     tokens_in = None if new is None or cached is None else new + cached
+    chars_out, thinking_share = _written(thinking_chars, answer_chars)
     return Profile(
         model=model,
         outcome=outcome,
@@ -181,12 +183,12 @@ def from_llamacpp(
         tokens_in=tokens_in,
         tokens_cached=cached,
         tokens_out=tokens_out,
-        chars_out=_sum(thinking_chars, answer_chars),
+        chars_out=chars_out,
         num_ctx=num_ctx,
         prefill_tokens_per_s=new / prefill_s if new and prefill_s else None,
         decode_tokens_per_s=_decode_rate(decode_s, tokens_out),
         context_used=_used(tokens_in, tokens_out, num_ctx),
-        thinking_share=_thinking(thinking_chars, answer_chars),
+        thinking_share=thinking_share,
     )
 
 
@@ -304,14 +306,12 @@ def _share(part: float | None, whole: float | None) -> float | None:
     return min(part / whole, 1.0) if part is not None and whole else None
 
 
-def _sum(thinking_chars: int | None, answer_chars: int | None) -> int | None:
-    return None if thinking_chars is None or answer_chars is None else thinking_chars + answer_chars
-
-
-def _thinking(thinking_chars: int | None, answer_chars: int | None) -> float | None:
-    if thinking_chars is None or answer_chars is None or thinking_chars + answer_chars == 0:
-        return None
-    return thinking_chars / (thinking_chars + answer_chars)
+def _written(thinking_chars: int | None, answer_chars: int | None) -> tuple[int | None, float | None]:
+    """All characters, and the share of them that was thinking."""
+    if thinking_chars is None or answer_chars is None:
+        return None, None
+    chars = thinking_chars + answer_chars
+    return chars, thinking_chars / chars if chars else None
 
 
 def _scaled(source: Mapping[str, object], key: str, unit: float) -> float | None:

@@ -116,3 +116,12 @@ def test_delegations_of_other_folders_are_nobodys_business(tree: Path, tmp_path:
         with start("ollama", str(other), "--host", url) as second:
             assert second.call("delegation").structured["delegations"] == []
             assert "no delegation" in second.call("delegation", id=id).text
+
+
+def test_a_store_that_cannot_be_opened_stops_no_delegation(tree: Path, own_state: Path, slow: str) -> None:
+    (own_state / "understudy" / "delegations.sqlite").mkdir(parents=True)
+    with start("ollama", str(tree), "--host", slow) as server:
+        receipt = server.call("delegate", task="x", files=["a.txt"], deadline_s=0.001)
+        assert receipt.structured["delegation"], receipt.text
+        (seen,) = server.call("delegation").structured["delegations"]
+        assert seen["state"] == "done"
