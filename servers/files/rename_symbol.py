@@ -5,11 +5,13 @@ A JSON object on stdin says what is wanted; one on stdout gives the changed text
 
 from __future__ import annotations
 
+import ast
 import json
 import keyword
 import os
 import re
 import sys
+from collections.abc import Collection
 from typing import Any, cast
 
 MAX_LEFT = 10
@@ -29,11 +31,19 @@ def _answer(wanted: dict[str, Any]) -> dict[str, Any]:
     new = wanted["new"]
     if not new.isidentifier() or keyword.iskeyword(new):
         return {"refused": f"{new!r} is no name in Python"}
+    if new == wanted["old"].rpartition(".")[2]:
+        return {"refused": f"{wanted['old']!r} is called so already"}
+    if not wanted["path"].endswith((".py", ".pyi")):
+        return {"refused": "symbol=true renames in Python files alone; edits rename in others"}
     found = project.Project(
-        wanted["root"], ropefolder=cast(str, None)
-    )  # None: it leaves no folder of its own
+        wanted["root"],
+        ropefolder=cast(str, None),  # it leaves no folder of its own
+        ignore_syntax_errors=True,  # of other files: their places are among those left as they are
+    )
     try:
-        place = _definition(found, libutils.path_to_resource(found, wanted["path"]), wanted["old"], new)
+        file: Any = libutils.path_to_resource(found, wanted["path"])
+        ast.parse(file.read())
+        place = _definition(found, file, wanted["old"], new)
         if isinstance(place, str):
             return {"refused": place}
         resource, offset = place
@@ -46,8 +56,12 @@ def _answer(wanted: dict[str, Any]) -> dict[str, Any]:
         if not texts or any(not hasattr(one, "new_contents") for one in changes.changes):
             return {"refused": f"{wanted['old']!r} is a module; move_file renames it"}
         return {"texts": texts, "left": _left(found, texts, wanted["old"].rpartition(".")[2])}
-    except (exceptions.RopeError, RecursionError, SyntaxError, UnicodeError) as exc:
-        return {"refused": f"it cannot be renamed here: {type(exc).__name__}: {exc}"}
+    except SyntaxError as exc:
+        return {
+            "refused": f"the file does not parse ({exc.msg}, line {exc.lineno}), so nothing in it is renamed"
+        }
+    except (exceptions.RopeError, RecursionError, UnicodeError) as exc:
+        return {"refused": f"it cannot be renamed here: {exc}"}
     finally:
         found.close()
 
@@ -61,7 +75,9 @@ def _definition(project: Any, resource: Any, dotted: str, new: str) -> tuple[Any
         names = scope.get_attributes()
         if part not in names:
             near = ", ".join(sorted(name for name in names if not name.startswith("__"))[:15])
-            return f"there is no {part!r} in {resource.path}; there are {near}"
+            inside = [f"{owner}.{part}" for owner, one in names.items() if part in _members(one)]
+            hint = f"; there is {', '.join(inside[:5])}" if inside else f"; there are {near}" if near else ""
+            return f"there is no {part!r} in {resource.path}{hint}"
         name = names[part]
         scope = name.get_object()
     if new in names:
@@ -76,6 +92,12 @@ def _definition(project: Any, resource: Any, dotted: str, new: str) -> tuple[Any
     if match is None:
         return f"{dotted!r} is bound in a way that is not read here; rename it by edits"
     return module.get_resource(), match.start(1)
+
+
+def _members(name: Any) -> Collection[str]:
+    """What a class has; nothing of anything else."""
+    owner = name.get_object()
+    return owner.get_attributes() if hasattr(owner, "get_superclasses") else ()
 
 
 def _left(project: Any, texts: dict[str, list[str]], word: str) -> list[str]:

@@ -51,23 +51,24 @@ async def format_code(shell: Shell, workspace: Workspace, paths: list[str], *, c
                 with_it = f"; {wanted}, would be used" if wanted and not argv else ""
                 notes.append(f"{one_line(file)}: no formatter for it here{with_it}")
             continue
-        looked += 1
         answer = await ask_tool(shell, argv, stdin=text)
         if answer.exit:
-            notes.append(f"{one_line(file)}: {masked(one_line(answer.log[-200:])) or 'the formatter failed'}")
+            failed = masked(one_line(answer.log.strip()[:300])) or "the formatter failed"
+            notes.append(f"{one_line(file)}: not formatted: {failed}")
             continue
+        looked += 1
         mark = "\ufeff" if text.startswith("\ufeff") else ""
         new = mark + answer.out.decode("utf-8", "replace").removeprefix(mark)
         if new != text:
             changed[file] = (text, new)
-    head = f"{len(changed)} of {looked} files"
+    total = f"{looked} file{'s' * (looked != 1)}"
     tail = "".join(f"\n{note}" for note in notes[:20])
     if not changed:
-        return f"nothing to change in {looked} files{tail}"
+        return f"nothing to change in {total}{tail}"
     if check:
         diff = "".join(_diff(file, *texts) for file, texts in changed.items())
         shown = bounded(masked(visible(diff)), _MAX_DIFF_BYTES)
-        return f"{head} would change; format_code(check=false) writes them\n{fenced(shown, 'diff')}{tail}"
+        return f"{len(changed)} of {total} would change; format_code(check=false) writes them\n{fenced(shown, 'diff')}{tail}"
     changed = {file: texts for file, texts in changed.items() if writable(file, notes)}
     tail = "".join(f"\n{note}" for note in notes[:20])
     if not changed:
@@ -81,8 +82,7 @@ async def format_code(shell: Shell, workspace: Workspace, paths: list[str], *, c
     done = await anyio.to_thread.run_sync(lambda: workspace.apply(changes, tool="format_code"))
     audit.record("shell", event="change", tool="format_code", op=done.id, files=len(changes))
     names = ", ".join(one_line(file) for file in changed)
-    head = f"{len(changed)} of {looked} files"
-    return bounded(f"{head} changed · op={done.id}\n{names}{tail}", _MAX_DIFF_BYTES)
+    return bounded(f"{len(changed)} of {total} changed · op={done.id}\n{names}{tail}", _MAX_DIFF_BYTES)
 
 
 async def _worth_it(shell: Shell, files: Sequence[str]) -> list[str]:
@@ -117,7 +117,6 @@ def _formatter(shell: Shell, file: str) -> list[str] | None:
             our_ruff(),
             "format",
             "--no-cache",
-            "--quiet",
             "--stdin-filename",
             f"./{file}",
             "-",

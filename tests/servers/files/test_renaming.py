@@ -71,6 +71,8 @@ def test_a_method_is_renamed_in_subclasses_and_calls(root: Path, server: Stdio) 
     [
         ("Nope", "X", "there is no 'Nope' in pkg/model.py; there are Account, Savings, limit"),
         ("Account.nope", "X", "there is no 'nope'"),
+        ("pay", "give", "there is no 'pay' in pkg/model.py; there is Account.pay, Savings.pay"),
+        ("Account", "Account", "is called so already"),
         ("Account", "Savings", "there is a 'Savings' already"),
         ("Account", "not a name", "is no name in Python"),
         ("Account", "class", "is no name in Python"),
@@ -98,3 +100,13 @@ def test_nothing_of_the_project_runs_and_nothing_outside_is_read(root: Path, ser
     done = rename(server, "limit", "most")
     assert not (root / "ran").exists() and "secret" not in done.text
     assert (outside / "secret.py").read_text() == "from pkg.model import limit\n"
+
+
+def test_a_file_that_does_not_parse_stops_no_renaming_elsewhere(root: Path, server: Stdio) -> None:
+    (root / "broken.py").write_text("from pkg.model import limit\ndef (:\n", encoding="utf-8")
+    (root / "notes.txt").write_text("a\n", encoding="utf-8")
+    refused = rename(server, "limit", "most", path="broken.py")
+    assert refused.is_error and "does not parse (invalid syntax, line 2)" in refused.text
+    done = rename(server, "limit", "most")
+    assert not done.is_error and "may be meant: broken.py:1" in done.text
+    assert "symbol=true renames in Python files alone" in rename(server, "a", "b", path="notes.txt").text
