@@ -7,7 +7,6 @@ import inspect
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ import anyio
 from pydantic_core import from_json, to_json
 
 from ..errors import ConfigError, ends_more, reason
-from ..in_thread import in_thread
+from ..in_thread import in_thread, waited_for
 from ..tools import Progress, no_progress
 from ..types import Image, Text, ToolSpec
 from .signature import Described, Signature
@@ -129,16 +128,7 @@ class FunctionTool(Generic[P, R]):
 
     def execute(self, /, **arguments: Any) -> ToolOutcome:
         """Call it as a model would. Arguments are checked; whatever goes wrong is in the ToolOutcome: it never raises."""
-
-        def work() -> ToolOutcome:
-            return anyio.run(self.execute_async, arguments)
-
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return work()
-        with ThreadPoolExecutor(1) as pool:  # a loop is running here: the work gets one of its own
-            return pool.submit(work).result()
+        return waited_for(self.execute_async, arguments)
 
     async def execute_async(self, arguments: Mapping[str, Any], watch: Progress = no_progress) -> ToolOutcome:
         """As `execute`, from async code. Cancelling it cancels the call; a thread is told and left to itself."""

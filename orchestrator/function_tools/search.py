@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
-import anyio.to_thread
-
+from ..errors import ConfigError
+from ..in_thread import in_thread
 from .function_tool import FunctionTool, tool
 from .http import http_fetch
 
@@ -20,7 +19,10 @@ Backend = Callable[[str, int], Found | Awaitable[Found]]
 
 
 def web_search(backend: Backend, *, max_results: int = 8, timeout_s: float = 20.0) -> FunctionTool[..., Any]:
-    """A tool that searches with `backend`; `max_results`: most that a call returns."""
+    """A tool that searches with `backend`; `max_results`: most that a call returns. Raises ConfigError for what cannot be asked."""
+    given: Any = backend
+    if not callable(given):
+        raise ConfigError(f"web_search: wanted a function (query, count), found {type(given).__name__}")
 
     @tool(name="web_search", read_only=True, timeout_s=timeout_s)
     async def search(query: str, count: int = 5) -> list[dict[str, Any]]:
@@ -29,10 +31,17 @@ def web_search(backend: Backend, *, max_results: int = 8, timeout_s: float = 20.
         found = (
             backend(query, wanted)
             if inspect.iscoroutinefunction(backend)
-            else await anyio.to_thread.run_sync(partial(backend, query, wanted), abandon_on_cancel=True)
+            else await in_thread(backend, query, wanted)
         )
-        listed: Found = await found if inspect.isawaitable(found) else found
-        return [{key: one.get(key) for key in ("title", "url", "snippet")} for one in listed[:wanted]]
+        listed: Any = await found if inspect.isawaitable(found) else found
+        if not isinstance(listed, Sequence) or not all(
+            isinstance(one, Mapping) for one in cast("list[Any]", listed)
+        ):
+            raise ValueError("the engine gave no list of results with title, url and snippet")
+        return [
+            {key: one.get(key) for key in ("title", "url", "snippet")}
+            for one in cast("Found", listed)[:wanted]
+        ]
 
     return search
 

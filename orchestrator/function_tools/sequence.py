@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
-import anyio
-
-from ..errors import ConfigError, RunError, reason
+from ..errors import ConfigError, RunError, ends_more, reason
+from ..in_thread import waited_for
 from .function_tool import FunctionTool, ToolOutcome, tool
+from .toolbox import as_tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,24 +42,28 @@ async def run_steps(steps: Sequence[ToolStep], arguments: Mapping[str, Any]) -> 
     before: Any = dict(arguments)
     for step, name in zip(steps, _names(steps), strict=True):
         try:
-            given = step.transform(before, outputs) if step.transform else _arguments(step, before)
-        except Exception as exc:  # noqa: BLE001 - theirs, and may raise anything
+            found: Any = step.transform(before, outputs) if step.transform else _arguments(step, before)
+            if not isinstance(found, Mapping):
+                raise TypeError(f"wanted the tool's arguments as a dict, found {type(found).__name__}")
+        except BaseException as exc:  # theirs, and may raise anything
+            if ends_more(exc):
+                raise
             said = f"the transform of {name} failed: {reason(exc)}"
             return SequenceOutcome(success=False, error=said, failed_step=name, partial_outputs=outputs)
-        done = await step.tool.execute_async(given)
+        done = await step.tool.execute_async(cast("Mapping[str, Any]", found))
         if not done.success:
             return SequenceOutcome(success=False, error=done.error, failed_step=name, partial_outputs=outputs)
         outputs[name] = before = done.result
     return SequenceOutcome(success=True, result=before, partial_outputs=outputs)
 
 
-def run_tools(*steps: ToolStep | FunctionTool[..., Any], **arguments: Any) -> SequenceOutcome:
-    """As `run_steps`, for programs that are not asynchronous."""
-    return anyio.run(run_steps, _steps(steps), arguments)
+def run_tools(*steps: ToolStep | Callable[..., Any], **arguments: Any) -> SequenceOutcome:
+    """As `run_steps`, for programs that are not asynchronous. Raises ConfigError for what is no tool and no function."""
+    return waited_for(run_steps, _steps(steps), arguments)
 
 
 def in_sequence(
-    name: str, *steps: ToolStep | FunctionTool[..., Any], description: str = ""
+    name: str, *steps: ToolStep | Callable[..., Any], description: str = ""
 ) -> FunctionTool[..., Any]:
     """The steps as one tool, with the parameters of the first. A failure says which step, and what was done by then."""
     listed = _steps(steps)
@@ -80,10 +84,18 @@ def in_sequence(
     return tool(name=name, description=said)(sequence)
 
 
-def _steps(steps: Sequence[ToolStep | FunctionTool[..., Any]]) -> list[ToolStep]:
+def _steps(steps: Sequence[ToolStep | Callable[..., Any]]) -> list[ToolStep]:
     if not steps:
         raise ConfigError("a sequence of tools has at least one")
-    return [one if isinstance(one, ToolStep) else ToolStep(tool=one) for one in steps]
+    return [_step(one) for one in steps]
+
+
+def _step(given: object) -> ToolStep:
+    if isinstance(given, ToolStep):
+        return given
+    if not callable(given):
+        raise ConfigError(f"a sequence is made of tools and functions, found {type(given).__name__}")
+    return ToolStep(tool=as_tool(given))
 
 
 def _names(steps: Sequence[ToolStep]) -> list[str]:

@@ -224,6 +224,20 @@ def test_methods_and_headers_go_where_they_were_given_for(server: Server) -> Non
     assert keyed.execute(url=server.url).success and server.seen[0][2]["authorization"] == "Bearer x"
 
 
+@pytest.mark.parametrize("given", [5, [1, 2], None])
+def test_an_engine_that_gives_no_results_is_told_in_a_sentence(given: Any) -> None:
+    def engine(query: str, count: int) -> Any:
+        return given
+
+    outcome = web_search(engine).execute(query="x")
+    assert (
+        outcome.error
+        == "web_search: ValueError: the engine gave no list of results with title, url and snippet"
+    )
+    with pytest.raises(ConfigError, match=r"wanted a function \(query, count\), found int"):
+        web_search(3)  # pyright: ignore[reportArgumentType]
+
+
 def test_a_search_asks_the_engine_that_was_given(server: Server) -> None:
     found = web_search(searxng(server.url), max_results=3).execute(query="a & b", count=9).result
     assert found == [{"title": f"t{n}", "url": f"http://x/{n}", "snippet": "c"} for n in range(3)]

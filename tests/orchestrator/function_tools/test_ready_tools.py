@@ -115,8 +115,9 @@ def test_the_schema_and_full_text_tables_are_read_as_others_are(shop: Path) -> N
 
 @pytest.mark.parametrize("wrong", [{"path": ""}, {"path": None}, {"max_rows": 0}, {"timeout_s": 0}])
 def test_what_cannot_be_a_reader_is_refused_where_it_is_made(shop: Path, wrong: Any) -> None:
+    given: dict[str, Any] = {"path": shop, **wrong}
     with pytest.raises(ConfigError, match="sql_reader: "):
-        sql_reader(**{"path": shop, **wrong})
+        sql_reader(**given)
 
 
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import pytest
 
 from orchestrator import tool
@@ -80,3 +83,35 @@ def test_a_sequence_is_a_tool_with_the_parameters_of_its_first() -> None:
     )
     with pytest.raises(ConfigError, match="at least one"):
         in_sequence("none")
+
+
+def test_a_function_is_a_step_too_and_what_is_none_is_refused() -> None:
+    def half(whole: float) -> float:
+        return whole / 2
+
+    assert run_tools(share, half, part=1, whole=2).partial_outputs == {"share": 0.5, "half": 0.25}
+    odd: Any = 3
+    with pytest.raises(ConfigError, match="a sequence is made of tools and functions, found int"):
+        run_tools(odd, part=1)
+
+
+def five(before: Any, outputs: Any) -> Any:
+    return 5
+
+
+def leave(before: Any, outputs: Any) -> Any:
+    sys.exit(3)
+
+
+@pytest.mark.parametrize(
+    ("transform", "said"),
+    [(five, "TypeError: wanted the tool's arguments as a dict, found int"), (leave, "SystemExit: 3")],
+)
+def test_whatever_a_transform_does_is_the_failure_of_its_step(transform: Any, said: str) -> None:
+    done = run_tools(share, ToolStep(tool=share, transform=transform, name="again"), part=1, whole=2)
+    assert done.error == f"the transform of again failed: {said}" and done.partial_outputs == {"share": 0.5}
+
+
+@pytest.mark.anyio
+async def test_tools_run_one_after_the_other_inside_a_running_loop_too() -> None:
+    assert run_tools(share, part=1, whole=4).result == 0.25

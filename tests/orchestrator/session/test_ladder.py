@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from orchestrator.events import Called, Emit, RunEnded, RunStarted, ignore
 from orchestrator.providers.scripted import Scripted
 from orchestrator.session.delegation import hand_over
 from orchestrator.session.session import open_session
+from orchestrator.store.costs import savings, spent
+from orchestrator.store.database import Database
 from orchestrator.types import Completion, ToolCall, Usage, assistant
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
@@ -115,7 +117,7 @@ def test_a_leads_own_delegation_ends_with_a_vendors_model_whose_price_is_counted
         seen: list[str] = []
         hooks = Hooks(before_model=lambda request: seen.append(request.model))
         with Agent(
-            model="fake:lead", tools=["ollama"], config=config, emit=told.append, hooks=hooks
+            "lead", model="fake:lead", tools=["ollama"], config=config, emit=told.append, hooks=hooks
         ) as agent:
             agent.add_provider("fake", lead)
             agent.add_provider("cloud", vendor(GOOD))
@@ -131,6 +133,9 @@ def test_a_leads_own_delegation_ends_with_a_vendors_model_whose_price_is_counted
     assert ended.usage.cost_usd == used["cloud:big"].cost_usd == receipt["cost_usd"]
     (called,) = [one for one in told if isinstance(one, Called) and one.model == "cloud:big"]
     assert called.run == rung.run and seen == ["fake:lead", "cloud:big", "fake:lead"]
+    with closing(Database()) as database:  # the bill has the rung, and the delegation once
+        assert {one.key: one.cost_usd for one in spent(database, "agent")}["rung"] == receipt["cost_usd"]
+        assert savings(database).delegations == 1
     (delegate,) = [spec for spec in lead.requests[0].tools if spec.name == "ollama__delegate"]
     assert "vendor" in delegate.parameters["properties"]["ladder"]["description"]
 
