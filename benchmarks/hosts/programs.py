@@ -131,7 +131,11 @@ def _fast_agent(project: Path, at: Addresses) -> Mapping[str, str]:
 def _ollmcp(project: Path, at: Addresses) -> Mapping[str, str]:
     file = project.parent / ".config/ollmcp/config.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"hilSettings": {"enabled": False}}), encoding="utf-8")
+    settings = {
+        "hilSettings": {"enabled": False},
+        "modelConfig": {"num_ctx": 65536},
+    }  # Ollama's own 4,096 lose the tools
+    file.write_text(json.dumps(settings), encoding="utf-8")
     return {"TERM": "xterm"}
 
 

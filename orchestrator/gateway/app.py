@@ -55,7 +55,8 @@ class App:
         self.upstream = Upstream()
         routes = [
             *(self._route(path, partial(self.answer, wire)) for path, wire in WIRES.items()),
-            self._route("/v1/messages/count_tokens", self.count_tokens),
+            self._route("/v1/messages/count_tokens", partial(self.count_tokens, MESSAGES)),
+            self._route("/v1/responses/input_tokens", partial(self.count_tokens, RESPONSES)),
             self._route("/v1/models", self.models, "GET"),
             self._route("/v1/models/{id:path}", self.one_model, "GET"),
             self._route("/api/tags", self.tags, "GET"),
@@ -98,15 +99,16 @@ class App:
         headers = {"x-understudy-model": model.encode("ascii", "replace").decode()}
         return Live(wire, asked, self.gateway.stream(asked, model), done, headers)
 
-    async def count_tokens(self, call: Call) -> Answer:
+    async def count_tokens(self, wire: Wire, call: Call) -> Answer:
         raw = await _raw(call)
         body = _object(raw)
         name = _name(body)
         model = self.gateway.model(name)
-        if self.gateway.passes_through(MESSAGES, model) is not None:
-            return await self._pass_on(MESSAGES, call, raw, name)
+        if self.gateway.passes_through(wire, model) is not None:
+            return await self._pass_on(wire, call, raw, name)
         # No engine counts without running: this is what ordinary text stays under.
-        return JSONResponse({"input_tokens": tokens_at_most(MESSAGES.read(body).request)})
+        counted = {"input_tokens": tokens_at_most(wire.read(body).request)}
+        return JSONResponse(counted if wire is MESSAGES else {"object": "response.input_tokens", **counted})
 
     async def models(self, call: Call) -> Answer:
         ids = await self._listed()

@@ -28,7 +28,7 @@ from ..types import (
 )
 from .failures import status_of, words_of
 from .messages import arguments
-from .wire import Asked, Body, Items, Wire, checked, data, malformed
+from .wire import Asked, Body, Items, Wire, checked, data, malformed, pictured
 
 STOPS: dict[Stop, str] = {
     "end": "stop",
@@ -197,7 +197,7 @@ def picture(url: object) -> Image:
     )
     if match is None:
         raise malformed("image_url", "a data: URL with base64 data; pictures are not fetched here", str(url))
-    return Image(data=match[2], mime=match[1])
+    return pictured(match[2], match[1], "image_url")
 
 
 CHAT_COMPLETIONS = Wire(

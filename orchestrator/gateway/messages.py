@@ -29,7 +29,7 @@ from ..types import (
     Usage,
 )
 from .failures import status_of, words_of
-from .wire import Asked, Body, Items, Wire, checked, event, malformed
+from .wire import Asked, Body, Items, Wire, checked, event, malformed, pictured
 
 STOPS: dict[Stop, str] = {
     "end": "end_turn",
@@ -193,7 +193,7 @@ def _parts(block: Mapping[str, Any], names: dict[str, str]) -> Iterable[Part]:
         case {"type": "text", "text": str(text)}:
             yield Text(text=text)
         case {"type": "image", "source": {"type": "base64", "media_type": str(mime), "data": str(data)}}:
-            yield Image(data=data, mime=mime)
+            yield pictured(data, mime, "messages.content.source.data")
         case {"type": "thinking", "thinking": str(text)}:
             signature = block.get("signature")
             yield Thinking(text=text, seal={"signature": signature} if signature else None)

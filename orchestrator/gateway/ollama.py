@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from ..errors import OrchestratorError
 from ..types import Completion, Image, Message, Part, Request, Text, Thinking, ToolCall, ToolResult, ToolSpec
 from .failures import status_of, words_of
-from .wire import Asked, Body, Items, Wire, checked, malformed
+from .wire import Asked, Body, Items, Wire, checked, malformed, pictured
 
 _PICTURES = {"/9j/": "image/jpeg", "iVBOR": "image/png", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 """Kinds of images by the first characters of their base64: this API does not name them."""
@@ -167,7 +167,7 @@ def _picture(image: str) -> Image:
     mime = next((mime for start, mime in _PICTURES.items() if image.startswith(start)), None)
     if mime is None:
         raise malformed("images", "base64 of a PNG, JPEG, GIF or WebP", image[:40])
-    return Image(data=image, mime=mime)
+    return pictured(image, mime, "images")
 
 
 def _line(asked: Asked, said: str, *, thought: str = "", calls: tuple[ToolCall, ...] = ()) -> Body:

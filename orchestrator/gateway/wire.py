@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..errors import BadRequest, OrchestratorError
-from ..types import Completion, Delta, Request
+from ..types import Completion, Delta, Image, Request
 
 Items = AsyncIterator[Delta | Completion]
 Body = dict[str, Any]
@@ -67,6 +68,15 @@ def checked(shape: type[M], body: Body) -> M:
 
 def malformed(place: str, wanted: str, found: object) -> BadRequest:
     return BadRequest("gateway", f"{place}: wanted {wanted}, found {json.dumps(found, default=str)[:120]}")
+
+
+def pictured(data: str, mime: str, place: str) -> Image:
+    """A picture that stands in a request. Raises BadRequest where it is no base64, which an engine would fail over later."""
+    try:
+        binascii.a2b_base64("".join(data.split()), strict_mode=True)
+    except ValueError as exc:
+        raise malformed(place, f"a picture as base64 ({exc})", data[:40]) from exc
+    return Image(data=data, mime=mime)
 
 
 def event(name: str, data: Mapping[str, Any]) -> bytes:

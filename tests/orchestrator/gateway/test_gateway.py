@@ -294,6 +294,37 @@ async def test_errors_come_in_the_words_of_each_vendor(monkeypatch: pytest.Monke
     assert poor.value.code == "insufficient_quota"
 
 
+async def test_tokens_are_counted_on_both_wires_that_count() -> None:
+    turn: Any = [{"role": "user", "content": "how many? " * 50}]
+    async with (
+        gateway() as at,
+        anthropic.AsyncAnthropic(base_url=at, api_key="none") as messages,
+        openai.AsyncOpenAI(base_url=f"{at}/v1", api_key="none") as responses,
+    ):
+        counted = await messages.messages.count_tokens(model="ollama:small", messages=turn)
+        other = await responses.responses.input_tokens.count(model="ollama:small", input=turn)
+    assert other.input_tokens == counted.input_tokens > 100
+
+
+async def test_a_picture_that_is_none_is_refused_on_every_wire() -> None:
+    bad: Any = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo@"}
+    url = f"data:image/png;base64,{bad['data']}"
+    async with gateway() as at, httpx2.AsyncClient(base_url=at) as client:
+        for path, key, message in (
+            ("/v1/messages", "messages", {"content": [{"type": "image", "source": bad}]}),
+            (
+                "/v1/chat/completions",
+                "messages",
+                {"content": [{"type": "image_url", "image_url": {"url": url}}]},
+            ),
+            ("/v1/responses", "input", {"content": [{"type": "input_image", "image_url": url}]}),
+            ("/api/chat", "messages", {"content": "", "images": [bad["data"]]}),
+        ):
+            body = {"model": "ollama:small", "max_tokens": 9, key: [{"role": "user", **message}]}
+            refused = await client.post(path, json=body)
+            assert refused.status_code == 400 and "wanted a picture as base64" in refused.text, path
+
+
 async def test_a_failure_in_mid_answer_reaches_every_client_as_a_failure() -> None:
     asked: list[Any] = [{"role": "user", "content": "Hello"}]
     world = World(machine=Machine(SMALL, noise=Noise(spread=0.0)))
