@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from rich.console import Console
 
@@ -16,7 +17,9 @@ from orchestrator.store.store import Kept, Store, StoreError
 from orchestrator.terminal.chat.chat import chat
 from orchestrator.terminal.chat.commands import COMMANDS
 from orchestrator.terminal.chat.input import Lines
+from orchestrator.terminal.chat.own_command import own_command
 from orchestrator.types import Message
+from tests.processes import alive, own_sleep, until
 
 pytestmark = pytest.mark.anyio
 
@@ -165,6 +168,14 @@ async def test_an_unknown_command_is_not_sent_and_two_slashes_are(tmp_path: Path
     model = script(tmp_path, {"expect": ["/etc is a folder"], "text": "yes"})
     _, lines = await typed(tmp_path, "/modle", "//etc is a folder", model=model)
     assert any("no command /modle; did you mean /model?" in line for line in lines) and said(lines) == ["yes"]
+
+
+async def test_what_a_persons_own_command_leaves_in_the_background_ends_with_it(tmp_path: Path) -> None:
+    sleep = own_sleep()
+    with anyio.fail_after(60):
+        shown = await own_command(f"sleep {sleep} & echo hi", str(tmp_path))
+    assert shown == "exit=0\nhi"
+    await anyio.to_thread.run_sync(until, lambda: not alive(sleep))
 
 
 async def test_quit_leaves_what_follows_unread(tmp_path: Path) -> None:
