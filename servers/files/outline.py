@@ -32,14 +32,13 @@ def outline(
     path: str,
     *,
     check: Callable[[], None] = lambda: None,
-    max_bytes: int = MAX_RESULT_BYTES,
 ) -> str:
     """Symbols of a file with their lines; for a folder one line per file."""
     fd, root, real = workspace.open_real(path)
     try:
         shown = workspace.display(root, real)
         if stat.S_ISDIR(os.fstat(fd).st_mode):
-            return _folder(workspace, shown, path, check, max_bytes)
+            return _folder(workspace, shown, path, check)
         with readable(TimeoutError):
             symbols = symbols_of(shown, read_all(fd, shown, MAX_PARSED_BYTES))
     finally:
@@ -50,7 +49,7 @@ def outline(
         f"{one.first}-{one.last}\t{'  ' * min(one.level, MAX_LEVEL)}{visible(one.signature)}"
         for one in symbols
     )
-    return _said(f"{one_line(shown)} · {len(symbols)} symbols", rows, len(symbols), shown, max_bytes)
+    return _said(f"{one_line(shown)} · {len(symbols)} symbols", rows, len(symbols), shown)
 
 
 def symbols_of(path: str, data: bytes) -> list[Symbol] | None:
@@ -63,7 +62,7 @@ def symbols_of(path: str, data: bytes) -> list[Symbol] | None:
     return parser_process.symbols(path, text.body.encode("utf-8", "surrogatepass"))
 
 
-def _folder(workspace: Workspace, shown: str, path: str, check: Callable[[], None], max_bytes: int) -> str:
+def _folder(workspace: Workspace, shown: str, path: str, check: Callable[[], None]) -> str:
     fd, root, start = workspace.open_real(path)
     os.close(fd)
     rows: list[str] = []
@@ -90,11 +89,11 @@ def _folder(workspace: Workspace, shown: str, path: str, check: Callable[[], Non
             inside = entry.path[len(start) + 1 :] if start else entry.path
             rows.append(f"{one_line(inside)}: {named}")
     head = f"{one_line(shown)} · {counted(files, 'source file')}{cut}"
-    return _said(head, rows, len(rows), shown, max_bytes)
+    return _said(head, rows, len(rows), shown)
 
 
-def _said(head: str, rows: Iterable[str], total: int, shown: str, max_bytes: int) -> str:
-    kept = fitting(rows, max_bytes - _FRAME_BYTES)
+def _said(head: str, rows: Iterable[str], total: int, shown: str) -> str:
+    kept = fitting(rows, MAX_RESULT_BYTES - _FRAME_BYTES)
     if not kept:
         return head
     left = f"\nleft out: {total - len(kept):,} more" if len(kept) < total else ""

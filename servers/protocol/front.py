@@ -35,6 +35,7 @@ AT_START = (
 SILENT = ("notifications/initialized",)
 FRESH = "UNDERSTUDY_FRESH"
 """The variable that turns memory off."""
+_MOST_KEPT = 200  # of what earlier starts were answered
 QUIET_S = 0.15
 """After its tools are listed: how long a host may take to its next question before the import begins."""
 MAX_LINE_BYTES = 64 << 10  # a longer one is no question of the beginning
@@ -211,8 +212,8 @@ def _facts(server: str, args: list[str]) -> str:
     return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-def _swept(folder: Any, most: int = 200) -> None:
+def _swept(folder: Any) -> None:
     """The oldest go: folders and versions come and go."""
     kept = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime)
-    for old in kept[: max(len(kept) - most, 0)]:
+    for old in kept[: max(len(kept) - _MOST_KEPT, 0)]:
         old.unlink(missing_ok=True)
