@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,32 @@ def test_null_is_the_default_of_every_parameter_of_every_tool(tmp_path: Path, na
             for key in schema.get("required", ()):
                 missing = server.call(tool["name"], **{**needed, key: None})
                 assert missing.is_error and " needs " in missing.text
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_host_that_shows_the_text_alone_or_the_structure_alone_shows_the_whole_answer(
+    tmp_path: Path, name: str
+) -> None:
+    repo = Repo(tmp_path / "work")
+    repo.commit("first", a__txt="one\ntwo\n", a__py="def f():\n    pass\n")
+    with start(name, str(repo.top)) as server:
+        for tool in server.tools():
+            given = {
+                key: value
+                for key, value in NEEDED[name].get(tool["name"], {}).items()
+                if key in tool["inputSchema"]["properties"]
+            }
+            answer = server.call(tool["name"], **given)
+            assert answer.text.strip(), tool["name"]
+            if answer.structured is not None and not answer.is_error:
+                assert told(json.loads(answer.text)) == told(answer.structured), tool["name"]
+
+
+def told(value: object) -> object:
+    """Without what is empty, which says nothing."""
+    if isinstance(value, dict):
+        return {key: told(inner) for key, inner in value.items() if inner not in (None, [], {}, "")}
+    return [told(inner) for inner in value] if isinstance(value, list) else value
 
 
 def steady(text: str) -> str:
