@@ -112,6 +112,9 @@ class CodingAgent:
         for what, said in (("system_prompt", system_prompt), ("model", model)):
             if said is not None:
                 text(said, what)
+        shown: Any = display
+        if shown is not None and not isinstance(shown, Display):
+            raise ConfigError(f"display: wanted a Display, or None, found {type(shown).__name__}")
         for what, called in (("emit", emit), ("on_success", on_success), ("approve", approve)):
             if called is not None:
                 told_at_once(called, what)
@@ -120,8 +123,8 @@ class CodingAgent:
         self.config = whole.model_copy(update=labelled)
         self.name, self.system_prompt, self.n_latest_messages = name, system_prompt, n_latest_messages
         self.tools = None if tools is None else given_tools(tools)
-        self.chat_kwargs = call_settings(chat_kwargs or {}, "chat_kwargs")
-        self.tool_kwargs = call_settings(tool_kwargs or {}, "tool_kwargs")
+        self.chat_kwargs = call_settings({} if chat_kwargs is None else chat_kwargs, "chat_kwargs")
+        self.tool_kwargs = call_settings({} if tool_kwargs is None else tool_kwargs, "tool_kwargs")
         retries = [
             kwargs.retries for kwargs in (self.chat_kwargs, self.tool_kwargs) if kwargs.retries is not None
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -61,6 +61,11 @@ _NAMES = {
 
 def call_settings(kwargs: Mapping[str, Any], what: str) -> CallSettings:
     """`kwargs` sorted. Raises ConfigError that begins with `what`, the name the caller knows them by."""
+    given: Any = kwargs
+    if not isinstance(given, Mapping) or not all(
+        isinstance(name, str) for name in cast("Mapping[Any, Any]", given)
+    ):
+        raise ConfigError(f"{what}: wanted names with their values, found {short(cast('object', given))}")
     for name in kwargs.keys() & _ELSEWHERE.keys():
         raise ConfigError(f"{what}: {name} does not belong here; it is given by {_ELSEWHERE[name]}")
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ends_more, reason
 from ..tools import Approve, Merged, Progress, Toolbox, no_progress
 from ..types import Text, ToolCall, ToolResult, ToolSpec, result
 from .function_tool import FunctionTool, shown
@@ -64,7 +64,12 @@ class FunctionTools:
     async def _refused(self, call: ToolCall) -> str | None:
         if self.approve is None:
             return f"{call.name} was not run: it needs a person's approval, and nobody can be asked here"
-        answer = await self.approve(question(call), ("yes", "no"))
+        try:
+            answer = await self.approve(question(call), ("yes", "no"))
+        except BaseException as exc:  # somebody else's; what could not be asked is not approved
+            if ends_more(exc):
+                raise
+            return f"{call.name} was not run: its approval could not be asked for, {reason(exc)}"
         return None if answer == "yes" else f"{call.name} was not run: the person declined"
 
 

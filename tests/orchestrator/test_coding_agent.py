@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from orchestrator import tool
 from orchestrator.coding_agent import CodingAgent, NoAnswer
 from orchestrator.config.load import Config, load_config
 from orchestrator.config.models import DisplaySettings
@@ -349,6 +350,25 @@ def test_a_callback_that_fails_is_told_once_and_loses_nothing(room: Room, fault:
     shown = room.screen.getvalue()
     assert shown.count("emit failed at run_started: ") == 1 == shown.count("on_success failed at called: ")
     assert heard.count("run_ended") == 2  # it goes on being told
+
+
+def test_a_tool_whose_approval_cannot_be_asked_for_is_not_run(room: Room) -> None:
+    ran = list[int]()
+
+    @tool(needs_approval=True)
+    def danger() -> None:
+        """Do it."""
+        ran.append(1)
+
+    def broken(question: str, choices: Sequence[str]) -> str:
+        raise KeyError("mine")
+
+    call = ToolCall(id="1", name="danger", arguments={})
+    agent = room.agent(assistant(call), "Not done.", tools=[danger], approve=broken)
+    (made,) = agent.reply("go").tool_calls
+    assert (
+        made.result == "danger was not run: its approval could not be asked for, KeyError: 'mine'" and not ran
+    )
 
 
 @pytest.mark.parametrize("name", ["emit", "on_success", "approve"])
