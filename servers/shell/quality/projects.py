@@ -31,6 +31,7 @@ _RUST_TEST = re.compile(
     r"#\[(?:\w+::)*(?:test|rstest|test_case|quickcheck|wasm_bindgen_test)\b|\bproptest!|^\s*//[/!]\s*```(?:\n|rust)",
     re.MULTILINE,
 )
+_PYTHON_TEST = re.compile(rf"{_PYTEST_STYLE.pattern}|\bTestCase\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Project:
     folder: Path  # absolute
     marked: bool = True
     nested: tuple[str, ...] = ()  # other projects of its kind inside it, relative to it
+    files: tuple[str, ...] = ()  # with Python tests in them, relative to it
     pytest_style: bool = False  # some tests are written in a way that only pytest understands
 
 
@@ -89,6 +91,11 @@ def projects(root: Path) -> tuple[list[Project], list[OtherRunner], str]:
                 os.path.relpath(other, folder)
                 for other in sorted({*seen[kind].marked, *(own for k, own in owned if k == kind)})
                 if other != folder and other.is_relative_to(folder)
+            ),
+            files=tuple(
+                os.path.relpath(file, folder)
+                for file in files
+                if kind == "python" and _PYTHON_TEST.search(text_of(file))
             ),
             pytest_style=kind == "python" and any(_PYTEST_STYLE.search(text_of(file)) for file in files),
         )

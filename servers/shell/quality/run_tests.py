@@ -89,6 +89,13 @@ class TestRun:
         if counts.silent:
             names = ", ".join(counts.silent[:10])
             report.note = f"ended without reporting a test, so nothing is known of them: {names}"
+        if left := self._not_collected(counts):
+            report.note = "; ".join(
+                part for part in (report.note, f"left out by the project's configuration: {left}") if part
+            )
+        if counts.total and counts.total == counts.skipped:
+            report.note = report.note or f"none ran: all {counts.skipped} were skipped"
+            return
         if not counts.total:
             report.note = report.note or "nothing was collected; is the target or the keyword right?"
         elif code and not wrong:
@@ -105,6 +112,15 @@ class TestRun:
                 break
             report.failures.append(self._placed(failure))
         report.not_shown = len(counts.failures) - len(report.failures)
+
+    def _not_collected(self, counts: Counts) -> str:
+        """Files with tests of which a run of the whole project collected none; "" where all is well or not known."""
+        want = self.want
+        if self.runner.name != "pytest" or want.target or want.name or want.keyword or not any(counts.files):
+            return ""
+        left = [file for file in want.project.files if file not in counts.files]
+        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        return ", ".join(left[:5]) + more if not counts.errors and not counts.deselected else ""
 
     def _placed(self, failure: Failure) -> Failure:
         """The failure with its file and id as they can be given as the next target: from the workspace's top."""

@@ -27,6 +27,9 @@ class Counts:
     errors: int = 0
     skipped: int = 0
     deselected: int = 0  # collected and left out, where the runner says so
+    files: set[str] = field(
+        default_factory=set[str]
+    )  # that tests were collected from, where the runner says so
     silent: list[str] = field(default_factory=list)  # files that ended well and reported no test
     failures: list[Failure] = field(default_factory=list)
 
@@ -45,6 +48,7 @@ def junit(data: bytes) -> Counts | None:
         return None
     counts = Counts(deselected=int(text) if (text := root.get("deselected", "")).isdecimal() else 0)
     for case in root.iter("testcase"):
+        counts.files.add(case.get("file", ""))
         outcome = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
         whole_file = PurePath(case.get("name", "")).is_absolute()  # node's word for a file that ran no test
         if outcome is None and whole_file:

@@ -103,6 +103,31 @@ def test_tests_that_only_pytests_configuration_names_are_run_too(
 
 
 @pytest.mark.parametrize(
+    "files",
+    [
+        {"pytest.ini": "[pytest]\ntestpaths = unit\n", "unit/test_a.py": PASSES, "e2e/test_b.py": FAILS},
+        {"conftest.py": "collect_ignore_glob = ['e2e/*']\n", "test_a.py": PASSES, "e2e/test_b.py": FAILS},
+        {"setup.cfg": "[tool:pytest]\naddopts = --ignore=e2e\n", "test_a.py": PASSES, "e2e/test_b.py": FAILS},
+    ],
+)
+def test_files_that_the_projects_configuration_leaves_out_are_named(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    report = run(project(tmp_path, {**files, "test_helpers.py": "x = 1\n"}))
+    assert (report["status"], report["passed"]) == ("passed", 1)
+    assert report["note"] == "left out by the project's configuration: e2e/test_b.py"
+
+
+@pytest.mark.parametrize(
+    "skip", ["pytestmark = pytest.mark.skip", "pytest.skip('x', allow_module_level=True)"]
+)
+def test_where_all_tests_are_skipped_none_ran(tmp_path: Path, skip: str) -> None:
+    report = run(project(tmp_path, {"test_a.py": f"import pytest\n{skip}\n{FAILS}"}))
+    assert (report["status"], report["skipped"]) == ("no tests", 1)
+    assert report["note"] == "none ran: all 1 were skipped"
+
+
+@pytest.mark.parametrize(
     "text",
     ['#[tokio::test(flavor = "x")]\n', "#[rstest]\n", "proptest! {}\n", "/// ```\n/// assert!(false);\n"],
 )
