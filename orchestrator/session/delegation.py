@@ -15,6 +15,7 @@ import anyio
 
 from ..errors import OrchestratorError, RunError
 from ..events import RunEnded, RunStarted, ToolFinished, ToolProgress, ToolStarted, current_run
+from ..providers.catalog import cost_usd
 from ..tools import Progress, Toolbox, no_progress
 from ..types import Text, ToolCall, ToolResult, ToolSpec, Usage, result
 from .ladder import NEXT, Receipt, climbed, parted, vendor_model
@@ -99,18 +100,19 @@ async def _handed_over(session: Session, order: Mapping[str, Any], watch: Progre
             raise RunError(answer.text)
         receipt: Receipt = json.loads(answer.text)
         if receipt["outcome"] != "running":
-            return Handed(receipt, answer, _usage(receipt.get("profile") or {}))
+            return Handed(receipt, answer, _usage(receipt))
         tool, given = "delegation", {"id": receipt["delegation"], "action": "wait", "wait_s": 45}
 
 
-def _usage(profile: Mapping[str, Any]) -> Usage:
-    """Of a run by the server, as its receipt tells it."""
-    return Usage(
+def _usage(receipt: Receipt) -> Usage:
+    """Of a run by the server. Its seconds stay in the receipt, which says how they came to be."""
+    profile = receipt.get("profile") or {}
+    used = Usage(
         input_tokens=profile.get("tokens_in"),
         cached_tokens=profile.get("tokens_cached"),
         output_tokens=profile.get("tokens_out"),
-        **{name: profile.get(name) for name in ("queue_s", "load_s", "prefill_s", "decode_s", "total_s")},
     )
+    return replace(used, cost_usd=cost_usd(f"ollama:{receipt.get('model')}", used))
 
 
 class LastRungs:

@@ -402,6 +402,9 @@ async def test_delegating_to_a_local_model_takes_files_and_a_ladder_and_shows_th
     assert "  worker ollama:small │ ⇒ worker small: Count the birds in @notes.md" in str(lines)
     assert any("profile: " in line for line in lines) and said(lines) == ["So seven."], lines
     assert any("before: away refused: " in line for line in lines)
+    (used,) = [line for line in lines if line.startswith("  worker ollama:small │ · ")]
+    assert used.startswith("  worker ollama:small │ · 4 tokens out, ") and used.endswith("$0"), used
+    assert "answer" not in used  # recorded seconds stand in the receipt, which says that they are
     assert any(line.endswith(f"rung {cloud} │ a cloud's word") for line in lines), lines
     assert any("small stands behind" in line for line in lines)
     texts = [m.text for m in last_history()]
