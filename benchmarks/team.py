@@ -18,11 +18,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Protocol
 
 from benchmarks.postgres import Postgres, postgres, programs
 from benchmarks.ratios import Row, figure, report
@@ -35,7 +36,7 @@ HOSTS = 3
 SMALL = SimulatedModel(name="small", context_length=8192)
 SCALE = 0.0025
 """An order then takes 2 to 35 ms on its host, 8 in the middle."""
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 """Whoever ends no order for so long ends none any more."""
 
 
@@ -57,18 +58,27 @@ class Found:
     per_host: Counter[str] = field(default_factory=Counter[str])
 
 
-def proven(folder: Path, server: Postgres, orders: int, command: str) -> Found:
-    """What a batch comes to whose parts die as told above. `command` is understudy's."""
+class Process(Protocol):
+    args: Any
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float = ...) -> int: ...
+    def kill(self) -> None: ...
+    def terminate(self) -> None: ...
+
+
+def proven(
+    folder: Path, server: Postgres, orders: int, start: Callable[[Sequence[str], Mapping[str, str]], Process]
+) -> Found:
+    """What a batch comes to whose parts die as told above. `start` starts understudy with words and environment."""
     found, out = Found(orders), folder / "r.jsonl"
     lines = [{"task": f"t{n}", "write": f"out/{n}.txt"} for n in range(orders)]
     given = folder / "in.jsonl"
     given.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     worlds = [World(machine=Machine(SMALL, noise=Noise(spread=0.05), seed=n)) for n in range(HOSTS)]
 
-    def begun(home: str, *words: str) -> subprocess.Popen[bytes]:
-        env = {**os.environ, "UNDERSTUDY_DB": server.url, "UNDERSTUDY_HOME": str(folder / home)}
-        with (folder / f"{home}.log").open("ab") as log:
-            return subprocess.Popen([command, *words], cwd=folder, env=env, stdout=log, stderr=log)
+    def begun(home: str, *words: str) -> Process:
+        return start(words, {"UNDERSTUDY_DB": server.url, "UNDERSTUDY_HOME": str(folder / home)})
 
     with ExitStack() as stack:
         urls = [stack.enter_context(simulated_in_thread(world, scale=SCALE)) for world in worlds]
@@ -81,12 +91,12 @@ def proven(folder: Path, server: Postgres, orders: int, command: str) -> Found:
             told, deadline = -1, 0.0
             while (now := out.read_bytes().count(b"\n") if out.exists() else -1) < share * orders:
                 if client.poll() is not None or all(worker.poll() is not None for worker in workers):
-                    raise RuntimeError(f"nobody works on it any more; their logs are in {folder}")
+                    raise RuntimeError(f"nobody works on it any more; see {folder}")
                 if now > told or not deadline:
                     told, deadline = now, time.monotonic() + PATIENCE_S
                 if time.monotonic() > deadline:
                     raise RuntimeError(
-                        f"no order ended for {PATIENCE_S:.0f} s, after {now} of {orders}; logs: {folder}"
+                        f"no order ended for {PATIENCE_S:.0f} s, after {now} of {orders}; see {folder}"
                     )
                 time.sleep(0.01)
 
@@ -118,12 +128,12 @@ def proven(folder: Path, server: Postgres, orders: int, command: str) -> Found:
     return found
 
 
-def killed(process: subprocess.Popen[bytes]) -> None:
+def killed(process: Process) -> None:
     process.kill()
     process.wait()
 
 
-def ended(process: subprocess.Popen[bytes]) -> None:
+def ended(process: Process) -> None:
     if code := process.wait(60):
         raise RuntimeError(f"{process.args} ended with {code}")
 
@@ -184,8 +194,16 @@ def main() -> None:
         )
         report({"a team under fire": missing}, as_json=given.json)
         return
-    with tempfile.TemporaryDirectory() as folder, postgres() as server:
-        found = proven(Path(folder), server, given.orders, command)
+    with tempfile.TemporaryDirectory() as name, postgres() as server:
+        folder = Path(name)
+
+        def start(words: Sequence[str], env: Mapping[str, str]) -> Process:
+            with (folder / "log").open("ab") as log:
+                return subprocess.Popen(
+                    [command, *words], cwd=folder, env={**os.environ, **env}, stdout=log, stderr=log
+                )
+
+        found = proven(folder, server, given.orders, start)
     report(rows(found), as_json=given.json, at_most=AT_MOST)
 
 

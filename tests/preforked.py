@@ -8,22 +8,20 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import socket
 import sys
 import traceback
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn
 
 import psutil
 
 from orchestrator.mcp_client import prefork as starting
 from servers.protocol import prefork
 from servers.protocol.registry import SERVERS
-from tests.warm import Warm, code, received
+from tests.warm import Order, Warm, ask, orders
 
 WAIT_S = 120.0
-TEMPLATE = Warm(code("preforked", "fork_on_order"))
+TEMPLATE = Warm("preforked", "fork_on_order")
 as_users_start_it = starting.started
 
 
@@ -45,17 +43,23 @@ class Forked:
         return 0
 
 
-def started(fd: int, log: BinaryIO) -> Forked:
+def started(address: str | None, fd: int, log: BinaryIO) -> Forked:
     order = {"cwd": os.getcwd(), "env": dict(os.environ)}
-    return Forked(TEMPLATE.ask(order, [fd, log.fileno()], WAIT_S)["pid"])
+    fds = [fd, log.fileno()]
+    said = ask(address, order, fds, WAIT_S) if address else TEMPLATE.ask(order, fds, WAIT_S)
+    return Forked(said["pid"])
 
 
-def use() -> None:
-    """From now on in this process, and in those forked from it."""
-    starting.started = started
+def use(address: str | None = None) -> None:
+    """From now on in this process, and in those forked from it. `address`: of the template that another has."""
+
+    def started_there(fd: int, log: BinaryIO) -> Forked:
+        return started(address, fd, log)
+
+    starting.started = started_there
 
 
-def fork_on_order(fd: int) -> None:
+def fork_on_order(listening: int, alive: int) -> None:
     """An order for a server is as in servers/protocol/prefork.py; any other is for what takes such orders."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
@@ -65,32 +69,28 @@ def fork_on_order(fd: int) -> None:
     prefork._exercise = lambda: None  # every fork has what it built
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
-    with socket.socket(fileno=fd) as orders:
-        while data := received(orders):
-            pid = os.fork()
-            if pid == 0:
-                orders.close()
-                _become(*data)
-            for one in data[1]:
-                os.close(one)
-            orders.sendall(b'{"pid": %d}\n' % pid)
+    for order in orders(listening, alive):
+        if (pid := os.fork()) == 0:
+            _become(order)
+        order.answer({"pid": pid})
 
 
-def _become(order: Mapping[str, Any], fds: list[int]) -> NoReturn:
+def _become(order: Order) -> NoReturn:
     try:
+        order.forked()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if "server" in order:
-            prefork._become(dict(order), fds)
+            prefork._become(order, order.fds)
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
-        for target, source in enumerate((nothing, nothing, fds[1])):
+        for target, source in enumerate((nothing, nothing, order.fds[1])):
             os.dup2(source, target)
         os.close(nothing)
-        os.close(fds[1])
+        os.close(order.fds[1])
         os.environ.clear()
         os.environ.update(order["env"])
         os.chdir(order["cwd"])
-        prefork.main(fds[0])
+        prefork.main(order.fds[0])
     except BaseException:  # noqa: BLE001  (nothing may return into the order loop)
         traceback.print_exc()
     finally:

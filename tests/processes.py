@@ -14,6 +14,8 @@ from pathlib import Path
 import anyio
 import psutil
 
+from tests.command import Running
+
 PATIENCE_S = 60.0  # long enough for a machine with much else to do; nothing waits this long when all is well
 
 
@@ -41,7 +43,7 @@ def until(
     holds: Callable[[], object],
     what: str = "it",
     pause_s: float = 0.005,
-    by: subprocess.Popen[bytes] | subprocess.Popen[str] | None = None,
+    by: subprocess.Popen[bytes] | subprocess.Popen[str] | Running | None = None,
 ) -> None:
     """Come back once it holds; one that never does is a failure, not a hang, and so is the end of whom it waits for."""
     end = time.monotonic() + PATIENCE_S
@@ -54,7 +56,7 @@ def until(
 
 
 @contextmanager
-def being_read(pipe: Path, by: subprocess.Popen[str]) -> Generator[None]:
+def being_read(pipe: Path, by: Running) -> Generator[None]:
     """Within the block `by` waits for what is written to the named pipe, which is nothing."""
     opened: list[int] = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main
+from tests.command import understudy
 
 pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -79,19 +79,6 @@ def attributes(span: Any) -> dict[str, Any]:
     return {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
 
 
-def understudy(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from orchestrator.cli import main; raise SystemExit(main())", *words]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
 def script(folder: Path) -> str:
     call = {"name": "files__read_file", "arguments": {"path": "a.txt"}}
     lines = [{"tool_calls": [call]}, {"text": "It says hello."}]
@@ -104,7 +91,7 @@ def test_a_run_is_one_trace_from_the_agent_to_the_server_that_did_the_work(
     tmp_path: Path, collector: Collector
 ) -> None:
     words = ["run", "--model", script(tmp_path), "--label", "team=red", "Read a.txt", "--json"]
-    done = understudy(tmp_path, *words, UNDERSTUDY_TELEMETRY=collector.url)
+    done = understudy(*words, cwd=tmp_path, env={"UNDERSTUDY_TELEMETRY": collector.url})
     assert done.returncode == 0, done.stderr
     ours = {span.name: span for span in collector.spans["understudy"]}
     run, tool = ours["invoke_agent lead"], ours["execute_tool files__read_file"]
@@ -135,15 +122,8 @@ def test_without_the_setting_nothing_is_sent_and_nothing_is_loaded(
 
 
 def test_an_endpoint_that_is_not_there_hinders_no_answer(tmp_path: Path) -> None:
-    done = understudy(
-        tmp_path,
-        "run",
-        "--model",
-        script(tmp_path),
-        "Read a.txt",
-        "--quiet",
-        UNDERSTUDY_TELEMETRY="http://127.0.0.1:1",
-    )
+    words = ["run", "--model", script(tmp_path), "Read a.txt", "--quiet"]
+    done = understudy(*words, cwd=tmp_path, env={"UNDERSTUDY_TELEMETRY": "http://127.0.0.1:1"})
     assert (done.returncode, done.stdout) == (0, "It says hello.\n")
 
 
@@ -161,11 +141,11 @@ def test_what_models_took_is_printed_as_prometheus_text(
 
 def test_the_log_says_who_did_what_and_verbose_shows_it(tmp_path: Path, own_state: Path) -> None:
     words = ["run", "--model", script(tmp_path), "--quiet", "Read a.txt"]
-    assert understudy(tmp_path, *words).stderr == ""
+    assert understudy(*words, cwd=tmp_path).stderr == ""
     log = own_state / "understudy" / "logs" / "understudy.log"
     text = log.read_text(encoding="utf-8")
     assert "[lead] begins with scripted:lead.jsonl" in text and "a.txt" not in text
-    loud = understudy(tmp_path, *words, "--verbose", "--log-level", "debug").stderr
+    loud = understudy(*words, "--verbose", "--log-level", "debug", cwd=tmp_path).stderr
     assert "[lead] calls files__read_file {'path': 'a.txt'}" in loud and "[lead] ended after" in loud
 
 

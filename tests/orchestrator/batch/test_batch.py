@@ -18,8 +18,7 @@ import pytest
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
-from tests.command import understudy
-from tests.orchestrator.test_cli import UNDERSTUDY
+from tests.command import Running, begun, understudy
 from tests.processes import until
 from tests.results import described
 
@@ -47,7 +46,7 @@ def lines_in(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def ended_or_wrote(process: subprocess.Popen[bytes], path: Path, lines: int) -> bool:
+def ended_or_wrote(process: Running, path: Path, lines: int) -> bool:
     return process.poll() is not None or lines_in(path) >= lines
 
 
@@ -192,13 +191,13 @@ def test_a_batch_killed_ten_times_loses_nothing_and_finishes_nothing_twice(tmp_p
     path = orders(tmp_path, *many)
     out = tmp_path / "r.jsonl"
     with engine() as (url, _):
-        words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url]
+        words = ["batch", str(path), "--out", str(out), "--host", url]
         for kill in range(10):
-            process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            process = begun(*words, cwd=tmp_path)
             until(partial(ended_or_wrote, process, out, (kill + 1) * 5), f"receipt {(kill + 1) * 5}")
             process.kill()
             process.communicate(timeout=60)
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        done = understudy(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     told = receipts(out)
     assert Counter(one["key"] for one in told).most_common(1)[0][1] == 1 and len(told) == 60
@@ -214,10 +213,7 @@ def test_ctrl_c_finishes_what_runs_and_the_same_command_goes_on(tmp_path: Path) 
     path = orders(tmp_path, *({"task": f"t{number}"} for number in range(400)))
     out = tmp_path / "r.jsonl"
     with engine(scale=0.002) as (url, _):
-        words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url]
-        process = subprocess.Popen(
-            words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        process = begun("batch", str(path), "--out", str(out), "--host", url, cwd=tmp_path)
         until(lambda: lines_in(out), "the first receipt", by=process)
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
@@ -230,10 +226,10 @@ def test_two_processes_do_not_run_one_batch(tmp_path: Path) -> None:
     path = orders(tmp_path, *({"task": f"t{number}"} for number in range(400)))
     out = tmp_path / "r.jsonl"
     with engine(scale=0.01) as (url, _):
-        words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url]
-        process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        words = ["batch", str(path), "--out", str(out), "--host", url]
+        process = begun(*words, cwd=tmp_path)
         until(out.exists, "the receipts' file", by=process)
-        second = batch(tmp_path, *words[2:])
+        second = batch(tmp_path, *words[1:])
         assert second.returncode == 1 and f"process {process.pid} is running this batch" in second.stderr
         process.kill()
         process.communicate(timeout=60)
@@ -259,10 +255,8 @@ def test_a_host_that_dies_loses_no_order_to_the_others(tmp_path: Path) -> None:
     out = tmp_path / "r.jsonl"
     with engine(scale=0.002) as (url, _):
         with engine(scale=0.002) as (dying, _):
-            words = [UNDERSTUDY, "batch", str(path), "--out", str(out), "--host", url, "--host", dying]
-            process = subprocess.Popen(
-                words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
+            words = ["batch", str(path), "--out", str(out), "--host", url, "--host", dying]
+            process = begun(*words, cwd=tmp_path)
             until(lambda: out.exists() and dying in out.read_text(encoding="utf-8"), dying, by=process)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0 and f"{dying} does not answer" in said

@@ -19,6 +19,7 @@ from orchestrator.batch.team_ledger import TeamLedger
 from orchestrator.batch.team_queue import OFFERED, TeamQueue
 from servers.ollama.ledger.ledger import Key, Ledger, Run
 from servers.ollama.ledger.profile import Profile
+from tests.command import Running, begun, understudy
 from tests.orchestrator.batch.test_batch import engine, orders, receipts
 from tests.orchestrator.test_cli import UNDERSTUDY
 from tests.processes import until
@@ -125,7 +126,7 @@ def test_a_dead_workers_order_is_taken_over_and_its_own_word_counts_no_more(data
 def test_worker_coordinator_and_database_die_and_every_order_is_done_once(
     tmp_path: Path, database: Postgres
 ) -> None:
-    found = proven(tmp_path, database, 60, str(UNDERSTUDY))
+    found = proven(tmp_path, database, 60, lambda words, env: begun(*words, cwd=tmp_path, env=env))
     assert (found.receipts, found.twice, found.failed, found.overlaps) == (60, 0, 0, 0)
     assert found.writes == {f"out/{number}.txt": 1 for number in range(60)}
     assert len(found.per_host) == 3
@@ -150,19 +151,19 @@ def test_another_machine_sees_by_the_file_that_a_dead_one_has_written_it(
             " EXECUTE FUNCTION stuck()"
         )
 
-        def begun(home: str, *words: str) -> subprocess.Popen[bytes]:
-            env = {**os.environ, "UNDERSTUDY_DB": database.url, "UNDERSTUDY_HOME": str(tmp_path / home)}
-            return subprocess.Popen([UNDERSTUDY, *words], cwd=tmp_path, env=env, stderr=subprocess.PIPE)
+        def at(home: str, *words: str) -> Running:
+            env = {"UNDERSTUDY_DB": database.url, "UNDERSTUDY_HOME": str(tmp_path / home)}
+            return begun(*words, cwd=tmp_path, env=env)
 
-        client = begun("client", "batch", str(path), "--out", str(out))
-        dead = begun("one", "worker", "--host", url)
+        client = at("client", "batch", str(path), "--out", str(out))
+        dead = at("one", "worker", "--host", url)
         sleeping = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         until(lambda: db.execute(sleeping).fetchall(), "the write", by=dead)
         dead.kill()
         dead.communicate(timeout=60)
         written, chats = (tmp_path / "made.txt").stat(), len(world.requests)
         db.execute("DROP TRIGGER stuck ON understudy_orders")
-        other = begun("two", "worker", "--host", url)
+        other = at("two", "worker", "--host", url)
         _, said = client.communicate(timeout=60)
         assert client.returncode == 0, said
         other.terminate()
@@ -208,28 +209,20 @@ def test_a_team_reads_all_runs_in_one_place_and_learns_from_those_on_its_own_hos
 @needs_postgres
 def test_a_cancelled_order_is_stopped_while_it_runs(tmp_path: Path, database: Postgres) -> None:
     path, out = orders(tmp_path, {"task": "long"}), tmp_path / "r.jsonl"
-    env = {**os.environ, "UNDERSTUDY_DB": database.url}
+    env = {"UNDERSTUDY_DB": database.url}
     with engine(scale=100.0) as (url, world):
-        client = subprocess.Popen([UNDERSTUDY, "batch", str(path), "--out", str(out)], cwd=tmp_path, env=env)
-        worker = subprocess.Popen(
-            [UNDERSTUDY, "worker", "--host", url], cwd=tmp_path, env=env, stderr=subprocess.PIPE
-        )
+        client = begun("batch", str(path), "--out", str(out), cwd=tmp_path, env=env)
+        worker = begun("worker", "--host", url, cwd=tmp_path, env=env)
         until(lambda: world.requests, "the first question", by=worker)
         from orchestrator.batch.open import id_of
 
-        done = subprocess.run(
-            [UNDERSTUDY, "batch", "cancel", id_of(out), "--json"],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = understudy("batch", "cancel", id_of(out), "--json", cwd=tmp_path, env=env)
         assert described("batch", done.stdout)["batches"][0]["changed"] == 1
         assert client.wait(60) == 1
         worker.terminate()
         _, said = worker.communicate(timeout=60)
-        assert worker.returncode == 0 and b"was cancelled or taken over" in said
-        shown = subprocess.run(
-            [UNDERSTUDY, "profile", "--team", "--json"],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        assert worker.returncode == 0 and "was cancelled or taken over" in said
+        shown = understudy("profile", "--team", "--json", cwd=tmp_path, env=env)
         (total,) = described("profile", shown.stdout)["totals"]
         assert total["model"] == "small (simulated)" and total["done"] == 0 and total["runs"] == 1
 

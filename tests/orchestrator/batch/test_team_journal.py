@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,8 +20,8 @@ from orchestrator.events import Journaled
 from orchestrator.patterns import Journal
 from orchestrator.patterns.durable import Remembered
 from orchestrator.store.store import Store
+from tests.command import Running, begun
 from tests.orchestrator.batch.test_team import needs_postgres
-from tests.orchestrator.test_cli import UNDERSTUDY
 from tests.processes import being_read
 
 pytestmark = pytest.mark.anyio
@@ -129,15 +128,12 @@ def test_a_plan_killed_on_one_machine_waits_for_a_person_and_ends_on_two_others(
     scripted(tmp_path, m=json.dumps({"tasks": CHAIN}), r0="result 0", r2="result 2")
     os.mkfifo(tmp_path / "r1.jsonl")
 
-    def begun(home: str, *words: str) -> subprocess.Popen[str]:
-        env = {**os.environ, "UNDERSTUDY_DB": database.url, "UNDERSTUDY_HOME": str(tmp_path / home)}
-        command = [UNDERSTUDY, *words, "--team", "--json"]
-        return subprocess.Popen(
-            command, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+    def at(home: str, *words: str) -> Running:
+        env = {"UNDERSTUDY_DB": database.url, "UNDERSTUDY_HOME": str(tmp_path / home)}
+        return begun(*words, "--team", "--json", cwd=tmp_path, env=env)
 
     def said(home: str, *words: str) -> tuple[int, dict[str, Any]]:
-        process = begun(home, *words)
+        process = at(home, *words)
         out, err = process.communicate(timeout=60)
         assert out, err
         return process.returncode, json.loads(out)
@@ -146,7 +142,7 @@ def test_a_plan_killed_on_one_machine_waits_for_a_person_and_ends_on_two_others(
     code, paused = said("one", "plan", "--manager", "scripted:m.jsonl", *roles, "--approve", "go")
     assert code == 3 and paused["question"].startswith("Carry out this plan?")
     scripted(tmp_path, m="")  # asked again it would fail
-    killed = begun("two", "patterns", "approve")
+    killed = at("two", "patterns", "approve")
     with being_read(tmp_path / "r1.jsonl", killed):
         with closing(TeamRuns(database.url)) as runs:
             (run,) = runs.unfinished()

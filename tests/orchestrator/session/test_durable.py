@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -32,6 +30,7 @@ from orchestrator.store.recorder import open_conversation
 from orchestrator.store.resumable import unfinished
 from orchestrator.store.store import Store
 from orchestrator.types import Message
+from tests.command import begun, understudy
 from tests.orchestrator.patterns.members import Members, agent, agents
 from tests.processes import PATIENCE_S, being_read
 from tests.results import described
@@ -130,20 +129,6 @@ async def test_a_decision_is_kept_once_and_found_again() -> None:
         await pausing(journal, "k")("and now?")
 
 
-PROGRAM = """\
-import sys, anyio
-from orchestrator.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def run(folder: Path, *words: str, **more: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, *words]
-    return subprocess.Popen(
-        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
-    )
-
-
 @pytest.mark.parametrize("finished", [0, 1, 2])
 def test_a_plan_killed_by_the_system_goes_on_in_another_process(tmp_path: Path, finished: int) -> None:
     """Killed while the task after the first `finished` ones is under way: it waits for ever on a named pipe."""
@@ -159,7 +144,7 @@ def test_a_plan_killed_by_the_system_goes_on_in_another_process(tmp_path: Path, 
     stuck.unlink()
     os.mkfifo(stuck)
     roles = [word for n in range(3) for word in ("--role", f"r{n}=scripted:r{n}.jsonl")]
-    process = run(tmp_path, "plan", "--manager", "scripted:m.jsonl", *roles, "--json", "go")
+    process = begun("plan", "--manager", "scripted:m.jsonl", *roles, "--json", "go", cwd=tmp_path)
     with being_read(stuck, process):
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=PATIENCE_S)
@@ -168,9 +153,9 @@ def test_a_plan_killed_by_the_system_goes_on_in_another_process(tmp_path: Path, 
     (tmp_path / "m.jsonl").write_text(json.dumps({"text": "summed up"}), encoding="utf-8")
     stuck.unlink()
     stuck.write_text(json.dumps({"text": f"result {finished}"}), encoding="utf-8")
-    out, err = run(tmp_path, "patterns", "resume", "--json").communicate(timeout=PATIENCE_S)
-    found = described("patterns", out)
-    assert found["ok"] and found["text"] == "summed up", err
+    done = understudy("patterns", "resume", "--json", cwd=tmp_path)
+    found = described("patterns", done.stdout)
+    assert found["ok"] and found["text"] == "summed up", done.stderr
     assert [task["result"] for task in found["details"]["tasks"]] == ["result 0", "result 1", "result 2"]
 
 

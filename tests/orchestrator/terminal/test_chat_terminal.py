@@ -21,26 +21,37 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.command import Running, begun
 from tests.processes import PATIENCE_S, alive, own_sleep, until
 
+AT_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
 CTRL_C, CTRL_D, ALT_ENTER, TAB = b"\x03", b"\x04", b"\x1b\r", b"\t"
 PROMPT = "you │"  # the space after it is a movement of the cursor
 
 
 class Term:
-    """`understudy` behind a pseudo-terminal."""
+    """`understudy` behind a pseudo-terminal; `installed`: the script itself, and not a fork of what tests keep."""
 
-    def __init__(self, folder: Path, *arguments: str, width: int = 100) -> None:
+    def __init__(self, folder: Path, *arguments: str, installed: bool = False) -> None:
         self.shown = ""
-        self.code: int | None = None
-        pid, self.fd = pty.fork()
-        if pid == 0:
-            os.chdir(folder)
-            env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
-            command = str(Path(sys.executable).parent / "understudy")
-            os.execve(command, [command, *arguments], env)
-        self.pid = pid
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+        self.fd, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        env = {"TERM": "xterm", "NO_COLOR": "1"}
+        self.process: Running | subprocess.Popen[bytes]
+        if installed:
+            words = [str(Path(sys.executable).parent / "understudy"), *arguments]
+            all_of_env, at = {**os.environ, **env}, [sys.executable, "-c", AT_TERMINAL, *words]
+            self.process = subprocess.Popen(
+                at, cwd=folder, env=all_of_env, stdin=theirs, stdout=theirs, stderr=theirs
+            )
+        else:
+            self.process = begun(*arguments, cwd=folder, env=env, terminal=theirs)
+        self.pid = self.process.pid
+        os.close(theirs)
+
+    @property
+    def code(self) -> int | None:
+        return self.process.poll()
 
     def press(self, keys: bytes | str) -> None:
         os.write(self.fd, keys.encode() if isinstance(keys, str) else keys)
@@ -55,7 +66,7 @@ class Term:
         deadline = time.monotonic() + PATIENCE_S
         while not holds():
             assert time.monotonic() < deadline, f"waited for {what!r}, saw {self.shown!r}"
-            assert self._more(0.1) or self.code is None or holds(), (
+            assert self._more() or self.code is None or self._more() or holds(), (
                 f"ended before {what!r}, saw {self.shown!r}"
             )
 
@@ -66,25 +77,21 @@ class Term:
         return self.code
 
     def close(self) -> None:
-        if self.code is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        self.process.kill()
+        self.process.wait(PATIENCE_S)
         os.close(self.fd)
 
-    def _more(self, wait_s: float) -> bool:
+    def _more(self, wait_s: float = 0.1) -> bool:
         if select.select([self.fd], [], [], wait_s)[0]:
             try:
                 data = os.read(self.fd, 65536)
-            except OSError:
-                data = b""
-            if data:
-                assert b"\x1b[6n" not in data, "its answer would come as input, as if it were typed"
-                text = data.decode("utf-8", "replace")
-                self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r", "", text)
-                return True
-        ended, status = os.waitpid(self.pid, os.WNOHANG)
-        if ended:
-            self.code = os.waitstatus_to_exitcode(status)
+            except OSError:  # nobody sits at it any more
+                time.sleep(0.01)
+                return False
+            assert b"\x1b[6n" not in data, "its answer would come as input, as if it were typed"
+            text = data.decode("utf-8", "replace")
+            self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r", "", text)
+            return True
         return False
 
 
@@ -103,8 +110,8 @@ class Place:
         (self.folder / name).write_text("\n".join(lines), encoding="utf-8")
         return f"scripted:{name}"
 
-    def chat(self, *arguments: str, servers: str = "none.json") -> Term:
-        term = Term(self.folder, "chat", *arguments, "--mcp", servers)
+    def chat(self, *arguments: str, servers: str = "none.json", installed: bool = False) -> Term:
+        term = Term(self.folder, "chat", *arguments, "--mcp", servers, installed=installed)
         self.terms.append(term)
         term.expect("Ctrl-D leaves")
         term.expect(PROMPT)
@@ -130,7 +137,8 @@ def slow(place: Place) -> None:
 
 
 def test_a_question_is_typed_edited_answered_and_left(place: Place) -> None:
-    term = place.chat("--model", place.script({"expect": ["What is it?"], "text": "A terminal.\nReally."}))
+    model = place.script({"expect": ["What is it?"], "text": "A terminal.\nReally."})
+    term = place.chat("--model", model, installed=True)
     term.press("What isx\x7f it?\r")
     assert "▌ A terminal." in term.expect("▌ Really.")
     term.expect(PROMPT)
@@ -305,6 +313,7 @@ def test_leaving_ends_the_servers_and_gives_the_terminal_back(place: Place) -> N
         "chat",
         "--model",
         place.script({"tool_calls": [{"name": "files__list_files", "arguments": {}}]}, "listed"),
+        installed=True,
     )
     place.terms.append(term)
     before = termios.tcgetattr(term.fd)
