@@ -118,4 +118,4 @@ def _shown(record: dict[str, Any]) -> str:
     receipt = Receipt.model_validate(record)
     answer = f"{visible(answer_in(receipt)).rstrip()}\n\n" if receipt.answer and not receipt.files else ""
     diff = f"\n{visible(receipt.diff).rstrip()}\n" if receipt.diff else ""
-    return answer + "".join(f"{text}\n" for text, _ in receipt_lines(receipt)) + diff
+    return answer + "".join(f"{local.wrapped(text)}\n" for text, _ in receipt_lines(receipt)) + diff

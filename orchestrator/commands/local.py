@@ -31,7 +31,7 @@ engines for --host: http://HOST:PORT of Ollama (default: OLLAMA_BASE_URL, OLLAMA
 llamacpp:URL of a llama.cpp server, embedded:FILE.gguf or embedded:demo, which need the extra `engine`
 """
 
-FIRST_S, AGAIN_S = 3.0, 30.0
+FIRST_S, AGAIN_S = 2.0, 10.0
 """After how long something under way is told of where nobody watches a terminal, and how often then."""
 
 
@@ -112,6 +112,14 @@ def _paragraphs(rows: list[list[str]]) -> str:
         wrapped = textwrap.wrap(told, width - 2, break_on_hyphens=False)
         found += [first, *(f"  {line}" for line in wrapped)]
     return "".join(f"{line}\n" for line in found)
+
+
+def wrapped(line: str) -> str:
+    """On a terminal between words, as wide as that is; elsewhere as it is."""
+    if not sys.stdout.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def number(value: float | None, unit: str = "") -> str:

@@ -41,6 +41,11 @@ class Code:
         return code_rows(self.console, self.block, self.theme)
 
 
+def kind_of(entry: Entry) -> str:
+    """Code, a block of prose, or another line: two lines stand together, anything else apart."""
+    return "code" if isinstance(entry, Code) else "block" if isinstance(entry, Prose) else "line"
+
+
 class Entries:
     """Makes them for one console, in the colours of one theme."""
 

@@ -11,7 +11,7 @@ from servers.durations import duration
 
 from ...sanitize import one_line
 from .activity import cut_text, fitted
-from .entries import INDENT, Entries
+from .entries import INDENT, Entries, kind_of
 from .rows import Row, beside, code_rows, prose_rows, text_rows
 from .runs import Run, Runs
 
@@ -49,7 +49,11 @@ class LivePart:
         width = self._column(len(panel))
         columns: list[list[Row]] = []
         for run in panel:
-            said = [row for entry in run.held for row in entry(width)]
+            said, before = list[Row](), ""
+            for entry in run.held:
+                kind = kind_of(entry)
+                said += [*([[]] if before and {before, kind} != {"line"} else []), *entry(width)]
+                before = kind
             if tail:
                 said = [*said, *(row[INDENT - 1 :] for row in self._under_way(run, width))][-TAIL:]
             named = [self.entries.name(run.speaker), *said]

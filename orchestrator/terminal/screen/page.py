@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.segment import Segment
 
 from ...sanitize import one_line
-from .entries import INDENT, Code, Entries, Entry, Prose
+from .entries import INDENT, Code, Entries, Entry, kind_of
 from .lines import Speaker
 from .painter import Painter
 from .rows import MIN_ROOM, Row, text_rows
@@ -66,7 +66,7 @@ class Page:
         self.painter.write(written)
 
     def _rows(self, entry: Entry, style: str, indent: str, room: int) -> list[Row]:
-        kind = "code" if isinstance(entry, Code) else "block" if isinstance(entry, Prose) else "line"
+        kind = kind_of(entry)
         continued = isinstance(entry, Code) and not entry.block.begins
         apart = self._under and not continued and (kind != "line" or self._under != "line")
         found = self.entries.barred([[]], style, indent) if apart else []

@@ -13,11 +13,14 @@ import pytest
 from rich.console import Console
 
 from orchestrator.config.load import load_config
+from orchestrator.config.pattern_parameters import parameters
+from orchestrator.config.patterns import BY_USE
 from orchestrator.store.store import Kept, Store, StoreError
 from orchestrator.terminal.chat.chat import chat
 from orchestrator.terminal.chat.commands import COMMANDS
 from orchestrator.terminal.chat.input import Lines
 from orchestrator.terminal.chat.own_command import own_command
+from orchestrator.terminal.chat.pattern_commands import PANELS
 from orchestrator.types import Message
 from tests.processes import alive, own_sleep, until
 
@@ -410,3 +413,11 @@ async def test_delegating_to_a_local_model_takes_files_and_a_ladder_and_shows_th
     texts = [m.text for m in last_history()]
     assert texts[:2] == ["Count the birds in @notes.md", "[delegate, answer of small] Seven wrens."]
     assert f"[delegate, answer of {cloud}] a cloud's word" in texts
+
+
+def test_a_panels_usage_tells_one_model_from_several() -> None:
+    """By its members' names alone, since what they take is not known when a conversation starts."""
+    for one in PANELS:
+        kinds = {parameter.name: parameter.kind for parameter in parameters(one.use)}
+        several = ["M,M" if kinds[name] != "model" else name.upper() for name in BY_USE[one.use].members]
+        assert one.usage.split()[1] == ",".join(several)

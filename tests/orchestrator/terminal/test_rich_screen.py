@@ -236,6 +236,8 @@ def test_a_panel_stands_side_by_side_where_it_fits() -> None:
     rows = terminal.see(*[ended(n) for n in "bca"])
     assert any(all(f"▌ I am {n}." in row for n in "abc") for row in rows)
     assert any(all(f"adviser x:{n}" in row for n in "abc") for row in rows)
+    place = next(place for place, row in enumerate(rows) if "▌ I am a." in row)
+    assert rows[place + 1].split() == ["▌"] * 3 and "More of a" in rows[place + 2]
 
 
 @pytest.mark.parametrize(("width", "code"), [(60, ""), (200, "```\nx\n```\n")])
