@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from contextlib import suppress
 
@@ -27,6 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def begin(options: argparse.Namespace) -> None:
     """Set the log up as these options ask. A folder that cannot be written leaves out the file."""
+    import logging  # a fifth of what --help would take
     from logging.handlers import RotatingFileHandler
 
     from servers.state.home import home
