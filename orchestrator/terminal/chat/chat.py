@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ...config.load import Config
 from ...errors import ConfigError, OrchestratorError
-from ...events import Event, Notice, RunEnded, ToolFinished
+from ...events import Event, Notice, RunEnded, RunStarted, ToolFinished
 from ...session.context_window import Memory, window_of
 from ...session.history_window import latest
 from ...session.session import Session, open_session
@@ -31,6 +31,8 @@ from .own_command import own_command
 from .server_offers import asked_prompt, with_resources
 from .tool_commands import changes_in
 
+KEPT = "; what was said and done is kept"
+NOT_ASKED = " before a model was asked; arrow up brings the question back"
 SHOWN_MESSAGES = 6
 """Of a conversation that goes on, so that one knows where it stood."""
 
@@ -97,6 +99,7 @@ class Conversation:
         self.asides: list[str] = []  # goes along with the next question
         self.changes: list[tuple[str, str]] = []  # what the last turn changed: server, and operation to undo
         self._asking = False  # a turn is under way, not the wait for one
+        self._begun_turn = False  # and a model was asked in it
         self._turn: anyio.CancelScope | None = None  # the turn, or the wait for the next
         self._told: str | None = None  # the error the screen has already shown
         self._begun = False
@@ -148,7 +151,9 @@ class Conversation:
         return False
 
     def emit(self, event: Event) -> None:
-        if isinstance(event, RunEnded):
+        if isinstance(event, RunStarted):
+            self._begun_turn = True
+        elif isinstance(event, RunEnded):
             self._told = event.error
         elif isinstance(event, ToolFinished) and not event.result.is_error:
             self.changes += changes_in(event.result)
@@ -196,7 +201,7 @@ class Conversation:
 
     async def _take(self, line: str) -> bool:
         """One turn, or one command. Returns whether the person stopped it."""
-        self._told, self._asking = None, True
+        self._told, self._asking, self._begun_turn = None, True, False
         if self.reader.interactive:
             self.display.asked(line)
         with anyio.CancelScope() as self._turn:
@@ -214,7 +219,8 @@ class Conversation:
         self._asking, stopped = False, self._turn.cancelled_caught
         self._turn = None
         if stopped and self.reader.interactive:
-            self.say("stopped; what was said and done is kept. Ctrl-C again leaves")
+            lost = not self._begun_turn and not line.startswith(("/", "!"))
+            self.say(f"stopped{NOT_ASKED if lost else KEPT}. Ctrl-C again leaves")
         return stopped
 
     async def _command(self, command: str) -> None:
@@ -251,4 +257,5 @@ class Conversation:
                 summary=self.recorder.summary,
             )
         lead = self.session.agent(self.model)
-        await self._memory.ask(self.session.ask, lead, question, self.recorder.up_to_date())
+        with self.display.doing("getting ready"):  # its servers and its provider, until it is asked
+            await self._memory.ask(self.session.ask, lead, question, self.recorder.up_to_date())

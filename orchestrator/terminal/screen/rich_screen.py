@@ -74,6 +74,7 @@ class RichScreen:
     def event(self, event: Event) -> None:
         match event:
             case RunStarted():
+                self.live.doing = None
                 self._started(event)
             case Notice():
                 style = {"info": "dim", "warning": "yellow", "error": "red"}[event.level]

@@ -248,6 +248,21 @@ def test_a_command_of_ones_own_runs_and_its_output_goes_along(place: Place) -> N
     term.expect("▌ seen")
 
 
+def test_what_comes_before_the_model_is_asked_is_shown_and_a_question_stopped_there_is_not_lost(
+    place: Place,
+) -> None:
+    silent = {"mcpServers": {"silent": {"command": "sleep", "args": [own_sleep()]}}}
+    (place.folder / "silent.json").write_text(json.dumps(silent), encoding="utf-8")
+    term = place.chat("--trust", "--model", place.script("never asked"), servers="silent.json")
+    term.press("is anybody there?\r")
+    term.expect("… getting ready · ")
+    term.press(CTRL_C)
+    term.expect("stopped before a model was asked; arrow up brings the question back")
+    term.expect(PROMPT)
+    term.press("\x1b[A")
+    term.expect("is anybody there?")
+
+
 def test_a_command_of_ones_own_is_shown_while_it_runs_and_none_is_no_question(place: Place) -> None:
     term = place.chat("--model", place.script("unused"))
     mark = own_sleep()
