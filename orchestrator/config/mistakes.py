@@ -95,16 +95,22 @@ class Mistakes:
 
 def without_mistakes(values: dict[str, Any], whole: Layer, mistakes: Mistakes) -> Config:
     """The configuration these values are, without those that cannot be: each of them is a mistake."""
-    kept = values
+    kept, left_out = values, list[Place]()
     while True:
         try:
             return Config.model_validate(kept)
         except ValidationError as exc:
             errors = exc.errors(include_url=False)
         for error in errors:
-            mistakes.add(_sentence(error, whole))
+            place = written_place(_place(error))
+            if not any(
+                out[: len(place)] == place for out in left_out
+            ):  # else it only misses what was left out
+                mistakes.add(_sentence(error, whole))
         for error in errors:
-            kept = _without(kept, written_place(_place(error)), error["type"] == "missing")
+            place = written_place(_place(error))
+            left_out.append(place)
+            kept = _without(kept, place, error["type"] == "missing")
 
 
 def _without(values: dict[str, Any], place: Place, missing: bool) -> dict[str, Any]:

@@ -149,13 +149,13 @@ def settings_of(values: Mapping[str, Any], *, options: bool = False) -> PatternS
         return pattern_type().validate_json(json.dumps(dict(values)))
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
-        place = [str(part) for part in written_place(("patterns", *(str(part) for part in first["loc"])))[2:]]
+        loc = ("patterns", *(repr(part)[1:-1] for part in map(str, first["loc"]) if part != "[key]"))
+        place = list(written_place(loc)[2:])
         if first["type"] == "extra_forbidden":
             known = ", ".join(fields_at(tuple(place)[:-1], use))
             raise ConfigError(f"there is no setting {'.'.join(place)!r} of {use}; there are {known}") from exc
-        if options:
-            named = {one.name: f"--{one.option}" for one in parameters(use)}
-            place = [named.get(place[0], place[0]), *place[1:]]
+        named = {one.name: f"--{one.option}" for one in parameters(use)} if options else {}
+        place = [named.get(part, part) if at == 0 else part for at, part in enumerate(place or [use])]
         if first["type"] == "missing":
             raise ConfigError(f"{use}: {'.'.join(place)} is missing") from exc
         if first["type"] == "union_tag_invalid":

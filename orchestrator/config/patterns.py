@@ -14,6 +14,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    field_validator,
     model_validator,
 )
 
@@ -66,6 +67,13 @@ class Pattern(BaseModel):
     unless: Regex | None = None  # of a stage: it is passed over where this is found
     valid: Regex | None = None  # of a stage: must be found in its output; "json": must be JSON
     tries: int = Field(default=1, ge=1, le=10)  # of a stage: how often until it is valid
+
+    @field_validator("parameters")
+    @classmethod
+    def _no_parameter_is_called_as_what_is_there(cls, parameters: dict[str, str]) -> dict[str, str]:
+        if strange := [name for name in parameters if name in FREE]:
+            raise ValueError(f"a parameter may not be called {strange[0]!r}: that word stands for the text")
+        return parameters
 
 
 class AskSettings(Pattern):

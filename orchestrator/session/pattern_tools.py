@@ -99,9 +99,12 @@ class PatternTools:
             made.append(FunctionTool(self._configured, name="pattern", signature=_of_own(self._own)))
         return [*made, FunctionTool(self.outcome, read_only=True)]
 
-    async def outcome(self, job: str, whole: bool = False) -> str:
-        """Wait for a pattern that goes on as a job, or read its outcome again; whole: with every answer uncut."""
-        return await self._waited(self.job(job), chars=1_000_000 if whole else None)
+    async def outcome(self, job: str, whole: bool = False, stop: bool = False) -> str:
+        """Wait for a pattern that goes on as a job, or read its outcome again; whole: with every answer uncut; stop: end it."""
+        found = self.job(job)
+        if stop:
+            found.scope.cancel()
+        return await self._waited(found, chars=1_000_000 if whole else None)
 
     def job(self, id: str) -> Job:
         """Raises OrchestratorError where there is none."""
@@ -151,7 +154,11 @@ class PatternTools:
             await work()
         else:
             group.start_soon(work)
-        return await self._waited(job)
+        try:
+            return await self._waited(job)
+        except anyio.get_cancelled_exc_class():
+            job.scope.cancel()  # who asked has called it off: nobody waits for it any more
+            raise
 
     async def _waited(self, job: Job, *, chars: int | None = None) -> str:
         patience = self._patience(self._wait_s)

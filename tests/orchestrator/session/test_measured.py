@@ -156,16 +156,16 @@ class Waits:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("use", ["consult", "vote", "debate"])
+@pytest.mark.parametrize("use", ["consult", "vote", "debate", "parallel"])
 async def test_cancelling_a_panel_stops_every_member(use: str, tmp_path: Path) -> None:
     from orchestrator import open_session
-    from orchestrator.config.pattern_parameters import settings_of
+    from orchestrator.config.pattern_parameters import of_models, settings_of
     from orchestrator.session.panels import run_pattern
 
     model = Waits()
     async with open_session(configured(tmp_path)) as session, anyio.create_task_group() as group:
         session.add_provider("x", model)
-        settings = settings_of({"use": use, "models": ["x:a", "x:b", "x:c"]})
+        settings = settings_of({"use": use, **of_models(use, ["x:a", "x:b", "x:c"])})
         group.start_soon(run_pattern, session, settings, "?")
         with anyio.fail_after(60):
             await model.all_asked.wait()

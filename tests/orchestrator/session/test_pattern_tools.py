@@ -125,11 +125,26 @@ async def test_our_own_lead_starts_a_panel_where_one_is_configured(
     assert without.requests[0].tools == ()
 
 
-async def test_models_that_ask_models_stop_at_the_third(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tool", "given"),
+    [
+        ("ask", {"model": "deep", "prompt": "go on"}),
+        ("pipeline", {"input": "go on", "stages": {"one": "deep"}}),
+        ("parallel", {"input": "go on", "jobs": {"one": {"model": "deep"}}}),
+        ("route", {"task": "go on", "specialists": {"any task": "deep"}}),
+        ("pattern", {"name": "mine", "question": "go on"}),
+    ],
+)
+async def test_models_that_ask_models_stop_at_the_third(
+    tmp_path: Path, tool: str, given: dict[str, Any]
+) -> None:
     config = configured(
-        tmp_path, providers={"fake": {}}, agents={"deep": {"model": "fake:m", "tools": ["patterns"]}}
+        tmp_path,
+        providers={"fake": {}},
+        agents={"deep": {"model": "fake:m", "tools": ["patterns"]}},
+        patterns={"mine": {"model": "deep"}},
     )
-    call = ToolCall(id="1", name="ask", arguments={"model": "deep", "prompt": "go on"})
+    call = ToolCall(id="1", name=tool, arguments=given)
     model = Scripted(*[assistant(call)] * 3, "third", "second", "first", name="fake")
     async with open_session(config) as session:
         session.add_provider("fake", model)
@@ -181,6 +196,46 @@ async def test_a_host_that_takes_tasks_follows_and_cancels_what_takes_long(tmp_p
             assert "the ask has run for" in long["statusMessage"]
             await about(client, "cancel", long["taskId"])
             assert (await ended(client, long["taskId"]))["status"] == "cancelled"
+
+
+async def test_what_is_called_off_or_stopped_asks_nobody_any_more(tmp_path: Path) -> None:
+    class Never(Scripted):
+        def __init__(self) -> None:
+            super().__init__(name="never")
+            self.asked, self.left = anyio.Event(), anyio.Event()
+
+        async def stream(self, request: Any) -> Any:
+            self.asked.set()
+            try:
+                await anyio.sleep_forever()
+                yield
+            finally:
+                self.left.set()
+
+    one = ToolCall(id="1", name="consult", arguments={"question": "q", "models": ["never:m"]})
+    async with (
+        open_session(configured(tmp_path)) as session,
+        anyio.create_task_group() as group,
+        anyio.create_task_group() as caller,
+    ):
+        with anyio.fail_after(60):
+            session.add_provider("never", called_off := Never())
+            tools = FunctionTools(PatternTools(lambda: session, lambda: group).tools)
+            caller.start_soon(tools.call, one)
+            await called_off.asked.wait()
+            caller.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await called_off.left.wait()
+                session.add_provider("never", stopped := Never())
+                tools = FunctionTools(PatternTools(lambda: session, lambda: group, wait_s=0.01).tools)
+                begun = await tools.call(one)
+                await stopped.asked.wait()
+                job = begun.text.partition("as job ")[2].partition(":")[0]
+                ended = await tools.call(
+                    ToolCall(id="2", name="outcome", arguments={"job": job, "stop": True})
+                )
+                await stopped.left.wait()
+                assert "stopped" in ended.text or "still runs" in ended.text
 
 
 async def test_a_panel_of_a_host_is_kept_like_any_other(tmp_path: Path) -> None:
