@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import anyio.from_thread
 import anyio.lowlevel
@@ -15,6 +17,7 @@ import anyio.lowlevel
 from servers.durations import duration
 from servers.ollama.engines.shared_queue import Entry
 from servers.ollama.forecast.forecast import Forecast
+from servers.ollama.forecast.quantiles import NO_WAIT, left_of
 from servers.ollama.forecast.speed_models import SpeedModels
 from servers.ollama.forecast.token_estimates import CHARS_PER_TOKEN
 from servers.ollama.ledger.ledger import Ledger, LedgerError, Run
@@ -96,7 +99,7 @@ def _forecast(asked: Asked) -> tuple[Forecast, Run] | None:
             tokens_cached=None if asked.cached is None else int(tokens_in * asked.cached),
             cap=asked.cap,
             cold=asked.cold,
-            wait_s=sum(entry.left_s for entry in asked.ahead),
+            wait=reduce(add, (left_of(one.seconds, one.spread, one.gone_s) for one in asked.ahead), NO_WAIT),
             tokens_spread=SPREAD,
         )
         return (found, last) if found is not None else None

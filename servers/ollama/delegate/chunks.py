@@ -10,6 +10,7 @@ from ...workspace import Workspace
 from ...workspace.globs import expanded
 from ...workspace.walk import walk
 from ..forecast.forecaster import RunPlan
+from ..forecast.quantiles import NO_WAIT
 from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.documents import Document, read_text
 
@@ -131,7 +132,7 @@ def best_size(plan: RunPlan, whole_chars: int) -> int:
         asked = replace(
             plan.task, tokens_in=size + FIXED_TOKENS, tokens_cached=FIXED_TOKENS // 2, deadline_s=None
         )
-        each = replace(plan.worker, cold=False, wait_s=0.0).forecast(asked)
+        each = replace(plan.worker, cold=False, wait=NO_WAIT).forecast(asked)
         if each is None:
             return DEFAULT_SIZE
         count = max(whole_chars / CHARS_PER_TOKEN / size, 1.0)

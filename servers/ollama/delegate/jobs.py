@@ -59,6 +59,10 @@ class Progress:
         self.tokens += 1
         self.phase = "thinking" if thinking else "writing"
 
+    def foreseen(self, forecast_s: float | None) -> None:
+        """What the wait for its turn and the run should take together, from now on."""
+        self.ends_at = None if forecast_s is None else time.monotonic() + forecast_s
+
     def run(
         self, model: str, cap: int, forecast_s: float | None, within_s: tuple[float, float] | None = None
     ) -> None:
@@ -101,7 +105,8 @@ class Progress:
     def __str__(self) -> str:
         if self.phase == "waiting":
             held = f" ({self.holder} has it)" if self.holder else ""
-            return f"waiting for {self.model}, {self.ahead} ahead{held}"
+            left = f", about {duration(self.remaining_s)} left" if self.remaining_s else ""
+            return f"waiting for {self.model}, {self.ahead} ahead{held}{left}"
         parts = [self.phase if self.model is None else f"{self.model} {self.phase}"]
         if self.steps is not None:
             parts.append(f"chunk {self.step} of {self.steps}")

@@ -19,6 +19,7 @@ from ...source.encoding import Text as Decoded
 from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model
 from ..forecast.forecaster import RunPlan
+from ..forecast.quantiles import NO_WAIT
 from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.answer import without_thoughts
 from ..gates.documents import Document
@@ -350,7 +351,7 @@ def _refused(work: _Work, plan: RunPlan, chunks: Sequence[Chunk]) -> Mapped | No
     task = replace(
         plan.task, tokens_in=int(size) + FIXED_TOKENS, tokens_cached=FIXED_TOKENS // 2, deadline_s=None
     )
-    each = replace(plan.worker, cold=False, wait_s=0.0).forecast(task)
+    each = replace(plan.worker, cold=False, wait=NO_WAIT).forecast(task)
     if each is None or each.low_s * len(left) / work.asked.max_parallel <= given:
         return None
     total_s = each.total_s * len(left)

@@ -18,6 +18,7 @@ from ..forecast.context_size import Size, Sizing, TooLong, fewest_tokens
 from ..forecast.forecast import Forecast
 from ..forecast.forecaster import Forecaster, Planned, RunPlan
 from ..forecast.plans import HOPELESS, Task
+from ..forecast.quantiles import NO_WAIT
 from ..ledger.ledger import LedgerError
 from ..ledger.profile import Profile
 from ..ledger.receipt import Gated
@@ -76,9 +77,9 @@ class Runner:
         query = self._query(prepared, model)
         size = await self.size(prepared, model, query)
         task = _task(prepared, size, prepared.order.deadline_s)
-        wait_s = self.forecaster.wait_s(model.name)
+        wait = self.forecaster.wait(model.name)
         return await self.forecaster.plan(
-            task, model, size.num_ctx, query, wait_s=wait_s, busy_cores=await self.load.now(), odds=odds
+            task, model, size.num_ctx, query, wait=wait, busy_cores=await self.load.now(), odds=odds
         )
 
     async def _once(
@@ -93,9 +94,9 @@ class Runner:
         plan = await forecaster.plan(task, model, size.num_ctx, query, busy_cores=busy_cores)
         forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
         progress.model = model.name
-        with forecaster.planned(model.name, forecast.total_s if forecast else None) as queued:
-            if plan and (wait_s := forecaster.wait_s(model.name, queued)):
-                plan = plan.waiting(wait_s)
+        with forecaster.planned(model.name, forecast) as queued:
+            if plan and (wait := forecaster.wait(model.name, queued)) != NO_WAIT:
+                plan = plan.waiting(wait)
                 forecast = await anyio.to_thread.run_sync(plan.forecast)
             await _refuse_hopeless(plan, forecast, left_s)
             query = replace(
@@ -103,6 +104,7 @@ class Runner:
                 expected_prefill_s=plan.whole_prompt_s() if plan else None,
                 timeout_s=_time_given(left_s, forecast),
             )
+            progress.foreseen(forecast.total_s if forecast else None)
             async with self._turn(model.name, progress, queued, left_s) as turn:
                 if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
                     model = replace(await self.runtime.model(model.name), host=model.host)

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -47,11 +47,13 @@ class Entry:
     """What it was forecast to take, without its wait; 0 is not known."""
     began: float | None
     """When it got its turn, by the wall clock; None while it waits."""
+    spread: float = 0.0
+    """The standard deviation of the logarithm of `seconds`; 0 is not known."""
 
     @property
-    def left_s(self) -> float:
-        """What is left of it by its forecast."""
-        return self.seconds if self.began is None else max(self.seconds - (time.time() - self.began), 0.0)
+    def gone_s(self) -> float:
+        """For how long it has run."""
+        return 0.0 if self.began is None else max(time.time() - self.began, 0.0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,15 +64,9 @@ class Ticket:
     entry: Entry
     fd: int
 
-    def started(self, seconds: float) -> None:
+    def started(self, seconds: float, spread: float = 0.0) -> None:
         """It has its turn, and should now take so long."""
-        self.entry = Entry(
-            name=self.entry.name,
-            model=self.entry.model,
-            who=self.entry.who,
-            seconds=seconds,
-            began=time.time(),
-        )
+        self.entry = replace(self.entry, seconds=seconds, spread=spread, began=time.time())
         with suppress(OSError):
             _write(self.fd, self.entry)
 
@@ -88,10 +84,10 @@ class SharedQueue:
         self._who = f"{_program()}, process {os.getpid()}"
 
     @contextmanager
-    def ticket(self, model: str, seconds: float) -> Generator[Ticket | None]:
+    def ticket(self, model: str, seconds: float, spread: float = 0.0) -> Generator[Ticket | None]:
         """A place in the queue for as long as the context is open; None where none can be taken."""
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(_numbers)}"
-        entry = Entry(name=name, model=model, who=self._who, seconds=seconds, began=None)
+        entry = Entry(name=name, model=model, who=self._who, seconds=seconds, spread=spread, began=None)
         try:
             folder = self._folder()
             fd = _laid(folder, entry)
@@ -143,6 +139,7 @@ def _write(fd: int, entry: Entry) -> None:
         "model": entry.model[:200],
         "who": entry.who[:100],
         "seconds": entry.seconds,
+        "spread": entry.spread,
         "began": entry.began,
     }
     os.pwrite(fd, json.dumps(facts).encode()[:_SIZE].ljust(_SIZE), 0)
@@ -167,6 +164,7 @@ def _read(path: Path) -> Entry | None:
                 model=str(facts["model"]),
                 who=one_line(str(facts["who"])),
                 seconds=float(facts["seconds"]),
+                spread=float(facts.get("spread", 0.0)),
                 began=None if began is None else float(began),
             )
         os.unlink(path)  # nobody holds it: its process was killed

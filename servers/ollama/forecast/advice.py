@@ -14,6 +14,7 @@ from typing import Literal
 from ...durations import duration
 from .forecast import Forecast
 from .plans import Plan, Refusal, Task, Worker, plan_for
+from .quantiles import NO_WAIT
 
 Action = Literal[
     "meet_deadline",
@@ -187,7 +188,7 @@ def _split(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:
     lengths = worker.lengths(task)
     for parts in _PARTS:
         each = worker.speed.forecast(
-            task.floor + body // parts, max(lengths.p50 // parts, 1), tokens_cached=0, cold=False, wait_s=0.0
+            task.floor + body // parts, max(lengths.p50 // parts, 1), tokens_cached=0, cold=False
         )
         if each is None:
             return
@@ -258,7 +259,7 @@ def another(task: Task, worker: Worker) -> Forecast | None:
     """Another question on the same material right after this one, which the engine's cache then holds."""
     if not task.tokens_shared:
         return None
-    return replace(worker, cold=False, wait_s=0.0).forecast(replace(task, tokens_cached=task.tokens_shared))
+    return replace(worker, cold=False, wait=NO_WAIT).forecast(replace(task, tokens_cached=task.tokens_shared))
 
 
 def _again(task: Task, worker: Worker, now: Forecast) -> Iterable[Advice]:

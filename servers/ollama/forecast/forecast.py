@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
 from ...durations import duration
+
+_Z = 1.645
+"""Standard deviations from the middle to either end of the central 90 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,11 @@ class Forecast:
     """Upper bound: 95 % of runs that write up to the cap end within this."""
     ventiles: tuple[float, ...]
     """The 5, 10, ... 95 % points of the total."""
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the logarithm of the total, as its interval has it."""
+        return math.log(self.high_s / self.low_s) / (2 * _Z) if self.low_s > 0 else 0.0
 
     def odds(self, deadline_s: float) -> float:
         """Probability of ending within `deadline_s`, 0.02 to 0.98: the tails are not known better."""

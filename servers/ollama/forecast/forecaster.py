@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
 import time
@@ -16,7 +15,7 @@ import anyio
 
 from ...state.home import home
 from ..engines.protocol import Model, Query, Runtime
-from ..engines.shared_queue import SharedQueue, Ticket
+from ..engines.shared_queue import Entry, SharedQueue, Ticket
 from ..engines.threads import threads_for
 from ..ledger.keys import key_of, machine_of
 from ..ledger.ledger import Ledger, LedgerError
@@ -27,6 +26,7 @@ from .context_size import largest_ctx
 from .model_shape import shape_of
 from .plans import Task, Worker
 from .prompt_cache import Prompts
+from .quantiles import NO_WAIT, Wait, left_of
 from .speed_model import Forecast
 from .speed_models import SpeedModels
 from .token_estimates import Lengths, lengths_of
@@ -43,6 +43,8 @@ class Planned:
     """A run that waits or runs: what it was forecast to take."""
 
     seconds: float
+    spread: float = 0.0
+    """The standard deviation of their logarithm."""
     ticket: Ticket | None = None
     """Its place among the runs of other processes; None on an engine of our own."""
     began: float | None = None
@@ -51,13 +53,12 @@ class Planned:
         """It has its turn."""
         self.began = time.monotonic()
         if self.ticket is not None:
-            self.ticket.started(self.seconds)
+            self.ticket.started(self.seconds, self.spread)
 
     @property
-    def left_s(self) -> float:
-        return (
-            self.seconds if self.began is None else max(self.seconds - (time.monotonic() - self.began), 0.0)
-        )
+    def left(self) -> Wait:
+        gone_s = 0.0 if self.began is None else time.monotonic() - self.began
+        return left_of(self.seconds, self.spread, gone_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +72,9 @@ class RunPlan:
         """Blocking; None while nothing is known of this machine."""
         return self.worker.forecast(self.task)
 
-    def waiting(self, wait_s: float) -> RunPlan:
+    def waiting(self, wait: Wait) -> RunPlan:
         """The same behind earlier work that will take so long."""
-        return replace(self, worker=replace(self.worker, wait_s=wait_s))
+        return replace(self, worker=replace(self.worker, wait=wait))
 
     def recommend(self, others: Sequence[Worker] = ()) -> Recommendation:
         """Blocking: forecast, advice, and the plan that meets the deadline or the refusal."""
@@ -186,7 +187,7 @@ class Forecaster:
         num_ctx: int,
         query: Query | None = None,
         *,
-        wait_s: float = 0.0,
+        wait: Wait = NO_WAIT,
         busy_cores: float | None = None,
         odds: float | None = None,
     ) -> RunPlan | None:
@@ -217,7 +218,7 @@ class Forecaster:
             lengths=self._lengths(model.name),
             odds=odds,
             cold=cold,
-            wait_s=wait_s,
+            wait=wait,
             busy_cores=busy_cores,
             room=largest_ctx(model),
             can_think=model.can_think,
@@ -243,7 +244,7 @@ class Forecaster:
             plan.worker,
             lengths=self._lengths(plan.worker.model),
             cold=False,
-            wait_s=0.0,
+            wait=NO_WAIT,
             busy_cores=busy_cores,
             room=None if room is None else max(room, num_ctx),
         )
@@ -285,34 +286,36 @@ class Forecaster:
             self._queue = SharedQueue(self.runtime.url)
         return self._queue
 
-    def wait_s(self, model: str, before: Planned | None = None) -> float:
+    def wait(self, model: str, before: Planned | None = None) -> Wait:
         """How long earlier work on this model will still take: ours, and that of other processes on its engine.
 
         `before`: a run that waits itself; what came after it does not count.
         """
         if before is not None and before.ticket is not None:
-            return self._until_free([one.left_s for one in before.ticket.ahead()])
+            return self._until_free(before.ticket.ahead())
         ours = self._planned.get(model, [])
         if before is not None:
             ours = ours[: ours.index(before)]
         announced = {plan.ticket.entry.name for plan in ours if plan.ticket}
         others = self.queue.entries(model) if self.queue and before is None else []
-        left = [plan.left_s for plan in ours]
-        return self._until_free(left + [one.left_s for one in others if one.name not in announced])
+        return self._until_free([*ours, *(one for one in others if one.name not in announced)])
 
-    def _until_free(self, left: Sequence[float]) -> float:
-        """Seconds until a slot is free, when runs with so much left are ahead, the earliest first."""
-        free = [0.0] * self.slots
-        for seconds in left:
-            heapq.heapreplace(free, free[0] + seconds)
-        return free[0]
+    def _until_free(self, ahead: Sequence[Planned | Entry]) -> Wait:
+        """Until a slot is free, when these runs are ahead, the earliest first."""
+        free = [NO_WAIT] * self.slots
+        for one in ahead:
+            left = one.left if isinstance(one, Planned) else left_of(one.seconds, one.spread, one.gone_s)
+            soonest = min(range(self.slots), key=lambda slot: free[slot].mean_s)
+            free[soonest] += left
+        return min(free, key=lambda slot: slot.mean_s)
 
     @contextmanager
-    def planned(self, model: str, seconds: float | None) -> Generator[Planned]:
+    def planned(self, model: str, forecast: Forecast | None) -> Generator[Planned]:
         """A run others will have to wait for, from its queueing to its end."""
+        seconds, spread = (forecast.total_s, forecast.spread) if forecast else (0.0, 0.0)
         with ExitStack() as stack:
-            ticket = stack.enter_context(self.queue.ticket(model, seconds or 0.0)) if self.queue else None
-            plan = Planned(seconds=seconds or 0.0, ticket=ticket)
+            ticket = stack.enter_context(self.queue.ticket(model, seconds, spread)) if self.queue else None
+            plan = Planned(seconds=seconds, spread=spread, ticket=ticket)
             plans = self._planned.setdefault(model, [])
             plans.append(plan)
             stack.callback(plans.remove, plan)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ...durations import duration
 from .forecast import Forecast
+from .quantiles import NO_WAIT, Wait
 from .speed_model import SpeedModel
 from .token_estimates import Lengths
 
@@ -64,7 +65,7 @@ class Worker:
     odds: float | None = None
     """Of passing the gate for this kind of task; None when never tried."""
     cold: bool | None = None
-    wait_s: float = 0.0
+    wait: Wait = NO_WAIT
     busy_cores: float | None = None
     """What other programs use of the machine now; None is not known."""
     room: int | None = None
@@ -83,7 +84,7 @@ class Worker:
                 tokens_cached=None if task.tokens_cached is None else min(task.tokens_cached, task.tokens_in),
                 cap=task.cap,
                 cold=self.cold,
-                wait_s=self.wait_s,
+                wait=self.wait,
                 tokens_spread=task.tokens_spread,
                 busy_cores=self.busy_cores,
             )

@@ -49,3 +49,46 @@ class Spread:
 def normal(share: float) -> float:
     """Quantile of the standard normal distribution."""
     return _NORMAL.inv_cdf(share)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Seconds until work that came earlier has ended: those of several runs, added up."""
+
+    mean_s: float = 0.0
+    variance: float = 0.0
+
+    def __add__(self, other: Wait) -> Wait:
+        return Wait(self.mean_s + other.mean_s, self.variance + other.variance)
+
+    def at(self, share: float) -> float:
+        """As a log-normal: what is added up of runs that now and then take long leans to the right as they do."""
+        if self.mean_s <= 0 or self.variance <= 0:
+            return max(self.mean_s, 0.0)
+        spread = math.log1p(self.variance / self.mean_s**2)
+        return self.mean_s * math.exp(math.sqrt(spread) * _NORMAL.inv_cdf(share) - spread / 2)
+
+
+NO_WAIT = Wait()
+
+
+def left_of(seconds: float, spread: float, gone_s: float) -> Wait:
+    """What is left of a run after `gone_s`: its median was `seconds`, `spread` the standard deviation of their logarithm.
+
+    One that is past its median has the longer answer; how long it takes still is what the rest of its distribution says.
+    """
+    if seconds <= 0 or spread <= 0:
+        return Wait(max(seconds - gone_s, 0.0))
+    far = (math.log(gone_s) - math.log(seconds)) / spread if gone_s > 0 else -math.inf
+    longer = _above(far)
+    if longer < 1e-6:  # it should have ended long ago: nothing is known of the rest
+        return Wait(0.1 * gone_s, (0.1 * gone_s) ** 2)
+    mean, square = (
+        seconds**power * math.exp((power * spread) ** 2 / 2) * _above(far - power * spread) / longer
+        for power in (1, 2)
+    )
+    return Wait(max(mean - gone_s, 0.0), max(square - mean**2, 0.0))
+
+
+def _above(far: float) -> float:
+    return 0.5 * math.erfc(far / math.sqrt(2))

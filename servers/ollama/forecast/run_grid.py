@@ -22,6 +22,7 @@ class Draw:
 
     load: float
     wait: float
+    queue: float
     length: float
     size: float
     pace: tuple[float, float, float, float]
@@ -32,7 +33,7 @@ class Draw:
 
 
 def _draw(i: int) -> Draw:
-    load, wait, length, size = (i * math.sqrt(step) % 1.0 for step in (2, 3, 5, 7))
+    load, wait, length, size, queue = (i * math.sqrt(step) % 1.0 for step in (2, 3, 5, 7, 11))
     z = normal(i / _SAMPLES)
     squared = z * z
     pace = (
@@ -41,7 +42,7 @@ def _draw(i: int) -> Draw:
         z * ((5 * squared + 16) * squared + 3) / 96,
         z * (((3 * squared + 19) * squared + 17) * squared - 15) / 384,
     )
-    return Draw(load, wait, length, size, pace)
+    return Draw(load, wait, queue, length, size, pace)
 
 
 DRAWS = tuple(map(_draw, range(1, _SAMPLES)))

@@ -18,7 +18,7 @@ from ..ledger.runs import Key, Run
 from .forecast import Forecast
 from .model_shape import TYPICAL, Shape
 from .phase_model import OVERHEADS, Guess, Phase, Prior
-from .quantiles import Spread
+from .quantiles import NO_WAIT, Spread, Wait
 from .run_grid import DRAWS, RunGrid, reading_area, writing_area
 from .token_estimates import CHARS_PER_TOKEN, Lengths, exactly
 
@@ -143,14 +143,14 @@ class SpeedModel:
         tokens_cached: int | None = None,
         cap: int | None = None,
         cold: bool | None = None,
-        wait_s: float = 0.0,
+        wait: Wait = NO_WAIT,
         tokens_spread: float = 0.0,
         busy_cores: float | None = None,
     ) -> Forecast | None:
         """The forecast of a run, or None while nothing is known of this machine.
 
         `tokens_cached`: prompt tokens that will come from the cache; None expects what earlier runs got.
-        `cold`: the model must be loaded; None does not know. `wait_s`: known wait for our own earlier work.
+        `cold`: the model must be loaded; None does not know. `wait`: known wait for earlier work.
         `tokens_spread`: uncertainty of `tokens_in` as a standard deviation of its logarithm. `busy_cores`: what
         other programs use now; None expects the machine as the last run found it.
         """
@@ -175,7 +175,7 @@ class SpeedModel:
             spread=tokens_spread,
             shared=self._shared(),
         )
-        begun_s = self._begun_s(cold=cold, wait_s=wait_s)
+        begun_s = self._begun_s(cold=cold, wait=wait)
         ends = grid.ends(out, begun_s)
         capped = grid.ends(exactly(max(cap, 1)), begun_s) if cap is not None else None
         ventiles = tuple(_quantile(ends, i / 20) for i in range(1, 20))
@@ -183,7 +183,7 @@ class SpeedModel:
             total_s=ventiles[9],
             low_s=ventiles[0],
             high_s=ventiles[18],
-            wait_s=wait_s + self._waiting().at(0.5),
+            wait_s=wait.at(0.5) + self._waiting().at(0.5),
             load_s=self._load(bool(cold)).at(0.5),
             prefill_s=math.exp(reading.guess(*reading_area(tokens_in - cached, cached)).mean),
             decode_s=math.exp(writing.guess(*writing_area(written, tokens_in)).mean) if written > 1 else 0.0,
@@ -224,9 +224,13 @@ class SpeedModel:
         again = self._reloads[1:]
         return sum(again) / len(again) if len(again) >= 3 else 0.0
 
-    def _begun_s(self, *, cold: bool | None, wait_s: float) -> list[float]:
+    def _begun_s(self, *, cold: bool | None, wait: Wait) -> list[float]:
         """When imagined runs begin to read, one for each draw: each waits, and finds the model loaded or not."""
         waits = self._waiting().each(_WAITS)
+        if wait.variance:  # by another share: who waits long at the engine need not wait long for us
+            waits = [waited + wait.at(share) for waited, share in zip(waits, _QUEUES, strict=True)]
+        elif wait.mean_s:
+            waits = [waited + wait.mean_s for waited in waits]
         if cold is False:
             loads = self._load(False).each(_LOADS)
         else:
@@ -235,7 +239,7 @@ class SpeedModel:
                 warm.at(share) if cold is None and share < 0.5 else load.at(2 * share % 1.0)
                 for share in _LOADS
             ]
-        return [wait_s + waited + loaded for waited, loaded in zip(waits, loads, strict=True)]
+        return [waited + loaded for waited, loaded in zip(waits, loads, strict=True)]
 
     def _waiting(self) -> Spread:
         """Waits for others as they came; while few did, mostly none: one queue makes no busy server."""
@@ -312,6 +316,7 @@ _Row = tuple[float, float, float]
 
 
 _WAITS, _LOADS = [draw.wait for draw in DRAWS], [draw.load for draw in DRAWS]
+_QUEUES = [draw.queue for draw in DRAWS]
 
 
 def _loaded(run: Run) -> bool:

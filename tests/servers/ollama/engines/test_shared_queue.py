@@ -46,8 +46,9 @@ def test_tickets_stand_in_the_order_they_came_and_go_with_their_run() -> None:
         assert [entry.seconds for entry in queue.entries("small")] == [3.0, 4.0]
         assert first.ahead() == [] and [entry.seconds for entry in second.ahead()] == [3.0]
         assert queue.entries("big") == [] and SharedQueue("http://127.0.0.1:9").entries() == []
-        first.started(2.0)
-        assert 1.5 < second.ahead()[0].left_s <= 2.0
+        first.started(2.0, 0.5)
+        (ahead,) = second.ahead()
+        assert (ahead.seconds, ahead.spread) == (2.0, 0.5) and 0.0 <= ahead.gone_s < 60
     assert queue.entries() == []
 
 

@@ -14,6 +14,7 @@ from benchmarks.worlds import key_of, run_of, shape_of
 from servers.durations import duration
 from servers.ollama.forecast.advice import Advice, Recommendation, recommend
 from servers.ollama.forecast.plans import Plan, Refusal, Task, Worker, largest_output, plan_for
+from servers.ollama.forecast.quantiles import Wait
 from servers.ollama.forecast.speed_model import SpeedModel
 from servers.ollama.forecast.token_estimates import Lengths, lengths_of
 from servers.ollama.ledger.ledger import Ledger
@@ -131,7 +132,7 @@ def test_parts_pay_where_depth_is_dear_and_only_there() -> None:
 
 def test_a_cold_model_is_kept_loaded_and_a_wait_is_named() -> None:
     assert advised(recommend(Task(tokens_in=200, cap=110), worker(cold=True)), "keep_loaded").saves_s > 2
-    waiting = recommend(Task(tokens_in=200, cap=110), worker(wait_s=20.0))
+    waiting = recommend(Task(tokens_in=200, cap=110), worker(wait=Wait(20.0)))
     assert advised(waiting, "wait").saves_s == pytest.approx(20, rel=0.05)
 
 

@@ -15,6 +15,7 @@ from benchmarks.worlds import key_of, random_machine, run_of, shape_of
 from servers.ollama.forecast.forecast import Forecast
 from servers.ollama.forecast.model_shape import Shape
 from servers.ollama.forecast.model_shape import shape_of as shape_of_show
+from servers.ollama.forecast.quantiles import Wait
 from servers.ollama.forecast.speed_model import SpeedModel
 from servers.ollama.forecast.speed_models import SpeedModels
 from servers.ollama.forecast.token_estimates import lengths_of, prompt_size
@@ -170,7 +171,7 @@ def test_waits_are_added_and_foreign_ones_learned() -> None:
     for n in range(10):
         speed.learn(a_run(200 + n, 30, queue_s=4.0))
     assert seconds(speed.forecast(200, 30, cold=False)) == pytest.approx(1 + 1.45 + 4, rel=0.1)
-    assert seconds(speed.forecast(200, 30, cold=False, wait_s=10)) == pytest.approx(16.45, rel=0.1)
+    assert seconds(speed.forecast(200, 30, cold=False, wait=Wait(10))) == pytest.approx(16.45, rel=0.1)
 
 
 def test_one_wait_met_at_first_does_not_make_a_busy_server() -> None:
