@@ -1,6 +1,6 @@
 """The `understudy` command in processes forked from a warm one: what it imports is paid once, not by every test.
 
-Tests of starting, of signals and of a terminal start the installed script itself.
+Tests of starting, of signals to a group and of pipes start the installed script itself.
 """
 
 from __future__ import annotations

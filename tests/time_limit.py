@@ -31,16 +31,16 @@ def limited(what: str, limit_s: float = LIMIT_S) -> Generator[None]:
         faulthandler.dump_traceback(sys.__stderr__ or sys.stderr)
         killed = [_killed(process) for process in _started_since(began)]
         pytest.fail(
-            f"{what} took more than {limit_s:.0f} s; the stack says where it waits, all threads' stand in stderr; "
+            f"{what} took more than {limit_s:g} s; the stack says where it waits, all threads' stand in stderr; "
             f"it had started, and these were killed now: {'; '.join(killed) or 'no process'}"
         )
 
     before = signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
+    outer = signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, *outer)
         signal.signal(signal.SIGALRM, before)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from servers.ollama.ledger.ledger import Key, Ledger, Run
 from servers.ollama.ledger.profile import Profile
 from tests.command import Running, begun, understudy
 from tests.orchestrator.batch.test_batch import engine, orders, receipts
-from tests.orchestrator.test_cli import UNDERSTUDY
 from tests.processes import until
 from tests.results import described
 
@@ -230,7 +228,5 @@ def test_a_cancelled_order_is_stopped_while_it_runs(tmp_path: Path, database: Po
 def test_a_team_without_a_database_is_one_sentence(tmp_path: Path) -> None:
     path = orders(tmp_path, {"task": "x"})
     for words in (["worker"], ["batch", str(path), "--out", "r", "--db", "postgresql://127.0.0.1:9/x"]):
-        done = subprocess.run(
-            [UNDERSTUDY, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = understudy(*words, cwd=tmp_path)
         assert done.returncode in (1, 2) and len(done.stderr.splitlines()) <= 2, done.stderr
