@@ -59,18 +59,19 @@ class Progress:
         self.tokens += 1
         self.phase = "thinking" if thinking else "writing"
 
-    def foreseen(self, forecast_s: float | None) -> None:
-        """What the wait for its turn and the run should take together, from now on."""
-        self.ends_at = None if forecast_s is None else time.monotonic() + forecast_s
+    def foreseen(self, forecast_s: float | None, within_s: tuple[float, float] | None) -> None:
+        """What should pass until its end, from now on: the wait for its turn as well, while it waits."""
+        now = time.monotonic()
+        self.tokens, self.first_token = 0, None
+        self.ends_at = None if forecast_s is None else now + forecast_s
+        self.within = None if within_s is None else (now + within_s[0], now + within_s[1])
 
     def run(
         self, model: str, cap: int, forecast_s: float | None, within_s: tuple[float, float] | None = None
     ) -> None:
         """A run begins."""
-        now = time.monotonic()
-        self.phase, self.model, self.cap, self.tokens, self.first_token = "reading", model, cap, 0, None
-        self.ends_at = None if forecast_s is None else now + forecast_s
-        self.within = None if within_s is None else (now + within_s[0], now + within_s[1])
+        self.phase, self.model, self.cap = "reading", model, cap
+        self.foreseen(forecast_s, within_s)
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -105,7 +106,7 @@ class Progress:
     def __str__(self) -> str:
         if self.phase == "waiting":
             held = f" ({self.holder} has it)" if self.holder else ""
-            left = f", about {duration(self.remaining_s)} left" if self.remaining_s else ""
+            left = f", about {duration(self.remaining_s)} left{self._interval()}" if self.remaining_s else ""
             return f"waiting for {self.model}, {self.ahead} ahead{held}{left}"
         parts = [self.phase if self.model is None else f"{self.model} {self.phase}"]
         if self.steps is not None:

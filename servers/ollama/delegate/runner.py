@@ -104,7 +104,8 @@ class Runner:
                 expected_prefill_s=plan.whole_prompt_s() if plan else None,
                 timeout_s=_time_given(left_s, forecast),
             )
-            progress.foreseen(forecast.total_s if forecast else None)
+            if forecast:
+                progress.foreseen(forecast.total_s, (forecast.low_s, forecast.high_s))
             async with self._turn(model.name, progress, queued, left_s) as turn:
                 if turn.waited_s > LATE_S:  # what ran meanwhile may have loaded the model
                     model = replace(await self.runtime.model(model.name), host=model.host)
