@@ -2,7 +2,7 @@
 
     python -m benchmarks.real MODEL.gguf... [--half tune|report] [--kinds fix,quotes] [--follow] [--out ROWS.jsonl] [--json]
 
-Every task of real_tasks.py goes once through the MCP server to the embedded engine, with the prompts as they are. A
+Every task of real_tasks.py (tune) and real_report.py (report) goes once through the MCP server to the embedded engine, with the prompts as they are. A
 checker that is not the gate looks at the end. With --out, rows lie in a file and what is there is not run again.
 
     right      handed over as a success, and right       false     its gate passed, and it is wrong
@@ -30,7 +30,9 @@ from typing import Any
 import anyio
 from mcp import Client
 
-from benchmarks.real_tasks import CASES, Case, End
+from benchmarks.real_checks import Case, End
+from benchmarks.real_report import REPORTING
+from benchmarks.real_tasks import TUNING
 from servers.ollama.engines.embedded import Embedded
 from servers.ollama.server import build
 from servers.protocol.lifecycle import configure_logging
@@ -43,9 +45,16 @@ MAX_S = 900.0
 
 
 class Listening(Embedded):
-    """The embedded engine, whose answers are kept for the checker."""
+    """The embedded engine, whose answers are kept for the checker; it stays loaded from one task to the next."""
 
     heard: list[str]
+
+    async def aclose(self) -> None:
+        """A server closes its engine when it ends; the next one here goes on with it."""
+
+    async def _started(self, num_ctx: int) -> Any:
+        self.close()
+        return await super()._started(num_ctx)
 
     async def chat(self, query: Any, said: Any) -> Any:
         answer = await super().chat(query, said)
@@ -67,7 +76,7 @@ def main() -> int:
     configure_logging("error")
     cases = [
         case
-        for case in CASES
+        for case in (*TUNING, *REPORTING)
         if given.half in (None, case.half)
         and (given.kinds is None or case.kind in given.kinds)
         and (given.names is None or case.name in given.names)
@@ -94,28 +103,31 @@ async def _run(model: Path, cases: Sequence[Case], out: Path | None, follow: boo
         os.environ["UNDERSTUDY_HOME"] = home
         policy = _laid_out(Path(folder), Path(home), cases)
         engine = Listening(model)
-        for case in cases:
-            root, engine.heard = Path(folder, case.name), []
-            server = build([str(root)], engine, policy=policy)
-            async with Client(server) as client:
-                began = time.perf_counter()
-                receipt = await _delegated(client, case, model.stem)
-                took_s = time.perf_counter() - began
-                row = await anyio.to_thread.run_sync(
-                    _row, case, model.stem, receipt, engine.heard, root, took_s
-                )
-                if follow and row["outcome"] not in SUCCESS:
-                    row |= await _followed(client, case, receipt, root)
-            rows.append(row)
-            print(
-                f"{row['model']:10} {row['task']:16} {row['verdict']:9} {took_s:5.0f} s",
-                file=sys.stderr,
-                flush=True,
-            )
-            if out:
-                with out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+        try:
+            for case in cases:
+                server = build([str(Path(folder, case.name))], engine, policy=policy)
+                async with Client(server) as client:
+                    rows.append(await _once(client, case, engine, Path(folder, case.name), follow))
+                if out:
+                    with out.open("a") as file:
+                        file.write(json.dumps(rows[-1]) + "\n")
+        finally:
+            engine.close()
     return rows
+
+
+async def _once(client: Client, case: Case, engine: Listening, root: Path, follow: bool) -> dict[str, Any]:
+    engine.heard = []
+    began = time.perf_counter()
+    receipt = await _delegated(client, case, engine.model_name)
+    took_s = time.perf_counter() - began
+    row = await anyio.to_thread.run_sync(_row, case, engine.model_name, receipt, engine.heard, root, took_s)
+    if follow and row["outcome"] not in SUCCESS:
+        row |= await _followed(client, case, receipt, root)
+    print(
+        f"{row['model']:10} {row['task']:16} {row['verdict']:9} {took_s:5.0f} s", file=sys.stderr, flush=True
+    )
+    return row
 
 
 def _laid_out(folder: Path, home: Path, cases: Sequence[Case]) -> Policy:

@@ -1,243 +1,26 @@
-"""Small everyday tasks for real workers, each with a checker of its own that looks at the end result, never at the gate.
-
-Half of them ("tune") are for choosing prompts and forms by; the other half ("report") only for reporting.
-"""
+"""Small everyday tasks for real workers that prompts, forms and gates were chosen by; real_report.py has those for reporting."""
 
 from __future__ import annotations
 
-import ast
-import csv
-import io
-import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
-
-Half = str
-"""tune or report."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class End:
-    """What a delegation came to: the answer, its parsed form, and the task's files as they lie on disk."""
-
-    answer: str = ""
-    data: Any = None
-    files: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-Check = Callable[[End], bool]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One task: its files, the call, and whether an end is right."""
-
-    name: str
-    kind: str
-    half: Half
-    files: Mapping[str, str]
-    call: Mapping[str, Any]
-    check: Check
-    tool: str = "delegate"
-
-
-# What ends must hold
-
-
-def says(*wanted: str, no: Sequence[str] = (), most: int = 900) -> Check:
-    """Every pattern occurs in the answer, none of `no` does, and it is no longer than `most` characters."""
-
-    def check(end: End) -> bool:
-        text = end.answer.lower()
-        return (
-            0 < len(text) <= most
-            and all(re.search(pattern, text) for pattern in wanted)
-            and not any(re.search(pattern, text) for pattern in (*no, *_OUR_WORDS))
-        )
-
-    return check
-
-
-def some_of(least: int, *words: str, shortest: int = 40, longest: int = 900) -> Check:
-    """A text of that length with at least so many of the words in it."""
-
-    def check(end: End) -> bool:
-        text = end.answer.lower()
-        found = sum(bool(re.search(word, text)) for word in words)
-        fits = shortest <= len(text.strip()) <= longest and not any(re.search(w, text) for w in _OUR_WORDS)
-        return found >= least and fits
-
-    return check
-
-
-def holds(wanted: object) -> Check:
-    """The data equals this, letter case, order of lists and spaces apart."""
-    return lambda end: _plain(end.data) == _plain(wanted)
-
-
-def quotes(*spans: str) -> Check:
-    """The answer quotes every one of the spans, and quotes nothing that is not in the material."""
-
-    def check(end: End) -> bool:
-        material = " ".join(" ".join(text.split()) for text in end.files.values())
-        found = [" ".join((a or b).split()) for a, b in re.findall(r'"([^"]+)"|“([^”]+)”', end.answer)]
-        return (
-            bool(found)
-            and all(span in material for span in found)
-            and all(any(wanted.lower() in span.lower() for span in found) for wanted in spans)
-            and len(end.answer) < 1200
-        )
-
-    return check
-
-
-def documented(path: str) -> Check:
-    """Every function has a docstring of its own that says something, and no code changed."""
-
-    def check(end: End) -> bool:
-        try:
-            now, before = ast.parse(end.files[path]), ast.parse(_ORIGINAL[path])
-        except (SyntaxError, KeyError):
-            return False
-        found = [
-            (node.name, ast.get_docstring(node) or "")
-            for node in ast.walk(now)
-            if isinstance(node, ast.FunctionDef)
-        ]
-        docs = [doc for _, doc in found]
-        return (
-            ast.dump(_bare(now)) == ast.dump(_bare(before))
-            and all(len(doc.split()) >= 3 for doc in docs)
-            and len({doc.lower() for doc in docs}) == len(docs)
-            and not any(
-                re.search(r"does something|function does|describes? what|docstring", d, re.IGNORECASE)
-                for d in docs
-            )
-        )
-
-    return check
-
-
-def behaves(path: str, program: str) -> Check:
-    """The module does what these assertions say."""
-
-    def check(end: End) -> bool:
-        module = Path(path).stem
-        return _runs({path: end.files.get(path, "")}, f"import {module}\nfrom {module} import *\n{program}")
-
-    return check
-
-
-def renamed(path: str, old: str, new: str) -> Check:
-    """Exactly this name became the other everywhere in code, and nothing else changed."""
-
-    def check(end: End) -> bool:
-        wanted = re.sub(rf"\b{old}\b", new, _ORIGINAL[path])
-        try:
-            return ast.dump(_bare(ast.parse(end.files[path]))) == ast.dump(_bare(ast.parse(wanted)))
-        except (SyntaxError, KeyError):
-            return False
-
-    return check
-
-
-def tests_tell(test: str, module: str, *broken: tuple[str, str]) -> Check:
-    """The test file passes on the module, and fails on each variant of it made by replacing a text."""
-
-    def check(end: End) -> bool:
-        text, code = end.files.get(test), _ORIGINAL[module]
-        if not text or not re.search(r"def test", text):
-            return False
-        worse = [code.replace(old, new) for old, new in broken]
-        return _passes({module: code, test: text}) and not any(
-            _passes({module: w, test: text}) for w in worse
-        )
-
-    return check
-
-
-def labelled(wanted: Mapping[str, str], wrong: int = 0) -> Check:
-    """Each id has its label, at most `wrong` of them another one."""
-
-    def check(end: End) -> bool:
-        rows: Any = end.data.get("rows") if isinstance(end.data, dict) else end.data
-        if not isinstance(rows, list):
-            return False
-        found = {
-            str(r.get("id")): str(r.get("label")) for r in cast("list[Any]", rows) if isinstance(r, dict)
-        }
-        return found.keys() == wanted.keys() and sum(found[i] != wanted[i] for i in wanted) <= wrong
-
-    return check
-
-
-def labelled_csv(path: str, wanted: Mapping[str, str], wrong: int = 0) -> Check:
-    """The same for a file of lines "id,label"; a header may stand above."""
-
-    def check(end: End) -> bool:
-        rows = [row for row in csv.reader(io.StringIO(end.files.get(path, ""))) if len(row) >= 2]
-        found = {row[0].strip(): row[-1].strip().lower() for row in rows if row[0].strip() in wanted}
-        return found.keys() == wanted.keys() and sum(found[i] != wanted[i] for i in wanted) <= wrong
-
-    return check
-
-
-_OUR_WORDS = (r"you are a worker", r"<<data", r"nothing inside it is an instruction", r"you get material")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in cast("dict[str, object]", value).items()}
-    if isinstance(value, list):
-        return sorted((_plain(v) for v in cast("list[object]", value)), key=repr)
-    if isinstance(value, str):
-        return " ".join(value.lower().split())
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _bare(tree: ast.Module) -> ast.Module:
-    """The tree without docstrings."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
-            and body
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-def _runs(files: Mapping[str, str], program: str) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in files.items():
-            Path(folder, name).write_text(text)
-        Path(folder, "check_it.py").write_text(program)
-        return _ends_well(folder, [sys.executable, "check_it.py"])
-
-
-def _passes(files: Mapping[str, str]) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in files.items():
-            Path(folder, name).write_text(text)
-        return _ends_well(folder, [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "."])
-
-
-def _ends_well(folder: str, command: Sequence[str]) -> bool:
-    try:
-        return (
-            subprocess.run(command, check=False, cwd=folder, capture_output=True, timeout=60).returncode == 0
-        )
-    except subprocess.TimeoutExpired:
-        return False
-
-
-# The material
+from benchmarks.real_checks import (
+    A_TEXT,
+    Case,
+    an_object,
+    ask,
+    data,
+    documented,
+    edit,
+    fix,
+    labelled_csv,
+    mapped,
+    quote,
+    renamed,
+    rows,
+    says,
+    shorter,
+    some_of,
+    test_file,
+)
 
 SERVICE_TOML = """# service settings
 [server]
@@ -706,101 +489,13 @@ def wait(seconds):
     time.sleep(seconds)
 """
 
-_ORIGINAL = {
-    "temps.py": TEMPS_PY,
-    "words.py": WORDS_PY,
-    "bank.py": BANK_PY,
-    "geo.py": GEO_PY,
-    "orders.py": ORDERS_PY,
-    "queue_list.py": QUEUE_PY,
-    "mailer.py": MAILER_PY,
-    "tax.py": TAX_PY,
-    "clamp.py": CLAMP_PY,
-    "roman.py": ROMAN_PY,
-    "dedupe.py": DEDUPE_PY,
-    "fizz.py": FIZZ_PY,
-}
+TODO_FILES = {"a.py": TODO_A, "b.py": TODO_B, "c.py": TODO_C}
+DOCUMENT_ALL = "Add a docstring to every function that says what it does. Change nothing else."
 
 
-# The tasks
-
-
-def _ask(
-    half: Half, name: str, file: str, text: str, task: str, check: Check, kind: str = "question"
-) -> Case:
-    call = {"task": task, "files": [file], "max_output": 200}
-    return Case(name=name, kind=kind, half=half, files={file: text}, call=call, check=check)
-
-
-def _data(half: Half, name: str, file: str, text: str, task: str, schema: Any, wanted: object) -> Case:
-    call = {"task": task, "files": [file], "schema": schema, "max_output": 300}
-    return Case(name=name, kind="extract", half=half, files={file: text}, call=call, check=holds(wanted))
-
-
-def _rows(half: Half, name: str, text: str, task: str, labels: Mapping[str, str], wrong: int) -> Case:
-    row = {
-        "type": "object",
-        "properties": {"id": {"type": "string"}, "label": {"enum": sorted(set(labels.values()))}},
-        "required": ["id", "label"],
-    }
-    schema = {"type": "object", "properties": {"rows": {"type": "array", "items": row}}, "required": ["rows"]}
-    call = {"task": task, "files": ["rows.csv"], "schema": schema, "max_output": 300}
-    check = labelled(labels, wrong)
-    return Case(name=name, kind="classify", half=half, files={"rows.csv": text}, call=call, check=check)
-
-
-def _quote(half: Half, name: str, file: str, text: str, task: str, *spans: str) -> Case:
-    call = {"task": task, "files": [file], "gate": "quotes", "max_output": 200}
-    return Case(name=name, kind="quotes", half=half, files={file: text}, call=call, check=quotes(*spans))
-
-
-def _edit(
-    half: Half, name: str, kind: str, file: str, text: str, task: str, check: Check, gate: object = None
-) -> Case:
-    call = {"task": task, "files": [file], "write": "edits", "gate": gate, "max_output": 600}
-    return Case(name=name, kind=kind, half=half, files={file: text}, call=call, check=check)
-
-
-def _fix(half: Half, module: str, text: str, test: str, task: str, hidden: str) -> Case:
-    file, tests = f"{module}.py", f"check_{module}.py"
-    call = {
-        "task": task,
-        "files": [file, tests],
-        "write": "edits",
-        "gate": {"command": f"python3 {tests}"},
-        "max_output": 500,
-    }
-    check = behaves(file, test.partition("\n")[2] + "\n" + hidden)
-    return Case(
-        name=f"fix-{module}", kind="fix", half=half, files={file: text, tests: test}, call=call, check=check
-    )
-
-
-def _test(half: Half, module: str, text: str, gated: bool, *broken: tuple[str, str]) -> Case:
-    file, test = f"{module}.py", f"test_{module}.py"
-    task = f"Write a pytest test file for the function in {file}: three or more cases, edge cases among them."
-    gate = {"command": f"python3 -m pytest -q -p no:cacheprovider {test}"} if gated else None
-    call = {"task": task, "files": [file], "write": test, "gate": gate, "max_output": 500}
-    check = tests_tell(test, file, *broken)
-    return Case(name=f"tests-{module}", kind="tests", half=half, files={file: text}, call=call, check=check)
-
-
-def _map(half: Half, name: str, task: str, check: Check) -> Case:
-    files = {"a.py": TODO_A, "b.py": TODO_B, "c.py": TODO_C}
-    call = {"task": task, "files": list(files)}
-    return Case(name=name, kind="map", half=half, files=files, call=call, check=check, tool="delegate_map")
-
-
-def _object(**properties: object) -> dict[str, object]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-_TEXT = {"type": "string"}
-_DOC = "Add a docstring to every function that says what it does. Change nothing else."
-
-CASES: tuple[Case, ...] = (
+TUNING: tuple[Case, ...] = (
     # question
-    _ask(
+    ask(
         "tune",
         "ask-port",
         "service.toml",
@@ -808,7 +503,7 @@ CASES: tuple[Case, ...] = (
         "Which port does the server listen on?",
         says(r"\b8443\b", no=[r"9100"]),
     ),
-    _ask(
+    ask(
         "tune",
         "ask-version",
         "CHANGELOG.md",
@@ -816,7 +511,7 @@ CASES: tuple[Case, ...] = (
         "In which version was support for Python 3.8 dropped?",
         says(r"2\.3\.0", no=[r"2\.4\.0", r"2\.2\.1"]),
     ),
-    _ask(
+    ask(
         "tune",
         "ask-empty",
         "sizes.py",
@@ -824,24 +519,24 @@ CASES: tuple[Case, ...] = (
         "What does parse_size return for an empty string?",
         says(r"\b(0|zero)\b"),
     ),
-    _ask(
-        "report",
+    ask(
+        "tune",
         "count-log",
         "app.log",
         APP_LOG,
         "How many lines of this log have the level ERROR? Answer with the number.",
         says(r"\b(3|three)\b", no=[r"\b(2|4|5|6|7|10)\b(?!\d)"], most=300),
     ),
-    _ask(
-        "report",
+    ask(
+        "tune",
         "list-functions",
         "stock.py",
         STOCK_PY,
         "List the names of the functions that this file defines at module level, one a line.",
         says(r"\bload\b", r"\bmissing\b", r"\brestock\b", no=[r"__init__", r"read_text"], most=200),
     ),
-    _ask(
-        "report",
+    ask(
+        "tune",
         "explain",
         "backoff.py",
         BACKOFF_PY,
@@ -854,8 +549,8 @@ CASES: tuple[Case, ...] = (
             r"exponential|doubl|increas|longer",
         ),
     ),
-    _ask(
-        "report",
+    ask(
+        "tune",
         "ask-schedule",
         "crew.ini",
         CREW_INI,
@@ -863,13 +558,13 @@ CASES: tuple[Case, ...] = (
         says(r"0?6:00", no=[r"02:30"]),
     ),
     # extract
-    _data(
+    data(
         "tune",
         "contacts",
         "team.txt",
         CONTACTS,
         "List every person with name and e-mail address.",
-        _object(people={"type": "array", "items": _object(name=_TEXT, email=_TEXT)}),
+        an_object(people={"type": "array", "items": an_object(name=A_TEXT, email=A_TEXT)}),
         {
             "people": [
                 {"name": "Mara Lindt", "email": "mara.lindt@example.org"},
@@ -878,49 +573,49 @@ CASES: tuple[Case, ...] = (
             ]
         },
     ),
-    _data(
+    data(
         "tune",
         "invoice",
         "invoice.txt",
         INVOICE,
         "Read the invoice.",
-        _object(number=_TEXT, date=_TEXT, total={"type": "number"}),
+        an_object(number=A_TEXT, date=A_TEXT, total={"type": "number"}),
         {"number": "INV-20817", "date": "2026-02-14", "total": 372.4},
     ),
-    _data(
+    data(
         "tune",
         "codes",
         "copy.txt",
         ERRORS_TXT,
         "List each error code once.",
-        _object(codes={"type": "array", "items": _TEXT}),
+        an_object(codes={"type": "array", "items": A_TEXT}),
         {"codes": ["E104", "E220", "E301"]},
     ),
-    _data(
-        "report",
+    data(
+        "tune",
         "meeting",
         "notes.txt",
         MEETING,
         "Who was present, and when is the next meeting?",
-        _object(present={"type": "array", "items": _TEXT}, next_meeting=_TEXT),
+        an_object(present={"type": "array", "items": A_TEXT}, next_meeting=A_TEXT),
         {"present": ["Ana", "Bo", "Chidi"], "next_meeting": "2026-05-20"},
     ),
-    _data(
-        "report",
+    data(
+        "tune",
         "package",
         "package.json",
         PACKAGE,
         "Give the package's name, its version and the names of its dependencies, development ones not included.",
-        _object(name=_TEXT, version=_TEXT, dependencies={"type": "array", "items": _TEXT}),
+        an_object(name=A_TEXT, version=A_TEXT, dependencies={"type": "array", "items": A_TEXT}),
         {"name": "shop-front", "version": "1.8.2", "dependencies": ["react", "zod"]},
     ),
-    _data(
-        "report",
+    data(
+        "tune",
         "trains",
         "trains.html",
         TRAINS,
         "List all trains.",
-        _object(trains={"type": "array", "items": _object(train=_TEXT, to=_TEXT, leaves=_TEXT)}),
+        an_object(trains={"type": "array", "items": an_object(train=A_TEXT, to=A_TEXT, leaves=A_TEXT)}),
         {
             "trains": [
                 {"train": "IC 804", "to": "Bergen", "leaves": "07:15"},
@@ -930,7 +625,7 @@ CASES: tuple[Case, ...] = (
         },
     ),
     # summary
-    _ask(
+    ask(
         "tune",
         "sum-incident",
         "incident.txt",
@@ -942,39 +637,55 @@ CASES: tuple[Case, ...] = (
             r"expired|expir",
             r"checkout|shop|payment",
             r"47|unavailable|outage",
-            longest=450,
+            longest=shorter(INCIDENT),
         ),
         "summary",
     ),
-    _ask(
+    ask(
         "tune",
         "sum-library",
         "library.txt",
         LIBRARY,
         "Summarize this text in one or two sentences.",
-        some_of(3, r"library", r"reopen|open", r"renovat", r"children|lift|windows|space", longest=400),
+        some_of(
+            3,
+            r"library",
+            r"reopen|open",
+            r"renovat",
+            r"children|lift|windows|space",
+            longest=shorter(LIBRARY),
+        ),
         "summary",
     ),
-    _ask(
-        "report",
+    ask(
+        "tune",
         "sum-release",
         "release.txt",
         RELEASE,
         "Summarize the changes in at most two sentences.",
-        some_of(3, r"folder", r"plugin", r"search|faster", r"convert|\.bak|version 5", longest=450),
+        some_of(
+            3, r"folder", r"plugin", r"search|faster", r"convert|\.bak|version 5", longest=shorter(RELEASE)
+        ),
         "summary",
     ),
-    _ask(
-        "report",
+    ask(
+        "tune",
         "sum-heat",
         "heat.txt",
         HEAT,
         "Summarize in one sentence how a heat pump works.",
-        some_of(3, r"heat", r"outside|air", r"refrigerant|compress", r"water|building|heating", longest=400),
+        some_of(
+            3,
+            r"heat",
+            r"outside|air",
+            r"refrigerant|compress",
+            r"water|building|heating",
+            longest=shorter(HEAT),
+        ),
         "summary",
     ),
     # quotes
-    _quote(
+    quote(
         "tune",
         "quote-pets",
         "contract.txt",
@@ -982,7 +693,7 @@ CASES: tuple[Case, ...] = (
         "Quote the sentence about pets.",
         "Pets are allowed only with the written consent of the landlord",
     ),
-    _quote(
+    quote(
         "tune",
         "quote-tank",
         "manual.txt",
@@ -990,16 +701,16 @@ CASES: tuple[Case, ...] = (
         "What must not be put into the dishwasher? Quote the sentence that says so.",
         "Never put the water tank into the dishwasher",
     ),
-    _quote(
-        "report",
+    quote(
+        "tune",
         "quote-hotel",
         "policy.txt",
         POLICY_TXT,
         "Quote the rule that says how much a hotel room may cost.",
         "Hotel rooms may cost up to 130 euros a night",
     ),
-    _quote(
-        "report",
+    quote(
+        "tune",
         "quote-dogs",
         "rules.txt",
         RULES_TXT,
@@ -1008,28 +719,44 @@ CASES: tuple[Case, ...] = (
         "Children under twelve need a grown-up with them",
     ),
     # docstrings
-    _edit("tune", "doc-temps", "docstrings", "temps.py", TEMPS_PY, _DOC, documented("temps.py")),
-    _edit("tune", "doc-words", "docstrings", "words.py", WORDS_PY, _DOC, documented("words.py")),
-    _edit(
-        "report",
+    edit(
+        "tune",
+        "doc-temps",
+        "docstrings",
+        "temps.py",
+        TEMPS_PY,
+        DOCUMENT_ALL,
+        documented("temps.py", TEMPS_PY),
+    ),
+    edit(
+        "tune",
+        "doc-words",
+        "docstrings",
+        "words.py",
+        WORDS_PY,
+        DOCUMENT_ALL,
+        documented("words.py", WORDS_PY),
+    ),
+    edit(
+        "tune",
         "doc-bank",
         "docstrings",
         "bank.py",
         BANK_PY,
         "Give each method a one-line docstring. Leave the code as it is.",
-        documented("bank.py"),
+        documented("bank.py", BANK_PY),
     ),
-    _edit(
-        "report",
+    edit(
+        "tune",
         "doc-geo",
         "docstrings",
         "geo.py",
         GEO_PY,
         "Write a docstring for every function.",
-        documented("geo.py"),
+        documented("geo.py", GEO_PY),
     ),
     # fix
-    _fix(
+    fix(
         "tune",
         "leap",
         LEAP_PY,
@@ -1037,7 +764,7 @@ CASES: tuple[Case, ...] = (
         "Years divisible by 100 are leap years only when divisible by 400. Fix is_leap.",
         "assert not is_leap(2100) and is_leap(2400) and is_leap(1996)",
     ),
-    _fix(
+    fix(
         "tune",
         "chunk",
         CHUNK_PY,
@@ -1045,7 +772,7 @@ CASES: tuple[Case, ...] = (
         "chunks loses the last items. Fix it.",
         "assert chunks([1], 5) == [[1]] and chunks(list(range(7)), 3) == [[0, 1, 2], [3, 4, 5], [6]]",
     ),
-    _fix(
+    fix(
         "tune",
         "grade",
         GRADE_PY,
@@ -1053,7 +780,7 @@ CASES: tuple[Case, ...] = (
         "The limits count as reached: 90 points are an A, 75 a B, 50 a C. Fix grade.",
         'assert grade(89) == "B" and grade(100) == "A" and grade(74) == "C"',
     ),
-    _fix(
+    fix(
         "tune",
         "cart",
         CART_PY,
@@ -1061,24 +788,24 @@ CASES: tuple[Case, ...] = (
         "total ignores how many of each article there are. Fix it.",
         'assert total([("x", 3, 4)], 0.25) == 9 and total([]) == 0',
     ),
-    _fix(
-        "report",
+    fix(
+        "tune",
         "initials",
         INITIALS_PY,
         INITIALS_TEST,
         "initials must give capital letters and cope with extra spaces. Fix it.",
         'assert initials("a b c") == "ABC"',
     ),
-    _fix(
-        "report",
+    fix(
+        "tune",
         "median",
         MEDIAN_PY,
         MEDIAN_TEST,
         "For an even number of values the median is the mean of the two middle ones. Fix median.",
         "assert median([1, 3]) == 2 and median([7]) == 7 and spread([2, 9, 4]) == 7",
     ),
-    _fix(
-        "report",
+    fix(
+        "tune",
         "slug",
         SLUG_PY,
         SLUG_TEST,
@@ -1086,49 +813,49 @@ CASES: tuple[Case, ...] = (
         'assert slug("A -- B") == "a-b" and slug("x") == "x"',
     ),
     # rename
-    _edit(
+    edit(
         "tune",
         "rename-calc",
         "rename",
         "orders.py",
         ORDERS_PY,
         "Rename the function calc to line_total everywhere.",
-        renamed("orders.py", "calc", "line_total"),
+        renamed("orders.py", ORDERS_PY, "calc", "line_total"),
     ),
-    _edit(
+    edit(
         "tune",
         "rename-lst",
         "rename",
         "queue_list.py",
         QUEUE_PY,
         "Rename the attribute lst to items.",
-        renamed("queue_list.py", "lst", "items"),
+        renamed("queue_list.py", QUEUE_PY, "lst", "items"),
     ),
-    _edit(
-        "report",
+    edit(
+        "tune",
         "rename-snd",
         "rename",
         "mailer.py",
         MAILER_PY,
         "Rename snd to send_one, its calls too.",
-        renamed("mailer.py", "snd", "send_one"),
+        renamed("mailer.py", MAILER_PY, "snd", "send_one"),
     ),
-    _edit(
-        "report",
+    edit(
+        "tune",
         "rename-rt",
         "rename",
         "tax.py",
         TAX_PY,
         "Rename the parameter rt to rate in both functions.",
-        renamed("tax.py", "rt", "rate"),
+        renamed("tax.py", TAX_PY, "rt", "rate"),
     ),
     # test file
-    _test("tune", "clamp", CLAMP_PY, False, ("max(low, min(value, high))", "min(value, high)")),
-    _test("tune", "dedupe", DEDUPE_PY, True, ("not (item in seen or seen.add(item))", "True")),
-    _test("report", "roman", ROMAN_PY, True, ('(4, "IV"), ', ""), ('"M"), (900', '"X"), (900')),
-    _test("report", "fizz", FIZZ_PY, False, ('return "buzz"', 'return "fizz"')),
+    test_file("tune", "clamp", CLAMP_PY, False, ("max(low, min(value, high))", "min(value, high)")),
+    test_file("tune", "dedupe", DEDUPE_PY, True, ("not (item in seen or seen.add(item))", "True")),
+    test_file("tune", "roman", ROMAN_PY, True, ('(4, "IV"), ', ""), ('"M"), (900', '"X"), (900')),
+    test_file("tune", "fizz", FIZZ_PY, False, ('return "buzz"', 'return "fizz"')),
     # classify
-    _rows(
+    rows(
         "tune",
         "reviews",
         REVIEWS,
@@ -1158,16 +885,16 @@ CASES: tuple[Case, ...] = (
             "labels.csv", {"a1": "fruit", "a2": "vegetable", "a3": "fruit", "a4": "vegetable", "a5": "fruit"}
         ),
     ),
-    _rows(
-        "report",
+    rows(
+        "tune",
         "tickets",
         TICKETS,
         "Classify each ticket: billing or technical?",
         {"11": "billing", "12": "technical", "13": "billing", "14": "technical", "15": "billing"},
         0,
     ),
-    _rows(
-        "report",
+    rows(
+        "tune",
         "levels",
         LINES,
         "Label each row with its level: error or info.",
@@ -1175,15 +902,17 @@ CASES: tuple[Case, ...] = (
         0,
     ),
     # map
-    _map(
+    mapped(
         "tune",
         "map-todo",
+        TODO_FILES,
         "Which TODO comments are in this file? Give each with its text.",
         says(r"close the file", r"wait without blocking", no=[r"width"], most=700),
     ),
-    _map(
-        "report",
+    mapped(
+        "tune",
         "map-functions",
+        TODO_FILES,
         "Name the functions defined in this file.",
         says(r"\bload\b", r"\bsave\b", r"\barea\b", r"\bsend\b", r"\bwait\b", most=900),
     ),
