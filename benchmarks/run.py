@@ -48,6 +48,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         against="a live engine with --full: pip install 'understudy[engine]'",
     ),
     "coach": Benchmark(says="does advice work?", quick=["--worlds", "20"]),
+    "lead": Benchmark(says="does a lead that reads receipts meet its deadlines?", quick=["--worlds", "2"]),
     "gates": Benchmark(says="do gates hold?", quick=["--each", "2"], full=["--each", "20"]),
     "offload": Benchmark(says="how many of the lead's tokens does delegating save?", quick=[]),
     "panels": Benchmark(says="what do panels gain for their tokens?", quick=["--questions", "60"]),

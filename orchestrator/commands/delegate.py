@@ -74,7 +74,7 @@ async def _run(options: argparse.Namespace) -> int:
         )
     names = ("task", "model", "files", "write", "deadline_s", "max_output", "context")
     order = {name: getattr(options, name) for name in names}
-    order |= {"gate": [_gate(words) for words in options.gate], "schema": _schema(options.schema)}
+    order |= {"gate": [a_gate(words) for words in options.gate], "schema": a_schema(options.schema)}
     order |= {"ladder": [name for name in options.ladder.split(",") if name], "think": options.think or None}
     from ..session.delegation import hand_over
 
@@ -93,14 +93,16 @@ async def _run(options: argparse.Namespace) -> int:
     return 0 if good else 1
 
 
-def _gate(words: str) -> Any:
+def a_gate(words: str) -> Any:
+    """A gate as a command line writes it: its name, or name=value."""
     name, sign, value = words.partition("=")
     if not sign:
         return name
     return {name: int(value) if name == "max_changed_lines" and value.isdigit() else value}
 
 
-def _schema(path: Path | None) -> Any:
+def a_schema(path: Path | None) -> Any:
+    """The JSON Schema in a file. Raises ConfigError."""
     if path is None:
         return None
     try:

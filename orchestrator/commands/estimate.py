@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,12 +12,14 @@ import anyio
 from ..sanitize import visible
 from . import local
 from . import options as common
+from .delegate import a_gate, a_schema
 
 EXAMPLES = f"""\
 {local.ENGINES}
 examples:
   understudy estimate "Summarise this file." --file README.md
   understudy estimate "Add docstrings." --file src/a.py --model qwen3:8b --deadline 30
+  understudy estimate "Which functions write files?" --map "src/**/*.py"
 """
 
 
@@ -25,6 +28,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="auto", help="one model; auto ranks them all (default)")
     parser.add_argument(
         "--file", action="append", default=[], dest="files", metavar="PATH", help="material; repeatable"
+    )
+    parser.add_argument("--write", metavar="PATH|edits|patch", help="as delegate would write it")
+    parser.add_argument(
+        "--gate", action="append", default=[], metavar="GATE", help="what must pass; repeatable"
+    )
+    parser.add_argument("--schema", type=Path, metavar="FILE", help="JSON Schema the answer must follow")
+    parser.add_argument(
+        "--map", metavar="GLOB|files", help="the task on every chunk: of what a pattern matches, or of --file"
     )
     parser.add_argument("--max-output", type=int, metavar="TOKENS", help="cap of the answer")
     parser.add_argument(
@@ -38,9 +49,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    names = ("task", "model", "files", "max_output", "deadline_s")
+    names = ("task", "model", "files", "write", "map", "max_output", "deadline_s")
+    order = {name: getattr(options, name) for name in names}
+    order |= {"gate": [a_gate(words) for words in options.gate], "schema": a_schema(options.schema)}
     async with local.server(options) as session:
-        record = await local.ask(session, "estimate", {name: getattr(options, name) for name in names})
+        record = await local.ask(session, "estimate", order)
     if options.json:
         common.print_json(record)
         return 0

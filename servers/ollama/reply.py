@@ -15,13 +15,17 @@ def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
     """As structured content, and as text without what is unknown or empty.
 
     Of a receipt the structured part is as short: some hosts show their model only that.
-    With `error` the text is that sentence and the result a tool error. Tools declare no output schema: seven of
+    With `error` the text is that sentence, with the calls that would do, and the result a tool error. Tools declare no output schema: seven of
     them would cost every host more than all their descriptions.
     """
     whole = record.model_dump(mode="json")
     short = cast("dict[str, object]", known(whole))
+    text = json.dumps(short, ensure_ascii=False)
+    if error is not None:
+        advice = short.get("advice")
+        text = f"{error}\nadvice: {json.dumps(advice, ensure_ascii=False)}" if advice else error
     return CallToolResult(
-        content=[TextContent(type="text", text=error or json.dumps(short, ensure_ascii=False))],
+        content=[TextContent(type="text", text=text)],
         structured_content=short if isinstance(record, Receipt) else whole,
         is_error=error is not None,
     )

@@ -80,28 +80,32 @@ def build(
     @server.tool(annotations=LOOKS, structured_output=False)
     async def estimate(
         task: str,
-        model: str = "auto",
+        model: str | None = None,
         files: list[str] | None = None,
         write: str | None = None,
+        gate: Gate = None,
         max_output: int | None = None,
         deadline_s: float | None = None,
+        schema: Schema = None,
+        map: str | None = None,
     ) -> CallToolResult:
-        """Forecast seconds, odds, advice without running; auto ranks all."""
+        """Forecast seconds, odds, advice without running; no model: ranks all. map: a glob or "files", for delegate_map."""
         order = Order(
             task=task,
-            model=model,
+            model=model or "auto",
             files=tuple(files or ()),
             write=write,
+            gates=parse_gates(gate, schema),
             max_output=max_output,
             deadline_s=deadline_s,
         )
-        return reply(await service.estimator.estimate(order))
+        return reply(await service.estimate(order, map))
 
     @server.tool(annotations=WRITES, structured_output=False)
     async def delegate(
         task: str,
         ctx: Context[Any, Any],
-        model: str = "auto",
+        model: str | None = None,
         files: list[str] | None = None,
         write: str | None = None,
         gate: Gate = None,
@@ -113,13 +117,13 @@ def build(
         context: str = "",
         wait_s: float = 45,
     ) -> CallToolResult:
-        """A local model does one task on `files`, by path or part (a.py#L10-40); you get a receipt with profile and advice.
+        """A local model does one task on `files`, paths or parts (a.py#L10-40); you get a receipt with advice.
         write: path to fill, or "edits"/"patch" to change `files`; lands if the gate passes.
         gate: syntax always; "quotes", "tests", {"command": str, "max_changed_lines": n, added + removed}.
         ladder: models to try next. Past wait_s you get a delegation id."""
         order = Order(
             task=task,
-            model=model,
+            model=model or "auto",
             files=tuple(files or ()),
             write=write,
             gates=parse_gates(gate, schema),
@@ -138,9 +142,9 @@ def build(
         ctx: Context[Any, Any],
         files: list[str] | None = None,
         glob: str | None = None,
-        model: str = "auto",
+        model: str | None = None,
         reduce: str | None = None,
-        max_parallel: int = 1,
+        max_parallel: int | None = None,
         gate: Gate = None,
         deadline_s: float | None = None,
         wait_s: float = 45,
@@ -148,13 +152,15 @@ def build(
         """One task on every chunk of many files; `reduce` merges answers; gate "quotes" grounds them; resumable."""
         order = Order(
             task=task,
-            model=model,
+            model=model or "auto",
             files=tuple(files or ()),
             gates=parse_gates(gate, None),
             deadline_s=deadline_s,
             asked_by=caller(ctx),
         )
-        asked = MapOrder(order=order, glob=glob, reduce=reduce, max_parallel=max_parallel)
+        asked = MapOrder(
+            order=order, glob=glob, reduce=reduce, max_parallel=1 if max_parallel is None else max_parallel
+        )
         return await work.map(asked, wait_s, ctx)
 
     @server.tool(annotations=NOTES, structured_output=False)
@@ -169,7 +175,7 @@ def build(
 
     @server.tool(annotations=LOOKS, structured_output=False)
     async def profile(model: str | None = None, kind: str | None = None, last: int = 20) -> CallToolResult:
-        """Recent runs, timings, forecast accuracy, odds."""
+        """Recent runs, forecast accuracy, odds."""
         return reply(await service.overview.profile(model, kind, last))
 
     @server.tool(annotations=NOTES, structured_output=False)

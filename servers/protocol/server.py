@@ -135,7 +135,9 @@ def compact(schema: Any) -> Any:
             out |= compact(
                 next(inner for inner in value if inner != {"type": "null"})
             )  # optional, no need to say null
-        elif not (key == "default" and value is None):
+        elif not (
+            key == "default" and (value is None or value is False or value == "")
+        ):  # as one takes it anyway
             out[key] = compact(value)
     return out
 

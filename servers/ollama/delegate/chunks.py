@@ -9,6 +9,7 @@ from ...output import ToolError, readable
 from ...workspace import Workspace
 from ...workspace.globs import expanded
 from ...workspace.walk import walk
+from ..forecast.forecast import Forecast
 from ..forecast.forecaster import RunPlan
 from ..forecast.quantiles import NO_WAIT
 from ..forecast.token_estimates import CHARS_PER_TOKEN
@@ -129,13 +130,20 @@ def best_size(plan: RunPlan, whole_chars: int) -> int:
             and best is not None
         ):
             break
-        asked = replace(
-            plan.task, tokens_in=size + FIXED_TOKENS, tokens_cached=FIXED_TOKENS // 2, deadline_s=None
-        )
-        each = replace(plan.worker, cold=False, wait=NO_WAIT).forecast(asked)
+        each = chunk_forecast(plan, size)
         if each is None:
             return DEFAULT_SIZE
         count = max(whole_chars / CHARS_PER_TOKEN / size, 1.0)
         if best is None or each.total_s * count < best[0]:
             best = (each.total_s * count, size)
     return best[1] if best else DEFAULT_SIZE
+
+
+def chunk_forecast(plan: RunPlan, size: int) -> Forecast | None:
+    """One chunk of so many tokens, among others like it."""
+    task = replace(plan.task, tokens_in=size + FIXED_TOKENS, tokens_cached=FIXED_TOKENS // 2, deadline_s=None)
+    return replace(plan.worker, cold=False, wait=NO_WAIT).forecast(task)
+
+
+def mean_tokens(chunks: Sequence[Chunk]) -> int:
+    return int(max(sum(len(chunk.text.text) for chunk in chunks) / len(chunks) / CHARS_PER_TOKEN, 1))

@@ -20,10 +20,10 @@ from ...workspace import Operation, Workspace, rev_of
 from ..engines.protocol import EngineError, Model
 from ..forecast.advice import Recommendation
 from ..forecast.token_estimates import CHARS_PER_TOKEN
-from ..gates.answer import BadAnswer, Candidate, without_thoughts
+from ..gates.answer import BadAnswer, Candidate
 from ..gates.gates import verdict
 from ..gates.json_schema import in_order
-from ..gates.kinds import RunGate
+from ..gates.judged import RunGate
 from ..gates.staging import Staging
 from ..hosts.hosts import Hosts
 from ..ledger.receipt import (
@@ -39,6 +39,7 @@ from ..ledger.receipt import (
 )
 from ..ledger.runs import DELIVERED
 from .estimate import Estimator
+from .in_time import calls_in_time
 from .jobs import Progress
 from .next_call import MOST, after_failure, after_refusal, next_calls
 from .ran import Ran, RunRejected, forecasted
@@ -81,11 +82,7 @@ class Delegator:
             if (other := await self._elsewhere(climb, name, model)) is not None:
                 rungs.appendleft((name, other))
         receipt = climb.escalate(self.hosts.note)
-        if climb.last is not None:
-            receipt.advice = await self._after_failure(climb, climb.last)
-        elif receipt.outcome == "refused" and climb.model is not None:
-            part = await self.estimator.in_parts(climb.prepared, climb.model)
-            receipt.advice = [*part, *receipt.advice][:MOST]
+        receipt.advice = await self._next(climb, receipt)
         return await self._settled(climb, receipt)
 
     def holds(self, revs: Mapping[str, str]) -> bool:
@@ -94,6 +91,20 @@ class Delegator:
             return all(rev_of(self.workspace.read(path)) == rev for path, rev in revs.items())
         except ToolError:
             return False
+
+    async def _next(self, climb: _Climb, receipt: Receipt) -> list[Advised]:
+        """What to send instead of an order that came to nothing."""
+        late = receipt.outcome == "refused" or (climb.last is not None and climb.left_s == 0)
+        if climb.prepared.order.deadline_s is not None and late:
+            found = await calls_in_time(self.estimator, climb.prepared)
+            if found or climb.last is None:
+                return [*found, *receipt.advice][:MOST]
+        if climb.last is not None:
+            return await self._after_failure(climb, climb.last)
+        if receipt.outcome == "refused" and climb.model is not None:
+            part = await self.estimator.in_parts(climb.prepared, climb.model)
+            return [*part, *receipt.advice][:MOST]
+        return receipt.advice
 
     async def _after_failure(self, climb: _Climb, ran: Ran) -> list[Advised]:
         try:
@@ -179,11 +190,11 @@ class Delegator:
     async def _corrected(
         self, climb: _Climb, ran: Ran, why: str, progress: Progress
     ) -> tuple[Ran, Gated | None, Candidate | None, str | None] | None:
-        """One more turn, in which the model sees its own answer and what is wrong with it.
+        """One more answer of the same model, made afresh, knowing the one fault of the first.
 
-        None where there is no answer to put right, no time left for it, or nothing came of it.
+        None where the engine failed, no time is left, or nothing came of it.
         """
-        if ran.answer.error is not None or not ran.answer.text.strip() or self._fills_context(ran):
+        if ran.answer.error is not None:
             return None
         if await self.estimator.hopeless(ran.prepared, ran.model):
             return None
@@ -193,7 +204,7 @@ class Delegator:
                 ran.model,
                 progress,
                 failure=why,
-                answer=without_thoughts(ran.answer.text),
+                again=True,
                 left_s=climb.left_s,
             )
         except (RunRejected, EngineError):
@@ -203,11 +214,6 @@ class Delegator:
         progress.phase = "checking"
         gated, candidate, still = await self.judge(climb.prepared, again, why)
         return await self.runners.of(ran.model).record(again, gated), gated, candidate, still
-
-    def _fills_context(self, ran: Ran) -> bool:
-        """Whether the answer is so long that showing it would not leave room for another."""
-        tokens_out, num_ctx = ran.answer.profile.tokens_out, ran.size.num_ctx
-        return tokens_out is not None and ran.size.tokens_in + 2 * tokens_out > num_ctx
 
     async def _judged(
         self, prepared: Prepared, ran: Ran, progress: Progress

@@ -220,7 +220,7 @@ class Estimator:
 
 def _estimate(order: Order, ranked: Sequence[Option], found: Sequence[Advised], note: str | None) -> Estimate:
     able = [option for option in ranked if option.why_not is None]
-    models = [_expected(option) for option in ranked]
+    models = [expected(option) for option in ranked]
     advice = [*found, *_advice(order, ranked)]
     best = models[ranked.index(able[0])] if able else None
     return Estimate(
@@ -288,7 +288,8 @@ def _again_s(option: Option) -> float | None:
     return then.total_s if now and then and then.total_s < 0.8 * now.total_s else None
 
 
-def _expected(option: Option) -> Expected:
+def expected(option: Option) -> Expected:
+    """One option as a row."""
     forecast = option.forecast
     return Expected(
         model=option.model.label,

@@ -19,12 +19,20 @@ from ...source.encoding import Text as Decoded
 from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model
 from ..forecast.forecaster import RunPlan
-from ..forecast.quantiles import NO_WAIT
 from ..forecast.token_estimates import CHARS_PER_TOKEN
-from ..gates.answer import without_thoughts
 from ..gates.documents import Document
 from ..ledger.receipt import Ended, Mapped, Tried
-from .chunks import DEFAULT_SIZE, FIXED_TOKENS, Chunk, best_size, cut, evened, matched, readable_texts
+from .chunks import (
+    DEFAULT_SIZE,
+    Chunk,
+    best_size,
+    chunk_forecast,
+    cut,
+    evened,
+    matched,
+    mean_tokens,
+    readable_texts,
+)
 from .delegate import Delegator, spent_tokens
 from .jobs import Progress
 from .map_answers import NOTHING, all_alike, chunk_order, grouped, is_nothing, overlooked, place
@@ -106,11 +114,11 @@ class Mapper:
     async def map(self, asked: MapOrder, progress: Progress) -> Mapped:
         """The combined receipt. ToolError when it cannot work at all."""
         began = time.monotonic()
-        texts, left_out = await anyio.to_thread.run_sync(self._texts, asked)
-        sample = chunk_order(asked.order, _shortened(texts[0]))
+        texts, left_out = await anyio.to_thread.run_sync(self.texts, asked)
+        sample = first_chunk(asked.order, texts)
         model, chosen = await self._model(asked.order, sample)
         plan = await self._plan(sample, model)
-        chunks = await self._chunks(plan, texts)
+        chunks = await self.chunks(plan, texts)
         progress.steps = len(chunks)
         kept = await anyio.to_thread.run_sync(MapCache.open, _name(asked.order, model))
         work = _Work(asked=asked, model=model, kept=kept, progress=progress, began=began)
@@ -141,7 +149,7 @@ class Mapper:
             )
         return receipt.model_copy(update={"tokens_saved": without - spent if found else 0})
 
-    def _texts(self, asked: MapOrder) -> tuple[list[Document], list[str]]:
+    def texts(self, asked: MapOrder) -> tuple[list[Document], list[str]]:
         """The files with text in them, and a line for each that was left out."""
         if not asked.order.task.strip():
             raise ToolError("the task is empty; say what to do with each piece")
@@ -167,7 +175,7 @@ class Mapper:
         except (RunRejected, EngineError) as exc:
             raise ToolError(str(exc)) from exc
 
-    async def _chunks(self, plan: RunPlan | None, texts: Sequence[Document]) -> list[Chunk]:
+    async def chunks(self, plan: RunPlan | None, texts: Sequence[Document]) -> list[Chunk]:
         """The files cut to the size that takes least time in all."""
         whole = sum(len(text.text) for text in texts)
         tokens = await anyio.to_thread.run_sync(best_size, plan, whole) if plan else DEFAULT_SIZE
@@ -199,7 +207,6 @@ class Mapper:
     async def _answer(self, work: _Work, prepared: Prepared, label: str) -> CachedAnswer | None:
         """A checked answer, at the second try at most; None when there is none, which is noted."""
         why: str | None = None
-        said: str | None = None
         tried = Tried(
             model=work.model.name, source=label, outcome="refused", why=None, run=None, total_s=None
         )
@@ -210,7 +217,7 @@ class Mapper:
                 if work.left_s == 0:
                     raise TooLate("no time is left")
                 ran = await self.delegator.runners.of(model).run(
-                    prepared, model, work.progress, failure=why, answer=said, left_s=work.left_s
+                    prepared, model, work.progress, failure=why, again=why is not None, left_s=work.left_s
                 )
             except TooLate as exc:
                 if why is None:
@@ -225,8 +232,8 @@ class Mapper:
                     continue
                 break
             gated, candidate, why = await self.delegator.judge(prepared, ran, why)
-            if why is None and candidate is not None and is_nothing(candidate.answer):
-                why = overlooked(work.asked.order.task, prepared.material)
+            if candidate is not None and is_nothing(candidate.answer):
+                why = overlooked(work.asked.order.task, prepared.material) or why
             ran = await self.delegator.runners.of(model).record(ran, gated)
             work.total.add(ran)
             if ran.answer.profile.outcome == "cancelled" and work.left_s == 0:
@@ -238,7 +245,6 @@ class Mapper:
             if ran.answer.error is not None and await self._moved(work, prepared, model):
                 tries, why = 0, None
                 continue
-            said = without_thoughts(ran.answer.text).strip() or None
             if ran.answer.error is not None or await self.delegator.estimator.hopeless(prepared, model):
                 break
         work.total.failed.append(tried)
@@ -347,11 +353,7 @@ def _refused(work: _Work, plan: RunPlan, chunks: Sequence[Chunk]) -> Mapped | No
     given = work.asked.order.deadline_s
     if given is None or not left:
         return None
-    size = max(sum(len(chunk.text.text) for chunk in left) / len(left) / CHARS_PER_TOKEN, 1)
-    task = replace(
-        plan.task, tokens_in=int(size) + FIXED_TOKENS, tokens_cached=FIXED_TOKENS // 2, deadline_s=None
-    )
-    each = replace(plan.worker, cold=False, wait=NO_WAIT).forecast(task)
+    each = chunk_forecast(plan, mean_tokens(left))
     if each is None or each.low_s * len(left) / work.asked.max_parallel <= given:
         return None
     total_s = each.total_s * len(left)
@@ -374,8 +376,10 @@ def _refused(work: _Work, plan: RunPlan, chunks: Sequence[Chunk]) -> Mapped | No
     )
 
 
-def _shortened(text: Document) -> Document:
-    return _text(text.path, text.text[: int(DEFAULT_SIZE * CHARS_PER_TOKEN)])
+def first_chunk(order: Order, texts: Sequence[Document]) -> Prepared:
+    """A chunk like those of the map, before it is known how large they are."""
+    text = texts[0]
+    return chunk_order(order, _text(text.path, text.text[: int(DEFAULT_SIZE * CHARS_PER_TOKEN)]))
 
 
 def _text(name: str, body: str) -> Document:

@@ -20,7 +20,11 @@ _RULE = f"If the material holds nothing for this task, answer {NOTHING} and noth
 
 def chunk_order(order: Order, text: Document) -> Prepared:
     """One chunk as an order of its own."""
-    may_hold_nothing = order.gates.schema is None and order.kind not in _OF_ANY_TEXT
+    may_hold_nothing = (
+        order.gates.schema is None
+        and order.kind not in _OF_ANY_TEXT
+        and overlooked(order.task, text.text) is None
+    )
     task = order.task.strip() + (f"\n{_RULE}" if may_hold_nothing else "")
     order = replace(order, task=task, files=(), max_output=order.max_output or OUT_TOKENS)
     return Prepared(order=order, inputs={text.path: text}, target=None, before=None)

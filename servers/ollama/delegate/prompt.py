@@ -26,6 +26,8 @@ Lines the task says nothing of stay exactly as they are."""
 
 NEW = """Write the file {path} as one {language} code block{details}."""
 
+TESTS = "holds three to six short test functions, each of one case"
+
 PLAIN = """Answer with the complete content of {path} and nothing else."""
 
 EDITS = """Answer with the changes as SEARCH/REPLACE blocks. For example, to turn `return a - b` into `return a + b` \
@@ -44,18 +46,20 @@ exactly), between two lines of three backticks, and nothing else."""
 QUOTES = """Put every passage you take from the material in double quotes, copied exactly, character by character. \
 Use double quotes for nothing else."""
 
+SEVERAL_QUOTES = """There are {count} such passages: put each on a line of its own."""
+
+SUMMARY = """Say what matters in your own words, in at most {words} words."""
+
 SCHEMA = """Answer with one JSON value of this JSON Schema, filled from the material:
 {schema}"""
 
-EARLIER = """An earlier answer to this task was not accepted: {why}
-Answer without that fault."""
+EARLIER = """Mind the fault of an earlier answer: {why}"""
 
-AGAIN = """That answer was not accepted: {why}
-Answer the task again, complete and in the same form, with this put right."""
-
-
-OURS = f"{RULES}\n{WHOLE}\n{NEW}\n{PLAIN}\n{EDITS}\n{PATCH}\n{QUOTES}\n{EARLIER}\n{AGAIN}"
+OURS = f"{RULES}\n{WHOLE}\n{NEW}\n{PLAIN}\n{EDITS}\n{PATCH}\n{QUOTES}\n{SEVERAL_QUOTES}\n{SUMMARY}\n{EARLIER}"
 """What an answer must not repeat."""
+
+
+_FAULT_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +77,10 @@ def messages(
     context: str = "",
     wanted: str = "",
     failure: str | None = None,
-    answer: str | None = None,
 ) -> tuple[dict[str, str], ...]:
     """The conversation one run starts from: rules, then everything else in one message.
 
-    `failure` is why an earlier answer was not accepted, and `answer` that answer where it is this model's own: it
-    then stands behind an unchanged prompt, which the engine's cache holds already.
+    `failure` is why an earlier answer was not accepted. The answer itself is not shown: small models write it once more.
     """
     parts = [steady_fence(source.text, source.name) for source in sources]
     if context.strip():
@@ -86,13 +88,15 @@ def messages(
     parts.append("TASK:\n" + task.strip())
     if wanted:
         parts.append(wanted)
-    if failure and answer is None:
-        parts.append(EARLIER.format(why=failure))
-    asked = {"role": "system", "content": RULES}, {"role": "user", "content": "\n\n".join(parts)}
-    if not failure or answer is None:
-        return asked
-    again = {"role": "user", "content": AGAIN.format(why=failure)}
-    return *asked, {"role": "assistant", "content": answer}, again
+    if failure:
+        parts.append(EARLIER.format(why=_briefly(failure)))
+    return {"role": "system", "content": RULES}, {"role": "user", "content": "\n\n".join(parts)}
+
+
+def _briefly(why: str) -> str:
+    """A fault in a line: its sentence, or how the output of a check ends."""
+    head, *output = [line.strip() for line in why.split("\n") if line.strip() and not line.startswith("<<")]
+    return (" / ".join(output[-3:]) if output else head)[-_FAULT_CHARS:]
 
 
 def language_of(path: str) -> str | None:

@@ -16,10 +16,11 @@ from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
 from ..gates.changes import changed_lines, lost_definitions, removal_asked
 from ..gates.documents import Document, read_text, read_texts
 from ..gates.gates import Gates
-from ..gates.kinds import Judged, RunGate
+from ..gates.judged import Judged, RunGate
 from ..gates.no_answer import Asked
-from ..gates.quotes import asks_for_quotes, put_in_quotes
+from ..gates.quotes import asks_for_quotes, how_many, put_in_quotes
 from ..gates.repair import closer, defined_names, only_definitions, spliced, without_fences
+from ..gates.wrong_data import each_once
 from . import prompt
 from .prompt import Source
 
@@ -33,6 +34,8 @@ MOST_WHOLE_CHARS = 12_000
 """Up to here it may be, for a model that does better so."""
 _TEST = re.compile(r"(^|[/_.-])(tests?|check|spec)s?([/_.-]|$)", re.IGNORECASE)
 _TOKENS_A_LINE = 14
+_LEAST_SUMMARY, _MOST_SUMMARY = 30, 150
+"""Words; between them a summary has a third of its material's."""
 IN_PLACE = ("edits", "patch")
 """Values of `write` that change the given files instead of naming one."""
 
@@ -155,11 +158,8 @@ class Prepared:
         seen = any(text is given for given in self.inputs.values())
         return text is not None and seen and len(text.text) <= most
 
-    def messages(self, failure: str | None = None, answer: str | None = None) -> tuple[dict[str, str], ...]:
-        """The conversation a run starts from; `failure` is why the last answer was rejected.
-
-        `answer`: that answer, where the same model is to put it right.
-        """
+    def messages(self, failure: str | None = None) -> tuple[dict[str, str], ...]:
+        """The conversation a run starts from; `failure` is why the last answer was rejected."""
         sources = [Source(name=path, text=text.text) for path, text in self.inputs.items()]
         return prompt.messages(
             self.order.task,
@@ -167,7 +167,6 @@ class Prepared:
             context=self.order.context,
             wanted=self._wanted(),
             failure=failure,
-            answer=answer,
         )
 
     @property
@@ -194,7 +193,8 @@ class Prepared:
             return self._put_back(rewritten(answer, self.target, before, schema=schema))
         if self.order.gates.schema is None and self.order.quotes:
             answer = put_in_quotes(answer, self.material)
-        return answered(answer, schema=self.order.gates.schema is not None)
+        candidate = answered(answer, schema=self.order.gates.schema is not None)
+        return replace(candidate, data=each_once(candidate.data, self.order.task))
 
     @property
     def rewritten(self) -> Document | None:
@@ -237,7 +237,7 @@ class Prepared:
                 task=self.order.task,
                 kind=self.order.kind,
                 material=self.material,
-                ours=f"{prompt.OURS}\n{failure or ''}",
+                ours=f"{prompt.OURS}\n{(failure or '').partition(chr(10))[0]}",  # behind it stands a check's output
                 in_file=bool(candidate.files),
             ),
             schema=self.order.gates.schema,
@@ -294,7 +294,18 @@ class Prepared:
             wanted = prompt.SCHEMA.format(schema=json.dumps(order.gates.schema, ensure_ascii=False))
         else:
             wanted = ""
-        return "\n".join(part for part in (wanted, prompt.QUOTES if order.quotes else "") if part)
+        return "\n".join(part for part in (wanted, *self._manner()) if part)
+
+    def _manner(self) -> list[str]:
+        """How an answer in words is to be written."""
+        order, said = self.order, list[str]()
+        if order.quotes:
+            count = how_many(order.task)
+            said += [prompt.QUOTES, prompt.SEVERAL_QUOTES.format(count=count) if count > 1 else ""]
+        if order.kind == "summary" and not order.write and not order.format and self.inputs:
+            words = len(self.material.split()) // 3
+            said.append(prompt.SUMMARY.format(words=min(max(words, _LEAST_SUMMARY), _MOST_SUMMARY)))
+        return said
 
     def _file_wanted(self, path: str) -> str:
         language = prompt.language_of(path)
@@ -311,7 +322,9 @@ class Prepared:
             if path.endswith(".py") and (names := defined_names(document.text))
         ]
         details = [f"begins with `{line}`" for line in imports[:1]]
-        if most := self.order.max_output:
+        if _TEST.search(path):
+            details.append(prompt.TESTS)
+        elif most := self.order.max_output:
             details.append(f"has at most {max(most // _TOKENS_A_LINE, 5)} lines")
         said = f". It {' and '.join(details)}" if details else ""
         return prompt.NEW.format(path=path, language=language, details=said)

@@ -31,6 +31,8 @@ from .ran import Ran, RunRejected, TooLate
 from .request import Prepared
 
 DEFAULT_TIMEOUT_S = 900.0
+AGAIN_TEMPERATURE = 0.4
+"""Of a second answer of the same model: at 0 small models give the first once more, at 1 they ramble."""
 LATE_S = 0.05
 """A wait for the slot this long makes the forecast anew."""
 
@@ -57,15 +59,15 @@ class Runner:
         progress: Progress,
         *,
         failure: str | None = None,
-        answer: str | None = None,
+        again: bool = False,
         left_s: float | None = None,
     ) -> Ran:
         """Run the order on a model. Raises RunRejected before the engine is asked for anything that cannot work.
 
-        `failure`: why the last answer was rejected; `answer`: that answer, where it is this model's own.
+        `failure`: why the last answer was rejected; `again`: that answer was this model's own.
         `left_s`: what is left of the deadline.
         """
-        query = self._query(prepared, model, failure, answer)
+        query = self._query(prepared, model, failure, again=again)
         ran = await self._once(prepared, model, query, progress, left_s)
         if ran.answer.profile.outcome == "overflow" and not ran.answer.text:
             await self.record(ran, None)
@@ -261,17 +263,18 @@ class Runner:
             return []
 
     def _query(
-        self, prepared: Prepared, model: Model, failure: str | None = None, answer: str | None = None
+        self, prepared: Prepared, model: Model, failure: str | None = None, *, again: bool = False
     ) -> Query:
         order = prepared.order
         return Query(
             model=model.name,
-            messages=prepared.messages(failure, answer),
+            messages=prepared.messages(failure),
             num_ctx=1,
             num_predict=1,
             timeout_s=DEFAULT_TIMEOUT_S,
             think=order.think and model.can_think,
             schema=order.gates.schema if order.format else None,
+            temperature=AGAIN_TEMPERATURE if again else 0.0,
         )
 
     async def size(self, prepared: Prepared, model: Model, query: Query) -> Size:

@@ -275,6 +275,7 @@ class Forecaster:
                 cap=asked.cap,
                 think=asked.think,
                 format=asked.format,
+                whole=asked.least_out if asked.format == "whole" else 0,
             )
 
         return lengths

@@ -26,9 +26,13 @@ _SHARE_OF_INPUT = {
     "refactor": 1.0,
 }
 """Kinds whose answers grow with their input; guesses until measured."""
+_OURS_TOKENS = 130
+"""Of a prompt, about: the rules and the task, which no answer grows with."""
 _FLAT_TOKENS, _SCHEMA_TOKENS = 150.0, 60.0
 _THINKING_FACTOR = 4.0
 _GUESS_SPREAD = 0.9
+_MORE_THAN_IT_WAS, _WHOLE_SPREAD = 1.2, 0.35
+"""A file that is written out whole, with its change and the fence around it; a translation is as sure of its length."""
 _GUESS_POINTS = 9
 _HALF_LIFE = 25.0
 _FEW_WIDTH = 0.5
@@ -73,10 +77,14 @@ def lengths_of(
     cap: int | None = None,
     think: bool = False,
     format: str | None = None,
+    whole: int = 0,
 ) -> Lengths:
-    """Lengths to expect of the next answer, from answers of its kind, newest first; never above `cap`."""
+    """Lengths to expect of the next answer, from answers of its kind, newest first; never above `cap`.
+
+    `whole`: tokens of a text that is to be written out once more, where it is.
+    """
     scale = _scale(answers, tokens_in)
-    guess = _guess(kind, tokens_in, think, format)
+    guess = _guess(kind, tokens_in, think, format, whole)
     weighted = [
         (a.tokens * scale(a), a.cut, 0.5 ** (age / _HALF_LIFE))
         for age, a in enumerate(answers)
@@ -130,13 +138,19 @@ def _scale(answers: Sequence[Output], tokens_in: int) -> Callable[[Output], floa
     return lambda a: 1.0
 
 
-def _guess(kind: str, tokens_in: int, think: bool, format: str | None) -> list[float]:
+def _guess(kind: str, tokens_in: int, think: bool, format: str | None, whole: int) -> list[float]:
     share = _SHARE_OF_INPUT.get(kind)
     middle = (
-        _SCHEMA_TOKENS if format == "schema" else share * tokens_in if share and tokens_in else _FLAT_TOKENS
+        _SCHEMA_TOKENS
+        if format == "schema"
+        else share * max(tokens_in - _OURS_TOKENS, tokens_in / 4)
+        if share and tokens_in
+        else _FLAT_TOKENS
     )
+    spread = _WHOLE_SPREAD if kind == "translate" and format is None else _GUESS_SPREAD
+    middle, spread = (_MORE_THAN_IT_WAS * whole, _WHOLE_SPREAD) if whole else (middle, spread)
     middle = max(middle * (_THINKING_FACTOR if think else 1.0), 8.0)
-    normal = NormalDist(math.log(middle), _GUESS_SPREAD)
+    normal = NormalDist(math.log(middle), spread)
     return [math.exp(normal.inv_cdf((i + 0.5) / _GUESS_POINTS)) for i in range(_GUESS_POINTS)]
 
 

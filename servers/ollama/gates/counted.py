@@ -96,16 +96,16 @@ def _definitions(task: str, text: str) -> Counted | None:
     classes = [n.name for n in tree.body if isinstance(n, ast.ClassDef)]
     plural = (match["many"] or match["which"]).lower()
     top = re.search(r"\b(?:module|top)[- ]level\b|\bat the top\b", task, re.IGNORECASE)
-    nested = sum(isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) for n in ast.walk(tree)) > len(
-        functions
-    )
+    every = [n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     found = classes if plural == "classes" else functions
-    if not found or (plural == "functions" and nested and not top):
+    if not found or (plural == "functions" and len(every) > len(functions) and not top):
         return None
     what = f"{len(found)} {plural}: {', '.join(found)}"
     if match["many"]:
         return Counted(what=what, number=len(found))
-    return Counted(what=what, names=found, others=classes if plural == "functions" else functions)
+    return Counted(
+        what=what, names=found, others=[*every, *(classes if plural == "functions" else functions)]
+    )
 
 
 def _word(rest: str, text: str) -> str | None:

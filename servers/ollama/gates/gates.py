@@ -15,7 +15,8 @@ from typing import cast
 from ...output import ToolError
 from ..ledger.receipt import NOISE_S, Checked, Gated
 from .json_schema import schema_wrong
-from .kinds import KINDS, Judged
+from .judged import Judged
+from .kinds import KINDS
 
 MAX_NOTE_CHARS = 2000
 

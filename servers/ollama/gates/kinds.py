@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from tokenize import TokenError
 from typing import cast
 
@@ -17,47 +17,15 @@ import anyio
 
 from ...source.syntax_check import note as syntax_note
 from . import python_code
-from .answer import Candidate
 from .changes import changed_lines, lost_definitions, removal_asked
 from .counted import answers, counted
-from .documents import Document
 from .json_schema import misfit
-from .mutants import Mutant, mutants
-from .no_answer import Asked, fault_of
+from .judged import Judged, Result
+from .no_answer import fault_of
 from .quotes import asks_for_quotes, fewer_than_asked, flat, off_topic, quoted, quoted_in_json
 from .records import labelled_fault, labels_in, table
+from .strength import seen, tell_apart
 from .wrong_data import data_fault_of, left_open
-
-Result = tuple[bool | None, str] | tuple[bool | None, str, str]
-"""Passed, failed or nothing to check; what the caller should know; and what passing leaves open, where it does."""
-
-RunGate = Callable[[Mapping[str, bytes], str], Awaitable[Result]]
-"""Runs a command where these files are in place."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """One candidate, and everything a gate may look at."""
-
-    candidate: Candidate
-    before: Mapping[str, Document] = field(default_factory=dict[str, Document])
-    """The candidate's files as they are; those that are not there are new."""
-    given: Mapping[str, Document] = field(default_factory=dict[str, Document])
-    """All files the worker was given."""
-    asked: Asked
-    schema: Mapping[str, object] | None = None
-    data: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    """The candidate's files as they would lie on disk."""
-    runs: Mapping[str, RunGate] = field(default_factory=dict[str, RunGate])
-    """How "command", "tests" and "own tests" are run."""
-
-    def old(self, path: str) -> str | None:
-        return self.before[path].text if path in self.before else None
-
-    @property
-    def python(self) -> dict[str, str]:
-        """The new texts of Python files."""
-        return {p: text for p, text in self.candidate.files.items() if p.lower().endswith((".py", ".pyi"))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +191,10 @@ def _quotes(judged: Judged) -> Result:
     if missing is not None:
         return False, f"not in the material: {json.dumps(missing[:200], ensure_ascii=False)}"
     if not spans:
-        return None, "the answer quotes nothing"
+        wanted = asks_for_quotes(judged.asked.task)
+        return False if wanted else None, "the answer quotes nothing" + (
+            ", and the task asks for it" if wanted else ""
+        )
     if fault := fewer_than_asked(judged.asked.task, spans):
         return False, fault
     fault, doubt = off_topic(judged.asked.task, spans, judged.asked.material)
@@ -262,60 +233,19 @@ def _rows(judged: Judged) -> Result:
 
 
 async def _command(judged: Judged, command: object) -> Result:
-    found = await judged.runs["command"](judged.data, str(command))
-    return await _seen(judged, "command", str(command), found)
+    return await seen(judged, "command", str(command))
 
 
 async def _tests(judged: Judged, target: object) -> Result:
-    found = await judged.runs["tests"](judged.data, str(target))
-    return await _seen(judged, "tests", str(target), found)
-
-
-async def _seen(judged: Judged, name: str, what: str, found: Result) -> Result:
-    """A fix whose check passes without it as well has not been seen by it."""
-    if not found[0] or not judged.before or not _FIXES.search(judged.asked.task):
-        return found
-    unchanged = {path: old.data(old.text) for path, old in judged.before.items()}
-    if not unchanged or (await judged.runs[name](unchanged, what))[0] is not True:
-        return found
-    return True, found[1], "the check passes without the change too, so it does not see what was to be fixed"
+    return await seen(judged, "tests", str(target))
 
 
 async def _own_tests(judged: Judged, target: object) -> Result:
-    path = str(target)
+    path, began = str(target), time.monotonic()
     found = await judged.runs["own tests"](judged.data, path)
     if not found[0] or path not in judged.candidate.files:
         return found
-    return await _strong(judged, path, found[1])
-
-
-async def _strong(judged: Judged, path: str, note: str) -> Result:
-    """Whether tests that pass tell the functions they import from broken ones."""
-    noticed, began = 0, time.monotonic()
-    survivors: list[Mutant] = []
-    for module, document in judged.given.items():
-        names = python_code.names_used(judged.candidate.files[path])
-        if module == path or not module.endswith(".py"):
-            continue
-        for mutant in mutants(document.text, names):
-            if time.monotonic() - began > MUTANTS_S:
-                return True, note, "not every way to break the code was tried on the tests"
-            data = {**judged.data, module: mutant.text.encode()}
-            passed, _, *_ = await judged.runs["own tests"](data, path)
-            if passed and mutant.stub:
-                return (
-                    False,
-                    f"{path}: the tests pass as well {mutant.what}; they have to compare what it returns",
-                )
-            if passed:
-                survivors.append(mutant)
-                break
-            noticed += 1
-    if survivors:
-        return True, note, f"the tests pass as well {survivors[0].what}"
-    if not noticed:
-        return True, note, "whether the tests would fail if the code were wrong"
-    return True, f"{note}; {noticed} ways to break the code noticed"
+    return await tell_apart(judged, path, found[1], time.monotonic() - began)
 
 
 def _new_tests(judged: Judged) -> bool:
@@ -354,11 +284,6 @@ def _added(old: str, new: str) -> str:
     return "\n".join(line for line in new.split("\n") if line not in had)
 
 
-MUTANTS_S = 40.0
-"""So long tests are tried on broken code."""
-_FIXES = re.compile(
-    r"\b(?:fix\w*|bugs?|repair\w*|correct\w*|broken|wrong\w*|fails?|faults?)\b", re.IGNORECASE
-)
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 
 KINDS: tuple[GateKind, ...] = (

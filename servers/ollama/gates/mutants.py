@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import cast
 
-MOST = 24
+MOST = 12
+
+
+_Changes = list[tuple[str, Callable[[ast.AST], object]]]
+"""What is changed, in words, and how."""
+_Change = Callable[[ast.AST], _Changes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,30 @@ def mutants(text: str, names: set[str]) -> list[Mutant]:
     return [*found, *(m for m in in_turn if m is not None)][:MOST]
 
 
+def mutants_of_change(before: str, after: str) -> list[Mutant]:
+    """The wrong ones of what a change put in: a limit next to it, a step left out, a pattern read otherwise."""
+    try:
+        tree = ast.parse(after)
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    old = {line.strip() for line in before.split("\n")}
+    new = {number for number, line in enumerate(after.split("\n"), 1) if line.strip() not in old}
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+    found = [
+        _each(tree, functions, _only(new, change))
+        for change in (_pattern, _step_left_out, _limit, _number, _other_sign)
+    ]
+    in_turn = chain.from_iterable(zip_longest(*found))
+    told = {
+        mutant.text: mutant for mutant in in_turn if mutant is not None and mutant.text != ast.unparse(tree)
+    }
+    return list(told.values())[:MOST]
+
+
+def _only(lines: set[int], change: _Change) -> _Change:
+    return lambda node: change(node) if getattr(node, "lineno", 0) in lines else []
+
+
 def _stubs(tree: ast.Module, functions: list[ast.FunctionDef]) -> Iterator[Mutant]:
     for function in functions:
         worse = _copy_with(
@@ -48,7 +79,7 @@ def _stubs(tree: ast.Module, functions: list[ast.FunctionDef]) -> Iterator[Mutan
 def _each(
     tree: ast.Module,
     functions: list[ast.FunctionDef],
-    change: Callable[[ast.AST], list[tuple[str, Callable[[ast.AST], object]]]],
+    change: _Change,
 ) -> Iterator[Mutant]:
     for function in functions:
         for node in ast.walk(function):
@@ -62,9 +93,6 @@ def _copy_with(tree: ast.Module, node: ast.AST, apply: Callable[[ast.AST], objec
     other = copy.deepcopy(tree)
     apply(next(n for i, n in enumerate(ast.walk(other)) if i == at))
     return ast.unparse(ast.fix_missing_locations(other))
-
-
-_Changes = list[tuple[str, Callable[[ast.AST], object]]]
 
 
 def _wrong_return(node: ast.AST) -> _Changes:
@@ -119,3 +147,75 @@ def _without_entry(node: ast.AST) -> _Changes:
         (f"without {ast.unparse(entry)} in line {entry.lineno}", lambda n, at=at: n.elts.pop(at))  # type: ignore[attr-defined]
         for at, entry in enumerate(node.elts)
     ]
+
+
+def _limit(node: ast.AST) -> _Changes:
+    """A comparison that takes its limit in, or leaves it out."""
+    if not isinstance(node, ast.Compare) or (other := _NEXT.get(type(node.ops[0]))) is None:
+        return []
+    return [
+        (
+            f"with the limit of line {node.lineno} {'left out' if other in (ast.Lt, ast.Gt) else 'taken in'}",
+            lambda n: setattr(n, "ops", [other(), *n.ops[1:]]),  # type: ignore[attr-defined]
+        )
+    ]
+
+
+def _number(node: ast.AST) -> _Changes:
+    if not isinstance(node, ast.Constant) or type(node.value) not in (int, float):
+        return []
+    more = cast("float", node.value) + 1
+    return [(f"with {more} for {node.value} in line {node.lineno}", lambda n: setattr(n, "value", more))]
+
+
+def _other_sign(node: ast.AST) -> _Changes:
+    if not isinstance(node, ast.BinOp) or (other := _INVERSE.get(type(node.op))) is None:
+        return []
+    return [(f"with another sign in line {node.lineno}", lambda n: setattr(n, "op", other()))]
+
+
+def _step_left_out(node: ast.AST) -> _Changes:
+    """A call of a method of texts that changes nothing but the text, left out."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return []
+    if node.func.attr not in _STEPS:
+        return []
+    inner = node.func.value
+
+    def apply(n: ast.AST) -> None:
+        n.func, n.args, n.keywords = ast.Name(id="str", ctx=ast.Load()), [copy.deepcopy(inner)], []  # type: ignore[attr-defined]
+
+    return [(f"without {node.func.attr}() in line {node.lineno}", apply)]
+
+
+def _pattern(node: ast.AST) -> _Changes:
+    """A regular expression in which one sign stands for many, or many for one."""
+    if not isinstance(node, ast.Call) or not node.args or not ast.unparse(node.func).startswith("re."):
+        return []
+    given = node.args[0]
+    text = given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
+    match = re.search(r"(\[[^\]]+\]|\\[wsdWSD])(\+)?", text)
+    if match is None:
+        return []
+    other = text[: match.end(1)] + ("" if match[2] else "+") + text[match.end() :]
+    return [
+        (
+            f"with the pattern {other!r} in line {node.lineno}",
+            lambda n: n.args.__setitem__(0, ast.Constant(value=other)),  # type: ignore[attr-defined]
+        )
+    ]
+
+
+_NEXT: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+}
+_INVERSE: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+}
+_STEPS = ("strip", "lstrip", "rstrip", "lower", "upper", "casefold", "title", "capitalize")

@@ -91,8 +91,11 @@ def docstrings_fault(before: str, after: str, *, every: bool) -> str | None:
 
 def renames_in(task: str) -> dict[str, str]:
     """The names a task wants changed, where renaming is all it wants; empty where it is not sure."""
-    found = {match["old"]: match["new"] for match in _RENAME.finditer(task)}
-    rest = _RENAME.sub(" ", task)
+    found: dict[str, str] = {}
+    rest = task
+    for form in _RENAME:
+        found |= {match["old"]: match["new"] for match in form.finditer(task)}
+        rest = form.sub(" ", rest)
     return (
         {}
         if re.search(r"\b(?:add|fix|implement|extract|split|remove|delete|convert)\b", rest, re.IGNORECASE)
@@ -266,7 +269,16 @@ _EMPTY_DOC = re.compile(
     re.IGNORECASE,
 )
 _QUOTE = r"[`'\"]?"
-_RENAME = re.compile(
-    rf"\b[Rr]ename\s+(?:(?:the|its|every|all)\s+)?(?:(?:function|method|variable|class|constant|parameter|argument|name|field|attribute)\s+)?"
-    rf"{_QUOTE}(?P<old>[A-Za-z_]\w*){_QUOTE}(?:\(\))?\s+(?:(?:function|method|variable|class|constant|parameter|argument)\s+)?(?:to|into|as|->|→)\s+{_QUOTE}(?P<new>[A-Za-z_]\w*){_QUOTE}(?:\(\))?"
+_KIND_OF_NAME = r"(?:(?:the|its|every|all)\s+)?(?:(?:function|method|variable|class|constant|parameter|argument|name|field|attribute|module)s?\s+)?"
+_OLD, _NEW = (
+    rf"{_QUOTE}(?P<old>[A-Za-z_]\w*){_QUOTE}(?:\(\))?",
+    rf"{_QUOTE}(?P<new>[A-Za-z_]\w*){_QUOTE}(?:\(\))?",
 )
+_NAMED_KIND = r"(?:function|method|variable|class|constant|parameter|argument|field|attribute)"
+_RENAME_TO = rf"\brename\s+{_KIND_OF_NAME}{_OLD}\s+(?:{_NAMED_KIND}\s+)?(?:to|into|as|->|→)\s+{_NEW}"
+_NAME_TO = rf"\b(?:change|replace)\s+(?:the\s+)?name\s+(?:of\s+)?{_KIND_OF_NAME}{_OLD}\s+(?:to|into|by|with)\s+{_NEW}"
+_BE_CALLED = (
+    rf"\b(?:the|its)\s+{_NAMED_KIND}\s+{_OLD}\s+(?:should|must|shall|has\s+to|is\s+to|needs\s+to)\s+be\s+"
+    rf"(?:called|named|renamed\s+(?:to|into|as))\s+(?!\w+ly\b){_NEW}"
+)
+_RENAME = [re.compile(form, re.IGNORECASE) for form in (_RENAME_TO, _NAME_TO, _BE_CALLED)]

@@ -54,10 +54,15 @@ def quoted_in_json(value: object, *, quoting: bool = False) -> list[str]:
     return []
 
 
+def how_many(task: str) -> int:
+    """The quotes a task counts; 1 where it does not."""
+    match = _HOW_MANY.search(task)
+    return _COUNT[(match["n"] or match["both"]).lower()] if match else 1
+
+
 def fewer_than_asked(task: str, spans: Sequence[str]) -> str | None:
     """Fewer quotes than the task counts."""
-    match = _HOW_MANY.search(task)
-    wanted = _COUNT[(match["n"] or match["both"]).lower()] if match else 1
+    wanted = how_many(task)
     found = len({flat(span) for span in spans})
     return (
         None

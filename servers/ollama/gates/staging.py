@@ -18,7 +18,7 @@ from ...output import ToolError
 from ...shell.policy.rules import BUILT_IN, Policy
 from ...state.one_process import lock_now
 from ...workspace import Root, Workspace
-from .kinds import Result
+from .judged import Result
 
 if TYPE_CHECKING:
     from .command_gates import Checks

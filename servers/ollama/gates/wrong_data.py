@@ -67,6 +67,20 @@ def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> 
     )
 
 
+def each_once(value: object, task: str) -> object:
+    """The data without the words and numbers a list repeats, where the task wants each once."""
+    if not _ONCE.search(task):
+        return value
+    if isinstance(value, dict):
+        return {key: each_once(item, task) for key, item in cast("dict[str, object]", value).items()}
+    if not isinstance(value, list):
+        return value
+    items = cast("list[object]", value)
+    if any(isinstance(item, dict | list) for item in items):
+        return [each_once(item, task) for item in items]
+    return list({repr(item): item for item in items}.values())
+
+
 def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str | None:
     """What no look at the material can tell of valid data: choices, and words that are not its own."""
     if not asked.material.strip():

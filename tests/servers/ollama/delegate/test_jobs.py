@@ -71,6 +71,31 @@ def test_a_map_that_cannot_end_in_time_is_refused_with_the_time_that_would_do(tr
         )
 
 
+def test_estimate_of_a_map_gate_or_schema_is_what_delegating_it_takes(tree: Path) -> None:
+    for n in range(6):
+        (tree / f"{n}.txt").write_text(TEXT, encoding="utf-8")
+    world = World(machine=Machine(BIG, noise=QUIET), answers=lambda _: "fox and dog")
+    with serving(tree, world) as server:
+        asked: dict[str, Any] = {"task": "Name the animals.", "glob": "?.txt"}
+        unknown = server.call("estimate", task="Name the animals.", map="?.txt").structured
+        assert "not yet measured: 7 chunks" in unknown["verdict"], unknown
+        server.call("delegate", task="x", files=["a.txt"])
+        whole = server.call("estimate", task="Name the animals.", map="?.txt").structured
+        (row,) = whole["models"]
+        assert whole["verdict"].startswith("fits: ") and "7 chunks" in whole["verdict"], whole
+        done = server.call("delegate_map", **asked).structured
+        assert row["forecast"]["low_s"] <= done["total_s"] <= row["forecast"]["high_s"]
+        named = server.call("estimate", task="Name the animals.", files=["0.txt", "1.txt"], map="files")
+        assert "2 chunks" in named.structured["verdict"]
+        late = server.call("estimate", task="Name the animals.", map="?.txt", deadline_s=0.01).structured
+        assert late["verdict"].startswith("does not fit: ") and "0.01 s given" in late["verdict"], late
+        schema = {"type": "object", "required": ["count"]}
+        shaped = server.call("estimate", task="Count.", files=["a.txt"], schema=schema).structured["models"]
+        plain = server.call("estimate", task="Count.", files=["a.txt"]).structured["models"]
+        assert shaped[0]["tokens_in"] > plain[0]["tokens_in"]
+        assert server.call("estimate", task="Count.", gate="nonsense").is_error
+
+
 def test_a_model_that_writes_no_text_is_known_as_such_and_never_offered(tree: Path) -> None:
     embeds = SimulatedModel(name="nomic-embed-text:latest", capabilities=("embedding",), context_length=2048)
     sees = SimulatedModel(name="deepseek-ocr:latest", capabilities=("completion", "vision"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from mcp import Client
 
 from servers.ollama.engines.replay import Recited
-from servers.ollama.gates.mutants import mutants
+from servers.ollama.gates import strength
+from servers.ollama.gates.mutants import Mutant, mutants
+from servers.ollama.gates.strength import on_broken
 from servers.ollama.hosts.hosts import Hosts
 from servers.ollama.server import build
 from servers.ollama.service import Service
@@ -18,6 +21,14 @@ from servers.shell.policy.rules import BUILT_IN
 from servers.workspace import Workspace
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine too every try on broken code is made."""
+    monkeypatch.setattr(strength, "TIMES", 10_000)
+    monkeypatch.setattr(strength, "TOTAL_S", 200.0)
+
 
 DOOR = "10:01 OPEN north\n10:02 SHUT north\n10:03 OPEN south\n10:07 SHUT south\n10:09 OPEN east\n"
 SHIPS = """<table><tr><th>Ship</th><th>Port</th></tr>
@@ -39,10 +50,13 @@ SHIPS_SCHEMA = {
 OBJECT = {"type": "object"}
 
 
-async def receipt_of(folder: Path, name: str, text: str, answer: str, **call: Any) -> dict[str, Any]:
+async def receipt_of(
+    folder: Path, name: str, text: str, answer: str, beside: dict[str, str] | None = None, **call: Any
+) -> dict[str, Any]:
     tree = folder / "tree"
     tree.mkdir()
-    (tree / name).write_text(text, encoding="utf-8")
+    for path, body in {name: text, **(beside or {})}.items():
+        (tree / path).write_text(body, encoding="utf-8")
     said = [{"text": answer}] * 2
     (folder / "r.json").write_text(json.dumps({"models": [{"name": "w"}], "answers": said}), encoding="utf-8")
     hosts = Hosts.single(Recited(str(folder / "r.json")))
@@ -71,6 +85,14 @@ HOW_MANY = "How many lines of the file say OPEN?"
         ("door.log", DOOR, "4", {"task": "How many lines of it are long?"}, "answered", "unchecked"),
         ("r.py", RATE, "tax, all_in", {"task": "List the functions this file defines."}, "accepted", ""),
         ("r.py", RATE, "tax", {"task": "List the functions this file defines."}, "escalate", "all_in is missing"),
+        (
+            "h.txt", HUT, "The warden lights it.",
+            {"task": "Who may light the stove? Give the exact sentence."}, "escalate", "quotes nothing, and the task asks",
+        ),
+        (
+            "t.py", f"class Bill:\n    def pay(self):\n        pass\n\n\n{RATE}", "pay, tax, all_in",
+            {"task": "Name the top-level functions of this module."}, "escalate", "pay is none of them",
+        ),
         (
             "s.html", SHIPS, ships(("Aurora", "Kiel"), ("Belle", "Gdynia"), ("Castor", "Turku")),
             {"task": "Extract the ships.", "schema": SHIPS_SCHEMA}, "accepted", "",
@@ -136,9 +158,49 @@ async def test_what_only_looks_right_is_rejected_or_called_unchecked(
 )
 async def test_tests_have_to_notice_broken_code(tmp_path: Path, test: str, outcome: str, why: str) -> None:
     answer = f"```python\nfrom r import tax, all_in\n\n\ndef test_it():\n    {test}\n```"
-    call = {"task": "Write a test file.", "write": "test_r.py"}
+    call: dict[str, Any] = {"task": "Write a test file.", "write": "test_r.py"}
     receipt = await receipt_of(tmp_path, "r.py", RATE, answer, **call)
     assert receipt["outcome"] == outcome and why in receipt.get("reason", ""), receipt
+
+
+TAGS = 'import re\n\n\ndef tag(text):\n    return re.sub(r"[^a-z]", "_", text)\n'
+LOWER = TAGS.replace("text)\n", "text.lower()).strip('_')\n")
+
+
+@pytest.mark.parametrize(
+    ("checks", "outcome", "why"),
+    [
+        (["tag('A!') == 'a'", "tag('b') == 'b'"], "written", "the check passes as well with the pattern '[^a-z]+'"),
+        (["tag('A!!b ') == 'a__b'"], "accepted", ""),
+        (["tag('b') == 'b'"], "written", "the check passes without the change too"),
+    ],
+)  # fmt: skip
+async def test_a_fix_is_accepted_only_by_a_check_that_fails_on_a_wrong_one(
+    tmp_path: Path, checks: list[str], outcome: str, why: str
+) -> None:
+    test = "from s import tag\n\n\ndef test_tag():\n" + "".join(f"    assert {c}\n" for c in checks)
+    call: dict[str, Any] = {
+        "task": "Fix tag: no capitals, no dashes at the ends.",
+        "write": "edits",
+        "gate": "tests",
+    }
+    receipt = await receipt_of(tmp_path, "s.py", TAGS, f"```python\n{LOWER}```", {"test_s.py": test}, **call)
+    assert receipt["outcome"] == outcome and why in receipt.get("reason", ""), receipt
+    if outcome == "accepted":
+        assert "3 of 3 ways to break the code tried" in receipt["gate"]["checks"][-1]["note"], receipt
+
+
+async def test_tries_on_broken_code_end_with_the_time_the_check_itself_took() -> None:
+    calls: list[bytes] = []
+
+    async def passes(data: Mapping[str, bytes]) -> bool:
+        calls.append(data["a.py"])
+        return False
+
+    broken = [("a.py", Mutant(text=str(n), what="")) for n in range(20)]
+    none = await on_broken(passes, {}, broken, took_s=strength.TOTAL_S + 1)
+    assert (none.tried, none.note, calls) == (0, "0 of 20 ways to break the code tried", [])
+    assert (await on_broken(passes, {}, broken, took_s=0.5)).tried == len(calls) == 20
 
 
 def test_every_mutant_is_the_module_with_one_thing_wrong() -> None:

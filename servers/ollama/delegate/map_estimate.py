@@ -1,0 +1,85 @@
+"""What a map would take on each model here, without running anything: one chunk's forecast, times the chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import anyio
+
+from ...durations import duration
+from ..forecast.model_choice import Option
+from .chunks import chunk_forecast, mean_tokens
+from .estimate import Estimate, Expected, expected
+from .map import MapOrder, Mapper, first_chunk
+
+
+async def estimate_map(mapper: Mapper, asked: MapOrder) -> Estimate:
+    """Forecasts for one model, or the ranked table of all. ToolError as delegate_map."""
+    estimator = mapper.delegator.estimator
+    texts, left_out = await anyio.to_thread.run_sync(mapper.texts, asked)
+    counted: dict[str, int] = {}
+    options: list[Option] = []
+    for option in await estimator.options(first_chunk(asked.order, texts), asked.order.model):
+        chunks = await mapper.chunks(option.plan, texts)
+        counted[option.model.label] = number = len(chunks)
+        plan = option.plan
+        each = await anyio.to_thread.run_sync(chunk_forecast, plan, mean_tokens(chunks)) if plan else None
+        left_s = asked.order.deadline_s and asked.order.deadline_s / number
+        options.append(replace(option, forecast=each, deadline_s=left_s))
+    ranked = estimator.chooser.ranked(options)
+    models = [_of_all(expected(option), counted[option.model.label]) for option in ranked]
+    best = next((m for o, m in zip(ranked, models, strict=True) if o.why_not is None), None)
+    hosts = mapper.delegator.hosts
+    notes = (hosts.note, hosts.silent, f"left out: {'; '.join(left_out[:3])}" if left_out else None)
+    return Estimate(
+        verdict=_verdict(asked, ranked, models, best, counted),
+        kind=asked.order.kind,
+        best=best.model if best else None,
+        models=models,
+        note="; ".join(filter(None, notes)) or None,
+    )
+
+
+def _of_all(one: Expected, chunks: int) -> Expected:
+    """A chunk's row as the whole map's."""
+
+    def times(value: float | None) -> float | None:
+        return None if value is None else value * chunks
+
+    f = one.forecast
+    told = {name: times(getattr(f, name)) for name in ("total_s", "low_s", "high_s", "cap_s")} if f else {}
+    seconds = {name: times(getattr(one, name)) for name in ("reads_s", "writes_s", "usd")}
+    tokens = {
+        name: value * chunks
+        for name in ("tokens_in", "tokens_out_p50", "tokens_out_p90")
+        if (value := getattr(one, name)) is not None
+    }
+    whole = {"forecast": f.model_copy(update=told) if f else None, "again_s": None, "tokens_cached": None}
+    return one.model_copy(update={**seconds, **tokens, **whole})
+
+
+def _verdict(
+    asked: MapOrder,
+    ranked: Sequence[Option],
+    models: Sequence[Expected],
+    best: Expected | None,
+    counted: dict[str, int],
+) -> str:
+    given = asked.order.deadline_s
+    if best is None:
+        reasons = [
+            f"{m.model}: {counted[m.model]} chunks take about {duration(m.forecast.total_s or 0)}, {duration(given)} given"
+            if o.unfit is None and m.forecast is not None and given is not None
+            else f"{m.model}: {o.why_not}"
+            for o, m in zip(ranked, models, strict=True)
+        ]
+        return f"does not fit: {'; '.join(reasons[:3]) or 'there is no model here that writes text'}"
+    f, number = best.forecast, counted[best.model]
+    if f is None:
+        return f"not yet measured: {number} chunks; run it, or `understudy calibrate {best.model}`"
+    return (
+        f"fits: {best.model}, {number} chunk{'s' if number != 1 else ''}, about {duration(f.total_s or 0)} "
+        f"({duration(f.low_s or 0)} to {duration(f.high_s or 0)}); odds {best.odds_passing:.0%} a chunk"
+        + ("" if best.judged else " (none judged yet)")
+    )

@@ -1,0 +1,129 @@
+"""Whether a check that passed would have failed on wrong code: it runs again on the old code, and on broken code.
+
+The tries are bounded by what the check itself took, and by a total; the note says how many there were.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from . import python_code
+from .judged import Judged, Result
+from .mutants import Mutant, mutants, mutants_of_change
+
+Passes = Callable[[Mapping[str, bytes]], Awaitable[bool | None]]
+"""Whether the check passes with these files in place."""
+
+TIMES = 12
+"""All tries together take at most so many times what the check took,"""
+TOTAL_S = 20.0
+"""and at most so long."""
+ENOUGH = 6
+"""So many tries that all failed show that a check sees what it is for."""
+
+
+_FIXES = re.compile(
+    r"\b(?:fix\w*|bugs?|repair\w*|correct\w*|broken|wrong\w*|fails?|faults?)\b", re.IGNORECASE
+)
+
+
+async def seen(judged: Judged, name: str, what: str) -> Result:
+    """What a check says of a fix, and whether it looks at what was fixed: it fails without it, and on a wrong one."""
+    began = time.monotonic()
+    found = await judged.runs[name](judged.data, what)
+    took_s = time.monotonic() - began
+    if not found[0] or not judged.before or not _FIXES.search(judged.asked.task):
+        return found
+
+    async def passes(data: Mapping[str, bytes]) -> bool | None:
+        return (await judged.runs[name](data, what))[0]
+
+    unchanged = {path: old.data(old.text) for path, old in judged.before.items()}
+    if unchanged and await passes(unchanged):
+        return (
+            True,
+            found[1],
+            "the check passes without the change too, so it does not see what was to be fixed",
+        )
+    broken = [
+        (path, mutant)
+        for path, text in judged.python.items()
+        if (old := judged.old(path)) is not None
+        for mutant in mutants_of_change(old, text)
+    ]
+    tried = await on_broken(passes, judged.data, broken, took_s)
+    if tried.passed is not None:
+        return (
+            True,
+            found[1],
+            f"the check passes as well {tried.passed.what}, so it sees only a part of the fix",
+        )
+    return True, f"{found[1]}; {tried.note}" if broken else found[1]
+
+
+async def tell_apart(judged: Judged, path: str, note: str, took_s: float) -> Result:
+    """Whether tests that pass tell the functions they import from broken ones."""
+
+    async def passes(data: Mapping[str, bytes]) -> bool | None:
+        return (await judged.runs["own tests"](data, path))[0]
+
+    names = python_code.names_used(judged.candidate.files[path])
+    broken = [
+        (module, mutant)
+        for module, document in judged.given.items()
+        if module != path and module.endswith(".py")
+        for mutant in mutants(document.text, names)
+    ]
+    tried = await on_broken(passes, judged.data, broken, took_s)
+    if tried.passed is not None and tried.passed.stub:
+        return (
+            False,
+            f"{path}: the tests pass as well {tried.passed.what}; they have to compare what it returns",
+        )
+    if tried.passed is not None:
+        return True, note, f"the tests pass as well {tried.passed.what}"
+    if not broken:
+        return True, note, "whether the tests would fail if the code were wrong"
+    if tried.thin:
+        return True, note, f"only {tried.note}"
+    return True, f"{note}; {tried.note}, all noticed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of running a check on broken code."""
+
+    tried: int
+    of: int
+    passed: Mutant | None
+    """The first broken code it passed on; no more were tried then."""
+
+    @property
+    def note(self) -> str:
+        return f"{self.tried} of {self.of} ways to break the code tried"
+
+    @property
+    def thin(self) -> bool:
+        """Too few were tried to say anything."""
+        return self.tried < min(self.of, ENOUGH)
+
+
+async def on_broken(
+    passes: Passes, data: Mapping[str, bytes], broken: Sequence[tuple[str, Mutant]], took_s: float
+) -> Tried:
+    """Run a check, which took `took_s`, on one broken file after another, until it passes or time is up."""
+    began, left_s = time.monotonic(), min(TIMES * took_s, TOTAL_S)
+    for number, (path, mutant) in enumerate(broken):
+        if time.monotonic() - began + took_s > left_s:
+            return Tried(tried=number, of=len(broken), passed=None)
+        passed: bool | None = False
+        with anyio.move_on_after(3 * took_s + 1):  # code that now runs for ever is told from the right one
+            passed = await passes({**data, path: mutant.text.encode()})
+        if passed:
+            return Tried(tried=number + 1, of=len(broken), passed=mutant)
+    return Tried(tried=len(broken), of=len(broken), passed=None)
