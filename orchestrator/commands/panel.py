@@ -134,8 +134,6 @@ def run_settings(
     question = getattr(options, "question", "")
     if getattr(options, "stdin", None):
         question += "\n\n" + sys.stdin.read()
-    if resumed is None and not question.strip():
-        raise ConfigError("the question is empty; say what to ask")
     if resumed is not None:
         options.resume, options.no_keep = resumed.session, False
 

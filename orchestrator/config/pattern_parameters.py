@@ -146,7 +146,12 @@ def settings_of(values: Mapping[str, Any], *, options: bool = False) -> PatternS
             f"there is no pattern {use!r}; there are {', '.join(BY_USE)}, and those of config.yaml"
         )
     try:
-        return pattern_type().validate_json(json.dumps(dict(values)))
+        written = json.dumps(dict(values), ensure_ascii=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as exc:
+        found = "half of a character" if isinstance(exc, UnicodeEncodeError) else str(exc)
+        raise ConfigError(f"{use}: wanted text, numbers, lists and keys with values, found {found}") from exc
+    try:
+        return pattern_type().validate_json(written)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         loc = ("patterns", *(repr(part)[1:-1] for part in map(str, first["loc"]) if part != "[key]"))

@@ -164,7 +164,9 @@ async def resume_pattern(
 
 
 def asked(settings: PatternSettings, question: str, words: Mapping[str, str]) -> str:
-    """The prompt with its words filled in. Raises ConfigError for a word there is none of."""
+    """The prompt with its words filled in. Raises ConfigError for an empty question, or a word there is none of."""
+    if not question.strip():
+        raise ConfigError("the question is empty; say what to ask")
     if strange := [word for word in words if word not in settings.parameters]:
         known = ", ".join(settings.parameters) or "none"
         raise ConfigError(f"no parameter {strange[0]!r}; there are {known}")

@@ -117,6 +117,10 @@ def test_a_tie_and_a_panel_without_members_are_told_apart_by_their_exit_code(
     assert code == 2 and err == "understudy: --task-timeout: wanted more than 0, found -1.0\n"
     code, _, err = run("route", "--to", "sql=a:1", "--to", "sql=b:1", "well?")
     assert code == 2 and "'sql' is named twice" in err
+    code, _, err = run("vote", "--models", "scripted:a.jsonl", " ")
+    assert code == 2 and err == "understudy: the question is empty; say what to ask\n"
+    code, _, err = run("vote", "--models", "a\udcff:1", "well?")
+    assert code == 2 and "found half of a character" in err
     code, _, err = run("pipeline", "--stage", "question=a:1", "well?")
     assert code == 2 and "pipeline: a stage may not be called 'question'" in err
     code, _, err = run("route", "--to", "\n=a:1", "well?")

@@ -92,6 +92,7 @@ async def test_any_host_has_the_patterns_over_stdio(tmp_path: Path) -> None:
             ),
             ("vote", {"models": [a]}, "question is missing"),
             ("vote", {"question": 7}, "question: wanted text, found int"),
+            ("vote", {"question": " ", "models": [a]}, "the question is empty; say what to ask"),
             ("vote", {"question": "q", "models": [a], "samples": 99}, "samples: wanted at most 50, found 99"),
             ("vote", {"question": "q", "models": []}, "models: wanted at least one entry"),
             ("handoff", {"task": "t", "first": a}, "second is missing"),
