@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 _WIRE = ("tools", "tool_choice", "response_format", "reasoning_effort")
+_KNOWN = {
+    "reasoning_effort": ("none", "minimal", "low", "medium", "high", "xhigh"),
+    "tool_choice": ("none", "auto", "required"),
+}
 
 
 def completion(
@@ -115,4 +119,7 @@ def _body(given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(of := given.get("response_format"), type):
         form = {"name": of.__name__, "schema": OutputType(of).schema}
         given["response_format"] = {"type": "json_schema", "json_schema": form}
+    for name, known in _KNOWN.items():
+        if isinstance(said := given.get(name), str) and said not in known:
+            raise ConfigError(f"completion: {name}: wanted one of {', '.join(known)}, found {short(said)}")
     return given

@@ -7,6 +7,7 @@ from typing import Any
 
 from .coding_agent import CodingAgent
 from .config.arguments import text
+from .config.files import short
 from .config.load import Config, configuration
 from .errors import ConfigError
 from .function_tools import Tool
@@ -20,7 +21,7 @@ class Agent(CodingAgent):
 
     `name`: its memory is kept on disk under it. `system_prompt`: "" is none. `tools`: functions, servers, toolboxes;
     none unless given. Raises as CodingAgent. `session_id`: one conversation of many that this agent has, for example a user's; None: its own.
-    Name and id have at most 99 characters together.
+    Name and id have at most 99 characters together, and the name has no "/".
     """
 
     def __init__(
@@ -42,6 +43,10 @@ class Agent(CodingAgent):
         """`verbose`: show what happens, as CodingAgent does; `more`: further arguments of CodingAgent."""
         if session_id is not None and not text(session_id, "session_id").strip():
             raise ConfigError("session_id: wanted one character or more, or None, found none")
+        if name is not None and "/" in text(name, "name"):
+            raise ConfigError(
+                f"name: wanted one without '/', which parts it from a session_id, found {short(name)}"
+            )
         found = configuration(config)
         if not verbose:
             found = found.model_copy(update={"display": found.display.model_copy(update={"quiet": True})})

@@ -144,6 +144,7 @@ def test_a_bad_value_is_blamed_on_the_caller(config: Config, kwargs: dict[str, A
         ({"tools": [3]}, "tools: wanted functions, names of servers, .*, found int"),
         ({"tools": 3}, "tools: wanted functions, .*, found int"),
         ({"session_id": 3}, "session_id: wanted text, found 3"),
+        ({"name": "a/b"}, "name: wanted one without ./., which parts it from a session_id, found .a/b."),
         ({"chat_kwargs": 5}, "chat_kwargs: wanted names with their values, found 5"),
         ({"tool_kwargs": [1]}, r"tool_kwargs: wanted names with their values, found \[1\]"),
         ({"chat_kwargs": {5: 1}}, "chat_kwargs: wanted names with their values, found {5: 1}"),
@@ -353,6 +354,8 @@ def test_completion_raises_what_went_wrong_as_it_is(config: Config) -> None:
         ({"config": 3}, "config: wanted a Config, .* found 3"),
         ({"providers": 3}, "providers: wanted {name: provider}, found 3"),
         ({"providers": {"a": None}}, "NoneType is no provider"),
+        ({"reasoning_effort": "zzz"}, "completion: reasoning_effort: wanted one of none, .* found 'zzz'"),
+        ({"tool_choice": "zzz"}, "completion: tool_choice: wanted one of none, auto, required, found 'zzz'"),
     ]
     for more, says in cases:
         given: dict[str, Any] = {"model": "a:m", "messages": "hi", "config": config, **more}
