@@ -171,7 +171,7 @@ MAX_REASON_CHARS = 2_000
 
 
 def reason(exc: BaseException) -> str:
-    """One line for an exception that is not of this tree: its type, and what it says; of a group, its first."""
+    """One line for an exception: its type and what it says, or what it says alone where it is of this tree; of a group, its first."""
     import asyncio
 
     if isinstance(exc, asyncio.CancelledError):
@@ -181,4 +181,6 @@ def reason(exc: BaseException) -> str:
         said = " ".join(str(exc)[:MAX_REASON_CHARS].split())
     except BaseException:  # noqa: BLE001  (of somebody's exception that cannot even say what is wrong)
         said = ""
+    if said and isinstance(exc, OrchestratorError):
+        return said
     return f"{type(exc).__name__}: {said}" if said else type(exc).__name__

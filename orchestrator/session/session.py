@@ -17,7 +17,7 @@ from servers.protocol.registry import SERVER_COMMANDS
 from ..agent import Agent, run
 from ..config.load import Config
 from ..depth import MAX_DEPTH, inherited
-from ..errors import ConfigError, OrchestratorError, RunError, reason
+from ..errors import ConfigError, RunError, reason
 from ..events import Emit, Notice, guarded, ignore, tee
 from ..function_tools import FunctionTool, Tool, as_toolbox
 from ..function_tools.load import is_function, load_tools
@@ -233,7 +233,7 @@ class Session:
                 listed = await self.wired.listed(name)
                 infos = sorted(listed, key=lambda info: info.name)
             except Exception as exc:  # noqa: BLE001  (of a provider of the caller's own, which may raise anything)
-                why = str(exc) if isinstance(exc, OrchestratorError) else reason(exc)
+                why = reason(exc)
                 self.emit(Notice(text=f"{name} cannot list its models: {why}", level="warning"))
                 return
             if infos:
