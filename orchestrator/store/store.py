@@ -297,8 +297,16 @@ class Store:
 
     def _kept(self, where: str, rest: str, *values: Any) -> list[Kept]:
         names = [field.name for field in fields(Kept)]
-        rows = self._read(f"SELECT {', '.join(names)} FROM sessions WHERE {where} {rest}", *values)
+        columns = ", ".join(_ANSWERED if name == "model" else name for name in names)
+        rows = self._read(f"SELECT {columns} FROM sessions WHERE {where} {rest}", *values)
         return [Kept(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+# Of a panel's own line no model is the lead; whoever answered last goes on with it.
+_ANSWERED = (
+    "coalesce(nullif(sessions.model, ''), (SELECT rounds.model FROM rounds WHERE rounds.session = sessions.id"
+    " AND rounds.model != '' ORDER BY begun DESC, rounds.id DESC LIMIT 1), '')"
+)
 
 
 @contextmanager

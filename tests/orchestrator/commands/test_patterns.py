@@ -140,6 +140,12 @@ def test_help_tells_the_exit_codes(run: Run, command: str) -> None:
     assert code == 0 and "3 it waits for a decision" in " ".join(out.split())
 
 
+def test_a_member_goes_on_with_a_panel_where_no_model_is_named(run: Run, tmp_path: Path) -> None:
+    run("consult", "--models", script(tmp_path, "a", "use a queue", "still a queue"), "how?")
+    code, out, _ = run("run", "--resume", "last", "--json", "why?")
+    assert code == 0 and described("run", out)["model"] == "scripted:a.jsonl"
+
+
 def test_what_a_panel_said_is_what_the_lead_is_asked_about_next(run: Run, tmp_path: Path) -> None:
     run("consult", "--models", panel(tmp_path, a="use a queue", b="use a lock"), "how?")
     expects = {"expect": [], "text": "the lock"}
