@@ -455,9 +455,12 @@ class SessionsDeleted(Result):
 
 
 class SessionsRepaired(Result):
-    sessions: int
-    messages: int
-    old: str
+    repaired: bool
+    """False: the file is sound and stays as it is."""
+    sessions: int | None
+    """Saved."""
+    messages: int | None
+    old: str | None
     """Where the damaged file is now."""
 
 

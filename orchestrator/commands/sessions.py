@@ -27,7 +27,8 @@ examples:
   understudy sessions import talk.jsonl            on another machine; it is the same there
   understudy sessions fork last --rounds 3         begin again after the third round
   understudy sessions delete 4f2a
-  understudy sessions repair                       save what can be read of a damaged file, and begin anew
+  understudy sessions repair                       save what can be read of a damaged file, and begin
+                                                   anew; a sound one stays as it is, exit code 0
   understudy chat --resume last
 """
 
@@ -212,11 +213,14 @@ def _repair(options: argparse.Namespace) -> int:
             found = damage(store.database)
     except Damaged as exc:
         found = exc
-    if found is None:
-        raise ConfigError(f"{path} is sound; there is nothing to repair")
-    saved = repair(path)
+    saved = repair(path) if found is not None else None
     if options.json:
-        common.print_json({"sessions": saved.sessions, "messages": saved.messages, "old": str(saved.old)})
+        told = (
+            {"sessions": saved.sessions, "messages": saved.messages, "old": str(saved.old)} if saved else {}
+        )
+        common.print_json({"repaired": saved is not None} | told)
+    elif saved is None:
+        sys.stdout.write(f"nothing to repair: {path} is sound\n")
     else:
         sys.stdout.write(
             f"{saved.sessions} conversations with {saved.messages} messages are saved; the damaged file is {saved.old}\n"

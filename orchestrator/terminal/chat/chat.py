@@ -15,21 +15,21 @@ from rich.console import Console
 
 from ...config.load import Config
 from ...errors import ConfigError, OrchestratorError
-from ...events import Event, Notice, RunEnded, RunStarted, ToolFinished
+from ...events import Event, Notice, RunEnded, RunStarted, ToolFinished, ToolStarted
 from ...session.context_window import Memory, window_of
 from ...session.history_window import latest
 from ...session.session import Session, open_session
 from ...store.recorder import open_conversation
 from ...store.store import Store, StoreError
 from ...tools import Approve
-from ...types import user
+from ...types import ToolCall, user
 from ..display import Display
 from .commands import COMMANDS, obey
 from .input import Interrupted, Lines, Reader, Terminal
 from .mentions import Mentioned, with_files
 from .own_command import own_command
 from .server_offers import asked_prompt, with_resources
-from .tool_commands import changes_in
+from .tool_commands import taking_back
 
 KEPT = "; what was said and done is kept"
 NOT_ASKED = " before a model was asked; arrow up brings the question back"
@@ -97,7 +97,8 @@ class Conversation:
         self.interrupted = False
         self.approvals: Approve | None = None  # answers in the person's place; None: they are asked
         self.asides: list[str] = []  # goes along with the next question
-        self.changes: list[tuple[str, str]] = []  # what the last turn changed: server, and operation to undo
+        self.changes: list[ToolCall] = []  # what takes back what the last turn changed, oldest first
+        self._calls: dict[tuple[str, str], ToolCall] = {}  # under way: run and id
         self._asking = False  # a turn is under way, not the wait for one
         self._begun_turn = False  # and a model was asked in it
         self._turn: anyio.CancelScope | None = None  # the turn, or the wait for the next
@@ -152,11 +153,16 @@ class Conversation:
 
     def emit(self, event: Event) -> None:
         if isinstance(event, RunStarted):
-            self._begun_turn = True
+            if not self._begun_turn:
+                self.changes, self._calls, self._begun_turn = [], {}, True
         elif isinstance(event, RunEnded):
             self._told = event.error
-        elif isinstance(event, ToolFinished) and not event.result.is_error:
-            self.changes += changes_in(event.result)
+        elif isinstance(event, ToolStarted):
+            self._calls[event.run, event.call.id] = event.call
+        elif isinstance(event, ToolFinished) and (
+            call := self._calls.pop((event.run, event.result.call_id), None)
+        ):
+            self.changes += taking_back(call, event.result)
         self.recorder(event)
         self.display(event)
 
@@ -248,7 +254,6 @@ class Conversation:
         for note in said.notes:
             self.say(note)
         question, self.asides = user(*said.message.parts, *self.asides), []
-        self.changes = []
         if self._memory is None:
             self._memory = Memory(
                 window_of(self.session),

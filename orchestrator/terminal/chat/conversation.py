@@ -12,6 +12,7 @@ from ...session.session import Session
 from ...store.recorder import Recorder
 from ...store.store import Store
 from ...tools import Approve
+from ...types import ToolCall
 from ..display import Display
 from .input import Reader
 
@@ -30,8 +31,10 @@ class Conversation(Protocol):
     over: bool
     """Set by a command that ends the conversation."""
     approvals: Approve | None
-    changes: list[tuple[str, str]]
-    """What the last turn changed: server, and operation to undo."""
+    asides: list[str]
+    """What goes along with the next question."""
+    changes: list[ToolCall]
+    """What takes back what the last turn changed, oldest first."""
 
     def begin(self) -> None: ...
 

@@ -11,6 +11,7 @@ from ...store.archive import export
 from ...store.records import Entry
 from ...store.store import Store
 from ...store.transcript import moment
+from ..screen.plain_screen import counted
 from .conversation import Conversation, number_in
 
 
@@ -89,7 +90,7 @@ async def rewind(talk: Conversation, rest: str) -> None:
     rounds = [entries[0] for entries in _rounds(store.entries(session))]
     begins = [place for place, first in enumerate(rounds) if first.message.role == "user"]
     if turns > len(begins):
-        raise ConfigError(f"/rewind goes back at most {len(begins)} turns here, found {turns}")
+        raise ConfigError(f"/rewind goes back at most {counted(len(begins), 'turn')} here, found {turns}")
     if turns == len(begins):
         talk.begin()
         talk.say("back at the beginning; what was said is kept in the old conversation")

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from ...errors import ConfigError
 from ...tools import Approve
-from ...types import ToolResult
+from ...types import ToolCall, ToolResult
+from ..screen.plain_screen import counted
+from ..screen.tool_view import unfenced
 from .conversation import Conversation, choice_in
 
 
@@ -49,23 +51,36 @@ async def _no(question: str, choices: Sequence[str]) -> str | None:
 
 
 async def undo(talk: Conversation, rest: str) -> None:
-    """Newest first: a later change may stand on an earlier one."""
-    changes, talk.changes = talk.changes, []
-    if not changes:
+    """Newest first: a later change may stand on an earlier one. The model hears of it with the next question."""
+    if not talk.changes:
         raise ConfigError("the last turn changed nothing that can be taken back")
-    for place, (server, operation) in enumerate(reversed(changes)):
-        tool = "git_undo" if server == "git" else "undo"
-        done = await talk.session.call_tool(server, tool, {"op": operation})
-        talk.say(done.text)
+    count = len(talk.changes)
+    while talk.changes:
+        back = talk.changes[-1]
+        server, _, tool = back.name.partition("__")
+        done = await talk.session.call_tool(server, tool, back.arguments)
+        said = unfenced(done.text).rstrip()
+        talk.say(said)
         if done.is_error:
-            talk.changes = changes[: len(changes) - place]
-            raise ConfigError(f"{len(talk.changes)} of {len(changes)} changes stand; /undo tries again")
+            raise ConfigError(
+                f"{len(talk.changes)} of {counted(count, 'change')} left as they are; /undo tries again"
+            )
+        talk.changes.pop()
+        talk.asides.append(f"\n\n--- the person took back a change with /undo ---\n{said}\n--- end ---")
 
 
-def changes_in(result: ToolResult) -> list[tuple[str, str]]:
-    """What a tool's answer says it changed: server, and operation to undo."""
-    server, _, tool = result.name.partition("__")
-    if server not in ("files", "git") or "undo" in tool:
+def taking_back(call: ToolCall, result: ToolResult) -> list[ToolCall]:
+    """What takes back what a call changed, as its answer says; nothing for one that changed nothing."""
+    server, _, tool = call.name.partition("__")
+    if server not in _UNDO or "undo" in tool or result.is_error:
         return []
     head = result.text.partition("\n<<")[0]
-    return [(server, found) for found in re.findall(r"\bop(?:=|\":\s*\")([0-9a-f]{6,})", head)]
+    found = re.findall(r"\bop(?:=|\":\s*\")(u?[0-9a-f]{6,})", head)[
+        -1:
+    ]  # before it may stand a message or a path
+    where = {"repo": call.arguments["repo"]} if "repo" in call.arguments else {}
+    return [ToolCall(id=op, name=_UNDO[server], arguments={"op": op, **where}) for op in found]
+
+
+_UNDO = {"files": "files__undo", "git": "git__git_undo", "ollama": "files__undo"}
+"""By server, the tool that takes back its changes: what a worker wrote is kept where the files server looks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,46 @@ async def test_the_changes_of_the_last_turn_are_taken_back(tmp_path: Path) -> No
     )
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "one\n" and not (tmp_path / "b.txt").exists()
     assert sum("nothing that can be taken back" in line for line in lines) == 2
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", folder, *words], check=True, capture_output=True, encoding="utf-8", timeout=60
+    )
+    return done.stdout.strip()
+
+
+async def test_what_a_turn_did_with_git_is_taken_back_in_whichever_repository(tmp_path: Path) -> None:
+    (tmp_path / "mcp.json").write_text(
+        '{"mcpServers": {"git": {"command": "understudy-git", "args": ["."]}}}', encoding="utf-8"
+    )
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        git(tmp_path / name, "init", "-q", "-b", "main")
+        git(tmp_path / name, "config", "user.name", "A")
+        git(tmp_path / name, "config", "user.email", "a@example.org")
+        git(tmp_path / name, "commit", "-q", "--allow-empty", "-m", "first")
+        git(tmp_path / name, "branch", "side")
+        (tmp_path / name / "new.txt").write_text("new\n", encoding="utf-8")
+    told = {"message": "Close op=abcdef01"}
+    calls = [
+        {"name": f"git__git_{tool}", "arguments": {"repo": repo, **arguments}}
+        for repo in ("a", "b")
+        for tool, arguments in (
+            ("stage", {"paths": ["."]}),
+            ("commit", told),
+            ("branch", {"action": "switch", "name": "side"}),
+        )
+    ]
+    steps = [{"tool_calls": [call]} for call in calls]
+    heard = {"expect": ["took back a change with /undo", "undone: commit Close"], "text": "I see."}
+    _, lines = await typed(
+        tmp_path, "do it", "/undo", "and?", model=script(tmp_path, *steps, "Done.", heard), servers=True
+    )
+    assert said(lines)[-1] == "I see."
+    for name in ("a", "b"):
+        assert git(tmp_path / name, "log", "--format=%s", "--branches") == "first"
+        assert git(tmp_path / name, "status", "--porcelain", "-b") == "## main\n?? new.txt"
 
 
 async def test_going_back_a_turn_begins_a_conversation_without_it(tmp_path: Path) -> None:
