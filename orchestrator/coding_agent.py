@@ -395,8 +395,8 @@ class CodingAgent:
         return AgentMemory(lambda: self._open.remembering.of(self.name or "lead"), self._call)
 
     def usage(self) -> dict[str, Usage]:
-        """{"provider:model": tokens, seconds and US dollars} in this conversation, over all restarts, workers and advisers
-        included; what nobody reported is None.
+        """{"provider:model": tokens, seconds and US dollars} in this conversation, over all restarts; workers, advisers and
+        delegations to local models included, whose seconds stand in their receipts. What nobody reported is None.
         """
         return dict(self._recorder.spent)
 

@@ -15,7 +15,7 @@ import anyio
 
 from ..errors import OrchestratorError, RunError
 from ..events import RunEnded, RunStarted, ToolFinished, ToolProgress, ToolStarted, current_run
-from ..providers.catalog import cost_usd
+from ..store.local_runs import used_by
 from ..tools import Progress, Toolbox, no_progress
 from ..types import Text, ToolCall, ToolResult, ToolSpec, Usage, result
 from .ladder import NEXT, Receipt, climbed, parted, vendor_model
@@ -100,19 +100,8 @@ async def _handed_over(session: Session, order: Mapping[str, Any], watch: Progre
             raise RunError(answer.text)
         receipt: Receipt = json.loads(answer.text)
         if receipt["outcome"] != "running":
-            return Handed(receipt, answer, _usage(receipt))
+            return Handed(receipt, answer, used_by(receipt))
         tool, given = "delegation", {"id": receipt["delegation"], "action": "wait", "wait_s": 45}
-
-
-def _usage(receipt: Receipt) -> Usage:
-    """Of a run by the server. Its seconds stay in the receipt, which says how they came to be."""
-    profile = receipt.get("profile") or {}
-    used = Usage(
-        input_tokens=profile.get("tokens_in"),
-        cached_tokens=profile.get("tokens_cached"),
-        output_tokens=profile.get("tokens_out"),
-    )
-    return replace(used, cost_usd=cost_usd(f"ollama:{receipt.get('model')}", used))
 
 
 class LastRungs:

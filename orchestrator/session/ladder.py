@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Receipt = dict[str, Any]
 NEXT = ("escalate", "refused")
 """Outcomes after which the next rung is due."""
+TOKENS = ("tokens_in", "tokens_cached", "tokens_out")
 SLOTS = 8
 """Calls of one vendor's model at a time."""
 
@@ -85,7 +86,13 @@ async def climbed(
     found: Receipt = json.loads(told(receipt))
     earlier = (before or {}).get("cost_usd", 0.0)
     cost = None if earlier is None or engine.cost_usd is None else earlier + engine.cost_usd
-    tried = [*((before or {}).get("tried") or ()), *(found.get("tried") or ())]
+    own = [
+        {key: value for key, value in one.items() if key not in TOKENS} for one in found.get("tried") or ()
+    ]
+    tried = [
+        *((before or {}).get("tried") or ()),
+        *own,
+    ]  # tokens of a vendor's stand in the runs of its engine
     return {**found, "tried": tried, "cost_usd": cost}, engine.usage
 
 

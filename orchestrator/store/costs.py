@@ -164,6 +164,8 @@ def _receipt(body: Any, asked_chars: int | None, lead: str | None, seen: set[str
         known = receipt.get("delegation")
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+    if outcome == "running":
+        return None  # its receipt is still to come
     if known is not None:
         if str(known) in seen:
             return None

@@ -26,6 +26,7 @@ from ..events import (
 )
 from ..types import Message, Usage
 from .database import process
+from .local_runs import LocalRuns
 from .records import Kept, is_main
 from .store import Deleted, Store, StoreError, Unwritable
 from .under_way import hold
@@ -55,6 +56,7 @@ class Recorder:
         runs: Iterable[str] = (),
         history: Iterable[Message] = (),
         spent: Mapping[str, Usage] | None = None,
+        local: LocalRuns | None = None,
         summary: Summarised | None = None,
         emit: Emit = ignore,
     ) -> None:
@@ -64,6 +66,7 @@ class Recorder:
         self.history = list(history)
         self.spent = dict(spent or {})  # by model, workers and advisers included
         self.summary = summary  # the newest of this conversation
+        self._local = local or LocalRuns()  # those that `spent` holds
         self._name, self._folder, self._emit = name, folder, emit
         self._runs: dict[str, RunStarted] = {}
         self._known = set(runs)  # runs of this conversation that `history` holds, or will
@@ -90,7 +93,7 @@ class Recorder:
             case Appended():
                 if (started := self._runs.get(event.run)) is not None:
                     if started.model:  # a panel's own line is no model's
-                        self.spent[started.model] = self.spent.get(started.model, Usage()) + event.usage
+                        self._spend([(started.model, event.usage)])
                     if is_main(started):
                         self.history += event.messages
                     self._write(lambda store, session: store.append(session, started, event))
@@ -101,7 +104,10 @@ class Recorder:
             case Summarised():
                 self.summary = event
                 self._write(lambda store, session: store.note(session, event))
-            case ToolStarted() | ToolFinished() | Switched() | Journaled() | Notice():
+            case ToolFinished():
+                self._spend(self._local.of(event))
+                self._write(lambda store, session: store.note(session, event))
+            case ToolStarted() | Switched() | Journaled() | Notice():
                 self._write(lambda store, session: store.note(session, event))
             case _:
                 pass
@@ -132,13 +138,18 @@ class Recorder:
                 more = [e.message for e in store.entries(session) if e.main and e.run in fresh]
                 self._known |= fresh
                 self.history += more
-                self.spent = store.usage(session)
+                self._local = LocalRuns()
+                self.spent = store.usage(session, self._local)
                 self._say(f"{len(more)} messages were added to this conversation elsewhere", level="info")
         except Unwritable as exc:
             self._say(f"what others may have added to this conversation cannot be read now: {exc}")
         except StoreError:
             pass  # the next event says so
         return self.history
+
+    def _spend(self, used: Iterable[tuple[str, Usage]]) -> None:
+        for model, usage in used:
+            self.spent[model] = self.spent.get(model, Usage()) + usage
 
     def close(self) -> None:
         """As `finish`, and close the store."""
@@ -253,6 +264,7 @@ def open_conversation(
     kept = store.find(which)
     working = store.under_way(kept.id)
     said = [entry for entry in store.entries(kept.id) if entry.main and entry.run not in working]
+    local = LocalRuns()
     return Recorder(
         store,
         kept,
@@ -260,7 +272,8 @@ def open_conversation(
         folder=folder or kept.folder,
         runs=(entry.run for entry in said),
         history=(entry.message for entry in said),
-        spent=store.usage(kept.id),
+        spent=store.usage(kept.id, local),
+        local=local,
         summary=store.summary(kept.id),
         emit=emit,
     )

@@ -17,12 +17,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..events import Appended, Event, Journaled, RunEnded, RunStarted, Streamed, Summarised, event_of
+from ..events import (
+    Appended,
+    Event,
+    Journaled,
+    RunEnded,
+    RunStarted,
+    Streamed,
+    Summarised,
+    ToolFinished,
+    event_of,
+)
 from ..sanitize import one_line
 from ..types import Message, Usage, user
 from .codec import message_in
 from .database import Damaged, Database, Deleted, StoreError, Unwritable, place
 from .fork import copy_rounds
+from .local_runs import LocalRuns
 from .open_runs import closing_entries, open_runs, unended
 from .records import Entry, Found, Kept, Unended, is_main
 from .rounds import NEWEST, count, insert, note, round_of
@@ -224,13 +235,20 @@ class Store:
         """The runs that were never ended, because their process was killed or still works on them."""
         return unended(self.database, session)
 
-    def usage(self, session: str) -> dict[str, Usage]:
-        """What each model used in all, workers and advisers included; unknown stays None."""
+    def usage(self, session: str, local: LocalRuns | None = None) -> dict[str, Usage]:
+        """What each model used in all, workers and advisers included; unknown stays None. `local`: told which delegations."""
         spent: dict[str, Usage] = {}
         for model, usage in self._read(
             "SELECT model, usage FROM rounds WHERE session = ? ORDER BY id", session
         ):
             spent[model] = spent.get(model, Usage()) + _usage(usage)
+        local = local or LocalRuns()
+        for (body,) in self._read(
+            "SELECT body FROM events WHERE session = ? AND kind = 'tool_finished' ORDER BY id", session
+        ):
+            event = event_of(json.loads(body)) if "__delegat" in body else None
+            for model, used in local.of(event) if isinstance(event, ToolFinished) else ():
+                spent[model] = spent.get(model, Usage()) + used
         return spent
 
     def search(self, query: str, limit: int = 20) -> list[Found]:

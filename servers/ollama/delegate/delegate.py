@@ -305,6 +305,9 @@ class Delegator:
             why=why,
             run=ran.id,
             total_s=profile.total_s if profile.total_s is not None else profile.wall_s,
+            tokens_in=profile.tokens_in,
+            tokens_cached=profile.tokens_cached,
+            tokens_out=profile.tokens_out,
         )
 
 

@@ -90,6 +90,10 @@ class Tried(BaseModel):
     why: str | None = None
     run: int | None = None
     total_s: Number = None
+    tokens_in: int | None = None
+    tokens_cached: int | None = None
+    tokens_out: int | None = None
+    """For programs that sum up."""
 
 
 class Receipt(BaseModel):

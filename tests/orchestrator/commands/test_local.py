@@ -241,6 +241,9 @@ def test_a_program_delegates_as_the_command_does_and_gets_the_receipt_as_a_str(f
             assert said.profile and said.profile.total_s and said.profile.tokens_out
             assert said.model == "small:latest" and said.record["run"]
             assert said.files == () and (said.gate is None or said.gate.passed is None)
+            (used,) = agent.usage().items()
+            assert used[0] == "ollama:small:latest" and used[1].cost_usd == 0.0
+            assert used[1].output_tokens == said.profile.tokens_out and used[1].input_tokens
     assert said.forecast and said.forecast.total_s  # from the runs before
 
 

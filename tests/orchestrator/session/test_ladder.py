@@ -61,7 +61,7 @@ def test_the_last_rung_of_a_ladder_may_be_a_vendors_model_under_the_same_gate(fo
         cloud = vendor(GOOD)
         agent.add_provider("cloud", cloud)
         done = agent.delegate("ollama:small", "Fix it.", ladder=["cloud:big"], **FIX)
-        spent = agent.usage()["cloud:big"]
+        spent, local = agent.usage()["cloud:big"], agent.usage()["ollama:small:latest"]
     assert done.outcome == "accepted" and done.model == "cloud:big" and done.gate and done.gate.passed
     assert "a + b" in (folder / "add.py").read_text() and [f.path for f in done.files] == ["add.py"]
     assert done.record["tried"][0]["model"] == "small:latest"
@@ -71,7 +71,8 @@ def test_the_last_rung_of_a_ladder_may_be_a_vendors_model_under_the_same_gate(fo
     begun, rung = [one for one in told if isinstance(one, RunStarted)]
     (ended,) = [one for one in told if isinstance(one, RunEnded) and one.run == begun.run]
     assert rung.parent == begun.run and ended.usage.cost_usd == done.cost
-    assert ended.usage.output_tokens and ended.usage.output_tokens > 100  # of both models
+    tried = [one["tokens_out"] for one in done.record["tried"]]
+    assert local.output_tokens == sum(tried) > 0 and ended.usage.output_tokens == 100 + sum(tried)
 
 
 def test_a_vendors_rung_is_not_asked_where_a_local_one_did_it_or_the_budget_forbids_it(folder: Path) -> None:
@@ -123,9 +124,12 @@ def test_a_leads_own_delegation_ends_with_a_vendors_model_whose_price_is_counted
             agent.add_provider("cloud", vendor(GOOD))
             reply = agent.reply("Fix add.py.")
             used = agent.usage()
+    with Agent("lead", model="fake:lead", config=config) as again:
+        assert again.usage() == used  # the same from the journal
     receipt = json.loads(reply.tool_calls[0].result or "")
     assert receipt["outcome"] == "accepted" and receipt["model"] == "cloud:big" and receipt["cost_usd"] > 0
     assert {one["model"] for one in receipt["tried"]} == {"small:latest"}
+    assert used["ollama:small:latest"].output_tokens == sum(one["tokens_out"] for one in receipt["tried"])
     (rung,) = [one for one in told if isinstance(one, RunStarted) and one.model == "cloud:big"]
     (ended,) = [one for one in told if isinstance(one, RunEnded) and one.run == rung.run]
     (lead_run,) = [one.run for one in told if isinstance(one, RunStarted) and one.model == "fake:lead"]

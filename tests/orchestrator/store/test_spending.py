@@ -32,6 +32,7 @@ from orchestrator.session.session import open_session
 from orchestrator.store.costs import By, Savings, savings, since_of, spent, total
 from orchestrator.store.database import Database
 from orchestrator.store.spending import Spending
+from orchestrator.store.store import Store
 from orchestrator.terminal.display import Display
 from orchestrator.types import Completion, Message, ToolCall, Usage, assistant
 from tests.results import described
@@ -299,10 +300,25 @@ class Delegating:
         return result(call, self.receipts.pop(0))
 
 
+def test_a_delegation_is_used_once_however_often_its_receipt_is_shown(tmp_path: Path, store: Store) -> None:
+    ran = {"model": "small", "run": 2, "delegation": "d1", "outcome": "accepted"}
+    ran |= {"profile": {"tokens_in": 100, "tokens_out": 10}}
+    failed = {"model": "tiny@desk", "run": 1, "outcome": "rejected", "tokens_in": 50, "tokens_out": 5}
+    waits = {"outcome": "running", "delegation": "d1"}
+    ended = {**ran, "tried": [failed]}
+    mapped = {"model": "small", "outcome": "answered", "chunks": 2, "tokens_in": 7, "tokens_out": 3}
+    gave_up = {**failed, "outcome": "escalate", "tried": [failed], "profile": ran["profile"]}
+    shown = [json.dumps(one) for one in (waits, ended, ended, mapped, gave_up, 5)]
+    saved = delegated(tmp_path, *shown, tool="delegation")
+    kept = store.usage(store.find("last").id)
+    assert kept["ollama:small"] == Usage(input_tokens=107, output_tokens=13, cost_usd=0.0)
+    assert kept["ollama:tiny"] == Usage(input_tokens=100, output_tokens=10, cost_usd=0.0)
+    assert (saved.delegations, saved.failed) == (3, 1)  # a job under way is none yet
+
+
 def delegated(tmp_path: Path, *receipts: str, tool: str = "delegate") -> Savings:
     from orchestrator.agent import run
     from orchestrator.store.recorder import open_conversation
-    from orchestrator.store.store import Store
 
     recorder = open_conversation(Store())
     calls = [
