@@ -163,14 +163,14 @@ class Shell:
 
     def _make_ready(self) -> None:
         limits = self._limits(MAX_TIMEOUT_S)
-        launch = self.sandbox.launch(
-            ["true"],
-            cwd=self.root,
-            env=self.environment({}),
-            network=self.policy.network,
-            limits=limits,
-        )
         with suppress(OSError, ToolError):  # the next command starts by itself
+            launch = self.sandbox.launch(
+                ["true"],
+                cwd=self.root,
+                env=self.environment({}),
+                network=self.policy.network,
+                limits=limits,
+            )
             self.jobs.prepare(launch, limits)
 
     def _ended(self, job: Job, kept: Guard | None) -> None:

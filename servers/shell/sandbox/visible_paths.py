@@ -47,7 +47,6 @@ _TOOLCHAINS = (
 )  # fmt: skip
 
 
-_GIT_FOLDERS = ("modules/*", "modules/*/*", "worktrees/*")
 _MAX_GIT_FOLDERS = 50
 
 
@@ -56,11 +55,22 @@ def git_folders(root: Path) -> list[Path]:
     top = root / ".git"
     if not top.is_dir() or top.is_symlink():
         return []
-    inner = [place for pattern in _GIT_FOLDERS for place in islice(top.glob(pattern), _MAX_GIT_FOLDERS)]
+    modules = _inside(top / "modules")
+    nested = [place for module in modules for place in _inside(module)]
+    inner = [*modules, *nested[:_MAX_GIT_FOLDERS], *_inside(top / "worktrees")]
     found = {top, *(place for place in inner if (place / "HEAD").is_file())}
     return sorted(
         {parent for place in found for parent in (place, *place.parents) if parent.is_relative_to(top)}
     )
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Some of what is in it; nothing where it is none, or is removed meanwhile."""
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in islice(entries, _MAX_GIT_FOLDERS)]
+    except OSError:
+        return []
 
 
 def visible(env: Mapping[str, str]) -> list[str]:

@@ -45,7 +45,7 @@ async def test_the_deltas_are_exactly_the_text() -> None:
 async def test_a_script_that_runs_out_says_what_it_was_asked() -> None:
     model = Scripted("only one")
     await complete(model, asked("a"))
-    with pytest.raises(ScriptError, match=r"ran out: it has 1 replies, and was asked 'and now\?'"):
+    with pytest.raises(ScriptError, match=r"ran out: it has 1 reply, and was asked 'and now\?'"):
         await complete(model, asked("and now?"))
 
 

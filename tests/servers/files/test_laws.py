@@ -304,6 +304,8 @@ def test_overwriting_keeps_mark_and_line_ending(
             write(workspace, "f", new, "overwrite", None)
         assert (root / "f").read_bytes() == data
         return
+    # One character is too little for UTF-16 without a mark to be told from bytes.
+    assume(not (was.said == "guess" and was.encoding.startswith("utf-16") and len(new) == 1))
     write(workspace, "f", new, "overwrite", None)
     now = decode((root / "f").read_bytes())
     assert now is not None and now.body == new and now.mark == was.mark

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -449,3 +450,23 @@ def test_a_command_is_the_same_in_a_sandbox_that_was_set_up_ahead(place: Place) 
         assert "few processes" in answer
         said.append(answer.split("\n", 2)[2].rpartition("<<end")[0])
     assert said[0] == said[1] == said[2]
+
+
+def test_git_folders_that_come_and_go_end_no_server(place: Place) -> None:
+    modules, over = place.root / ".git" / "modules", threading.Event()
+    modules.parent.mkdir(exist_ok=True)
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            (modules / "one" / "two").mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(modules, ignore_errors=True)
+
+    changing = threading.Thread(target=come_and_go)
+    changing.start()
+    try:
+        for _ in range(8):
+            place.run("true")
+    finally:
+        over.set()
+        changing.join()
+    assert "still here" in place.run("echo still here").text
