@@ -13,13 +13,13 @@ from pydantic.errors import PydanticUserError
 from ..agent import Agent
 from ..errors import ConfigError, InvalidAnswer, reason
 from ..function_tools.signature import no_schema
+from ..providers.answer_schemas import IN_WORDS
 from ..reply import Reply
 from ..types import JsonObject, Message
 from .ask import Ask
 from .parse import json_in
 
 TRIES = 3
-_FORM = "Answer with one JSON value that follows this JSON Schema, and nothing else:"
 _AGAIN = "That does not fit what was asked for: {wrong}. Write the whole answer again, as JSON alone."
 
 
@@ -75,7 +75,7 @@ async def typed(
     form = OutputType(output_type)
     held = replace(agent, tools=(), settings={**agent.settings, "schema": form.schema})
     first = (
-        replace(agent, system=f"{agent.system}\n\n{_FORM}\n{json.dumps(form.schema)}".strip())
+        replace(agent, system=f"{agent.system}\n\n{IN_WORDS}\n{json.dumps(form.schema)}".strip())
         if has_tools
         else held
     )

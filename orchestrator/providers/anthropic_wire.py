@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..types import Delta, Image, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
+from .answer_schemas import CLAUDE, bound
 from .assembler import Assembly
 from .portable_history import sides
 from .sanitize import count
@@ -31,8 +32,9 @@ STOPS: dict[str, Stop] = {
 def body_of(request: Request, *, hosted: bool) -> dict[str, Any]:
     """`hosted`: Anthropic's own service, where the conversation so far is kept in the prompt cache."""
     output: dict[str, Any] = {}
-    if request.schema:
-        output["format"] = {"type": "json_schema", "schema": dict(request.schema)}
+    request, form = bound(request, CLAUDE)
+    if form is not None:
+        output["format"] = {"type": "json_schema", "schema": form}
     if isinstance(request.think, str):
         output["effort"] = request.think
     extra: dict[str, Any] = dict(request.options)

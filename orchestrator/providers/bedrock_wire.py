@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..types import Delta, Image, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
+from .answer_schemas import CLAUDE, bound
 from .assembler import Assembly
 from .portable_history import sides
 from .sanitize import count
@@ -34,8 +35,9 @@ def body_of(request: Request) -> dict[str, Any]:
         )
     if isinstance(request.think, str):
         output["effort"] = request.think
-    if request.schema:
-        written = json.dumps(dict(request.schema))
+    request, form = bound(request, CLAUDE)
+    if form is not None:
+        written = json.dumps(form)
         output["textFormat"] = {
             "type": "json_schema",
             "structure": {"jsonSchema": {"name": "answer", "schema": written}},

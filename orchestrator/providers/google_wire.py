@@ -8,7 +8,8 @@ from typing import Any
 
 from google.genai import types as gt
 
-from ..types import Delta, Image, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
+from ..types import Delta, Image, JsonObject, Part, Request, Stop, Text, Thinking, ToolCall, ToolResult, Usage
+from .answer_schemas import GEMINI, fitting
 from .assembler import Assembly
 from .portable_history import sides
 
@@ -94,7 +95,7 @@ def config_of(request: Request) -> gt.GenerateContentConfig:
         "automatic_continuation": False,
     }
     if request.schema:
-        fields |= {"response_mime_type": "application/json", "response_json_schema": dict(request.schema)}
+        fields |= {"response_mime_type": "application/json", "response_json_schema": _form(request.schema)}
     own = {
         key: value for key, value in request.options.items() if key in gt.GenerateContentConfig.model_fields
     }
@@ -102,6 +103,11 @@ def config_of(request: Request) -> gt.GenerateContentConfig:
     if beside:
         fields["http_options"] = gt.HttpOptions(extra_body=beside)
     return gt.GenerateContentConfig(**{k: v for k, v in (fields | own).items() if v is not None})
+
+
+def _form(schema: JsonObject) -> dict[str, Any]:
+    fit = fitting(schema, GEMINI)
+    return dict(schema) if fit is None else fit
 
 
 def contents_of(request: Request) -> list[gt.Content]:

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from ..types import Image, Message, Part, Request, Text, Thinking, ToolResult
+from .answer_schemas import strict
 from .dialects import Dialect
-from .schemas import strict
 from .tool_schemas import shortened
 
 
@@ -119,8 +119,4 @@ def _choice(choice: str | None) -> Any:
 
 
 def _format(request: Request) -> dict[str, Any]:
-    schema = dict(request.schema or {})
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": "answer", "schema": schema, "strict": strict(schema)},
-    }
+    return {"type": "json_schema", "json_schema": {"name": "answer", **strict(request.schema or {})}}

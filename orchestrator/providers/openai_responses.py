@@ -21,11 +21,11 @@ from ..types import (
     ToolResult,
     Usage,
 )
+from .answer_schemas import strict
 from .assembler import Assembly
 from .error_mapping import failure
 from .openai_chat import effort, image_url
 from .sanitize import count
-from .schemas import strict
 from .tool_schemas import shortened
 
 STOPS: dict[str, Stop] = {"completed": "end", "max_output_tokens": "length", "content_filter": "refusal"}
@@ -176,8 +176,7 @@ def _choice(choice: str | None) -> Any:
 
 
 def _format(request: Request) -> dict[str, Any]:
-    schema = dict(request.schema or {})
-    return {"type": "json_schema", "name": "answer", "schema": schema, "strict": strict(schema)}
+    return {"type": "json_schema", "name": "answer", **strict(request.schema or {})}
 
 
 def _usage(said: Any) -> Usage:

@@ -30,16 +30,6 @@ def inlined(schema: JsonObject) -> dict[str, Any]:
     return walk(root, 0)
 
 
-def strict(schema: JsonObject) -> bool:
-    """Whether OpenAI's strict mode takes it: every object closed, every property required."""
-    if schema.get("type") == "object" or "properties" in schema:
-        properties = schema.get("properties", {})
-        closed = schema.get("additionalProperties") is False
-        if not closed or set(schema.get("required", ())) != set(properties):
-            return False
-    return all(strict(inner) for inner in _inner(schema))
-
-
 def named(root: JsonObject, ref: str) -> dict[str, Any]:
     """What a local reference names; empty when that is not there."""
     found: Any = root
@@ -47,12 +37,3 @@ def named(root: JsonObject, ref: str) -> dict[str, Any]:
         key = step.replace("~1", "/").replace("~0", "~")
         found = found.get(key) if isinstance(found, dict) else None
     return dict(found) if isinstance(found, dict) else {}
-
-
-def _inner(schema: JsonObject) -> list[JsonObject]:
-    values: list[Any] = [schema.get("items"), schema.get("additionalProperties")]
-    for key in ("properties", "$defs", "definitions"):
-        values += list((schema.get(key) or {}).values())
-    for key in ("anyOf", "allOf", "oneOf", "prefixItems"):
-        values += schema.get(key) or []
-    return [value for value in values if isinstance(value, dict)]
