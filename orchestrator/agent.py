@@ -131,7 +131,7 @@ async def run(
             if why := _unfinished(stop, record.answer):
                 emit(Notice(text=f"the answer of {agent.name} {why}", level="warning"))
             error = cause = None
-            return record.reply(agent.name, monotonic() - started, stop=stop)
+            return record.reply(agent.name, monotonic() - started)
         raise OutOfTime(
             f"{agent.name}: no answer within {agent.timeout_s:g} s, the reading of prompts included; "
             f"{len(record.added)} messages are kept. run_timeout_s, or --timeout of a command, allows more"
@@ -164,6 +164,7 @@ class _Record:
     )  # of the round, as they come
     spent: Usage = field(default_factory=Usage)
     answered: int = 0  # model calls
+    stop: Stop = "end"  # of the last of them
     recorded: bool = False
     simulated: bool = False
     unsaid: Completion | None = None  # paid for and not yet told: of a run that ends with it
@@ -180,6 +181,7 @@ class _Record:
         self.answered += done is not None
         if done is None:
             return Appended(run=run_id, messages=whole, usage=usage)
+        self.stop = done.stop
         self.recorded |= done.recorded
         self.simulated |= done.simulated
         return Appended(
@@ -190,11 +192,11 @@ class _Record:
             simulated=done.simulated,
         )
 
-    def reply(self, agent: str, seconds: float, *, stop: Stop = "end", error: str | None = None) -> Reply:
+    def reply(self, agent: str, seconds: float, *, error: str | None = None) -> Reply:
         return Reply(
             agent=agent,
             text=self.answer,
-            stop=stop,
+            stop=self.stop,
             messages=tuple(self.added),
             usage=self.spent,
             seconds=seconds,

@@ -28,7 +28,7 @@ class Reply:
     """What a run came to. `seconds`: of the whole run by this machine's clock, those of `usage` as the models report.
 
     `messages`: what this run added, from the prompt to the answer. `stop`: why the answer ended; "length", "context" and
-    "refusal" leave it unfinished. `output`: `text`, or the value of the asked type; None after a failure. `iterations`: model
+    "refusal" leave it unfinished. After a failure: why the last whole answer did, "end" where there was none. `output`: `text`, or the value of the asked type; None after a failure. `iterations`: model
     calls that were answered. `error`: why there is no answer; `text` is then what had been said. None: there is one.
     """
 

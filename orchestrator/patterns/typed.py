@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from ..agent import Agent
-from ..errors import ConfigError, InvalidAnswer, reason
+from ..errors import ConfigError, InvalidAnswer, OrchestratorError, reason
 from ..function_tools.signature import no_schema
 from ..providers.answer_schemas import IN_WORDS
 from ..reply import Reply
@@ -89,7 +89,14 @@ async def typed(
         if len(tries) == TRIES:
             break
         done = tuple(message for one in tries for message in one.messages)
-        reply = await ask(held, _AGAIN.format(wrong=wrong), history=(*history, *done))
+        try:
+            reply = await ask(held, _AGAIN.format(wrong=wrong), history=(*history, *done))
+        except OrchestratorError as exc:
+            if isinstance(exc.reply, Reply):
+                exc.reply = _whole([*tries, exc.reply])
+            else:
+                exc.reply = replace(_whole(tries), output=None, error=str(exc))
+            raise
         tries.append(reply)
     said = f"{agent.name}: no answer of the type {form.name} in {TRIES} tries: {wrong}"
     failed = InvalidAnswer(said)
