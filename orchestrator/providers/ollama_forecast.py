@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 
 import anyio.from_thread
 import anyio.lowlevel
 
 from servers.durations import duration
-from servers.ollama.engines.shared_queue import Entry
+from servers.ollama.engines.shared_queue import Entry, Ticket
 from servers.ollama.forecast.forecast import Forecast
 from servers.ollama.forecast.quantiles import NO_WAIT, left_of
 from servers.ollama.forecast.speed_models import SpeedModels
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 class Asked:
     """A call that has just begun."""
 
-    run: str
+    run: str | None  # None: nobody hears of it, other processes alone are told
     host: str
     model: str
     kind: str
@@ -52,18 +52,33 @@ class Asked:
     tool_chars: int = 0  # of the prompt, those of the tools; 0 where that was told before
 
 
-def foretell(asked: Asked, emit: Emit, under_way: Callable[[], bool]) -> None:
-    """Emit what is known of the call, soon, as long as it is under way."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a call, and from which run of its model."""
+
+    forecast: Forecast
+    own: Forecast  # without its wait: what others wait for
+    last: Run
+
+
+def foretell(asked: Asked, ticket: Ticket | None, emit: Emit, under_way: Callable[[], bool]) -> None:
+    """Tell what is known of the call, soon, as long as it is under way: on its ticket to others, and to `emit`."""
     token = anyio.lowlevel.current_token()
     holder = asked.ahead[0].who if asked.ahead else None
-    if holder is not None:
+    if holder is not None and asked.run is not None:
         emit(Foreseen(run=asked.run, waiting_for=holder))
 
     context = copy_context()  # who hears of this call; a thread begins without
 
-    def told(event: Foreseen | Notice) -> None:
-        if under_way():
-            context.run(emit, event)
+    def told(found: Found) -> None:
+        if not under_way():
+            return
+        if ticket is not None:
+            ticket.foreseen(found.own.total_s, found.own.spread, after_s=found.forecast.wait_s)
+        if asked.run is not None:
+            events = [_event(asked, asked.run, found, holder), *tools_notice(asked, found.forecast)]
+            for event in events:
+                context.run(emit, event)
 
     def look() -> None:
         try:
@@ -72,15 +87,13 @@ def foretell(asked: Asked, emit: Emit, under_way: Callable[[], bool]) -> None:
             log.warning("no forecast: %s", exc)
             return
         if found is not None:
-            events = [_event(asked, *found, holder), *tools_notice(asked, found[0])]
-            for event in events:
-                with suppress(RuntimeError):  # the loop has ended meanwhile
-                    anyio.from_thread.run_sync(told, event, token=token)
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                anyio.from_thread.run_sync(told, found, token=token)
 
     threading.Thread(target=look, daemon=True, name="forecast").start()
 
 
-def _forecast(asked: Asked) -> tuple[Forecast, Run] | None:
+def _forecast(asked: Asked) -> Found | None:
     """None while this model never ran here."""
     with Ledger.open() as ledger:
         here = (run for run in ledger.runs(last=KNOWN_RUNS) if plain(run.key.host) == asked.host)
@@ -93,16 +106,19 @@ def _forecast(asked: Asked) -> tuple[Forecast, Run] | None:
         lengths = models.lengths(
             filed(asked.model, provenance), asked.kind, tokens_in=tokens_in, cap=asked.cap, think=asked.think
         )
-        found = models.of(last.key).forecast(
+        own = partial(
+            models.of(last.key).forecast,
             tokens_in,
             lengths,
             tokens_cached=None if asked.cached is None else int(tokens_in * asked.cached),
             cap=asked.cap,
             cold=asked.cold,
-            wait=reduce(add, (left_of(one.seconds, one.spread, one.gone_s) for one in asked.ahead), NO_WAIT),
             tokens_spread=SPREAD,
         )
-        return (found, last) if found is not None else None
+        if (alone := own()) is None:
+            return None
+        wait = reduce(add, (left_of(one.seconds, one.spread, one.gone_s) for one in asked.ahead), NO_WAIT)
+        return Found((own(wait=wait) if asked.ahead else None) or alone, alone, last)
 
 
 def tools_notice(asked: Asked, found: Forecast) -> list[Notice]:
@@ -119,9 +135,10 @@ def tools_notice(asked: Asked, found: Forecast) -> list[Notice]:
     ]
 
 
-def _event(asked: Asked, found: Forecast, last: Run, holder: str | None) -> Foreseen:
+def _event(asked: Asked, run: str, known: Found, holder: str | None) -> Foreseen:
+    found = known.forecast
     return Foreseen(
-        run=asked.run,
+        run=run,
         load_s=found.load_s if found.cold else 0.0,
         prefill_s=found.prefill_s,
         total_s=found.total_s,
@@ -129,5 +146,5 @@ def _event(asked: Asked, found: Forecast, last: Run, holder: str | None) -> Fore
         high_s=found.high_s,
         runs=found.runs,
         waiting_for=holder,
-        simulated=last.profile.simulated,
+        simulated=known.last.profile.simulated,
     )

@@ -14,7 +14,7 @@ from httpx2 import HTTPError
 
 from servers.ollama.engines.ollama_api import Entry as Listed
 from servers.ollama.engines.ollama_api import OllamaApi, measured
-from servers.ollama.engines.shared_queue import Entry, SharedQueue
+from servers.ollama.engines.shared_queue import Entry, SharedQueue, Ticket
 from servers.ollama.engines.stream import Arriving
 from servers.ollama.forecast.prompt_cache import Prompts
 from servers.ollama.ledger.keys import engine_of, full_name, host_of, is_simulated, key_of
@@ -126,10 +126,10 @@ class Calls:
         self._running.append(heard)
         ahead = [entry for entry in self._queue.entries(full_name(model)) if entry.began is not None]
         try:
-            self._foretell(heard, len(prompt), ahead, cold)
             with self._queue.ticket(full_name(model), 0.0) as ticket:
                 if ticket is not None:
                     ticket.started(0.0)
+                self._foretell(heard, len(prompt), ahead, cold, ticket)
                 yield heard
         except BaseException as exc:
             heard.failed(exc)
@@ -141,15 +141,17 @@ class Calls:
             with anyio.CancelScope(shield=True), anyio.move_on_after(ASK_S):
                 await self._keep(heard)
 
-    def _foretell(self, heard: Heard, chars: int, ahead: Sequence[Entry], cold: bool | None) -> None:
-        run = current_run.get()
-        if run is None or self._emit is ignore:
+    def _foretell(
+        self, heard: Heard, chars: int, ahead: Sequence[Entry], cold: bool | None, ticket: Ticket | None
+    ) -> None:
+        run = None if self._emit is ignore else current_run.get()
+        if run is None and ticket is None:
             return
         cap = heard.body["options"].get("num_predict")
         tool_chars = 0 if heard.model in self._read_tools else len(json.dumps(heard.body.get("tools") or []))
         self._read_tools.add(heard.model)
         asked = Asked(
-            run=run.run,
+            run=run.run if run else None,
             host=host_of(self.url),
             model=full_name(heard.model),
             kind=KIND,
@@ -161,7 +163,7 @@ class Calls:
             ahead=ahead,
             tool_chars=tool_chars,
         )
-        foretell(asked, self._emit, lambda: heard.arriving.ended_s is None)
+        foretell(asked, ticket, self._emit, lambda: heard.arriving.ended_s is None)
 
     async def _keep(self, heard: Heard) -> None:
         entry: Listed | None = None

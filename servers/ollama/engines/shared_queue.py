@@ -46,7 +46,7 @@ class Entry:
     seconds: float
     """What it was forecast to take, without its wait; 0 is not known."""
     began: float | None
-    """When it got its turn, by the wall clock; None while it waits."""
+    """When it got its turn, by the wall clock; None while it waits. In the future where the engine has to come to it."""
     spread: float = 0.0
     """The standard deviation of the logarithm of `seconds`; 0 is not known."""
 
@@ -66,7 +66,15 @@ class Ticket:
 
     def started(self, seconds: float, spread: float = 0.0) -> None:
         """It has its turn, and should now take so long."""
-        self.entry = replace(self.entry, seconds=seconds, spread=spread, began=time.time())
+        self._tell(seconds, spread, began=time.time())
+
+    def foreseen(self, seconds: float, spread: float, *, after_s: float) -> None:
+        """It is on the engine since it `started`, which should come to it `after_s` later, and should then take so long."""
+        began = self.entry.began or time.time()
+        self._tell(seconds, spread, began=began + after_s)
+
+    def _tell(self, seconds: float, spread: float, *, began: float) -> None:
+        self.entry = replace(self.entry, seconds=seconds, spread=spread, began=began)
         with suppress(OSError):
             _write(self.fd, self.entry)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from orchestrator.providers.ollama import Ollama
 from orchestrator.providers.ollama_forecast import Asked, tools_notice
 from orchestrator.session.session import open_session
 from orchestrator.types import Request, ToolSpec, user
+from servers.ollama.engines.shared_queue import Entry, SharedQueue
 from servers.ollama.forecast.forecast import Forecast
 from servers.ollama.ledger.ledger import Ledger, Run
 from servers.ollama.simulator.api import World
@@ -179,6 +181,38 @@ async def test_a_lead_that_ran_before_is_told_what_it_should_take_while_it_runs(
     for event in told:
         assert event.run in runs and event.total_s and event.low_s and event.high_s and event.simulated
         assert event.low_s <= event.total_s <= event.high_s
+
+
+async def test_others_that_wait_for_a_lead_know_what_its_own_run_takes_and_that_it_waits_itself(
+    tmp_path: Path,
+) -> None:
+    world = World(machine=Machine(SMALL, noise=Noise(spread=0.0)))
+    heard: list[tuple[Foreseen, Entry]] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Foreseen) and event.total_s:
+            heard.append((event, queue.entries("small:latest")[-1]))
+
+    async with simulated(world, scale=0.05) as url:
+        queue = SharedQueue(url)
+        config = Config(folder=str(tmp_path), providers={"ollama": ProviderSettings(base_url=url)})
+        async with open_session(config, hear) as session:
+            lead = Agent(name="lead", model="ollama:small", tools=())
+
+            async def until_told(count: int) -> None:
+                with anyio.fail_after(60):
+                    while len(heard) < count:
+                        await session.ask(lead, "Say something long enough to be measured.")
+
+            await until_told(1)
+            with queue.ticket("small:latest", 30.0) as ahead:
+                assert ahead is not None
+                ahead.started(30.0)
+                await until_told(len(heard) + 1)
+    (free, alone), (waits, behind) = heard[0], heard[-1]
+    assert alone.seconds == free.total_s and alone.spread > 0 and alone.gone_s < 30
+    assert waits.total_s and waits.total_s > 20 > behind.seconds > 0, "its own run, not the one it waits for"
+    assert behind.began and behind.began > time.time() and behind.gone_s == 0.0
 
 
 @pytest.mark.parametrize(
