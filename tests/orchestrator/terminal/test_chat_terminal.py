@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.command import Running, begun
+from tests.command import Running, begun, understudy
 from tests.processes import PATIENCE_S, alive, own_sleep, until
 
 AT_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -237,6 +237,48 @@ def test_ctrl_c_twice_stops_the_turn_and_leaves(place: Place) -> None:
     term.expect(PROMPT)
     term.press(CTRL_C)
     assert term.leave() == 0
+
+
+def test_ctrl_c_stops_every_member_of_a_panel_and_the_next_question_sees_what_had_been_answered(
+    place: Place,
+) -> None:
+    slow(place)
+    endless = {"text": "word " * 1000, "usage": {"total_s": 100.0}}
+    tasks = [{"id": role, "role": role, "task": "x", "depends_on": []} for role in ("worker1", "worker2")]
+    quick = place.script(*[f"ANSWER: yes{number}" for number in range(2)], name="quick.jsonl")
+    long = place.script(*[endless] * 9, name="long.jsonl")
+    plans = place.script(json.dumps({"tasks": tasks}), name="plans.jsonl")
+    lead = place.script(*[f"judged {number}" for number in range(2)], name="lead.jsonl")
+    term = place.chat("--config", "config.yaml", "--model", lead)
+    uses = ("vote", "plan")
+    for number, use in enumerate(uses):
+        members = f"{plans},{quick},{long}" if use == "plan" else f"{quick},{long}"
+        term.press(f"/{use} {members} how?\r")
+        if use == "plan":
+            term.expect("[yes/no]")
+            term.press("yes\r")
+        term.expect(f"ANSWER: yes{number}")
+        term.expect("measured")
+        term.until(lambda: "word" in term.shown, "the endless answer begun")
+        term.press(CTRL_C)
+        term.expect("stopped: cancelled")
+        term.expect(f"▌ {use}")
+        term.expect("stopped; what was said and done is kept. Ctrl-C again leaves")
+        term.expect(PROMPT)
+        term.press("which was better?\r")
+        term.expect(f"▌ judged {number}")
+        term.expect(PROMPT)
+    term.press(f"/consult {long},{long} how?\r")
+    term.expect("word")
+    term.press(CTRL_C)
+    term.expect("Ctrl-C again leaves")
+    term.expect(PROMPT)
+    term.press(CTRL_C)
+    assert term.leave() == 0
+    shown = understudy("sessions", "show", "last", cwd=place.folder).stdout
+    for number, use in enumerate(uses):
+        assert f"ANSWER: yes{number}" in shown and f"[{use}, " in shown
+    assert shown.count("[interrupted: stopped by the person]") == len(uses) + 1
 
 
 def test_a_command_of_ones_own_runs_and_its_output_goes_along(place: Place) -> None:
