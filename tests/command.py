@@ -55,6 +55,12 @@ class Running:
         self.wait(timeout)
         return self._said
 
+    def stderr_so_far(self) -> str:
+        if self.poll() is not None:
+            return self._said[1]
+        fd = self._files[1].fileno()  # its place is that of the command, which goes on writing
+        return os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "replace")
+
     def send_signal(self, sent: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, sent)

@@ -113,7 +113,8 @@ class Host:
         return receipt
 
     async def check(self) -> None:
-        """Raises EngineError when the engine does not answer."""
+        """Raises EngineError when the engine does not answer; it is asked again then before it gets an order."""
+        self._models_at = -math.inf
         await self.place.models()
 
     def made(self, key: str) -> str | None:
@@ -128,11 +129,11 @@ class Host:
     def began(self, key: str, kind: Kind) -> None:
         self.running[key] = (time.monotonic(), self.seconds(kind) or 0.0)
 
-    def ended(self, key: str) -> float:
-        """Seconds it took."""
+    def ended(self, key: str, *, whole: bool) -> float:
+        """Seconds it took. `whole`: it was carried out to its end, so it tells how good the forecast was."""
         began, expected = self.running.pop(key)
         took = time.monotonic() - began
-        if expected > 0:
+        if whole and expected > 0:
             self.ratios.append(took / expected)
         self.spent_s += took
         return took

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from servers.state.home import home
-from servers.state.one_process import HeldElsewhere, held_alone
+from servers.state.one_process import HeldElsewhere, held_alone, holder
 from servers.state.sqlite import connect, statements, transaction
 
 from ..errors import RunError
@@ -129,6 +129,10 @@ class Queue(Protocol):
         """Whether an order that we run was neither cancelled nor taken over."""
         ...
 
+    def changed_elsewhere(self) -> bool:
+        """Whether another process may have changed it since this was asked last."""
+        ...
+
     def counts(self) -> dict[State, int]:
         """How many orders are in each state."""
         ...
@@ -144,6 +148,7 @@ class BatchFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._version = 0
         with _told(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = connect(path, statements(_SCHEMA), version=1)
@@ -211,8 +216,16 @@ class BatchFile:
             (reason and storable(reason), 0 if tried else 1, key),
         )
 
+    def changed_elsewhere(self) -> bool:
+        before, ((self._version,),) = self._version, self._all("PRAGMA data_version")
+        return self._version != before
+
     def counts(self) -> dict[State, int]:
         return dict(self._all("SELECT state, count(*) FROM orders GROUP BY state"))
+
+    def ended_since(self, when: float) -> int:
+        """How many orders have ended from then on, by the wall clock."""
+        return int(self._all("SELECT count(*) FROM orders WHERE ended >= ?", (when,))[0][0])
 
     def orders(self, where: str, values: Sequence[object] = (), limit: int = -1) -> list[Kept]:
         """The orders that fit, in the order of the input; a negative limit is none."""
@@ -263,6 +276,16 @@ class BatchFile:
 def folder() -> Path:
     """Where batches are kept. Raises OSError."""
     return home() / "batches"
+
+
+def run_by(path: Path) -> tuple[str, float] | None:
+    """The number of the process that runs the batch in `path`, and since when by the wall clock; None: nobody does."""
+    lock = path.with_suffix(".lock")
+    process = holder(lock)
+    try:
+        return None if process is None else (process, lock.stat().st_mtime)
+    except OSError:  # it has ended since
+        return None
 
 
 @contextmanager

@@ -75,6 +75,10 @@ class BatchRun:
     failed_now: int = 0
     _schedule: Schedule = field(init=False)
     _by_name: dict[str, Host] = field(init=False)
+    _down: dict[str, str] = field(default_factory=dict[str, str])
+    """Hosts that were told not to answer, and why."""
+    _cancelled: bool = False
+    """Orders that we knew could not be taken any more."""
     _known: set[str] = field(default_factory=set[str])
     """Keys in the schedule."""
     _ours: set[str] = field(default_factory=set[str])
@@ -91,6 +95,7 @@ class BatchRun:
     async def run(self) -> Standing:
         """Until every order has ended or something stops it. Raises RunError when queue or output cannot be written."""
         await self._caught_up()
+        await anyio.to_thread.run_sync(self.queue.changed_elsewhere)
         await self._filled()
         room = anyio.CapacityLimiter(self.limits.max_parallel or math.inf)
         try:
@@ -113,13 +118,27 @@ class BatchRun:
         if self.output is not None:
             await anyio.to_thread.run_sync(self.output.catch_up, self.queue.records())
 
-    async def _filled(self) -> None:
-        """Take in what waits and is not known yet."""
+    async def _filled(self) -> int:
+        """Take in what waits and is not known yet. How many."""
         waiting = await anyio.to_thread.run_sync(self.queue.waiting)
-        for one in waiting:
-            if one.key not in self._known and one.key not in self._ours:
-                self._known.add(one.key)
-                self._schedule.add(one.key, kind_of(one.order, one.size), one.priority)
+        fresh = [one for one in waiting if one.key not in self._known and one.key not in self._ours]
+        for one in fresh:
+            self._known.add(one.key)
+            self._schedule.add(one.key, kind_of(one.order, one.size), one.priority)
+        return len(fresh)
+
+    async def _changed_elsewhere(self) -> None:
+        """Do as a person said in another terminal: leave out what was cancelled, take in what shall be tried again."""
+        known = {*self._known}
+        waiting = {one.key for one in await anyio.to_thread.run_sync(self.queue.waiting)}
+        gone = (known & self._known) - waiting
+        self._known -= gone
+        self._schedule.leave_out(gone)
+        if gone or self._cancelled:
+            self._cancelled = False
+            self.told("what waited was cancelled from elsewhere; what runs is finished")
+        if fresh := await self._filled():
+            self.told(f"{fresh:,} orders were let wait again from elsewhere")
 
     async def standing(self) -> Standing:
         counts = await anyio.to_thread.run_sync(self.queue.counts)
@@ -153,12 +172,12 @@ class BatchRun:
         while self.stopped_why is None:
             idle = not len(self._schedule) and not any(other.running for other in self.hosts)
             if idle and not self.follow:
-                return None
+                await self._filled()  # a person may have let failed ones wait again
+                if not len(self._schedule):
+                    return None
             if host.is_up:
-                was_down = host.down_why
                 await host.look(list(self._schedule.kinds()))
-                if host.down_why and host.down_why != was_down:
-                    self.told(f"{host.name} does not answer ({host.down_why}); its work goes to the others")
+                self._tell_whether_up(host)
             if host.is_up and self.stopped_why is None:
                 others = {
                     one.name: one.at_work() for one in self.hosts if one.is_up and one.name != host.name
@@ -173,6 +192,18 @@ class BatchRun:
             with anyio.move_on_after(LOOK_S):
                 await self._ready.wait()
         return None
+
+    def _tell_whether_up(self, host: Host) -> None:
+        """That it stopped answering, or answers again, once."""
+        before, why = self._down.pop(host.name, None), host.down_why
+        if why is not None:
+            self._down[host.name] = why
+        if why is not None and before is None:
+            others = any(other.down_why is None for other in self.hosts)
+            then = "its work goes to the others" if others else "the batch waits until it does"
+            self.told(f"{host.name} does not answer ({why}); {then}")
+        elif why is None and before is not None:
+            self.told(f"{host.name} answers again, and takes orders again")
 
     async def _refuse_impossible(self) -> None:
         """Let orders that no host can take fail; while one is down it may be the one that can."""
@@ -194,8 +225,9 @@ class BatchRun:
     async def _do(self, host: Host, key: str, kind: Kind) -> None:
         """One order on one host, whatever comes of it."""
         kept = await anyio.to_thread.run_sync(self.queue.take, key, host.name)
-        if kept is None:  # cancelled meanwhile
-            host.ended(key)
+        if kept is None:
+            self._cancelled = True
+            host.ended(key, whole=False)
             return
         receipt, revs = None, dict[str, str]()
         try:
@@ -213,7 +245,7 @@ class BatchRun:
                 outcome="failed", reason="it failed through a fault of its own; the log has the details"
             )
         finally:
-            took_s = host.ended(key)
+            took_s = host.ended(key, whole=receipt is not None and receipt.outcome in DELIVERED)
             del self._scopes[key]
         if receipt is None:
             self.told(f"the order {key} was cancelled or taken over; its run was stopped")
@@ -243,8 +275,8 @@ class BatchRun:
     async def _answers(self, host: Host) -> bool:
         try:
             await host.check()
-        except EngineError as exc:
-            self.told(f"{host.name} does not answer ({exc}); its order goes to another")
+        except EngineError:
+            self._tell_whether_up(host)
             return False
         return True
 
@@ -280,6 +312,9 @@ class BatchRun:
             if self.follow:
                 await self._caught_up()
                 await self._filled()
+                self._changed()
+            elif await anyio.to_thread.run_sync(self.queue.changed_elsewhere):
+                await self._changed_elsewhere()
                 self._changed()
 
     async def _on_signal(self, scope: anyio.CancelScope) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 Seconds = Callable[[str, "Kind"], float | None]
@@ -111,6 +111,13 @@ class Schedule:
         """Take every order of a kind out."""
         found = [place for place in self._lines if place[1] == kind]
         return [key for place in found for key in self._lines.pop(place)]
+
+    def leave_out(self, keys: Collection[str]) -> None:
+        """Take these orders out, wherever they wait."""
+        for place, line in [*self._lines.items()]:
+            self._lines[place] = deque(key for key in line if key not in keys)
+            if not self._lines[place]:
+                del self._lines[place]
 
     def _pop(self, priority: int, kind: Kind) -> str:
         line = self._lines[priority, kind]

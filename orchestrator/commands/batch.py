@@ -216,9 +216,8 @@ def _ended(options: argparse.Namespace, id: str, standing: Standing, why: str | 
         common.print_json(record | {"seconds": round(standing.took_s, 3)}, ok=good)
     else:
         said = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
-        more = (
-            f"; `understudy batch retry {id}` lets the failed ones wait again" if counts.get("failed") else ""
-        )
+        again = " and ".join(state for state in ("failed", "cancelled") if counts.get(state))
+        more = f"; `understudy batch retry {id}` lets the {again} ones wait again" if again else ""
         sys.stdout.write(
             f"batch {id}: {said} in {local.number(standing.took_s, ' s')}; receipts in {options.out}{more}\n"
         )
@@ -243,7 +242,7 @@ def _looked_after(options: argparse.Namespace) -> int:
     for path in paths:
         queue = BatchFile(path)
         try:
-            records.append(_record(options.input, queue))
+            records.append(_record(options.input, queue) | _under_way(queue))
         finally:
             queue.close()
     if options.json:
@@ -295,6 +294,29 @@ def _record(action: str, queue: BatchFile | TeamQueue) -> dict[str, Any]:
     }
 
 
+def _under_way(queue: BatchFile) -> dict[str, Any]:
+    """Which process runs the batch, and when it will be done at the pace of its orders so far."""
+    from ..batch.finish import by_pace
+    from ..batch.queue import run_by
+
+    runner = run_by(queue.path)
+    if runner is None:
+        return {"process": None, "left_s": None}
+    counts = queue.counts()
+    left, now = counts.get("waiting", 0) + counts.get("running", 0), time.time()
+    end = by_pace(queue.ended_since(runner[1]), now - runner[1], left)
+    left_s = None if end is None else {"about": end.about_s, "low": end.low_s, "high": end.high_s}
+    return {"process": runner[0], "left_s": left_s}
+
+
+def _until(left_s: dict[str, float] | None) -> str:
+    """ ", about 3 min left (90 %: 2 min to 5 min)"."""
+    if left_s is None:
+        return ", too few have ended to tell when it is done"
+    about, low, high = (duration(round(left_s[name])) for name in ("about", "low", "high"))
+    return f", about {about} left (90 %: {low} to {high})"
+
+
 def _line(record: dict[str, Any]) -> str:
     from ..sanitize import one_line
 
@@ -303,10 +325,12 @@ def _line(record: dict[str, Any]) -> str:
     )
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(record["made"]))
     lines = [f"{record['id']}  {made}  {said}  {one_line(record['in'], 40)} -> {record['out']}"]
+    process = record.get("process")
+    if process is not None:
+        lines.append(f"  process {process} runs it{_until(record['left_s'])}")
     if record["changed"] is not None:
-        lines.append(
-            f"  {record['changed']:,} orders changed; the same `understudy batch` command goes on with them"
-        )
+        who = "the process that runs it" if process is not None else "the same `understudy batch` command"
+        lines.append(f"  {record['changed']:,} orders changed; {who} goes on with that")
     lines += [f"  line {one['line']}: {one_line(str(one['reason']), 120)}" for one in record["failures"]]
     return "\n".join(lines) + "\n"
 
@@ -316,7 +340,6 @@ def _watch(standing: Standing) -> None:
     whole, ended = sum(counts.values()), counts.get("done", 0) + counts.get("failed", 0)
     left, end = "", standing.finish
     if end is not None and end.about_s > 0:
-        low, high = (duration(round(seconds)) for seconds in (end.low_s, end.high_s))
-        left = f", about {duration(round(end.about_s))} left (90 %: {low} to {high})"
+        left = _until({"about": end.about_s, "low": end.low_s, "high": end.high_s})
     failed = f", {counts['failed']:,} failed" if counts.get("failed") else ""
     local.progress(f"{ended:,} of {whole:,}{failed}{left}; {', '.join(standing.running)}")

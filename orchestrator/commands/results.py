@@ -78,6 +78,13 @@ class BatchFailure(Described):
     reason: str | None
 
 
+class BatchLeft(Described):
+    about: float
+    low: float
+    """`low` and `high` hold the end in nine of ten cases."""
+    high: float
+
+
 class BatchKept(Described):
     id: str
     source: str = Field(alias="in")
@@ -89,6 +96,10 @@ class BatchKept(Described):
     """Orders that cancel or retry changed; null for status."""
     failures: list[BatchFailure]
     """The newest five."""
+    process: str | None = None
+    """The number of the process that runs it on this machine; null: none does."""
+    left_s: BatchLeft | None = None
+    """Until it is done; null while too few have ended to tell, or none runs it."""
 
 
 class Batches(Result):

@@ -251,7 +251,7 @@ def test_a_torn_line_is_cut_off_and_other_peoples_lines_stay(tmp_path: Path) -> 
 
 
 def test_a_host_that_dies_loses_no_order_to_the_others(tmp_path: Path) -> None:
-    path = orders(tmp_path, *({"task": f"t{number}"} for number in range(60)))
+    path = orders(tmp_path, *({"task": f"t{number}"} for number in range(30)))
     out = tmp_path / "r.jsonl"
     with engine(scale=0.002) as (url, _):
         with engine(scale=0.002) as (dying, _):
@@ -261,8 +261,54 @@ def test_a_host_that_dies_loses_no_order_to_the_others(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0 and f"{dying} does not answer" in said
     told = receipts(out)
-    assert len({one["key"] for one in told}) == 60 == len(told)
+    assert len({one["key"] for one in told}) == 30 == len(told)
     assert Counter(one["host"] for one in told)[url] > 0
+
+
+def test_a_host_that_comes_back_takes_orders_again_and_nothing_is_done_twice(tmp_path: Path) -> None:
+    path = orders(tmp_path, *({"task": f"t{number}", "write": f"{number}.txt"} for number in range(12)))
+    out = tmp_path / "r.jsonl"
+    with engine(scale=0.002) as (url, _):
+        process = begun("batch", str(path), "--out", str(out), "--host", url, cwd=tmp_path)
+        until(lambda: lines_in(out) > 1, "some receipts", by=process)
+    waits = f"{url} does not answer ("
+    until(lambda: waits in process.stderr_so_far(), "word of the host's death", by=process)
+    port = int(url.rpartition(":")[2])
+    with simulated_in_thread(World(machine=Machine(SMALL)), port=port):
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert said.count(waits) == 1 == said.count("the batch waits until it does")
+    assert f"{url} answers again" in said
+    told = receipts(out)
+    assert len({one["key"] for one in told}) == 12 == len(told) == len({one["op"] for one in told})
+    assert {one["tries"] for one in told} == {1}, "a host's death is no try of an order"
+
+
+def test_a_batch_is_looked_at_retried_and_cancelled_while_it_runs(tmp_path: Path) -> None:
+    first = {"task": "x", "files": ["gone.txt"], "priority": 1}
+    path = orders(tmp_path, first, *({"task": f"t{number}"} for number in range(400)))
+    out = tmp_path / "r.jsonl"
+    with engine(scale=0.02) as (url, _):
+        words = [str(path), "--out", str(out), "--host", url, "--retries", "0"]
+        process = begun("batch", *words, cwd=tmp_path)
+        until(lambda: lines_in(out) >= 6, "some receipts", by=process)
+        (standing,) = described("batch", batch(tmp_path, "status", "--json").stdout)["batches"]
+        assert standing["process"] == str(process.pid) and standing["counts"]["failed"] == 1
+        assert 0 < standing["left_s"]["low"] < standing["left_s"]["about"] < standing["left_s"]["high"]
+        (tmp_path / "gone.txt").write_text("here again", encoding="utf-8")
+        said = batch(tmp_path, "retry", standing["id"]).stdout
+        assert f"process {process.pid} runs it, about " in said and " left (90 %: " in said
+        assert "1 orders changed; the process that runs it goes on with that" in said
+        until(lambda: b'"again": 1' in out.read_bytes(), "the order again", by=process)
+        batch(tmp_path, "cancel", standing["id"])
+        shown, complained = process.communicate(timeout=60)
+    assert process.returncode == 1 and "lets the cancelled ones wait again" in shown
+    assert "1 orders were let wait again from elsewhere" in complained
+    told = receipts(out)
+    assert [one["ok"] for one in told if one["line"] == 1] == [False, True]
+    (standing,) = described("batch", batch(tmp_path, "status", "--json").stdout)["batches"]
+    assert standing["process"] is None and standing["left_s"] is None
+    assert standing["counts"] == {"done": len(told) - 1, "cancelled": 402 - len(told)}
 
 
 def test_an_order_that_no_host_can_take_fails_with_the_reason(tmp_path: Path) -> None:
