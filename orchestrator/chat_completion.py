@@ -20,11 +20,25 @@ from .providers import Provider, complete, split
 from .providers.plain import as_provider
 from .session.background_loop import Background
 from .session.session import open_session
+from .session.vendor_words import NAMES, in_words, kinds
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
-_WIRE = ("tools", "tool_choice", "response_format", "reasoning_effort")
+_WIRE = ("tools", "tool_choice", "response_format", "reasoning_effort", "top_p", "seed", "stop", "n")
+_NOT_HERE = {
+    "stream": "an answer comes whole; CodingAgent(model=...).stream(prompt) yields one as it is written",
+    "stream_options": "an answer comes whole; .usage is in it",
+    "logprobs": "answers come without them; the vendor's own SDK gives them",
+    "top_logprobs": "answers come without them; the vendor's own SDK gives them",
+    "api_key": "it is read from the environment, such as OPENAI_API_KEY, or the variable that api_key_env names in config.yaml",
+    **dict.fromkeys(
+        ("base_url", "api_base", "api_version"),
+        "an address belongs to a provider: give it as base_url under providers in config.yaml",
+    ),
+    "functions": "give them as tools=",
+    "function_call": "give it as tool_choice=",
+}
 _KNOWN = {
     "reasoning_effort": ("none", "minimal", "low", "medium", "high", "xhigh"),
     "tool_choice": ("none", "auto", "required"),
@@ -40,7 +54,8 @@ def completion(
     has them, messages of an earlier answer and functions too; tools are returned as calls, not run. `response_format`: as
     there, or a pydantic model, whose JSON is then the content. `.usage` is None where nobody counted. `fallbacks`:
     models asked in turn where the first cannot answer. `timeout` in seconds, `num_retries`, `max_tokens`,
-    `temperature`; further keywords go to the vendor. `config`, `providers`: a configuration, and providers by name.
+    `temperature`; `top_p`, `stop`, `seed`, `user`, `metadata`, ... go to a vendor under its own names, further keywords as
+    they are. `config`, `providers`: a configuration, and providers by name.
     Raises ConfigError for what the caller has wrong, OutOfBudget where it may cost too much, ProviderError where no model
     can answer. Safe inside a running event loop, which waits meanwhile; `acompletion` does not hold it up.
     """
@@ -63,7 +78,9 @@ async def acompletion(
     """As `completion`, for async programs."""
     from openai.types.chat import ChatCompletion
 
+    kwargs = _answerable(kwargs)
     body = _body({key: kwargs.pop(key) for key in _WIRE if key in kwargs})
+    named = {key: kwargs.pop(key) for key in NAMES if key in kwargs}
     settings = call_settings(kwargs, "completion")
     turns = _turns(messages)
     fallbacks = names(fallbacks, "fallbacks")
@@ -83,7 +100,13 @@ async def acompletion(
         for name, given in cast("Mapping[str, Any]", given_providers).items():
             session.add_provider(name, as_provider(name, given))
         agent = session.agent(config.default_model if fallbacks else model, name="completion", system="")
-        options = {**agent.settings.get("options", {}), **settings.options}
+        known = session.wired.names()
+        named |= {key: value for key, value in asked.sampling.items() if value is not None}
+        try:
+            worded = in_words(named, kinds(config, split(agent.model)[0], known), agent.model)
+        except ConfigError as exc:
+            raise ConfigError(f"completion: {exc}") from exc
+        options = {**agent.settings.get("options", {}), **worded, **settings.options}
         given = {**agent.settings, **settings.request, "options": options}
         request = replace(asked.request, **{**given, "model": agent.model})
         done = await complete(await session.provider(split(agent.model)[0]), request)
@@ -92,6 +115,14 @@ async def acompletion(
     if done.usage.input_tokens is None and done.usage.output_tokens is None:
         del written["usage"]  # the wire wants numbers there, but 0 would be wrong: nobody counted
     return ChatCompletion.model_validate(written)
+
+
+def _answerable(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What says something: None, and False where nothing else can be had, are as if left out. Raises ConfigError."""
+    for name, instead in _NOT_HERE.items():
+        if kwargs.get(name):
+            raise ConfigError(f"completion: {name} cannot be given here: {instead}")
+    return {key: value for key, value in kwargs.items() if value is not None and key not in _NOT_HERE}
 
 
 def _turns(messages: object) -> list[Any]:

@@ -52,11 +52,12 @@ class _Ours(BaseModel):
     )
 
 
-_NAMES = {
-    str(name)
+_ALIASES = [
+    [str(name) for name in one.validation_alias.choices]
     for one in _Ours.model_fields.values()
-    for name in (one.validation_alias.choices if isinstance(one.validation_alias, AliasChoices) else ())
-} | {"temperature", "tool_choice"}
+    if isinstance(one.validation_alias, AliasChoices)
+]
+_NAMES = {name for names in _ALIASES for name in names} | {"temperature", "tool_choice"}
 
 
 def call_settings(kwargs: Mapping[str, Any], what: str) -> CallSettings:
@@ -68,6 +69,9 @@ def call_settings(kwargs: Mapping[str, Any], what: str) -> CallSettings:
         raise ConfigError(f"{what}: wanted names with their values, found {short(cast('object', given))}")
     for name in kwargs.keys() & _ELSEWHERE.keys():
         raise ConfigError(f"{what}: {name} does not belong here; it is given by {_ELSEWHERE[name]}")
+    for aliases in _ALIASES:
+        if len(twice := [name for name in aliases if kwargs.get(name) is not None]) > 1:
+            raise ConfigError(f"{what}: {twice[0]} and {twice[1]} mean the same; give one of them")
     try:
         ours = _Ours.model_validate({key: value for key, value in kwargs.items() if key in _NAMES})
     except ValidationError as exc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from ..errors import ConfigError, NoSuchModel, OrchestratorError, Unsupported
 from ..events import Emit, Event, ignore
 from ..providers import Provider, split
-from ..providers.names import COMPATIBLE
 from ..session.session import Session
+from ..session.vendor_words import WORDS, kinds
 from ..types import Completion, Delta, Message, Request, Thinking
 from .conversations import Conversations
 from .metrics import Metrics
@@ -23,13 +23,6 @@ MAX_TOKENS = 8192
 of a local model grows with it."""
 MARKS = "<{[`"
 """What a call that a model prints as text begins with: where tools are offered, text from here on waits for the end."""
-OPTIONS: Mapping[str, Mapping[str, str]] = {
-    "anthropic": {"top_p": "top_p", "top_k": "top_k", "stop": "stop_sequences"},
-    "google": {"top_p": "top_p", "top_k": "top_k", "stop": "stop_sequences", "seed": "seed"},
-    "ollama": {"top_p": "top_p", "top_k": "top_k", "stop": "stop", "seed": "seed"},
-    "openai": {"top_p": "top_p", "stop": "stop", "seed": "seed"},
-}
-"""What the ways of sampling are called, by the kind of provider; others are asked without them."""
 
 told: ContextVar[Emit] = ContextVar("told", default=ignore)
 """Who hears what happens around the call of this task: retries, fallbacks, switches."""
@@ -94,8 +87,9 @@ class Gateway:
     def _request(self, asked: Asked, model: str) -> Request:
         """The client's request with what is configured for the model where the client says nothing."""
         request, settings = asked.request, self.session.config.request_settings(model)
-        kind = self._kind(split(model)[0])
-        words = OPTIONS.get(kind, {})
+        spoken = kinds(self.session.config, split(model)[0], self.session.wired.names())
+        kind = next(iter(spoken)) if len(spoken) == 1 else ""
+        words = WORDS.get(kind, {})  # others are asked without
         sampling = {words[key]: v for key, v in asked.sampling.items() if v is not None and key in words}
         options = {**settings.pop("options", {}), **sampling, **(asked.native if kind == "ollama" else {})}
         most, messages = settings.pop("max_tokens", None), request.messages
@@ -107,17 +101,6 @@ class Gateway:
             settings.setdefault("think", False)
         unsaid = {key: value for key, value in settings.items() if getattr(request, key) is None}
         return replace(request, **unsaid, model=model, messages=messages, max_tokens=cap, options=options)
-
-    def _kind(self, provider: str) -> str:
-        """How a provider speaks; of a group, how all of its models do; "" where they differ."""
-        settings = self.session.config.providers.get(provider)
-        if settings and settings.steps:
-            full = [self.session.config.resolve(step, self.session.wired.names()) for step in settings.steps]
-            kinds = {self._kind(split(model)[0]) for model in full if not model.startswith(f"{provider}:")}
-            return kinds.pop() if len(kinds) == 1 else ""
-        if settings and settings.kind:
-            return settings.kind
-        return COMPATIBLE[provider].kind if provider in COMPATIBLE else provider
 
     def names(self) -> list[str]:
         """What can be asked for besides the providers' own models: aliases and groups."""

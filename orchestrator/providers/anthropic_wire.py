@@ -17,7 +17,7 @@ ANSWER_TOKENS = 16_000
 """This API demands a cap; this one stands where the request sets none, and the model can write so much."""
 _SHORTER = {r"claude-(2|instant|3-(opus|sonnet|haiku))": 4096, r"claude-3-5": 8192}
 SAMPLING_VERSION = "2023-06-01"
-"""The last API version that takes a temperature."""
+"""The last API version that takes a temperature, top_p and top_k."""
 STOPS: dict[str, Stop] = {
     "end_turn": "end",
     "stop_sequence": "end",
@@ -40,7 +40,9 @@ def body_of(request: Request, *, hosted: bool) -> dict[str, Any]:
     extra: dict[str, Any] = dict(request.options)
     headers: dict[str, str] = {}
     if request.temperature is not None:
-        extra["temperature"], headers["anthropic-version"] = request.temperature, SAMPLING_VERSION
+        extra["temperature"] = request.temperature
+    if extra.keys() & {"temperature", "top_p", "top_k"}:
+        headers["anthropic-version"] = SAMPLING_VERSION
     tools = [_tool(t.name, t.description, dict(t.parameters)) for t in request.tools]
     choice = _choice(request.tool_choice) if tools else None
     if not tools and (used := {c.name for m in request.messages for c in m.tool_calls}):

@@ -25,8 +25,9 @@ MALFORMED = ("malformed_model_output", "malformed_tool_use")
 
 
 def body_of(request: Request) -> dict[str, Any]:
-    inference = {"maxTokens": request.max_tokens, "temperature": request.temperature}
+    inference: dict[str, Any] = {"maxTokens": request.max_tokens, "temperature": request.temperature}
     more = dict(request.options)
+    inference |= {key: more.pop(key) for key in ("topP", "stopSequences") if key in more}
     output: dict[str, Any] = {}
     claude = "anthropic" in request.model_name or "claude" in request.model_name
     if request.think is not None and claude:

@@ -109,7 +109,7 @@ class OpenAI:
         client = await self._clients.get()
         sent, timeout = portable(request, parts.origin), timeouts(request.timeout_s or self.timeout_s)
         if self.api == "responses":
-            body = openai_responses.body_of(sent)
+            body = openai_responses.body_of(sent, hosted=self.hosted)
             async with await client.responses.create(**body, timeout=timeout) as events:
                 async for item in openai_responses.read(parts, events):
                     yield item

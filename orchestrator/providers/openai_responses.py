@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from ..errors import BadRequest
 from ..types import (
     Completion,
     Delta,
@@ -31,7 +32,11 @@ from .tool_schemas import shortened
 STOPS: dict[str, Stop] = {"completed": "end", "max_output_tokens": "length", "content_filter": "refusal"}
 
 
-def body_of(request: Request) -> dict[str, Any]:
+_CHAT_ALONE = {"stop", "seed", "logit_bias", "presence_penalty", "frequency_penalty"}
+
+
+def body_of(request: Request, *, hosted: bool = False) -> dict[str, Any]:
+    """`hosted`: OpenAI's own service. Raises BadRequest for what it would refuse."""
     """Nothing is stored: reasoning comes back encrypted and is sent again with the history."""
     tools = [
         {
@@ -43,6 +48,13 @@ def body_of(request: Request) -> dict[str, Any]:
         }
         for t in request.tools
     ]
+    if hosted and (lacking := sorted(_CHAT_ALONE & request.options.keys())):
+        vendor = request.model.partition(":")[0]
+        raise BadRequest(
+            vendor,
+            f"OpenAI's Responses have no {lacking[0]}; `options: {{api: chat}}` of this provider in config.yaml asks by"
+            " Chat Completions, which have it",
+        )
     thinking = effort(request.think)
     body: dict[str, Any] = {
         "model": request.model_name,

@@ -126,6 +126,7 @@ def test_kwargs_that_are_ours_are_kept_from_the_wire_and_others_are_not(config: 
         ({"num_retries": 99}, "chat_kwargs: num_retries: wanted less than or equal to 20"),
         ({"temperature": 3}, "chat_kwargs: temperature: wanted less than or equal to 2"),
         ({"max_tokens": 0}, "chat_kwargs: max_tokens: wanted greater than or equal to 1"),
+        ({"timeout": 3, "timeout_s": 4}, "chat_kwargs: timeout_s and timeout mean the same; give one"),
         ({"messages": []}, "chat_kwargs: messages does not belong here; it is given by the prompt"),
     ],
 )
