@@ -218,6 +218,8 @@ def _ended(options: argparse.Namespace, id: str, standing: Standing, why: str | 
         said = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
         again = " and ".join(state for state in ("failed", "cancelled") if counts.get(state))
         more = f"; `understudy batch retry {id}` lets the {again} ones wait again" if again else ""
+        if counts.get("waiting"):
+            more += "; the same command goes on with those that wait"
         sys.stdout.write(
             f"batch {id}: {said} in {local.number(standing.took_s, ' s')}; receipts in {options.out}{more}\n"
         )

@@ -105,7 +105,9 @@ def _shown(record: dict[str, Any], asked: str | None) -> str:
             "reads after 4,096 tokens",
             "writes after 4,096 tokens",
         ]
-        said.append("\ntokens a second, as fitted\n" + local.table([names, *(_law(law) for law in laws)]))
+        # Runs with unlike windows have laws of their own, which are often fitted to the same runs.
+        rows = dict.fromkeys(tuple(_law(law)) for law in laws)
+        said.append("\ntokens a second, as fitted\n" + local.table([names, *map(list, rows)]))
     if rows := [_odds(model, odds) for model, kinds in record.get("odds", {}).items() for odds in kinds]:
         said.append("\n" + local.table([["model", "kind", "runs", "gates passed", "rated good"], *rows]))
     if rows := [_held(one) for one in record.get("advice_held", [])]:

@@ -1,10 +1,11 @@
-"""Write one self-contained page: forecasts against measurements, speeds, gates, advice, cost, and who asked whom."""
+"""Write one self-contained page: forecasts against measurements, speeds, gates, advice, batches, cost, and who asked whom."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigError
 from . import options as common
@@ -26,7 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="default: %(default)s",
     )
     parser.add_argument("--since", metavar="TIME", help="only from then on: 7d, 12h, today, or 2026-11-01")
-    parser.add_argument("--session", metavar="ID", help="whose timeline; default: the newest conversation")
+    parser.add_argument(
+        "--session", metavar="ID", help="whose timeline; default: the newest in which agents asked models"
+    )
     parser.add_argument("--last", type=int, default=1000, metavar="N", help="runs to look at (default: 1000)")
     common.add_json(parser)
 
@@ -37,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
     since = since_of(options.since) if options.since else 0.0
     figures = gathered(last=options.last, since=since, session=options.session)
+    figures["batches"] = [one for one in _batches() if one["made"] >= since]
     if options.json:
         common.print_json(figures)
         return 0
@@ -50,3 +54,19 @@ def run(options: argparse.Namespace) -> int:
         f"{options.out}: {len(figures['forecasts']):,} forecasts, {len(figures['speeds']):,} runs\n"
     )
     return 0
+
+
+def _batches() -> list[dict[str, Any]]:
+    """How far each batch of this machine has come, the newest first."""
+    from ..batch.open import kept
+    from ..batch.queue import BatchFile
+
+    found = list[dict[str, Any]]()
+    for path in kept():
+        queue = BatchFile(path)
+        try:
+            id, source, out, made = queue.about
+            found.append({"id": id, "in": source, "out": out, "made": made, "counts": dict(queue.counts())})
+        finally:
+            queue.close()
+    return sorted(found, key=lambda one: one["made"], reverse=True)

@@ -106,6 +106,16 @@ class Batches(Result):
     batches: list[BatchKept]
 
 
+class BatchStands(Described):
+    id: str
+    source: str = Field(alias="in")
+    out: str
+    made: float
+    """Seconds since 1970."""
+    counts: dict[str, int]
+    """Orders by state."""
+
+
 class Benched(Result):
     prompt: str
     models: list[Summary]
@@ -409,6 +419,8 @@ class Reported(Result):
     speeds: list[dict[str, Any]]
     advice: dict[str, dict[str, Any]]
     odds: list[dict[str, Any]]
+    batches: list[BatchStands]
+    """The newest first."""
     cost: list[Spent]
     savings: Saved
     timeline: dict[str, Any] | None

@@ -122,10 +122,15 @@ def _savings(store: Store, since: float) -> dict[str, Any]:
 
 
 def _timeline(store: Store, session: str | None) -> dict[str, Any] | None:
-    """Who was asked when in one conversation, how long it took, at what price; None without conversations."""
-    kept = store.find(session) if session else next(iter(store.sessions(1)), None)
-    if kept is None:
-        return None
+    """Who was asked when in one conversation, how long it took, at what price; None where nobody was asked."""
+    if session is None:  # an exchange of the gateway is a conversation too, of which no agent asked anybody
+        newest = store.database.read(
+            "SELECT sessions.id FROM calls JOIN sessions ON sessions.id = calls.session ORDER BY at DESC LIMIT 1"
+        )
+        if not newest:
+            return None
+        session = str(newest[0][0])
+    kept = store.find(session)
     rows = store.database.read(
         "SELECT at, seconds, agent, role, model, input_tokens, output_tokens, cost_usd, error FROM calls"
         " WHERE session = ? ORDER BY at",

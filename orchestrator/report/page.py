@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
+from math import ceil, floor, log10
 from typing import Any
 
 from servers.durations import duration
@@ -26,6 +27,8 @@ p { margin: .25rem 0; color: var(--faint) }
 .plot { min-width: 0; overflow: hidden } .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100% } td, th { padding: .3rem .6rem; text-align: right;
   border-bottom: 1px solid var(--line); white-space: nowrap } td:first-child, th:first-child { text-align: left }
+@media (max-width: 600px) { table { font-size: .8rem } td, th { padding: .3rem .2rem } th { white-space: normal }
+  td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6rem } }
 .js-plotly-plot text { fill: var(--ink) !important }
 .js-plotly-plot .gridlayer path, .js-plotly-plot .zerolinelayer path { stroke: var(--line) !important }
 """
@@ -64,6 +67,7 @@ def page(figures: Mapping[str, Any]) -> str:
         _timeline(figures["timeline"]),
         _table("Gates by kind of task", figures["odds"], _ODDS),
         _table("Advice that was followed", _named(figures["advice"], "action"), _ADVICE),
+        _table("Batches", [_batch(one) for one in figures["batches"]], _BATCHES),
         _table("What models cost", figures["cost"], _COST),
         _saved(figures["savings"]),
     ]
@@ -116,7 +120,12 @@ def _forecasts(points: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]
         traces.append(
             {"type": "scatter", "mode": "lines", "name": "exact", "x": exact, "y": exact, "line": line}
         )
-    axes = {"xaxis": {"type": "log", "title": "measured s"}, "yaxis": {"type": "log", "title": "forecast s"}}
+    axes = {
+        "xaxis": log_axis("measured s", [one["measured_s"] for one in points]),
+        "yaxis": log_axis(
+            "forecast s", [one[key] for one in points for key in ("low_s", "forecast_s", "high_s")]
+        ),
+    }
     return traces, axes
 
 
@@ -146,15 +155,28 @@ def _speeds(points: Sequence[Mapping[str, Any]], key: str) -> tuple[list[dict[st
         for name, own in _by_model(known).items()
     ]
     axes = {
-        "xaxis": {"type": "log", "title": "prompt tokens"},
+        "xaxis": log_axis("prompt tokens", [one["tokens_in"] for one in known]),
         "yaxis": {"rangemode": "tozero", "title": "tokens/s"},
     }
     return traces, axes
 
 
+def log_axis(title: str, values: Sequence[float | None]) -> dict[str, Any]:
+    """A logarithmic axis whose marks are whole numbers: plotly alone writes the 2 of 20 and the 2 of 2,000 alike."""
+    found = [value for value in values if value and value > 0]
+    axis = {"type": "log", "title": title}
+    if not found:
+        return axis
+    first, last = floor(log10(min(found))), ceil(log10(max(found)))
+    decades = log10(max(found) / min(found))
+    steps = (1, 2, 5) if decades < 1.6 else (1, 3) if decades < 3 else (1,)
+    ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+    return {**axis, "tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
+
+
 def _timeline(timeline: Mapping[str, Any] | None) -> str:
     if not timeline or not timeline["calls"]:
-        return ""
+        return "<h2>Who was asked</h2><p>No model was asked in a conversation yet.</p>"
     calls = timeline["calls"]
     start = min(one["at"] - (one["seconds"] or 0) for one in calls)
     trace = {
@@ -168,7 +190,12 @@ def _timeline(timeline: Mapping[str, Any] | None) -> str:
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"color": ["#c4554d" if one["error"] else "#4c78a8" for one in calls]},
     }
-    axes = {"xaxis": {"title": "seconds"}, "yaxis": {"automargin": True}, "barmode": "overlay"}
+    axes = {
+        "xaxis": {"title": "seconds"},
+        "yaxis": {"automargin": True, "autorange": "reversed", "ticklabelstandoff": 6},
+        "barmode": "overlay",
+        "height": 90 + 40 * len(set(trace["y"])),
+    }
     table = _table("", calls, _CALLS)
     return _plot(f"Who was asked in “{escape(timeline['title'])}”", ([trace], axes)) + table
 
@@ -210,11 +237,28 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]], columns: Columns) -> s
     return f'{heading}<div class="wide"><table><tr>{head}</tr>{lines}</table></div>'
 
 
+def _batch(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch as a row: how many of its orders have come how far."""
+    counts = one["counts"]
+    other = {state: number for state, number in counts.items() if state not in ("done", "failed")}
+    return {
+        "batch": f"{one['id']} ({one['in']})",
+        "orders": sum(counts.values()),
+        "done": counts.get("done", 0),
+        "failed": counts.get("failed", 0),
+        "other": ", ".join(f"{number:,} {state}" for state, number in sorted(other.items())) or "-",
+    }
+
+
 def _saved(saved: Mapping[str, Any]) -> str:
+    heading = "<h2>What delegating saved</h2>"
+    if not saved["delegations"]:
+        return f"{heading}<p>No lead of a conversation has handed work on yet.</p>"
     return (
-        f"<h2>What delegating saved</h2><p>{saved['delegations']:,} delegations, {saved['failed']:,} failed, "
-        f"{saved['unknown']:,} without known prices: would have cost {_usd(saved['would_have_cost_usd'])}, "
-        f"{_usd(saved['spent_usd'])} spent on it, net {_usd(saved['net_usd'])}.</p>"
+        f"{heading}<p>{saved['delegations']:,} delegations by leads, {saved['failed']:,} failed, "
+        f"{saved['unknown']:,} without known prices. The others would have cost the leads "
+        f"{_usd(saved['would_have_cost_usd'])}; {_usd(saved['spent_usd'])} was spent on them: net "
+        f"{_usd(saved['net_usd'])}.</p>"
     )
 
 
@@ -245,6 +289,10 @@ _ODDS: Columns = [
 _ADVICE: Columns = [
     ("action", "advice", str), ("runs", "followed", _count), ("saved_s", "saved (median)", _seconds),
     ("helped", "helped", _share), ("median_error", "off by", _share),
+]  # fmt: skip
+_BATCHES: Columns = [
+    ("batch", "batch", str), ("orders", "orders", _count), ("done", "done", _count), ("failed", "failed", _count),
+    ("other", "others", str),
 ]  # fmt: skip
 _COST: Columns = [
     ("key", "model", str), ("calls", "calls", _count), ("failed", "failed", _count),

@@ -216,8 +216,9 @@ def test_ctrl_c_finishes_what_runs_and_the_same_command_goes_on(tmp_path: Path) 
         process = begun("batch", str(path), "--out", str(out), "--host", url, cwd=tmp_path)
         until(lambda: lines_in(out), "the first receipt", by=process)
         os.kill(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        ended, said = process.communicate(timeout=60)
         assert process.returncode == 130 and "what runs is finished" in said and "Traceback" not in said
+        assert "the same command goes on with those that wait" in ended
         status = described("batch", batch(tmp_path, "status", "--json").stdout)["batches"][0]["counts"]
         assert status["waiting"] + status["done"] == 400 and len(receipts(out)) == status["done"]
 

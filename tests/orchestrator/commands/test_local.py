@@ -126,6 +126,8 @@ def test_from_the_first_list_to_a_forecast_on_a_simulated_server(folder: Path) -
     assert "in time" in tables["estimate"] and "1 s given" in tables["estimate"]
     for part in ("calibration length", "tokens a second, as fitted", "forecasts: 4 runs", "callers saved"):
         assert part in tables["profile"]
+    fitted = tables["profile"].partition("as fitted\n")[2].partition("\n\n")[0].splitlines()
+    assert len(set(fitted)) == len(fitted) == 2, "one law is told once, however many windows its runs had"
 
 
 def test_a_task_is_written_only_when_its_gate_passes(folder: Path) -> None:
