@@ -80,8 +80,13 @@ def bound(request: Request, subset: _Subset) -> tuple[Request, dict[str, Any] | 
         return request, None
     if (form := fitting(request.schema, subset)) is not None:
         return request, form
-    said = f"{request.system}\n\n{IN_WORDS}\n{json.dumps(dict(request.schema))}".strip()
-    return replace(request, system=said), None
+    return in_words(request), None
+
+
+def in_words(request: Request) -> Request:
+    """The same with its schema in the system prompt alone."""
+    said = f"{request.system}\n\n{IN_WORDS}\n{json.dumps(dict(request.schema or {}))}".strip()
+    return replace(request, system=said, schema=None)
 
 
 def _fit(schema: Any, subset: _Subset) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from .caches import Cache, MemoryCache, RedisCache, SqliteCache
 from .in_text import InText
 from .limited import Limited
 from .recorded import Recorded
+from .refused_schema import RefusedSchema
 from .refused_tools import RefusedTools
 from .retrying import Retry, Retrying
 from .unsealed import Unsealed
@@ -68,7 +69,8 @@ def persistent(
             attempts=settings.retries + 1, first_s=settings.retry_first_s, max_s=settings.retry_max_s
         )
         provider = Retrying(provider, retry, emit=emit)
-    provider = InText(Unsealed(RefusedTools(provider, emit=emit), emit=emit), emit=emit)
+    provider = RefusedSchema(RefusedTools(provider, emit=emit), emit=emit)
+    provider = InText(Unsealed(provider, emit=emit), emit=emit)
     if settings.cache:
         from .cached import Cached  # its schemas of requests and answers are built for those who keep some
 

@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from orchestrator import CodingAgent, load_config, tool
-from orchestrator.errors import ConfigError, InvalidAnswer
+from orchestrator.errors import BadRequest, ConfigError, InvalidAnswer
+from orchestrator.events import Event, Notice
 from orchestrator.providers.scripted import Scripted
 from orchestrator.types import ToolCall, assistant
 
@@ -143,3 +144,27 @@ def test_a_type_without_a_schema_is_refused_before_anything_is_asked(agent: Codi
     for wrong in (odd, "Nowhere"):
         with pytest.raises(ConfigError, match="an answer cannot have the type"):
             agent.reply("?", output_type=wrong)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "output_config.format: this model does not support structured outputs",
+        "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
+        "The model does not support outputConfig.textFormat",
+        "Unsupported parameter: 'text.format'",
+    ],
+)
+def test_a_model_that_cannot_be_held_to_a_form_is_asked_in_words(tmp_path: Path, refusal: str) -> None:
+    told: list[Event] = []
+    config = load_config(cwd=tmp_path, env={}, display__quiet=True)
+    with CodingAgent(model="fake:m", config=config, tools=(), emit=told.append) as agent:
+        script = Scripted(BadRequest("fake", refusal), "4", "5", name="fake")
+        agent.add_provider("fake", script)
+        assert (agent.chat("n?", output_type=int), agent.chat("n?", output_type=int)) == (4, 5)
+        _, *later = script.requests
+        assert [one.schema for one in later] == [None, None] and '"value"' in later[1].system
+        assert [refusal in one.text for one in told if isinstance(one, Notice)] == [True]
+        agent.add_provider("fake", Scripted(BadRequest("fake", "messages: too odd"), name="fake"))
+        with pytest.raises(BadRequest, match="too odd"):
+            agent.chat("n?", output_type=int)
