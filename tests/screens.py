@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 
 _PIECE = re.compile(r"\x1b\[([\d;?]*)([A-Za-z])|\x1b\[\?\d+[hl]|(\r)|(\n)|([^\x1b\r\n]+)")
 
 
-def screen(written: str, width: int = 80) -> list[str]:
-    """The rows, everything that scrolled away included; written text wraps at `width` cells."""
-    rows, row, column = [""], 0, 0
+def narrowed(rows: Sequence[str], width: int) -> list[str]:
+    """What most terminals make of rows that no longer fit: they go on in the next one."""
+    return [row[at : at + width] for row in rows for at in range(0, max(len(row), 1), width)]
+
+
+def screen(written: str, width: int = 80, before: Sequence[str] = ("",)) -> list[str]:
+    """The rows, everything that scrolled away included; written text wraps at `width` cells. The cursor was behind
+    the rows `before`."""
+    rows, row, column = [*before], len(before) - 1, len(before[-1])
     for number, kind, carriage, feed, text in _PIECE.findall(written):
         if carriage:
             column = 0
@@ -19,6 +26,8 @@ def screen(written: str, width: int = 80) -> list[str]:
             row, column = row + 1, 0
         elif kind == "A":
             row = max(row - int(number or 1), 0)
+        elif kind == "B":
+            row = min(row + int(number or 1), len(rows) - 1)
         elif kind == "J":
             rows = [*rows[:row], rows[row][:column]]
         elif kind == "K":

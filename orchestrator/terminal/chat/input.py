@@ -42,6 +42,7 @@ from ...events import Notice
 from ...tools import fitting
 from ..display import Display
 from ..screen.page import CONTINUED, PROMPT
+from .resized import wiped_whole
 
 PASTE_S = 0.01
 """How soon after an Enter the rest of a paste comes, where the terminal does not mark pastes."""
@@ -108,6 +109,7 @@ class Terminal:
             key_bindings=self._keys(),
             prompt_continuation=lambda width, number, wrapped: CONTINUED,
         )
+        wiped_whole(self._prompt.app)
         self._sent = deque[str | Interrupted | None]()
         self._more = anyio.Event()
         self._waited_for = False  # what is sent is taken at once

@@ -72,7 +72,7 @@ class LivePart:
         if panel and not any(one.shown for one in panel):
             found += [[], *self.columns(panel, tail=True)]
         elif not front.ended:
-            found += self._under_way(front, self.console.width - 2 - INDENT * front.speaker.depth)
+            found += self._under_way(front, self.console.width - 3 - INDENT * front.speaker.depth)
         working = {run.parent for run in active}
         for run in active:
             waits = run.id in working and not run.activity.tools

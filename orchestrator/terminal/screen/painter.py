@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 
 from .lines import writable
+from .reflow import added
 from .rows import Row, cut
 
 HELD_ROWS = 8
@@ -22,7 +23,7 @@ class Painter:
         self.console = console
         self.elsewhere: Callable[[], None] | None = None  # called when the changing part is another
         self.below: list[Row] = []
-        self._drawn = 0
+        self._drawn: Sequence[int] = ()  # cells of each row of the changing part that stands there
         self._paused = False
 
     @property
@@ -74,9 +75,11 @@ class Painter:
 
     def _wipe(self) -> None:
         if self._drawn:
-            up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
-            self.console.file.write(f"\r{up}\x1b[J")
-            self._drawn = 0
+            above = len(self._drawn) - 1 + added(self._drawn, self.console.width)
+            # The first row apart: what is wiped from the screen's first cell on, tmux keeps above it.
+            up, wipe = (f"\x1b[{above}A", "\x1b[K\x1b[B\x1b[J\x1b[A") if above else ("", "\x1b[J")
+            self.console.file.write(f"\r{up}{wipe}")
+            self._drawn = ()
 
     def _draw(self) -> None:
         """The cursor stays behind the last row: nothing scrolls that will be taken back."""
@@ -84,7 +87,7 @@ class Painter:
         for place, row in enumerate(self.below):
             flat += [*([Segment("\n")] if place else []), *row]
         self._print(flat)
-        self._drawn = len(self.below)
+        self._drawn = [Segment.get_line_length(row) for row in self.below]
         self.console.file.flush()
 
     def _print(self, pieces: Sequence[Segment]) -> None:

@@ -31,7 +31,7 @@ from orchestrator.terminal.screen.blocks import Blocks
 from orchestrator.terminal.screen.plain_screen import Screen
 from orchestrator.terminal.screen.rich_screen import RichScreen
 from orchestrator.types import ToolCall, Usage, assistant, result, user
-from tests.screens import screen
+from tests.screens import narrowed, screen
 
 WIDTHS = (40, 80, 200)
 
@@ -85,6 +85,27 @@ def test_from_the_question_on_the_last_row_says_how_long_it_has_waited() -> None
     terminal = Terminal()
     assert terminal.see(started()) == ["… lead ollama:q · waiting for the first token · 0 s"]
     assert terminal.later(61) == "… lead ollama:q · waiting for the first token · 61 s"
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [(120, 40), (80, 60), (200, 40)])
+def test_a_terminal_that_becomes_narrower_keeps_nothing_of_what_was_under_way(
+    monkeypatch: pytest.MonkeyPatch, wide: int, narrow: int
+) -> None:
+    monkeypatch.setenv("TMUX", "one that wraps")
+    begun, more = [started(), said("many words, " * 40)], said("and one more")
+    terminal, fresh = Terminal(wide), Terminal(narrow)
+    stood, written = narrowed(terminal.see(*begun), narrow), len(terminal.file.getvalue())
+    terminal.console.width = narrow
+    terminal.see(more)
+    assert screen(terminal.file.getvalue()[written:], narrow, stood) == fresh.see(*begun, more)
+
+
+@pytest.mark.parametrize("width", [40, 41, 80, 120])
+def test_what_is_being_written_is_shown_to_its_last_letter(width: int) -> None:
+    words = [f"w{number:02}" for number in range(60)]
+    rows = Terminal(width).see(started(), said(" ".join(words)))[:-1]
+    shown = " ".join(row.removeprefix("▌").strip() for row in rows).split()
+    assert shown and shown == words[-len(shown) :]
 
 
 def test_a_forecast_tells_what_it_does_and_how_long_it_will_take() -> None:
