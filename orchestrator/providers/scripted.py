@@ -63,6 +63,7 @@ class Scripted:
         self.pace = pace  # 1 takes the recorded total_s, 0 no time
         self.lines = list(lines)
         self.requests: list[Request] = []  # what was really asked
+        self._played = 0
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
         self.requests.append(request)
@@ -80,11 +81,12 @@ class Scripted:
 
     def _next(self, request: Request) -> str | Message | Completion:
         if not self.lines:
-            count = len(self.requests) - 1
+            count = self._played
             raise ScriptError(
                 f"{self.title} ran out: it has {count} repl{'y' if count == 1 else 'ies'}, and was asked {_asked(request)}"
             )
         line = self.lines.pop(0)
+        self._played += 1
         if isinstance(line, Exception):
             raise line
         return line(request) if callable(line) else line
