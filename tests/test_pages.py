@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.batch.orders import from_jsonl
 from orchestrator.cli import COMMANDS, main, parser_of
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
@@ -99,3 +100,18 @@ def test_commands_of_the_guides_work_as_printed(reader: Path) -> None:
             ran.append(line)
             assert code == 0, f"{line}\n{out.getvalue()}"
     assert len(ran) >= 15
+
+
+def test_the_orders_of_the_page_on_batches_are_orders(tmp_path: Path) -> None:
+    (block,) = re.findall(
+        r"^```json\n(.*?)^```", (HERE / "docs/team.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "orders.jsonl").write_text(block, encoding="utf-8")
+    assert [one.line for one in from_jsonl(tmp_path / "orders.jsonl")] == [1, 2]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_to_files(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for place in re.findall(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)", text):
+        assert place.startswith(("https://", "http://", "mailto:")) or (page.parent / place).exists(), place

@@ -333,4 +333,6 @@ def _speed(reads: Sequence[float], writes: Sequence[float]) -> str:
     ]
     if not parts:
         return "not yet measured"
-    return f"{' and '.join(parts)} tokens/s (median of {max(len(reads), len(writes))} runs)"
+    runs = max(len(reads), len(writes))
+    behind = f"median of {runs} runs" if runs > 1 else "one run"
+    return f"{' and '.join(parts)} tokens/s ({behind})"
