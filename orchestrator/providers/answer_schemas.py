@@ -44,9 +44,14 @@ STRICT = _Subset(
         ]
     ),
     all_required=True,
+    formats=_FORMATS - {"uri"},
 )
 """OpenAI's strict mode."""
-GEMINI = _Subset(keys=frozenset(["minItems", "maxItems", "minimum", "maximum", "prefixItems"]), closed=False)
+GEMINI = _Subset(
+    keys=frozenset(["minItems", "maxItems", "minimum", "maximum", "prefixItems"]),
+    closed=False,
+    formats=frozenset({"date-time", "date", "time"}),
+)
 
 
 class _Unsaid(Exception):
@@ -126,6 +131,8 @@ def _fit(schema: Any, subset: _Subset) -> dict[str, Any]:
                 out[key] = value
             case "minItems" if value in (0, 1):
                 out[key] = value
+            case "pattern" if "(?" in str(value):  # nobody's grammars look ahead
+                told[key] = value
             case _ if key in subset.keys:
                 out[key] = value
             case _:

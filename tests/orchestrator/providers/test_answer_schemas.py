@@ -40,6 +40,8 @@ class Outer(BaseModel):
     kind: Literal["a"] = "a"
     note: str | None = None
     short: str = Field("", max_length=5, pattern="^[a-z]*$")
+    ahead: Annotated[str, Field(json_schema_extra={"pattern": "^(?!x)"})] = ""
+    link: Annotated[str, Field(json_schema_extra={"format": "uri"})] = ""
 
 
 class Tree(BaseModel):
@@ -70,6 +72,9 @@ VALUES: dict[str, tuple[Any, Any]] = {
 }
 IN_WORDS = {"recursive", "map", "tuple"}
 """What Anthropic's structured outputs cannot say."""
+
+
+NO_FORMAT = {"openai": ("uri",), "google": ("uri", "uuid", "email")}
 
 
 def schema_in(sent: dict[str, Any], wire: str) -> Any:
@@ -121,6 +126,8 @@ def refused(schema: dict[str, Any], wire: str) -> str | None:
         | {"multipleOf", "minItems", "maxItems", "additionalProperties"},
     }[wire]
     for part in parts(schema):
+        if "(?" in part.get("pattern", "") or part.get("format") in NO_FORMAT.get(wire, ()):
+            return f"not understood: {part}"
         if unknown := part.keys() - common - own:
             return f"{unknown} is not supported"
         if "$ref" in part and len(part) > 1 and "$defs" not in part:
