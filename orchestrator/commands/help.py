@@ -8,7 +8,8 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
-from typing import Any
+from itertools import takewhile
+from typing import Any, NoReturn
 
 WIDTH = 80
 ELSEWHERE = ("help", "config", "mcp", "trust", "verbose", "log_level")
@@ -26,11 +27,41 @@ EXIT_CODES = "exit codes: 0 done, 1 it failed, 2 wrong command line, 130 stopped
 
 
 class Parser(argparse.ArgumentParser):
-    """With this help, also of its subcommands."""
+    """With this help, also of its subcommands. An option that a command does not have is named before anything else."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.formatter_class = Help
+        self._given: list[str] = []
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._given = list(sys.argv[1:] if args is None else args)
+        found, rest = super().parse_known_args(args, namespace)
+        if self._strange(rest):
+            self.error("")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        known = self._option_string_actions
+        if strange := self._strange(self._given):
+            from difflib import get_close_matches  # takes longer than all else here
+
+            near = get_close_matches(strange, known, n=1, cutoff=0.7)
+            hint = f"did you mean {near[0]}?" if near else f"`{self.prog} --help` lists those there are"
+            message = f"there is no option {strange}; {hint}"
+        elif valued := re.match(r"argument (\S+): ignored explicit argument (.*)", message):
+            message = f"{valued[1]}: wanted without a value, found {valued[2]}"
+        super().error(message)
+
+    def _strange(self, words: Iterable[str]) -> str | None:
+        """The first option in the words that this command does not have; of other commands it knows nothing."""
+        if self._subparsers is not None:
+            return None
+        for word in takewhile(lambda word: word != "--", words):
+            name = word.partition("=")[0]
+            if name.startswith("--") and not any(one.startswith(name) for one in self._option_string_actions):
+                return name
+        return None
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Unlike the original it does not hide that nothing could be written."""

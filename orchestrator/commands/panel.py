@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -82,7 +83,7 @@ class Command:
 
 
 def _add_option(parser: argparse.ArgumentParser, one: Parameter) -> None:
-    from ..config.pattern_parameters import listed
+    from ..config.pattern_parameters import valued
 
     told = "" if one.default in (None, False) else f" (default: {one.default})"
     given: dict[str, Any] = {
@@ -97,11 +98,12 @@ def _add_option(parser: argparse.ArgumentParser, one: Parameter) -> None:
         case "members":
             given |= {"action": "append", "metavar": f"NAME=MODEL[={one.beside.upper()}]"}
         case "models" | "words":
-            given |= {"type": listed, "metavar": "A,B"}
+            given |= {"type": partial(valued, one.kind), "metavar": "A,B"}
         case "count":
-            given |= {"type": int, "metavar": "N"}
+            given |= {"type": partial(valued, one.kind), "metavar": "N"}
         case "number":
-            given |= {"type": float, "metavar": "S" if one.name.endswith("_s") else "P"}
+            metavar = "S" if one.name.endswith("_s") else "P"
+            given |= {"type": partial(valued, one.kind), "metavar": metavar}
         case "model" | "text":
             given |= {"metavar": one.kind.upper()}
     parser.add_argument(f"--{one.option}", **given)

@@ -118,11 +118,11 @@ def of_word(use: str, word: str) -> tuple[str, Any] | None:
         if near := get_close_matches(key, known, n=1, cutoff=0.8):
             raise ConfigError(f"there is no {key!r} of {use}; did you mean {near[0]}={text}?")
         return None
-    return key, _valued(known[key].kind, text)
+    return key, valued(known[key].kind, text)
 
 
-def _valued(kind: Kind, text: str) -> Any:
-    """As JSON has it; what cannot be stays text, which the check of the whole refuses by its name."""
+def valued(kind: Kind, text: str) -> Any:
+    """What was typed, as JSON has it; what cannot be stays text, which the check of the whole refuses by its name."""
     match kind:
         case "words" | "models":
             return listed(text)

@@ -114,7 +114,7 @@ def test_a_tie_and_a_panel_without_members_are_told_apart_by_their_exit_code(
     code, _, err = run("vote", "--models", ",", "well?")
     assert code == 2 and err == "understudy: --models: wanted at least one entry, found []\n"
     code, _, err = run("plan", "--manager", "scripted:a.jsonl", "--task-timeout", "-1", "well?")
-    assert code == 2 and err == "understudy: --task-timeout: wanted more than 0, found -1.0\n"
+    assert code == 2 and err == "understudy: --task-timeout: wanted more than 0, found -1\n"
     code, _, err = run("route", "--to", "sql=a:1", "--to", "sql=b:1", "well?")
     assert code == 2 and "'sql' is named twice" in err
     code, _, err = run("vote", "--models", "scripted:a.jsonl", " ")

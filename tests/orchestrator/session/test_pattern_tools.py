@@ -31,6 +31,7 @@ from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
 from servers.protocol.tasks import IDENTIFIER
+from tests.command import understudy
 from tests.followed import about, called, ended
 from tests.tokens import count
 
@@ -284,3 +285,51 @@ def test_every_door_takes_every_parameter_of_every_pattern() -> None:
         for one in parameters(use):
             if one.kind != "members":
                 assert of_word(use, f"{one.name}=x") is not None
+
+
+WRONG: list[tuple[str, str, str, Any, str]] = [
+    ("vote", "samples", "99", 99, "wanted at most 50, found 99"),
+    ("vote", "samples", "many", "many", "wanted a whole number, found 'many'"),
+    ("vote", "samples", "2.5", 2.5, "wanted a whole number, found 2.5"),
+    ("vote", "choices", "x", ["x"], "wanted two choices or more, or none at all, found only 'x'"),
+    ("vote", "judge", "", "", "wanted a model as provider:model, for example ollama:qwen3:8b, found nothing"),
+    ("debate", "rounds", "0", 0, "wanted at least 1, found 0"),
+]
+
+
+async def test_a_wrong_value_is_told_in_the_same_sentence_at_every_door(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    lines = [f"/{use} a:1,b:1 {name}={typed} go" for use, name, typed, _, _ in WRONG]
+    kept = {f"p{at}": {"use": use, name: value} for at, (use, name, _, value, _) in enumerate(WRONG)}
+    (tmp_path / "config.yaml").write_text(json.dumps({"patterns": kept}), encoding="utf-8")
+    in_yaml = understudy("patterns", "--trust", cwd=tmp_path).stderr
+    (tmp_path / "config.yaml").unlink()
+    in_a_chat = understudy("chat", cwd=tmp_path, stdin="\n".join(lines)).stdout
+    with anyio.fail_after(60):
+        async with Client(build(config)) as client:
+            for at, (use, name, typed, value, says) in enumerate(WRONG):
+                given = {"question": "go", "models": ["a:1", "b:1"], name: value}
+                answer = await client.call_tool(use, given)
+                assert answer.is_error and f"{name}: {says}" in answer.content[0].text  # type: ignore[union-attr]
+                command = understudy(use, "--models", "a:1,b:1", f"--{name}={typed}", "go", cwd=tmp_path)
+                assert (command.returncode, command.stderr) == (2, f"understudy: --{name}: {says}\n")
+                assert f"patterns.p{at}.{name}: {says}" in in_yaml
+                assert f" {name}: {says}\n" in in_a_chat
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("vote", "--smaples", "3", "go"), "there is no option --smaples; did you mean --samples?"),
+        (
+            ("vote", "--qqq=3", "go"),
+            "there is no option --qqq; `understudy vote --help` lists those there are",
+        ),
+        (("vote", "--stop-early=maybe", "go"), "--stop-early: wanted without a value, found 'maybe'"),
+    ],
+)
+def test_an_option_that_there_is_not_is_named_whatever_else_is_wrong(
+    tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    done = understudy(*words, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.endswith(f"error: {says}\n")
