@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 from anyio.abc import TaskStatus
+from prompt_toolkit.utils import is_dumb_terminal
 from rich.console import Console
 
 from ...config.load import Config
@@ -25,6 +26,7 @@ from ...tools import Approve
 from ...types import ToolCall, user
 from ..display import Display
 from .commands import COMMANDS, obey
+from .dumb_terminal import DumbTerminal
 from .input import Interrupted, Lines, Reader, Terminal
 from .mentions import Mentioned, with_files
 from .own_command import own_command
@@ -53,11 +55,7 @@ async def chat(
     answers what tools ask; None: the person is asked, where there is one. Raises ConfigError, StoreError.
     """
     talk = Conversation(config, Display(console, config.display))
-    talk.reader = reader or (
-        Terminal({name: c.meaning for name, c in COMMANDS.items()}, talk.completions, Path(config.folder))
-        if sys.stdin.isatty() and sys.stdout.isatty()
-        else Lines()
-    )
+    talk.reader = reader or _reader(talk)
     if resume:
         talk.resume(resume)
     talk.model = model or talk.model or config.default_model
@@ -80,6 +78,15 @@ async def chat(
     if talk.reader.interactive:
         return 0
     return 130 if talk.interrupted else 1 if talk.failed else 0
+
+
+def _reader(talk: Conversation) -> Reader:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return Lines()
+    if is_dumb_terminal():
+        return DumbTerminal()
+    meanings = {name: command.meaning for name, command in COMMANDS.items()}
+    return Terminal(meanings, talk.completions, Path(talk.config.folder))
 
 
 class Conversation:
@@ -208,7 +215,7 @@ class Conversation:
     async def _take(self, line: str) -> bool:
         """One turn, or one command. Returns whether the person stopped it."""
         self._told, self._asking, self._begun_turn = None, True, False
-        if self.reader.interactive:
+        if self.reader.interactive and not self.reader.echoed:
             self.display.asked(line)
         with anyio.CancelScope() as self._turn:
             try:

@@ -54,6 +54,8 @@ class Interrupted(Exception):
 
 class Reader(Protocol):
     interactive: bool
+    echoed: bool
+    """What was typed stands on the screen already."""
 
     def attended(self, talk: Attended) -> AbstractAsyncContextManager[None]:
         """Open while the conversation lasts."""
@@ -94,6 +96,7 @@ class Terminal:
     a new line. What is sent during a turn waits, and is shown waiting."""
 
     interactive = True
+    echoed = False
 
     def __init__(
         self, words: Mapping[str, str], arguments: Callable[[str], Iterable[str]], folder: Path
@@ -297,6 +300,7 @@ class Lines:
     """One line, one turn; a line that ends in a backslash goes on. Nobody is there to choose."""
 
     interactive = False
+    echoed = False
 
     def attended(self, talk: Attended) -> AbstractAsyncContextManager[None]:
         return nullcontext()
@@ -307,6 +311,7 @@ class Lines:
         self._source = source or sys.stdin
         self._asked, self._lines = queue.SimpleQueue[None](), queue.SimpleQueue[str]()
         self._came: Callable[[], None] = lambda: None
+        self._fetching = False  # also for one who no longer waits: the line is the next one's
         # Not a worker thread of the loop: the program would wait for it, and it may wait for its line for ever.
         threading.Thread(target=self._fetch, daemon=True, name="lines").start()
 
@@ -328,8 +333,12 @@ class Lines:
     async def _line(self) -> str:
         came, token = anyio.Event(), anyio.lowlevel.current_token()
         self._came = lambda: anyio.from_thread.run_sync(came.set, token=token)
-        self._asked.put(None)
-        await came.wait()
+        if not self._fetching:
+            self._fetching = True
+            self._asked.put(None)
+        if self._lines.empty():
+            await came.wait()
+        self._fetching = False
         return self._lines.get_nowait()
 
     def _fetch(self) -> None:

@@ -32,11 +32,11 @@ PROMPT = "you │"  # the space after it is a movement of the cursor
 class Term:
     """`understudy` behind a pseudo-terminal; `installed`: the script itself, and not a fork of what tests keep."""
 
-    def __init__(self, folder: Path, *arguments: str, installed: bool = False) -> None:
-        self.shown = ""
+    def __init__(self, folder: Path, *arguments: str, installed: bool = False, kind: str = "xterm") -> None:
+        self.shown = self.written = ""
         self.fd, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-        env = {"TERM": "xterm", "NO_COLOR": "1"}
+        env = {"TERM": kind, "NO_COLOR": "1"}
         self.process: Running | subprocess.Popen[bytes]
         if installed:
             words = [str(Path(sys.executable).parent / "understudy"), *arguments]
@@ -90,6 +90,7 @@ class Term:
                 return False
             assert b"\x1b[6n" not in data, "its answer would come as input, as if it were typed"
             text = data.decode("utf-8", "replace")
+            self.written += text
             self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r", "", text)
             return True
         return False
@@ -110,8 +111,10 @@ class Place:
         (self.folder / name).write_text("\n".join(lines), encoding="utf-8")
         return f"scripted:{name}"
 
-    def chat(self, *arguments: str, servers: str = "none.json", installed: bool = False) -> Term:
-        term = Term(self.folder, "chat", *arguments, "--mcp", servers, installed=installed)
+    def chat(
+        self, *arguments: str, servers: str = "none.json", installed: bool = False, kind: str = "xterm"
+    ) -> Term:
+        term = Term(self.folder, "chat", *arguments, "--mcp", servers, installed=installed, kind=kind)
         self.terms.append(term)
         term.expect("Ctrl-D leaves")
         term.expect(PROMPT)
@@ -170,6 +173,35 @@ def test_ctrl_c_stops_the_turn_and_the_history_stays_valid(place: Place) -> None
     term.expect(PROMPT)
     term.press(CTRL_D)
     assert term.leave() == 0
+
+
+def test_a_terminal_that_only_prints_gets_text_alone_is_asked_and_can_stop_a_turn(place: Place) -> None:
+    slow(place)
+    call = {"tool_calls": [{"name": "shell__run_command", "arguments": {"command": "rm -rf nothing"}}]}
+    model = place.script(call, "Removed.", {"text": "word " * 1000, "usage": {"total_s": 100.0}}, "here")
+    term = place.chat("--config", "config.yaml", "--model", model, servers="shell.json", kind="dumb")
+    term.press(CTRL_C)
+    term.expect("Ctrl-C again leaves, and so does Ctrl-D")
+    term.expect(PROMPT)
+    term.press("remove it\n")
+    term.expect("[once/always/program/no] ")
+    term.press("what?\n")
+    term.expect("one of once, always, program, no")
+    term.expect("[once/always/program/no] ")
+    term.press("once\n")
+    term.expect("│ Removed.")
+    term.expect(PROMPT)
+    term.press("talk\n")
+    term.expect("│ word word")
+    term.press(CTRL_C)
+    term.expect("stopped; what was said")
+    term.expect(PROMPT)
+    term.press("still there?\n")
+    term.expect("│ here")
+    term.expect(PROMPT)
+    term.press(CTRL_D)
+    assert term.leave() == 0
+    assert "\x1b" not in term.written
 
 
 def test_ctrl_c_throws_away_what_was_typed_then_warns_then_leaves(place: Place) -> None:
