@@ -115,3 +115,17 @@ def test_the_links_of_a_page_lead_to_files(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for place in re.findall(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)", text):
         assert place.startswith(("https://", "http://", "mailto:")) or (page.parent / place).exists(), place
+
+
+def test_the_readme_tells_the_same_figures_as_the_page_on_benchmarks() -> None:
+    def figures(page: str) -> dict[str, list[str]]:
+        rows = re.findall(
+            r"^\| ([^|]+) \| ([^|]+) \|", (HERE / page).read_text(encoding="utf-8"), re.MULTILINE
+        )
+        return {label: re.findall(r"\d+(?:\.\d+)?", value) for label, value in rows}
+
+    ours, whole = figures("README.md"), figures("docs/benchmarks.md")
+    shared = [label for label in ours if label in whole]
+    assert len(shared) >= 2
+    for label in shared:
+        assert ours[label] == whole[label][: len(ours[label])], label

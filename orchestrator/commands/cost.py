@@ -83,7 +83,7 @@ def _row(line: Spent) -> list[str]:
     cost = f"${line.cost_usd:.4f}"
     if line.unknown_calls:
         all_unknown = line.unknown_calls == line.calls
-        cost = "unknown" if all_unknown else f"{cost} and {line.unknown_calls} calls unknown"
+        cost = "unknown" if all_unknown else f"{cost} and {line.unknown_calls} of unknown cost"
     figures = (line.input_tokens, line.cached_tokens, line.output_tokens)
     read, cached, written = (f"{figure:,}{'+' if line.uncounted_calls else ''}" for figure in figures)
     return [
