@@ -120,7 +120,7 @@ def test_the_bill_is_printed_for_people_and_programs(
     assert lines[1:] == [
         ["team=red", "1", "0", "100", "0", "50", "$0.1500"],
         ["(none)", "1", "0", "100", "0", "50", "unknown"],
-        ["total", "2", "0", "200", "0", "100", "$0.1500", "and", "1", "calls", "unknown"],
+        ["total", "2", "0", "200", "0", "100", "$0.1500", "and", "1", "of", "unknown", "cost"],
     ]
     assert main(["cost", "--by", "day", "--since", "1d", "--label", "team=red", "--json"]) == 0
     assert described("cost", capsys.readouterr().out)["total"]["cost_usd"] == pytest.approx(0.15)
