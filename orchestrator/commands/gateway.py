@@ -9,6 +9,8 @@ import sys
 
 import anyio
 
+from servers.durations import duration
+
 from ..errors import ConfigError
 from ..events import Event, Foreseen, Notice, Switched
 from . import options as common
@@ -95,9 +97,11 @@ async def _run(options: argparse.Namespace) -> int:
 
 
 def _forecast(event: Foreseen) -> str:
-    bounds = "" if event.low_s is None else f" (90 %: {event.low_s:.0f} to {event.high_s or 0:.0f})"
+    bounds = (
+        "" if event.low_s is None else f" (90 %: {duration(event.low_s)} to {duration(event.high_s or 0)})"
+    )
     waits = f", once {event.waiting_for} is done" if event.waiting_for else ""
-    return f"the call that began takes about {event.total_s or 0:.0f} s{bounds}{waits}"
+    return f"the call that began takes about {duration(event.total_s or 0)}{bounds}{waits}"
 
 
 def _route(written: str) -> tuple[str, str]:
