@@ -184,18 +184,23 @@ def _orders(options: argparse.Namespace, roots: Sequence[Path]) -> list[Keyed]:
         raise ConfigError("there are no orders: give IN.jsonl, or --task TEMPLATE with --glob GLOB")
     if options.task is not None and options.input is not None:
         raise ConfigError("give IN.jsonl or --task, not both")
-    if options.input is not None:
-        if options.out.exists() and options.input != "-" and options.out.samefile(options.input):
-            raise ConfigError(f"--out {options.out} is the input; the receipts need a file of their own")
-        return _apart(from_jsonl(Path(options.input)), options.out, roots)
-    if options.glob is None:
-        raise ConfigError("--task needs --glob: which files?")
     fields = {
         "write": options.write,
         "gate": options.gate,
         "model": options.model,
         "label": options.order_label,
     }
+    if options.input is not None:
+        for name, given in {"glob": options.glob, **fields}.items():
+            if given is not None:
+                raise ConfigError(
+                    f"--{name} goes with --task; each order of {options.input} says by itself what it wants"
+                )
+        if options.out.exists() and options.input != "-" and options.out.samefile(options.input):
+            raise ConfigError(f"--out {options.out} is the input; the receipts need a file of their own")
+        return _apart(from_jsonl(Path(options.input)), options.out, roots)
+    if options.glob is None:
+        raise ConfigError("--task needs --glob: which files?")
     return _apart(from_template(str(options.task), options.glob, roots[0], fields), options.out, roots)
 
 

@@ -123,6 +123,10 @@ def test_orders_come_from_standard_input_and_names_that_no_file_can_have_fail_al
         (["--out", "r.jsonl"], "there are no orders"),
         (["gone.jsonl", "--out", "r.jsonl"], "cannot read gone.jsonl"),
         (["--task", "x", "--out", "r.jsonl"], "--task needs --glob"),
+        (
+            ["in.jsonl", "--model", "m", "--out", "r.jsonl"],
+            "--model goes with --task; each order of in.jsonl",
+        ),
         (["--task", "x", "--glob", "*.nope", "--out", "r.jsonl"], "finds no file"),
         (["--task", "x", "--glob", "*", "--gate", "taste", "--out", "r.jsonl"], "taste"),
         (["--task", "x", "--glob", "*", "--out", "r.jsonl"], "is not UTF-8"),
