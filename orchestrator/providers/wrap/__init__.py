@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from ...errors import BadRequest
+from ...types import Completion, Delta, Request
 from .. import Closes, Lists, ModelInfo, Provider, close, memory_of
 
-__all__ = ["Around", "Closes", "Lists"]
+__all__ = ["Around", "Closes", "Lists", "asked_again"]
 
 
 class Around:
@@ -22,3 +27,23 @@ class Around:
 
     async def aclose(self) -> None:
         await close(self.inner)
+
+
+async def asked_again(
+    inner: Provider, request: Request, instead: Callable[[Request, BadRequest], Request | None]
+) -> AsyncGenerator[Delta | Completion]:
+    """What `inner` streams; where it refuses the request, what it streams for the one that `instead` makes of it.
+
+    The refusal is raised where `instead` has none.
+    """
+    while True:
+        try:
+            async with aclosing(inner.stream(request)) as items:
+                async for item in items:
+                    yield item
+            return
+        except BadRequest as exc:
+            other = instead(request, exc)
+            if other is None:
+                raise
+            request = other

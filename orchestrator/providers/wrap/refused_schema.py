@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from ...errors import BadRequest
 from ...events import Emit, Notice, ignore
 from ...types import Completion, Delta, Request
 from .. import Provider
 from ..answer_schemas import in_words
-from . import Around
+from . import Around, asked_again
 
 _FORM = re.compile(
     r"output_?(config|format)|text_?format|text\.format|response_?(format|schema|json_?schema|mime_?type)"
@@ -31,27 +30,16 @@ class RefusedSchema(Around):
         self._refused: set[tuple[str, str]] = set()  # (model, schema)
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        if request.schema is None:
-            return self.inner.stream(request)
-        if self._mark(request) in self._refused:
-            return self.inner.stream(in_words(request))
-        return self._tried(request)
+        known = request.schema is not None and self._mark(request) in self._refused
+        return asked_again(self.inner, in_words(request) if known else request, self._in_words)
 
-    async def _tried(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        try:
-            async with aclosing(self.inner.stream(request)) as items:
-                async for item in items:
-                    yield item
-            return
-        except BadRequest as exc:
-            if not _FORM.search(exc.message):
-                raise
-            self._refused.add(self._mark(request))
-            said = f"{exc}; asking again with the form of the answer in words"
-            self.emit(Notice(text=said, level="warning"))
-        async with aclosing(self.inner.stream(in_words(request))) as items:
-            async for item in items:
-                yield item
+    def _in_words(self, request: Request, exc: BadRequest) -> Request | None:
+        if request.schema is None or not _FORM.search(exc.message):
+            return None
+        self._refused.add(self._mark(request))
+        said = f"{exc}; asking again with the form of the answer in words"
+        self.emit(Notice(text=said, level="warning"))
+        return in_words(request)
 
     @staticmethod
     def _mark(request: Request) -> tuple[str, str]:

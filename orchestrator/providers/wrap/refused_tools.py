@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 
 from ...errors import BadRequest
@@ -15,7 +14,7 @@ from ...events import Emit, Notice, ignore
 from ...types import Completion, Delta, Request, ToolSpec
 from .. import Provider
 from ..portable_history import wire_name
-from . import Around
+from . import Around, asked_again
 
 _GOOGLE = re.compile(r"function_?declarations\W{1,3}(\d+)", re.IGNORECASE)
 _PLACE = re.compile(r"""\btools?['"]?(?:\s*[.,/\]]\s*|\s*\[\s*|\s+)['"]?(\d+)""", re.IGNORECASE)
@@ -39,21 +38,16 @@ class RefusedTools(Around):
         self._refused: dict[str, list[ToolSpec]] = {}  # by model
         self._most: dict[str, int] = {}  # how many tools a model takes
 
-    async def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        while True:
-            sent = replace(request, tools=self._taken(request))
-            try:
-                async with aclosing(self.inner.stream(sent)) as items:
-                    async for item in items:
-                        yield item
-                return
-            except BadRequest as exc:
-                if not self._learned(sent, exc):
-                    raise
+    def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        return asked_again(self.inner, self._taken(request), self._without)
 
-    def _taken(self, request: Request) -> tuple[ToolSpec, ...]:
+    def _without(self, request: Request, exc: BadRequest) -> Request | None:
+        return self._taken(request) if self._learned(request, exc) else None
+
+    def _taken(self, request: Request) -> Request:
         refused = self._refused.get(request.model, [])
-        return tuple(tool for tool in request.tools if tool not in refused)[: self._most.get(request.model)]
+        kept = tuple(tool for tool in request.tools if tool not in refused)
+        return replace(request, tools=kept[: self._most.get(request.model)])
 
     def _learned(self, request: Request, exc: BadRequest) -> bool:
         """Whether the refusal is of tools that can be left out."""

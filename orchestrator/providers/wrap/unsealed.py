@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import replace
 
 from ...errors import BadRequest
 from ...events import Emit, Notice, ignore
 from ...types import Completion, Delta, Message, Request, Thinking, ToolResult
 from .. import Provider
-from . import Around
+from . import Around, asked_again
 
 _SEAL = re.compile(
     r"signature|encrypted[ _]content|(redacted_)?thinking.{0,20}block|reasoning.{0,20}item", re.IGNORECASE
@@ -27,22 +26,17 @@ class Unsealed(Around):
         super().__init__(inner)
         self.emit = emit
 
-    async def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
-        try:
-            async with aclosing(self.inner.stream(request)) as items:
-                async for item in items:
-                    yield item
-            return
-        except BadRequest as exc:
-            bare = replace(request, messages=tuple(_bare(message) for message in request.messages))
-            if bare == request or not _SEAL.search(exc.message):
-                raise
-            self.emit(
-                Notice(text=f"{exc}; asking again without the thoughts of earlier answers", level="warning")
-            )
-        async with aclosing(self.inner.stream(bare)) as items:
-            async for item in items:
-                yield item
+    def stream(self, request: Request) -> AsyncGenerator[Delta | Completion]:
+        return asked_again(self.inner, request, self._without)
+
+    def _without(self, request: Request, exc: BadRequest) -> Request | None:
+        bare = replace(request, messages=tuple(_bare(message) for message in request.messages))
+        if bare == request or not _SEAL.search(exc.message):
+            return None
+        self.emit(
+            Notice(text=f"{exc}; asking again without the thoughts of earlier answers", level="warning")
+        )
+        return bare
 
 
 def _bare(message: Message) -> Message:
