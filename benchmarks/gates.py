@@ -17,7 +17,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,7 +181,7 @@ def _lay_out(tree: Path) -> None:
 
 
 @contextmanager
-def _watched(tree: Path) -> Iterator[dict[str, int]]:
+def _watched(tree: Path) -> Generator[dict[str, int]]:
     """How often each state of the tree was seen meanwhile."""
     seen: dict[str, int] = {}
     end = threading.Event()
@@ -238,7 +238,7 @@ def _cases(each: int, chance: random.Random) -> list[Case]:
 def _mutant(chance: random.Random) -> str:
     """The good function with small changes after which it really does something else."""
     while True:
-        lines = GOOD.splitlines()
+        lines: list[str] = [*GOOD.splitlines()]
         for _ in range(chance.randint(1, 2)):
             at = chance.randrange(2, len(lines))
             swaps = [

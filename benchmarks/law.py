@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import io
 import json
 import math
@@ -21,12 +22,13 @@ import os
 import random
 import tempfile
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import Any, Protocol
 
 from benchmarks.ratios import Row, figure, report
 from benchmarks.worlds import random_machine, shape_of
@@ -167,7 +169,7 @@ def tables(live_runs: int, machines: int, rows: dict[str, Row]) -> None:
 def table(title: str, series: Sequence[tuple[Sequence[Timed], Shape | None]]) -> dict[str, Row]:
     print(f"\n{title} ({sum(len(runs) for runs, _ in series)} runs)")
     print(f"  {'':34s}" + "".join(f"{f'k>={k}':>14s}" for k in KS))
-    kinds = {
+    kinds: dict[str, Callable[[Shape | None], Estimator]] = {
         "count / duration, cache-blind": lambda _: ConstantRate(blind=True),
         "constant rate, median": lambda _: ConstantRate(),
         "constant rate, moving average": lambda _: ConstantRate(moving=True),
@@ -290,8 +292,7 @@ def simulated(seed: int, count: int = 40) -> tuple[list[Timed], Shape]:
 
 def live(count: int) -> tuple[list[Timed], Shape]:
     """Random work on llama.cpp's server in a child process. Raises ImportError without the engine."""
-    import xllamacpp  # noqa: F401
-
+    importlib.import_module("xllamacpp")
     from benchmarks.random_model import Llama, write_random_model
 
     model = Llama()
@@ -321,18 +322,17 @@ def live(count: int) -> tuple[list[Timed], Shape]:
     return runs, shape
 
 
-def serve(path: str, pipe: multiprocessing.connection.Connection) -> None:
-    import xllamacpp
-
+def serve(path: str, pipe: Connection[str, None]) -> None:
+    engine: Any = importlib.import_module("xllamacpp")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # it logs every request
-    params = xllamacpp.CommonParams()
+    params = engine.CommonParams()
     params.model.path = path
     params.n_ctx = 8192
     params.n_parallel = 1
     params.n_batch = params.n_ubatch = 512
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.port = 0
-    server = xllamacpp.Server(params)
+    server = engine.Server(params)
     pipe.send(server.listening_address)
     pipe.recv()  # never: this process is killed
 

@@ -277,7 +277,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        pythons = dict.fromkeys(("bare SDK", "SDK that does not stream", "understudy"), sys.executable)
+        pythons: dict[str, str] = dict.fromkeys(
+            ("bare SDK", "SDK that does not stream", "understudy"), sys.executable
+        )
         pythons |= installed(Path(folder), PEERS) if options.peers else {}
         rows = rows_of(timed(pythons, options.turns, options.rounds))
     ours, plain = spoken(sys.executable, MEMORY)

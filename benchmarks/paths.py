@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import statistics
 import sys
@@ -31,6 +30,7 @@ import anyio
 from mcp import Client
 
 from benchmarks.ratios import Row, report
+from servers.protocol.lifecycle import configure_logging
 
 TREE = f"{Path(__file__).resolve().parent.parent}/"
 OURS = ("servers/", "orchestrator/")
@@ -166,6 +166,7 @@ class _Asking:
     """A reader whose lines are the benchmark's."""
 
     interactive = False
+    echoed = False
 
     def __init__(self) -> None:
         self._line: str | None = None
@@ -231,8 +232,7 @@ def _folder() -> Generator[Path]:
 
 def main() -> None:
     given = _arguments()
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("mcp").setLevel(logging.WARNING)
+    configure_logging("error")
     rows = dict[str, Row]()
     traces = dict[str, Trace]()
     for path in given.only.split(",") if given.only else PATHS:

@@ -36,7 +36,7 @@ from servers.shell.jobs.shell import Shell
 from servers.shell.policy.judge import Judge
 from servers.shell.policy.rules import BUILT_IN
 from servers.shell.sandbox import bubblewrap, landlock
-from servers.shell.sandbox.sandbox import Sandbox
+from servers.shell.sandbox.sandbox import Level, Sandbox
 from servers.shell.server import build
 
 SHORT = "ls -la"
@@ -108,7 +108,7 @@ async def measure(root: Path, rounds: int) -> dict[str, float]:
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def levels(root: Path) -> list[str]:
+def levels(root: Path) -> list[Level]:
     """The rungs that work here, the highest last."""
     return [
         "none",
