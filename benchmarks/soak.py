@@ -1,12 +1,13 @@
 """What many starts, kills and calls leave behind: nothing should.
 
-    python benchmarks/soak.py [--starts 50] [--parallel 200] [--calls 10000]
+    python benchmarks/soak.py [--starts 50] [--parallel 200] [--calls 10000] [--idle MINUTES]
 
 | figure | aim |
 |---|---|
 | processes, sockets and temporary files left by servers that were closed, terminated or killed at any moment | 0 |
 | failures among parallel calls of all four servers | 0 |
 | growth of memory and descriptors of a server over many calls, first tenth left out | at most 5 % and 2 |
+| growth of memory, descriptors and processes of all four and their warm process while nobody calls | at most 5 %, 0 and 0 |
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -51,15 +53,20 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=50)
     parser.add_argument("--parallel", type=int, default=200)
     parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--idle", type=int, default=0, metavar="MINUTES")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak") as name:
         folder = Path(name)
         env = _prepared(folder)
-        good = [
-            left_behind(folder, env, options.starts),
-            anyio.run(at_once, folder, env, options.parallel),
-            *(anyio.run(grown, server, folder, env, options.calls) for server in ("files", "git")),
-        ]
+        good: list[bool] = []
+        if options.starts:
+            good.append(left_behind(folder, env, options.starts))
+        if options.parallel:
+            good.append(anyio.run(at_once, folder, env, options.parallel))
+        if options.calls:
+            good += [anyio.run(grown, server, folder, env, options.calls) for server in SERVERS]
+        if options.idle:
+            good.append(anyio.run(idle, folder, env, options.idle))
     return 0 if all(good) else 1
 
 
@@ -186,6 +193,45 @@ async def grown(server: str, folder: Path, env: dict[str, str], calls: int) -> b
         f"{children} children"
     )
     return growth <= 0.05 and after[1] - before[1] <= 2
+
+
+async def idle(folder: Path, env: dict[str, str], minutes: int) -> bool:
+    """Every minute's memory, descriptors and processes of four servers that a host has started, used once and left open."""
+    samples: list[tuple[int, int, int]] = []
+    async with AsyncExitStack() as stack:
+        for server in SERVERS:
+            client = await stack.enter_async_context(_connected(server, folder, env))
+            for name, arguments in CALLS[server]:
+                await client.call_tool(name, arguments)
+        for minute in range(minutes + 1):
+            samples.append(_sample(folder))
+            memory, descriptors, processes = samples[-1]
+            print(
+                f"minute {minute}: {memory >> 20} MB, {descriptors} descriptors, {processes} processes",
+                flush=True,
+            )
+            if minute < minutes:
+                await anyio.sleep(60)
+    first, last = samples[0], samples[-1]
+    growth = last[0] / first[0] - 1
+    print(
+        f"{minutes} idle minutes: memory {growth:+.1%} of {first[0] >> 20} MB, descriptors {last[1] - first[1]:+d}, "
+        f"processes {last[2] - first[2]:+d}"
+    )
+    return growth <= 0.05 and last[1] <= first[1] and last[2] <= first[2]
+
+
+def _sample(folder: Path) -> tuple[int, int, int]:
+    """Private memory, so that what forks share counts once at most; open descriptors; processes."""
+    memory = descriptors = processes = 0
+    for process in _of(folder):
+        try:
+            memory += process.memory_full_info().uss
+            descriptors += process.num_fds()
+        except psutil.Error:
+            continue
+        processes += 1
+    return memory, descriptors, processes
 
 
 def _connected(server: str, folder: Path, env: dict[str, str]) -> Client:

@@ -7,6 +7,8 @@ import logging
 import sys
 from importlib.metadata import version
 
+from .front import NO_WARM
+
 TOKEN = "UNDERSTUDY_TOKEN"
 """The variable with the token for callers over HTTP."""
 
@@ -23,6 +25,9 @@ def parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentPa
     levels = ["debug", "info", "warning", "error"]
     made.add_argument(
         "--log-level", default="warning", choices=levels, help="what goes to stderr (default: %(default)s)"
+    )
+    made.add_argument(
+        NO_WARM, action="store_true", help="answer nothing from what earlier starts have left behind"
     )
     made.add_argument(
         "--http",

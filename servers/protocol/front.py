@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ..state.home import home
@@ -34,7 +35,8 @@ AT_START = (
 """What hosts ask before they do anything, and what is answered from memory."""
 SILENT = ("notifications/initialized",)
 FRESH = "UNDERSTUDY_FRESH"
-"""The variable that turns memory off."""
+NO_WARM = "--no-warm"
+"""The variable and the option that turn memory off."""
 _MOST_KEPT = 200  # of what earlier starts were answered
 QUIET_S = 0.15
 """After its tools are listed: how long a host may take to its next question before the import begins."""
@@ -112,6 +114,8 @@ beginning = Beginning(None)
 
 def _started(server: str) -> NoReturn:
     global beginning
+    if os.name == "posix":
+        _take_place(server, sys.argv[1:])
     if os.name == "posix" and not _other_use(sys.argv[1:]):
         try:
             beginning = Beginning(Memory(server, sys.argv[1:]))
@@ -124,6 +128,30 @@ def _started(server: str) -> NoReturn:
     sys.exit(0)
 
 
+def _take_place(server: str, args: list[str]) -> None:
+    """See to what a host may leave behind: closed pipes, signals before anything is there to end, a folder that is gone."""
+    while (filled := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # else the next file that is opened would pass for a pipe of the host, and be written to
+    os.close(filled)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  (for as long as the process lives)
+    on_end_signals(lambda: os._exit(0))
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        if not any(map(os.path.isabs, args)):
+            sys.exit(
+                f"understudy-{server}: the folder it was started in is gone; start it in another or name one"
+            )
+
+
+def on_end_signals(end: Callable[[], object]) -> None:
+    """Call `end` when somebody wants the process to end, but for signals that whoever started it has switched off."""
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: end())
+
+
 def _import_quickly(module: str) -> None:
     from .prefork import import_quickly
 
@@ -134,14 +162,15 @@ def _other_use(args: list[str]) -> bool:
     """Whether this is something else than a conversation over stdio, or nothing shall be remembered."""
     if os.environ.get(FRESH) or sys.stdin is None or sys.stdin.isatty():
         return True
-    return any(one.partition("=")[0] in ("--http", "--help", "-h", "--version", "--explain") for one in args)
+    return any(
+        one.partition("=")[0] in (NO_WARM, "--http", "--help", "-h", "--version", "--explain") for one in args
+    )
 
 
 def _answer(begun: Beginning) -> None:
     """Answer what is known, until the host asks something else or has its tools and is silent."""
     if not begun.memory or not begun.memory.answers:
         return
-    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
     rest, listed = b"", False
     while True:
         if listed and not select.select([0], [], [], QUIET_S)[0]:

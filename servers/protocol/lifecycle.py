@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from mcp.server import MCPServer
 
 from . import telemetry
 from .command_line import TOKEN, configure_logging, parser
+from .front import on_end_signals
 from .sdk_private import declare_what_exists, lowlevel_of, once_per_call, without_telemetry
 from .stdio import open_wire
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 def serve(
     server: MCPServer, *, http: str | None = None, on_end: Callable[[], None] = lambda: None
 ) -> NoReturn:
-    """Answer on stdio until stdin closes or SIGTERM comes, then end the process; with `http`, over HTTP until SIGTERM.
+    """Answer on stdio until stdin closes or a signal asks for the end, then end the process; with `http`, until a signal.
 
     `on_end` runs once before the exit, in a thread with CLEANUP_S seconds; it ends whatever the
     server started. The exit skips interpreter teardown, which costs a client up to half a second.
@@ -50,7 +50,7 @@ def serve(
         stop.flush = telemetry.begin(f"understudy-{server.name}")
     except telemetry.TelemetryError as exc:
         log.warning("%s", exc)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.now())
+    on_end_signals(stop.now)
     try:
         anyio.run(_serve, server, stop)
     except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def _serve_http(server: MCPServer, where: str, on_end: Callable[[], None]) -> No
     without_telemetry(server)
     declare_what_exists(server)
     stop = _Stop(on_end)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.now())
+    on_end_signals(stop.now)
 
     def ready(url: str) -> None:
         sys.stderr.write(f"listening at {url}\n")

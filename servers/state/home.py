@@ -33,6 +33,15 @@ def home() -> Path:
     return Path(os.path.realpath(folder))
 
 
+def usable_home() -> Path:
+    """`home()`. Raises ValueError with one sentence where that cannot be used."""
+    try:
+        return home()
+    except OSError as exc:
+        why = exc.strerror or exc
+        raise ValueError(f"the state folder cannot be used: {why}; UNDERSTUDY_HOME can name another") from exc
+
+
 def home_path() -> Path:
     """Where the state folder is, whether or not it can be used."""
     if named := os.environ.get("UNDERSTUDY_HOME"):

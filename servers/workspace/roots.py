@@ -13,7 +13,7 @@ from itertools import islice
 from ..characters import difference, folded
 from ..output import ToolError, explain, one_line, readable
 from ..source.declared_encoding import charset_for
-from ..state.home import home
+from ..state.home import usable_home
 from .file_io import is_foreign, read_all
 from .foreign_paths import meant_by
 from .protected_paths import LITTER, allowed, asks, protected, secret
@@ -55,12 +55,7 @@ class Roots:
         self.allow = tuple(allow)
         self._roots = opened([os.fspath(root) for root in roots])
         self.roots = tuple(root.path for root in self._roots)
-        try:
-            self.state = home()
-        except OSError as exc:
-            raise ValueError(
-                f"the state folder cannot be used: {explain(exc)}; UNDERSTUDY_HOME can name another"
-            ) from exc
+        self.state = usable_home()
 
     def shown(self, path: str) -> str:
         """`path` relative to its root; with several roots, behind the root's name."""

@@ -44,6 +44,8 @@ def keep(fd: int, expressions: list[str]) -> None:
                 message, fds, *_ = socket.recv_fds(server, 1, 1)
             except TimeoutError:
                 continue
+            except ConnectionError:  # the server was killed with answers of ours unread
+                break
             if not message:
                 break
             with contextlib.suppress(OSError):

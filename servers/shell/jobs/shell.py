@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from ...output import ToolError, one_line
 from ...state import audit
+from ...state.home import usable_home
 from ...workspace.outside_programs import outside_program
 from ..policy.judge import Decision, Judge
 from ..policy.rules import BUILT_IN, Policy
@@ -231,6 +232,7 @@ class Shell:
 
 def open_shell(root: Path, policy: Policy = BUILT_IN) -> Shell:
     """A shell on `root`. Raises ValueError or OSError with one sentence when it cannot be had."""
+    usable_home()
     given = os.path.abspath(root)
     root = Path(os.path.realpath(root))
     if not root.is_dir():

@@ -180,7 +180,6 @@ class Job:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
-            os.umask(0o022)
             self.groups.enter()
             os.chdir(spec["cwd"])
             for target, fd in enumerate((stdin, output, output)):

@@ -35,8 +35,9 @@ class Host:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=root.parent,
+            umask=0o027,
         )
-        self.number = 0
+        self.number, self.said = 0, ""
 
     def ask(self, method: str, params: dict[str, Any] | None = None) -> Any:
         self.number += 1
@@ -58,7 +59,7 @@ class Host:
 
     def end(self) -> int:
         """Close its stdin; its exit code."""
-        self.process.communicate(timeout=60)
+        self.said = self.process.communicate(timeout=60)[1].decode()
         return self.process.returncode
 
 
@@ -116,16 +117,15 @@ def test_nothing_is_imported_before_the_tools_are_listed_and_an_early_end_is_an_
     start: Callable[..., Host],
 ) -> None:
     older(start())
-    for stop in ("close", "terminate"):
+    for stop in (None, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         host = start()
         host.ask("initialize", HELLO)
         host.tell("notifications/initialized", {})
         assert not host.loaded()
-        if stop == "terminate":
-            host.process.send_signal(signal.SIGTERM)
+        if stop is not None:
+            host.process.send_signal(stop)
             assert host.process.wait(60) == 0
-        else:
-            assert host.end() == 0
+        assert host.end() == 0 and host.said == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -142,6 +142,43 @@ def test_the_very_first_start_is_answered_before_anything_is_imported(
 
 def test_options_are_asked_of_the_server_itself(start: Callable[..., Host]) -> None:
     assert "write_file" not in str(older(start("files", "--read-only")))
+    host = start("files", "--no-warm")
+    host.ask("initialize", HELLO)
+    assert host.loaded() or sys.platform != "linux"
+
+
+def test_commands_make_files_with_the_rights_that_the_host_gives_files(start: Callable[..., Host]) -> None:
+    host = start("shell")
+    older(host)
+    done = host.ask("tools/call", {"name": "run_command", "arguments": {"command": "umask"}})
+    assert "0027" in done["content"][0]["text"]
+    assert host.end() == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&- 2>&-"])
+def test_a_pipe_that_the_host_has_closed_is_an_end_and_no_error(closed: str, tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("understudy-files")), str(tmp_path)]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"") and b"Traceback" not in done.stderr, done.stderr
+
+
+def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("understudy-git"))]
+    here = "mkdir gone; cd gone; rmdir ../gone; exec "
+    done = subprocess.run(
+        ["sh", "-c", f'{here} "$@"', "sh", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "understudy-git: the folder it was started in is gone; start it in another or name one\n"
+    )
 
 
 @pytest.mark.usefixtures("unknown")
