@@ -281,7 +281,7 @@ def main() -> None:
             return
         shell = open_shell(Path(given.root), policy)
     except (ValueError, OSError, ToolError) as exc:
-        options.error(str(exc))
+        sys.exit(f"understudy-shell: {exc}")
     serve(build(shell), http=given.http, on_end=shell.close)
 
 
