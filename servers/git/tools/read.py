@@ -11,6 +11,7 @@ from ...output import MAX_RESULT_BYTES, ToolError, bounded, fenced, masked, one_
 from ...source.quoted_paths import shown
 from ..safe import parsing
 from ..safe.in_progress import state_of
+from ..safe.process import Finished
 from ..safe.quoting import all_inside, names, plain_rev
 from ..safe.repository import SHALLOW, Repository
 from ..safe.status import COUNTS_STASHES, porcelain
@@ -28,6 +29,7 @@ MAX_COMMITS = 200
 _TWO_DOTS = re.compile(r"\.{2,3}")
 _FULL_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _CURSOR = re.compile(r"([0-9a-f]{40,64}(?:\.{2,3}[0-9a-f]{40,64})?)\+(\d{1,9})")
+_MAYBE_UNMERGED = re.compile(rb"^(?:0\t0\t|diff --cc |\* Unmerged path )", re.MULTILINE)
 _COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t")
 
 
@@ -98,12 +100,24 @@ def diff(repo: Repository, scope: str, paths: Sequence[str], *, stat_only: bool,
         parts = (f"{title} · no changes{elsewhere(repo, scope, where)}", missing, own, repo.ignored())
         return "\n".join(part for part in parts if part)
     note = "\n".join(part for part in (missing, repo.ignored()) if part)
-    conflicts = [] if between and _TWO_DOTS.search(between[-1]) else unmerged(repo, where)
-    return told(out.out, title, cut=out.cut, note=note, again="git_diff(paths=[...])", conflicts=conflicts)
+    return told(
+        out.out,
+        title,
+        cut=out.cut,
+        note=note,
+        again="git_diff(paths=[...])",
+        conflicts=_conflicts(repo, between, where, out),
+    )
 
 
-def unmerged(repo: Repository, where: Sequence[bytes]) -> list[bytes]:
-    """The paths in conflict."""
+def _conflicts(
+    repo: Repository, between: Sequence[str], where: Sequence[bytes], out: Finished
+) -> list[bytes]:
+    """The paths in conflict. A second command tells them, and the index's own diffs show when it would find none."""
+    if between and _TWO_DOTS.search(between[-1]):
+        return []
+    if between in ([], ["--cached"]) and not out.cut and not _MAYBE_UNMERGED.search(out.out):
+        return []
     rows = parsing.fields(repo.git.attempt("ls-files", "--unmerged", "-z", "--", *where).out)
     return list(dict.fromkeys(row.partition(b"\t")[2] for row in rows))
 

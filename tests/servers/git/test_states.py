@@ -486,7 +486,12 @@ def test_a_diff_during_a_conflict_names_the_files_in_it(repo: Repo, arguments: d
         repo.git("rm", "--quiet", "--cached", "c.txt")
     head = ask(repo.top, [("git_diff", arguments)])[0].text.splitlines()[0]
     assert " · 1 file · " in head and head.endswith("a.txt") and "in conflict" in head
-    other = ask(repo.top, [("git_diff", {"scope": "side..main"}), ("git_diff", {"paths": ["b.txt"]})])
+    repo.git("checkout", "--ours", "a.txt")  # as HEAD has it, and still in conflict
+    same, *other = ask(
+        repo.top,
+        [("git_diff", arguments), ("git_diff", {"scope": "side..main"}), ("git_diff", {"paths": ["b.txt"]})],
+    )
+    assert ("in conflict" in same.text) is (arguments.get("scope") != "HEAD")
     assert not any("in conflict" in answer.text for answer in other)
 
 
