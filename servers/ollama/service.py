@@ -8,11 +8,12 @@ from typing import Self
 from ..shell.policy.rules import Policy
 from ..workspace import Workspace
 from .delegate.delegate import Delegator
-from .delegate.estimate import Estimate, Estimator
+from .delegate.estimate import Estimate, estimate
 from .delegate.job_store import JobStore
 from .delegate.jobs import Jobs
 from .delegate.map import MapOrder, Mapper
 from .delegate.map_estimate import estimate_map
+from .delegate.options import Estimator
 from .delegate.request import Order
 from .delegate.runners import Runners
 from .gates.staging import Staging
@@ -63,5 +64,5 @@ class Service:
     async def estimate(self, order: Order, each: str | None = None) -> Estimate:
         """Forecasts of an order, or of a map of it, without running anything. `each`: a glob, or "files" for the order's."""
         if each is None:
-            return await self.estimator.estimate(order)
+            return await estimate(self.estimator, order)
         return await estimate_map(self.mapper, MapOrder(order=order, glob=None if each == "files" else each))

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -38,10 +38,10 @@ from ..ledger.receipt import (
     told,
 )
 from ..ledger.runs import DELIVERED
-from .estimate import Estimator
 from .in_time import calls_in_time
 from .jobs import Progress
-from .next_call import MOST, after_failure, after_refusal, next_calls
+from .next_call import as_written_out, instead_of, more_room, next_calls
+from .options import Estimator
 from .ran import Ran, RunRejected, forecasted
 from .request import Order, Prepared, prepare
 from .runners import Runners
@@ -95,27 +95,38 @@ class Delegator:
     async def _next(self, climb: _Climb, receipt: Receipt) -> list[Advised]:
         """What to send instead of an order that came to nothing."""
         late = receipt.outcome == "refused" or (climb.last is not None and climb.left_s == 0)
+        if climb.most_output is not None:
+            return await self.estimator.lower_cap(climb.prepared.order, climb.most_output)
         if climb.prepared.order.deadline_s is not None and late:
             found = await calls_in_time(self.estimator, climb.prepared)
             if found or climb.last is None:
-                return [*found, *receipt.advice][:MOST]
+                return found
         if climb.last is not None:
-            return await self._after_failure(climb, climb.last)
-        if receipt.outcome == "refused" and climb.model is not None:
-            part = await self.estimator.in_parts(climb.prepared, climb.model)
-            return [*part, *receipt.advice][:MOST]
-        return receipt.advice
+            return [await self._after_failure(climb, climb.last)]
+        return await self.estimator.in_parts(climb.prepared) if receipt.outcome == "refused" else []
 
-    async def _after_failure(self, climb: _Climb, ran: Ran) -> list[Advised]:
+    async def _after_failure(self, climb: _Climb, ran: Ran) -> Advised:
+        """What would succeed where this model failed."""
+        prepared, failed = climb.prepared, ran.model.label
         try:
-            options = await self.estimator.options(climb.prepared, "auto")
+            options = await self.estimator.options(prepared, "auto")
         except ToolError:
             options = []
-        cut_at = ran.size.num_predict if ran.answer.profile.outcome == "length" else None
-        why = climb.why or ""
-        return await anyio.to_thread.run_sync(
-            lambda: after_failure(climb.prepared, ran.model.name, cut_at=cut_at, why=why, options=options)
-        )
+        mine = next((option for option in options if option.model.label == failed), None)
+        again = replace(prepared.order, model=failed)
+        if ran.answer.profile.outcome == "length" and mine is not None:
+            more = await anyio.to_thread.run_sync(more_room, mine, ran.size.num_predict)
+            order, action, say = replace(again, max_output=more), "raise_cap", f"max_output={more}"
+            if more is not None and (found := await self.estimator.advised(order, action, say)):
+                return found
+        if (whole := as_written_out(prepared, climb.why or "")) is not None:
+            order, say = (
+                replace(whole, model=failed),
+                f"write={whole.write}: the whole file instead of blocks",
+            )
+            if found := await self.estimator.advised(order, "whole_file", say):
+                return found
+        return instead_of(prepared.order, ran.model.name, options)
 
     async def _settled(self, climb: _Climb, receipt: Receipt) -> Receipt:
         """The receipt with what it saves its caller; that and the advice in it go to the ledger."""
@@ -170,8 +181,9 @@ class Delegator:
             climb.failed(
                 Tried(model=model.label, outcome=outcome, why=str(exc), run=None, total_s=None), None
             )
-            climb.recommendation = exc.recommendation if isinstance(exc, RunRejected) else None
-            climb.model = model
+            rejected = exc if isinstance(exc, RunRejected) else None
+            climb.recommendation = rejected.recommendation if rejected else None
+            climb.most_output = rejected.most_output if rejected else None
             return None
         climb.engine_failed = ran.answer.error is not None
         gated, candidate, why = await self._judged(prepared, ran, progress)
@@ -251,6 +263,7 @@ class Delegator:
         self, climb: _Climb, ran: Ran, candidate: Candidate, gated: Gated | None, delegation: str
     ) -> Receipt:
         prepared = climb.prepared
+        odds = (await self.estimator.record(ran.prepared, ran.model)).odds
         open_ = (gated or Gated(passed=None)).unchecked
         receipt = Receipt(
             outcome="accepted" if open_ is None else "written" if candidate.files else "answered",
@@ -262,7 +275,9 @@ class Delegator:
             profile=ran.answer.profile,
             waited_s=waited(ran),
             forecast=ran.forecasted(),
-            advice=next_calls(prepared.order, ran.recommendation),
+            advice=next_calls(
+                prepared.order, ran.recommendation, odds=odds, wrote=ran.answer.profile.tokens_out
+            ),
             tried=climb.tried,
             note=self.hosts.note,
         )
@@ -331,7 +346,7 @@ class _Climb:
     rejected: str | None = None
     recommendation: Recommendation | None = None
     """Of a refused rung."""
-    model: Model | None = None
+    most_output: int | None = None
     """The same."""
     began: float = field(default_factory=time.monotonic)
 
@@ -371,7 +386,6 @@ class _Climb:
             waited_s=waited(ran) if ran else None,
             forecast=ran.forecasted() if ran else _forecasted(self.recommendation),
             rejected=self.rejected,
-            advice=[] if ran else after_refusal(self.prepared.order, self.recommendation),
             tried=self.tried,
             note=note,
         )

@@ -1,31 +1,24 @@
-"""What a task would take on each model here, without running anything; and which model `auto` means."""
+"""What a task would take on each model here, without running anything."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 import anyio
 from pydantic import BaseModel
 
 from ...durations import duration
-from ...output import ToolError
-from ...workspace import Workspace
-from ..engines.protocol import EngineError, Model
-from ..forecast.advice import LEAST_ODDS
-from ..forecast.model_choice import Chooser, Option, best_form, with_guesses
-from ..forecast.plans import largest_output
-from ..hosts.hosts import Hosts
-from ..ledger.ledger import LedgerError
+from ..forecast.advice import LEAST_ODDS, WORTH_SHARE
+from ..forecast.forecast import Forecast
+from ..forecast.model_choice import Option
+from ..forecast.plans import SURE, largest_output
 from ..ledger.number import Number
 from ..ledger.receipt import Advised, Forecasted
-from ..ledger.runs import Totals, filed
+from .in_time import calls_in_time
 from .next_call import arguments_of, likelier, next_calls
-from .parts import named_parts
-from .ran import RunRejected, forecasted
+from .options import Estimator
+from .ran import forecasted
 from .request import Order, Prepared, prepare
-from .runners import Runners
 
 
 class Expected(BaseModel):
@@ -67,178 +60,81 @@ _GOOD_ODDS = 0.5
 """From here on no other model is named."""
 _SHOWN = 6
 """Judged runs from which low odds are believed."""
-_HOPELESS_ODDS = 0.12
+_WORSE = 0.15
+"""Odds that a quicker model may be behind."""
+_CACHED_SHARE = 0.2
+"""Of a prompt: a smaller share in the cache is its template, and not worth a word."""
+_MOST_ADVICE = 3
 
 
-@dataclass(slots=True, kw_only=True)
-class Estimator:
-    """Answers estimate, and picks models for delegate."""
-
-    hosts: Hosts
-    workspace: Workspace
-    runners: Runners
-    chooser: Chooser = field(default_factory=Chooser)
-
-    async def estimate(self, order: Order) -> Estimate:
-        """Forecasts for one model, or the ranked table of all. ToolError as delegate."""
-        prepared = await anyio.to_thread.run_sync(prepare, self.workspace, order)
-        ranked = self.chooser.ranked(await self.options(prepared, order.model))
-        others = await self._likelier(prepared, ranked)
-        part = await self.in_parts(prepared, ranked[0].model) if ranked else []
-        note = "; ".join(filter(None, (self.hosts.note, self.hosts.silent))) or None
-        return await anyio.to_thread.run_sync(_estimate, order, ranked, [*others, *part], note)
-
-    async def _likelier(self, prepared: Prepared, ranked: Sequence[Option]) -> list[Advised]:
-        """The model that has shown it does better, where one was named that has shown it does not."""
-        order = prepared.order
-        if order.model == "auto" or not ranked or not ranked[0].judged or ranked[0].odds >= _GOOD_ODDS:
-            return []
-        options = await self.options(prepared, "auto")
-        found = likelier(order, ranked[0], options)
-        return [] if found is None else [found]
-
-    async def in_parts(self, prepared: Prepared, model: Model) -> list[Advised]:
-        """The same task on the parts of files it names, where that is quicker."""
-        files = await anyio.to_thread.run_sync(named_parts, prepared)
-        if files is None or prepared.order.write not in (None, "edits"):
-            return []
-        order = replace(prepared.order, files=files)
-        try:
-            part = await anyio.to_thread.run_sync(prepare, self.workspace, order)
-            option = await self._option(part, model)
-        except (ToolError, EngineError):
-            return []
-        if option.why_not is not None and option.forecast is None:
-            return []
-        then_s = option.forecast.total_s if option.forecast else None
-        took = f", about {duration(then_s)}" if then_s is not None else ""
-        say = f"the task names a part: files={json.dumps(list(files))}{took}"
-        call = arguments_of(order)
-        return [Advised(action="send_part", say=say, call=call, then_s=then_s, odds=option.odds)]
-
-    async def formed(self, prepared: Prepared, model: Model) -> Prepared:
-        """The task in the form this model has shown it does best at."""
-        if len(prepared.forms) < 2:
-            return prepared
-        try:
-            ledger = await self.hosts.ledger()
-            name, kind = filed(model.name, self.hosts.of(model).forecaster.provenance), prepared.order.kind
-            seen = await anyio.to_thread.run_sync(
-                lambda: {form: ledger.passed(name, kind, form) for form in prepared.forms}
-            )
-        except LedgerError:
-            return prepared
-        return replace(prepared, form_taken=best_form(prepared.forms, seen))
-
-    async def hopeless(self, prepared: Prepared, model: Model) -> bool:
-        """Whether a model has shown that it does not do such tasks, so that a second turn is wasted."""
-        totals = await self._totals(prepared, model)
-        option = Option(model=model, plan=None, forecast=None, totals=totals)
-        return option.judged >= _SHOWN and option.odds < _HOPELESS_ODDS
-
-    async def _totals(self, prepared: Prepared, model: Model) -> Totals | None:
-        """What the ledger holds of this model and kind of task, its gates' verdicts in this form alone."""
-        kind, form = prepared.order.kind, prepared.format
-        try:
-            ledger = await self.hosts.ledger()
-            name = filed(model.name, self.hosts.of(model).forecaster.provenance)
-            seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=name, kind=kind))
-            if not seen or form is None:
-                return seen[0] if seen else None
-            passed, failed = await anyio.to_thread.run_sync(ledger.passed, name, kind, form)
-            return replace(seen[0], gate_passed=passed, gate_failed=failed)
-        except LedgerError:
-            return None  # it is logged where forecasts are made; a choice without a record still stands
-
-    async def pick(self, prepared: Prepared, name: str = "auto") -> tuple[Model, str | None]:
-        """The model that is meant, on one of the hosts that have it, and why in one line.
-
-        None where there was nothing to choose. ToolError when none can do it.
-        """
-        found = await self._able(name)
-        if name != "auto" and len(found) == 1:
-            return found[0], None
-        option, why = self.chooser.take(await self._options(prepared, found))
-        silent = self.hosts.silent
-        return option.model, f"{why}; {silent}" if silent else why
-
-    async def options(self, prepared: Prepared, name: str) -> list[Option]:
-        """The models that may be meant, each with its forecast and record."""
-        found = await self._named(name)
-        return await self._options(
-            prepared, [model for model in found if name != "auto" or model.no_text is None]
-        )
-
-    async def _named(self, name: str) -> list[Model]:
-        try:
-            return await self.hosts.named(name)
-        except EngineError as exc:
-            raise ToolError(str(exc)) from exc
-
-    async def _able(self, name: str) -> list[Model]:
-        """As `_named`, those alone that write text. ToolError when the one that is meant does not."""
-        found = await self._named(name)
-        able = [model for model in found if model.no_text is None]
-        if able or name == "auto":
-            return able
-        try:
-            others = [other.label for other in await self.hosts.models() if other.no_text is None]
-        except EngineError as exc:
-            raise ToolError(str(exc)) from exc
-        raise ToolError(
-            f"{name} cannot do this: {found[0].no_text}; "
-            + (f"there are {', '.join(others)}" if others else "no model here does")
-        )
-
-    async def _options(self, prepared: Prepared, found: Sequence[Model]) -> list[Option]:
-        return with_guesses([await self._option(prepared, model) for model in found])
-
-    async def _option(self, prepared: Prepared, model: Model) -> Option:
-        order = prepared.order
-        plan, unfit = None, model.no_text
-        prepared = await self.formed(prepared, model)
-        totals = await self._totals(prepared, model)
-        try:
-            plan = (
-                await self.runners.of(model).plan(prepared, model, odds=_odds(totals))
-                if unfit is None
-                else None
-            )
-        except (RunRejected, EngineError) as exc:
-            unfit = str(exc)
-        forecast = await anyio.to_thread.run_sync(plan.forecast) if plan else None
-        return Option(
-            model=model,
-            plan=plan,
-            forecast=forecast,
-            totals=totals,
-            deadline_s=order.deadline_s,
-            unfit=unfit,
-            usd_per_hour=self.hosts.of(model).usd_per_hour,
-        )
-
-
-def _estimate(order: Order, ranked: Sequence[Option], found: Sequence[Advised], note: str | None) -> Estimate:
-    able = [option for option in ranked if option.why_not is None]
-    models = [expected(option) for option in ranked]
-    advice = [*found, *_advice(order, ranked)]
-    best = models[ranked.index(able[0])] if able else None
+async def estimate(estimator: Estimator, order: Order) -> Estimate:
+    """Forecasts for one model, or the ranked table of all. ToolError as delegate."""
+    prepared = await anyio.to_thread.run_sync(prepare, estimator.workspace, order)
+    ranked = estimator.chooser.ranked(await estimator.options(prepared, order.model))
+    advice = await _advice(estimator, prepared, ranked) if ranked else []
+    models = await anyio.to_thread.run_sync(lambda: [expected(option) for option in ranked])
+    best = models[0] if ranked and ranked[0].why_not is None else None
+    hosts = estimator.hosts
     return Estimate(
         verdict=_verdict(ranked, best, advice),
         kind=order.kind,
         best=best.model if best else None,
         models=models,
-        advice=advice,
-        note=note,
+        advice=advice[:_MOST_ADVICE],
+        note="; ".join(filter(None, (hosts.note, hosts.silent))) or None,
     )
+
+
+async def _advice(estimator: Estimator, prepared: Prepared, ranked: Sequence[Option]) -> list[Advised]:
+    """For the first model, knowing the others. Each call can be sent as it stands."""
+    order, first = prepared.order, ranked[0]
+    if first.most_output is not None:
+        return await estimator.lower_cap(order, first.most_output)
+    late = first.in_time is not None and first.in_time < SURE
+    found = await calls_in_time(estimator, prepared) if late else []
+    if first.plan is None:
+        return found
+    recommendation = await anyio.to_thread.run_sync(first.plan.recommend)
+    said = next_calls(order, recommendation, odds=first.odds)
+    if first.why_not is not None:
+        return [*found, *(one for one in said if one.action == "do_it_yourself")]
+    part = await estimator.in_parts(prepared)
+    return [*found, *await _likelier(estimator, prepared, first), *part, *_quicker(order, ranked), *said]
+
+
+async def _likelier(estimator: Estimator, prepared: Prepared, first: Option) -> list[Advised]:
+    """The model that has shown it does better, where one was named that has shown it does not."""
+    if prepared.order.model == "auto" or not first.judged or first.odds >= _GOOD_ODDS:
+        return []
+    found = likelier(prepared.order, first, await estimator.options(prepared, "auto"))
+    return [] if found is None else [found]
+
+
+def _quicker(order: Order, ranked: Sequence[Option]) -> list[Advised]:
+    """The model that ran here before and is about as likely to pass in clearly less time."""
+    first, *others = ranked
+    if first.forecast is None:
+        return []
+    now_s, odds = first.forecast.total_s, max(LEAST_ODDS, first.odds - _WORSE)
+    able = [o for o in others if o.why_not is None and o.forecast and o.forecast.runs and o.odds >= odds]
+    best = min(able, key=lambda o: o.took_s, default=None)
+    if best is None or best.took_s >= (1 - WORTH_SHARE) * now_s:
+        return []
+    record = f"odds {best.odds:.0%}" + ("" if best.judged else ", none judged yet")
+    say = f"use {best.model.name} ({record}): {duration(now_s)} -> {duration(best.took_s)}"
+    call = arguments_of(order, model=best.model.name)
+    return [Advised(action="other_model", say=say, call=call, then_s=best.took_s, odds=best.odds)]
 
 
 def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[Advised]) -> str:
     """What the caller should do, in one line."""
     if best is None:
-        told = next((a.say for a in advice if a.action == "meet_deadline"), None)
-        reasons = told or "; ".join(f"{o.model.label}: {o.why_not}" for o in ranked[:3])
-        return f"does not fit: {reasons or 'there is no model here that writes text'}"
+        if not ranked:
+            return "does not fit: there is no model here that writes text"
+        first, *others = [option.model.label for option in ranked]
+        also = f"; nor on {', '.join(others[:3])}" if others else ""
+        told = next((f"; {a.say}" for a in advice if a.action == "meet_deadline"), "")
+        return f"does not fit: {first}: {ranked[0].why_not}{also}{told}"
     if best.forecast is None:
         return f"not yet measured: run it, or `understudy calibrate {best.model}`"
     yourself = next((a for a in advice if a.action == "do_it_yourself"), None)
@@ -249,37 +145,27 @@ def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[A
         record = f"{best.model} passes {best.odds_passing:.0%} of such tasks ({best.judged} judged)"
         other = next((a.say for a in advice if a.action == "other_model"), None)
         return f"do it yourself: {record}" if other is None else f"{record}; {other}"
+    seen = best.tokens_cached or 0
+    cached = seen >= _CACHED_SHARE * (best.tokens_in or 1)
     parts = [
-        f"fits: {best.model}, about {duration(f.total_s or 0)} ({duration(f.low_s or 0)} to {duration(f.high_s or 0)})"
+        f"{fits(best)}: {best.model}, about {duration(f.total_s or 0)} ({duration(f.low_s or 0)} to {duration(f.high_s or 0)})"
         + ("" if f.runs else ", though it never ran here"),
         f"reads {duration(best.reads_s or 0)}"
-        + (f" ({best.tokens_cached:,} tokens are in its cache)" if best.tokens_cached else "")
+        + (f" ({seen:,} tokens are in its cache)" if cached else "")
         + f", writes {duration(best.writes_s or 0)}",
         f"the next question on these files {duration(best.again_s)}" if best.again_s is not None else "",
         f"odds {best.odds_passing:.0%}" + ("" if best.judged else " (none judged yet)"),
-        f"max_output at most {best.max_output:,}" if best.max_output is not None else "",
+        f"max_output at most {best.max_output:,}" if best.max_output else "",
+        next((a.say for a in advice if a.action == "meet_deadline"), ""),
     ]
     return "; ".join(part for part in parts if part)
 
 
-def _odds(totals: Totals | None) -> float | None:
-    """The share of gates passed; None when none judged this kind of task."""
-    judged = totals.gate_passed + totals.gate_failed if totals else 0
-    return totals.gate_passed / judged if totals and judged else None
-
-
-def _advice(order: Order, ranked: Sequence[Option]) -> list[Advised]:
-    """For the first model, knowing the others; with a deadline nobody meets, the nearest plan."""
-    plans = [option.plan for option in ranked if option.plan]
-    if not plans:
-        return []
-    found = plans[0].recommend([other.worker for other in plans[1:]])
-    said = next_calls(order, found)
-    if found.refusal is not None:
-        needs_s = found.refusal.needs_s
-        call = arguments_of(order, deadline_s=needs_s) if needs_s else {}
-        said.insert(0, Advised(action="meet_deadline", say=found.refusal.say, call=call))
-    return said
+def fits(best: Expected) -> str:
+    """How sure it is that a deadline is met, where there is one."""
+    if best.in_time is None or best.in_time >= SURE:
+        return "fits"
+    return f"{'may fit' if best.in_time >= 0.5 else 'hardly fits'} ({best.in_time:.0%} in time)"
 
 
 def _again_s(option: Option) -> float | None:
@@ -288,15 +174,22 @@ def _again_s(option: Option) -> float | None:
     return then.total_s if now and then and then.total_s < 0.8 * now.total_s else None
 
 
+def _share(forecast: Forecast) -> float:
+    """What its parts are told by: those of a typical run may come to more than the median of all."""
+    parts = forecast.wait_s + forecast.load_s + forecast.prefill_s + forecast.decode_s
+    return min(forecast.total_s / parts, 1.0) if parts else 1.0
+
+
 def expected(option: Option) -> Expected:
     """One option as a row."""
     forecast = option.forecast
+    share = _share(forecast) if forecast else 1.0
     return Expected(
         model=option.model.label,
         usd=option.usd,
         forecast=forecasted(forecast) if forecast else None,
-        reads_s=forecast.prefill_s if forecast else None,
-        writes_s=forecast.decode_s if forecast else None,
+        reads_s=share * forecast.prefill_s if forecast else None,
+        writes_s=share * forecast.decode_s if forecast else None,
         max_output=largest_output(option.plan.task, option.plan.worker) if option.plan else None,
         again_s=_again_s(option),
         tokens_in=forecast.tokens_in if forecast else None,

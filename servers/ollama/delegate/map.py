@@ -18,10 +18,11 @@ from ...output import ToolError, bounded, fenced, masked, visible
 from ...source.encoding import Text as Decoded
 from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model
+from ..forecast.forecast import Forecast
 from ..forecast.forecaster import RunPlan
 from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.documents import Document
-from ..ledger.receipt import Ended, Mapped, Tried
+from ..ledger.receipt import Advised, Ended, Mapped, Tried
 from .chunks import (
     DEFAULT_SIZE,
     Chunk,
@@ -37,6 +38,7 @@ from .delegate import Delegator, spent_tokens
 from .jobs import Progress
 from .map_answers import NOTHING, all_alike, chunk_order, grouped, is_nothing, overlooked, place
 from .map_cache import CachedAnswer, MapCache
+from .next_call import arguments_of
 from .ran import Ran, RunRejected, TooLate
 from .request import Order, Prepared
 from .shown import first_line
@@ -57,6 +59,19 @@ class MapOrder:
     glob: str | None = None
     reduce: str | None = None
     max_parallel: int = 1
+
+    def in_time(self, chunks: int, each: Forecast, model: str | None = None) -> Advised:
+        """The call with a deadline that so many chunks are likely to meet. `model`: another than was asked for."""
+        deadline_s = math.ceil(each.high_s * chunks)
+        changed: dict[str, object] = {"model": model} if model else {}
+        every = arguments_of(self.order, deadline_s=deadline_s, **changed)
+        schema = every.pop("schema", None)
+        gates = [every.get("gate"), schema and {"schema": schema}]
+        every |= {"gate": [gate for gate in gates if gate], "glob": self.glob, "reduce": self.reduce}
+        every["max_parallel"] = self.max_parallel if self.max_parallel > 1 else None
+        call = {name: value for name, value in every.items() if value}
+        say = f"deadline_s={deadline_s}" + (f", model={model}" if model else "")
+        return Advised(action="meet_deadline", say=say, call=call, then_s=each.total_s * chunks)
 
 
 @dataclass(slots=True)
@@ -356,15 +371,16 @@ def _refused(work: _Work, plan: RunPlan, chunks: Sequence[Chunk]) -> Mapped | No
     each = chunk_forecast(plan, mean_tokens(left))
     if each is None or each.low_s * len(left) / work.asked.max_parallel <= given:
         return None
-    total_s = each.total_s * len(left)
+    advice = work.asked.in_time(len(left), each)
     reason = (
-        f"{len(left)} chunks take about {duration(total_s)}, and deadline_s is {given:g}: "
-        f"allow {math.ceil(each.high_s * len(left)):g} s, or narrow the files"
+        f"{len(left)} chunk{'s take' if len(left) > 1 else ' takes'} about {duration(advice.then_s or 0)}, and "
+        f"deadline_s is {given:g}: allow {advice.call['deadline_s']} s, or narrow the files"
     )
     return Mapped(
         outcome="refused",
         reason=reason,
         model=work.model.name,
+        advice=[advice],
         chunks=len(chunks),
         done=0,
         empty=0,

@@ -8,14 +8,19 @@ from dataclasses import replace
 import anyio
 
 from ...durations import duration
+from ...output import ToolError
+from ..forecast.advice import LEAST_ODDS
 from ..forecast.model_choice import Option
+from ..ledger.receipt import Advised
 from .chunks import chunk_forecast, mean_tokens
-from .estimate import Estimate, Expected, expected
+from .estimate import Estimate, Expected, expected, fits
 from .map import MapOrder, Mapper, first_chunk
 
 
 async def estimate_map(mapper: Mapper, asked: MapOrder) -> Estimate:
     """Forecasts for one model, or the ranked table of all. ToolError as delegate_map."""
+    if asked.order.write is not None or asked.order.max_output is not None:
+        raise ToolError("delegate_map takes no write and no max_output: leave them out, or leave out map")
     estimator = mapper.delegator.estimator
     texts, left_out = await anyio.to_thread.run_sync(mapper.texts, asked)
     counted: dict[str, int] = {}
@@ -37,8 +42,22 @@ async def estimate_map(mapper: Mapper, asked: MapOrder) -> Estimate:
         kind=asked.order.kind,
         best=best.model if best else None,
         models=models,
+        advice=_advice(asked, ranked, counted) if best is None else [],
         note="; ".join(filter(None, notes)) or None,
     )
+
+
+def _advice(asked: MapOrder, ranked: Sequence[Option], counted: dict[str, int]) -> list[Advised]:
+    """The call that needs the shortest deadline, where none here meets the one that is given."""
+    able = [
+        (counted[o.model.label], o.forecast, o.model.name)
+        for o in ranked
+        if o.unfit is None and not o.model.remote and o.forecast and o.forecast.runs and o.odds >= LEAST_ODDS
+    ]
+    if not able:
+        return []
+    chunks, each, model = min(able, key=lambda one: one[0] * one[1].high_s)
+    return [asked.in_time(chunks, each, model)]
 
 
 def _of_all(one: Expected, chunks: int) -> Expected:
@@ -79,7 +98,7 @@ def _verdict(
     if f is None:
         return f"not yet measured: {number} chunks; run it, or `understudy calibrate {best.model}`"
     return (
-        f"fits: {best.model}, {number} chunk{'s' if number != 1 else ''}, about {duration(f.total_s or 0)} "
+        f"{fits(best)}: {best.model}, {number} chunk{'s' if number != 1 else ''}, about {duration(f.total_s or 0)} "
         f"({duration(f.low_s or 0)} to {duration(f.high_s or 0)}); odds {best.odds_passing:.0%} a chunk"
         + ("" if best.judged else " (none judged yet)")
     )

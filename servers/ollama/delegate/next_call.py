@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ..forecast.advice import LEAST_ODDS, Advice, Recommendation
 from ..forecast.model_choice import Option
@@ -38,50 +39,41 @@ def arguments_of(order: Order, **changed: object) -> dict[str, object]:
     return {name: value for name, value in every.items() if value is not None and value not in ("", [], {})}
 
 
-def next_calls(order: Order, recommendation: Recommendation | None) -> list[Advised]:
-    """The advice that can be followed by a call, and that of doing it oneself; nothing else is said."""
-    advice = recommendation.advice if recommendation else ()
-    return [said for one in advice if (said := _as_call(order, one)) is not None][:MOST]
-
-
-def after_refusal(order: Order, recommendation: Recommendation | None) -> list[Advised]:
-    """What would be run: with the deadline the nearest plan needs, or as the plan that meets it says."""
-    if recommendation is None:
-        return []
-    refusal, plan = recommendation.refusal, recommendation.plan
-    if refusal is not None and refusal.needs_s and refusal.nearest is not None:
-        near = refusal.nearest
-        if near.task.tokens_in < near.forecast.tokens_in or "prompt tokens" in " ".join(near.changes):
-            return next_calls(order, recommendation)
-        changed: dict[str, object] = {"deadline_s": _up(refusal.needs_s), "model": near.model}
-        call = arguments_of(order, **changed, max_output=near.task.cap)
-        say = f"deadline_s={_up(refusal.needs_s):g}"
-        return [Advised(action="meet_deadline", say=say, call=call, then_s=near.forecast.total_s)]
-    if plan is not None and "prompt tokens" not in " ".join(plan.changes):
-        call = arguments_of(order, model=plan.model, max_output=plan.task.cap, think=plan.task.think or None)
-        say = f"{', '.join(plan.changes) or 'as asked'} ({plan.odds:.0%} in time)"
-        return [Advised(action="meet_deadline", say=say, call=call, then_s=plan.forecast.total_s)]
-    return next_calls(order, recommendation)
-
-
-def after_failure(
-    prepared: Prepared, failed: str, *, cut_at: int | None, why: str, options: Sequence[Option]
+def next_calls(
+    order: Order, recommendation: Recommendation | None, *, odds: float, wrote: int | None = None
 ) -> list[Advised]:
-    """What would succeed where this model failed; `cut_at`: its answer was cut at so many tokens."""
+    """The advice that can be followed by a call, and that of doing it oneself; nothing else is said.
+
+    A model that never ran here has none but that to tell. `odds`: of the model as it is.
+    `wrote`: the tokens of the answer that came; a cap it kept to is not worth a word.
+    """
+    said = list[Advised]()
+    if recommendation is None or recommendation.forecast is None:
+        return said
+    for one in recommendation.advice:
+        if not recommendation.forecast.runs and one.action != "do_it_yourself":
+            continue
+        cap = one.change.get("cap")
+        if wrote is not None and one.action == "cap_output" and isinstance(cap, int) and wrote <= cap:
+            continue
+        if (call := _as_call(order, one, odds)) is not None:
+            said.append(call)
+    return said[:MOST]
+
+
+def as_written_out(prepared: Prepared, why: str) -> Order | None:
+    """The same edit as a whole file, where this answer's blocks did not apply; None where there is no such form."""
     order = prepared.order
+    applies = order.write == "edits" and "SEARCH" in why and len(prepared.inputs) == 1
+    return replace(order, write=prepared.main) if applies else None
+
+
+def instead_of(order: Order, failed: str, options: Sequence[Option]) -> Advised:
+    """Another model where this one failed, or the caller itself."""
     mine = next((option for option in options if option.model.name == failed), None)
-    if cut_at is not None and mine is not None and (more := _more_room(mine, cut_at)):
-        call = arguments_of(order, model=failed, max_output=more)
-        return [Advised(action="raise_cap", say=f"max_output={more}", call=call, odds=mine.odds)]
-    if order.write == "edits" and "SEARCH" in why and len(prepared.inputs) == 1:
-        path = prepared.main
-        call = arguments_of(order, model=failed, write=path)
-        return [
-            Advised(action="whole_file", say=f"write={path}: the whole file instead of blocks", call=call)
-        ]
     found = likelier(order, mine, [o for o in options if o.model.name != failed])
     yourself = Advised(action="do_it_yourself", say="do it yourself: no other model here is likelier to pass")
-    return [yourself if found is None else found]
+    return yourself if found is None else found
 
 
 def likelier(order: Order, mine: Option | None, options: Sequence[Option]) -> Advised | None:
@@ -107,28 +99,30 @@ def likelier(order: Order, mine: Option | None, options: Sequence[Option]) -> Ad
     )
 
 
-def _as_call(order: Order, advice: Advice) -> Advised | None:
+def _as_call(order: Order, advice: Advice, odds: float) -> Advised | None:
     if advice.action in _NO_CALL:
         return Advised(action=advice.action, say=advice.say, then_s=advice.then_s)
     if not advice.change or not advice.change.keys() <= _ARGUMENTS.keys():
         return None
     changed = {_ARGUMENTS[name]: value for name, value in _sent(advice.change)}
-    return Advised(
-        action=advice.action, say=advice.say, then_s=advice.then_s, call=arguments_of(order, **changed)
-    )
+    call = arguments_of(order, **changed)
+    return Advised(action=advice.action, say=advice.say, then_s=advice.then_s, call=call, odds=odds)
 
 
 def _sent(change: Mapping[str, object]) -> Iterable[tuple[str, object]]:
     return ((name, value or None) for name, value in change.items())
 
 
-def _more_room(option: Option, cut_at: int) -> int | None:
-    """Twice the cap, where context and deadline allow it."""
-    most = largest_output(option.plan.task, option.plan.worker) if option.plan else None
-    more = 2 * cut_at if most is None else min(2 * cut_at, most)
+def more_room(option: Option, cut_at: int) -> int | None:
+    """Where an answer was cut: twice the cap or what such answers take, where context and deadline allow it."""
+    if (plan := option.plan) is None:
+        return 2 * cut_at
+    usual = plan.worker.lengths(replace(plan.task, cap=None)).p90
+    most, more = largest_output(plan.task, plan.worker), max(2 * cut_at, usual)
+    more = more if most is None else min(more, most)
     return more if more > cut_at else None
 
 
-def _up(seconds: float) -> float:
+def whole_seconds(seconds: float) -> int:
     """Rounded up to what a person would write."""
-    return float(int(seconds) + 1) if seconds >= 1 else 1.0
+    return int(seconds) + 1

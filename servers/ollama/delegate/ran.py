@@ -17,8 +17,12 @@ from .request import Prepared
 class RunRejected(Exception):
     """The run would not make sense and was not started. The sentence holds the numbers."""
 
-    def __init__(self, say: str, recommendation: Recommendation | None = None) -> None:
+    def __init__(
+        self, say: str, recommendation: Recommendation | None = None, most_output: int | None = None
+    ) -> None:
         super().__init__(say)
+        self.most_output = most_output
+        """A max_output with which it would fit the context, where that is what it takes."""
         self.recommendation = recommendation
         """What was forecast and what would work instead."""
 

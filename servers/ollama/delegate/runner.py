@@ -289,7 +289,7 @@ class Runner:
                 model, query, exact=exact, asked=prepared.order.max_output, least=least, likely=likely
             )
         except TooLong as exc:
-            raise RunRejected(str(exc)) from exc
+            raise RunRejected(str(exc), most_output=exc.most_output) from exc
 
 
 def _task(prepared: Prepared, size: Size, left_s: float | None) -> Task:
@@ -297,6 +297,7 @@ def _task(prepared: Prepared, size: Size, left_s: float | None) -> Task:
     order = prepared.order
     return Task(
         tokens_in=size.tokens_in,
+        least_in=size.tokens_in,  # only the caller knows what can be left out
         tokens_shared=int(size.tokens_in * prepared.shared),
         tokens_spread=size.spread,
         cap=size.num_predict,

@@ -23,6 +23,11 @@ _MEMORY_SHARE = 0.85
 class TooLong(Exception):
     """The prompt and its answer fit no context this model can have here. The sentence holds the numbers."""
 
+    def __init__(self, say: str, most_output: int | None = None) -> None:
+        super().__init__(say)
+        self.most_output = most_output
+        """A cap with which it would fit, where the caller's is what does not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
@@ -85,11 +90,12 @@ class Sizing:
         needed = asked or max(MIN_OUTPUT, math.ceil(least * 1.1))
         if most is not None and tokens + needed > most:
             about = "" if exact is not None else "about "
-            less = f"lower max_output to at most {most - tokens:,}"
+            most_output = most - tokens if asked and most - tokens >= MIN_OUTPUT else None
+            less = f"lower max_output to at most {most_output:,}" if most_output else None
             raise TooLong(
                 f"the prompt has {about}{tokens:,} tokens and its answer needs {needed:,}, "
-                f"but {model.name} holds {most:,} here; "
-                + (less if asked and most - tokens >= MIN_OUTPUT else "give fewer files, or use delegate_map")
+                f"but {model.name} holds {most:,} here; {less or 'give fewer files, or use delegate_map'}",
+                most_output,
             )
         num_ctx = model.loaded_ctx or self._chosen.get(model.stamp) or model.default_ctx
         if num_ctx is None or roomy + wanted > num_ctx or (most is not None and num_ctx > most):

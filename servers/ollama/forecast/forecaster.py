@@ -234,6 +234,7 @@ class Forecaster:
         task = replace(
             plan.task,
             tokens_in=tokens_in,
+            least_in=tokens_in,
             tokens_shared=0 if 2 * (profile.tokens_cached or 0) > shared else shared,  # who asked knows
             tokens_cached=None,
             tokens_spread=0.0,

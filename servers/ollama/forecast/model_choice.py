@@ -49,6 +49,8 @@ class Option:
     deadline_s: float | None = None
     unfit: str | None = None
     """Why it cannot do this task at all."""
+    most_output: int | None = None
+    """A max_output with which it could, where that is why."""
     unknown_s: float = UNKNOWN_S
     """What a run is taken to last while there is no forecast."""
     usd_per_hour: float | None = None
@@ -135,11 +137,13 @@ class Chooser:
         """(the option drawn, why, in one line). ToolError when none may be taken."""
         able = [option for option in options if option.why_not is None]
         if not able:
-            late = [
-                option for option in self.ranked(options) if option.unfit is None and not option.model.remote
+            near = [
+                option
+                for option in self.ranked(options)
+                if (option.unfit is None or option.most_output) and not option.model.remote
             ]
-            if late:  # its own refusal tells what would meet the deadline
-                return late[0], str(late[0])
+            if near:  # its own refusal tells what would meet the deadline, or fit
+                return near[0], str(near[0])
             reasons = "; ".join(f"{o.model.label}: {o.why_not}" for o in options)
             raise ToolError(
                 f"no model here can do this: {reasons}" if reasons else "there is no model here yet"

@@ -110,6 +110,11 @@ class Plan:
     def model(self) -> str:
         return self.worker.model
 
+    @property
+    def sure_s(self) -> float:
+        """A deadline it would meet nine times in ten."""
+        return self.forecast.ventiles[17]
+
     def nearer_than(self, other: Plan) -> bool:
         """Whether it comes nearer to the deadline; odds alone do not tell two hopeless plans apart."""
         return (self.odds, -self.forecast.high_s) > (other.odds, -other.forecast.high_s)
@@ -172,7 +177,7 @@ def plan_for(task: Task, workers: Sequence[Worker]) -> Plan | Refusal:
         return Refusal(say=_hopeless(task, workers), nearest=None, needs_s=None)
     if best.odds > HOPELESS:
         return best
-    needs_s = best.forecast.ventiles[17]
+    needs_s = best.sure_s
     say = (
         f"{duration(task.deadline_s or 0)} cannot be met here: even {best.model} with {best.task.tokens_in:,} prompt "
         f"tokens and at most {best.forecast.tokens_out_p90:,} answer tokens takes about "

@@ -334,13 +334,3 @@ def test_without_an_engine_every_tool_says_what_to_do(tree: Path) -> None:
         ):
             result = server.call(tool, **arguments)
             assert result.is_error and "nothing answers at http://127.0.0.1:9; start it" in result.text
-
-
-def test_the_ledger_tells_whether_followed_advice_held(tree: Path) -> None:
-    with serving(tree) as server:
-        for _ in range(4):
-            receipt = server.call("delegate", task="x", files=["a.txt"]).structured
-        cap = next(a["call"]["max_output"] for a in receipt["advice"] if a["action"] == "cap_output")
-        server.call("delegate", task="x", files=["a.txt"], max_output=cap)
-        held = {row["action"]: row for row in server.call("profile").structured["advice_held"]}
-    assert held["cap_output"]["runs"] >= 1 and held["cap_output"]["median_error"] is not None

@@ -48,8 +48,9 @@ def profile(server: Stdio, **asked: Any) -> Any:
 def test_advice_that_was_followed_tells_whether_it_came_true_and_what_it_brought(tree: Path) -> None:
     with serving(tree, answers=lambda body: "word " * 40) as server:
         for _ in range(4):
-            receipt = server.call("delegate", task="x", files=["a.txt"]).structured
-        cap = next(a["call"]["max_output"] for a in receipt["advice"] if a["action"] == "cap_output")
+            server.call("delegate", task="x", files=["a.txt"])
+        told = server.call("estimate", task="x", files=["a.txt"]).structured
+        cap = next(a["call"]["max_output"] for a in told["advice"] if a["action"] == "cap_output")
         server.call("delegate", task="x", files=["a.txt"], max_output=cap)
         (row,) = [row for row in profile(server)["advice_held"] if row["action"] == "cap_output"]
     assert row["runs"] == 1 and row["median_error"] < 0.5
