@@ -15,7 +15,7 @@ from ..output import ToolError, bounded, fenced, masked, one_line, visible
 from ..source.common import common_end, common_start
 from ..source.encoding import Charset, Text, decode
 from ..source.nearest import look_alike, nearest
-from ..source.new_text import codec, manner_changed, new_file, overwritten, refuse_redeclared
+from ..source.new_text import codec, edited, manner_changed, new_file, overwritten
 from ..source.syntax_check import note
 from ..workspace import Change, Confirmed, Operation, Workspace, nobody, rev_of
 
@@ -74,8 +74,8 @@ def write(
             return new_file(content, path, charset, named)
         refuse_masks(was.body, content, path)
         if if_exists == "append":
-            return was.replaced(len(was.body), len(was.body), content).encode()
-        return overwritten(was, content, path, named)
+            return edited(was, was.replaced(len(was.body), len(was.body), content), path, charset)
+        return overwritten(was, content, path, charset, named)
 
     return _change(
         workspace, path, compute, "write_file", expect_rev, confirmed, charset=charset, encoding=named
@@ -109,8 +109,7 @@ def edit(
         new = replace_lines(text, edits, path) if by_line else replace_texts(text, edits, path)
         if new.body == text.body:
             raise ToolError(f"{path}: the edit changes nothing")
-        refuse_redeclared(text, new, path)
-        return new.encode()
+        return edited(text, new, path, charset)
 
     return _change(
         workspace,

@@ -8,9 +8,9 @@ from functools import partial
 
 from ..output import ToolError, one_line
 from ..source.encoding import Charset, decode
-from ..source.new_text import codec, new_file, refuse_redeclared
+from ..source.new_text import codec, edited, new_file
 from ..source.patch.apply import patched
-from ..source.patch.patch import FilePatch
+from ..source.patch.patch import FilePatch, Hunk
 from ..source.patch.unified_diff import parse
 from ..source.syntax_check import note
 from ..workspace import Change, Confirmed, Operation, Workspace, rev_of
@@ -71,6 +71,14 @@ def _computing(
     def compute(old: bytes | None) -> bytes | None:
         if old is None and one.old is not None:
             raise ToolError(f"there is no {path!r}, which the patch changes; nothing was changed")
+        if (
+            old is not None and not one.hunks and one.new is not None
+        ):  # another name or mode alone: of any file
+            result.before = result.after = old
+            return old
+        if one.whole:
+            result.before = old
+            return None
         text = decode(old or b"", path, charset=charset, encoding=named)
         if text is None:
             why = f"is not in {named}" if named else "is not text"
@@ -80,18 +88,24 @@ def _computing(
         new = patched(text, one.hunks, path)
         if new.body == text.body and one.old is not None and one.old == one.new and one.runs is None:
             raise ToolError(f"{path}: the patch changes nothing in it; nothing was changed")
-        if one.whole:
-            result.before = old
-            return None
         if one.new is None and new.body:
             raise ToolError(f"{path} has lines beyond those the patch deletes; nothing was changed")
         result.before, result.after = old, None
         if one.new is not None:
-            refuse_redeclared(text, new, path)
-            result.after = new_file(new.body, path, charset, named) if one.old is None else new.encode()
+            result.after = (
+                new_file(_made(one.hunks), path, charset, named)
+                if one.old is None
+                else edited(text, new, path, charset)
+            )
         return result.after
 
     return compute
+
+
+def _made(hunks: Sequence[Hunk]) -> str:
+    """The text of a new file: its lines with the ends they have in the patch."""
+    body = "".join(line + "\n" for hunk in hunks for line in hunk.new)
+    return body.removesuffix("\n") if hunks and hunks[-1].new_open else body
 
 
 def _report(results: Sequence[_Result], op: Operation | None, named: str | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..output import ToolError, bounded, fenced, masked, one_line, visible
 from ..source.encoding import decode
+from ..source.new_text import edited
 from ..source.syntax_check import note
 from ..workspace import Change, Confirmed, Workspace
 from .editing import Edit, text_diff
@@ -59,10 +60,11 @@ def rename(
 
 def _renamed(workspace: Workspace, name: str, texts: list[str], data: bytes | None) -> bytes:
     """The file's new bytes, in its own encoding and with its own line ends."""
-    text = decode(data or b"", name, charset=partial(workspace.charset, name))
+    charset = partial(workspace.charset, name)
+    text = decode(data or b"", name, charset=charset)
     if text is None or text.body != texts[0].replace("\r\n", "\n"):
         raise ToolError(f"{name} has changed meanwhile, or is not text; nothing was changed, call again")
-    return replace(text, body=texts[1].replace("\r\n", "\n")).encode()
+    return edited(text, replace(text, body=texts[1].replace("\r\n", "\n")), name, charset)
 
 
 def _asked(wanted: dict[str, str]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def charset_for(texts: Sequence[tuple[str, str]], path: str) -> str | None:
         inside = path[len(folder) :].lstrip("/")
         found, is_root = _charset(text, inside)
         if found:
-            return found
+            return None if found == "unset" else found
         if is_root:
             return None
     return None
@@ -126,7 +126,7 @@ def _charset(text: str, path: str) -> tuple[str | None, bool]:
         if key == "root":
             is_root = value == "true"
         elif key == "charset" and applies:
-            found = None if value == "unset" else value
+            found = value
     return found, is_root
 
 
@@ -135,7 +135,9 @@ def _expression(glob: str) -> re.Pattern[str]:
     out, at, depth = "", 0, 0
     while at < len(glob):
         char = glob[at]
-        if glob.startswith("**", at):
+        if glob.startswith("/**/", at):
+            out, at = out + "/(?:.*/)?", at + 3
+        elif glob.startswith("**", at):
             out, at = out + ".*", at + 1
         elif char == "*":
             out += "[^/]*"

@@ -21,6 +21,7 @@ _MATCHED_LINES = (
 )
 _BLOCKS = 4  # of 256 characters, out of which a text in an alphabet is written
 _HIGH = bytes(range(128, 256))
+_ESCAPE = b"\x1b"  # begins other letters in the encodings of seven bits, such as iso-2022-jp
 _ASCII = bytes(range(128)).decode("ascii")
 _WORD = re.compile(r"[\w\x80-\U0010ffff]+")
 
@@ -138,19 +139,30 @@ def decode(
     """The text of these bytes; None when they are no text, or would not come back the same.
 
     Their mark decides, then what they declare, `charset` (of an .editorconfig), UTF-8, a guess. `path` tells which
-    declarations count; `encoding` is what the caller knows.
+    declarations count; `encoding` is what the caller knows. Valid UTF-8 stays so where latin-1 is configured, which
+    would take any bytes.
     """
     mark, of_mark = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", ""))
     if not mark and b"\0" in data[:SNIFF_BYTES]:
         return _wide(data, charset, encoding)
     raw = data[len(mark) :]
-    if not mark and not raw.isascii():
-        known = encoding or declared_in(raw, path) or usable(charset() or "")
-        if known and (known != "utf-8" or encoding):
-            text = _as(raw, known, "named" if encoding else "declared")
-            if text is not None or encoding:
-                return text
+    if encoding and not mark:
+        return _as(raw, encoding, "named")
+    if not mark and (not raw.isascii() or _ESCAPE in raw):
+        known = declared_in(raw, path) or _configured(raw, charset)
+        if known and known != "utf-8" and (text := _as(raw, known, "declared")):
+            return text
     return _by_bytes(data, raw, mark, of_mark)
+
+
+def _configured(raw: bytes, charset: Charset) -> str | None:
+    if (known := usable(charset() or "")) != "latin-1":
+        return known
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return known
+    return None
 
 
 def _wide(data: bytes, charset: Charset, encoding: str | None) -> Text | None:

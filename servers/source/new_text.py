@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from dataclasses import replace
 
 from ..output import ToolError
 from .declared_encoding import as_utf16, declared_in, usable
@@ -27,7 +28,7 @@ def new_file(content: str, path: str, charset: Charset, named: str | None) -> by
     """A file that was not there: in the encoding that is named, declared or configured, else UTF-8."""
     declared = declared_in(content.encode("utf-8", "replace"), path)
     configured = charset() or ""
-    encoding = named or declared or usable(configured) or "utf-8"
+    encoding = named or declared or usable(configured) or as_utf16(configured) or "utf-8"
     mark = _MARKS.get(encoding, b"")
     if configured == "utf-8-bom" and encoding == "utf-8":
         mark = codecs.BOM_UTF8
@@ -36,17 +37,16 @@ def new_file(content: str, path: str, charset: Charset, named: str | None) -> by
     ).encode()
 
 
-def overwritten(was: Text, content: str, path: str, named: str | None) -> bytes:
+def overwritten(was: Text, content: str, path: str, charset: Charset, named: str | None) -> bytes:
     """New content in place of a file's text: with its mark and line ends, in the encoding that is named, declared or was.
 
     ToolError where that would change what the bytes mean without anybody having said so.
     """
     declared = declared_in(content.encode("utf-8", "replace"), path)
-    ends = was.newline if isinstance(was.ends, tuple) else was.ends
-    body = content.replace("\r\n", "\n")
+    body = content.replace("\r\n", "\n")  # each line keeps its own end where they are mixed
     if was.mark:
         body = body.removeprefix("\ufeff")
-    encoding = named or (was.encoding if was.mark else declared or was.encoding)
+    encoding = named or (was.encoding if was.mark else declared or _unsettled(was, charset) or was.encoding)
     if not named and not body.isascii():
         if was.said == "guess" and not declared:
             raise ToolError(
@@ -59,13 +59,30 @@ def overwritten(was: Text, content: str, path: str, named: str | None) -> bytes:
                 "or name the encoding it shall have, such as encoding='utf-8'; nothing was changed"
             )
     mark = was.mark if encoding == was.encoding else _MARKS.get(encoding, b"")
+    text = replace(was, encoding=encoding, mark=mark, said="").replaced(0, len(was.body), body)
     try:
-        return Text(body=body, encoding=encoding, mark=mark, ends=ends).encode()
+        return text.encode()
     except ToolError as exc:
         raise ToolError(f"{path}: {exc}; encoding='utf-8' changes the file's; nothing was changed") from exc
 
 
-def refuse_redeclared(before: Text, after: Text, path: str) -> None:
+def edited(before: Text, after: Text, path: str, charset: Charset) -> bytes:
+    """The bytes of a text after an edit. ToolError when it changes what the file says of its own encoding."""
+    if not after.body.isascii() and before.body.isascii():
+        declared = declared_in(after.body.encode("utf-8", "replace"), path)
+        if settled := (_unsettled(before, lambda: declared) or _unsettled(before, charset)):
+            return replace(after, encoding=settled).encode()
+    else:
+        _refuse_redeclared(before, after, path)
+    return after.encode()
+
+
+def _unsettled(was: Text, charset: Charset) -> str | None:
+    """The encoding that `charset` tells for a text whose bytes say nothing of it, since they are plain ASCII."""
+    return None if was.mark or was.said or not was.body.isascii() else usable(charset() or "")
+
+
+def _refuse_redeclared(before: Text, after: Text, path: str) -> None:
     """ToolError when an edit changes what a file says of its own encoding: every other byte would mean something else."""
     was, now = (
         declared_in(text.body.encode("utf-8", "replace"), path) or "utf-8" for text in (before, after)

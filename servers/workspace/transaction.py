@@ -186,7 +186,9 @@ def _names(roots: Roots, places: Sequence[Place], confirmed: Confirmed) -> list[
         roots.may_change(root, spot.real, confirmed=confirmed)
         name = absolute(root, spot)
         if name in names:
-            raise ToolError(f"{roots.display(root, spot.real)} appears twice in one change")
+            raise ToolError(
+                f"{roots.display(root, spot.real)} appears twice in one change; put all that happens to it together"
+            )
         names.append(name)
     return names
 

@@ -15,6 +15,8 @@ _SECTION = re.compile(
     r"(?:(?:def|class|func|fn|function|impl|struct|enum|interface|trait|module|sub)\b|\w[\w\s*&:<>,]*\([^;]*\)\s*\{?$)"
 )
 """Lines that begin a function or a class, in most languages."""
+_MARKS = re.compile(r"\W*")
+_CUT = 70  # characters; git shows 80 bytes of a heading
 
 
 def patched(text: Text, hunks: Sequence[Hunk], path: str) -> Text:
@@ -22,19 +24,25 @@ def patched(text: Text, hunks: Sequence[Hunk], path: str) -> Text:
     drift = 0
     floor, floor_line = 0, 1  # where the hunk before ended: the next one begins there or later
     for number, hunk in enumerate(hunks, 1):
-        padded = text.body and not text.body.endswith("\n") and not hunk.old_open
+        padded = bool(text.body) and not text.body.endswith("\n")
         body = text.body + "\n" if padded else text.body
-        old = "\n".join(hunk.old) + ("" if hunk.old_open or not hunk.old else "\n")
-        new = "\n".join(hunk.new) + ("" if hunk.new_open or not hunk.new else "\n")
+        old, new = ("".join(line + "\n" for line in lines) for lines in (hunk.old, hunk.new))
         line = None if hunk.line is None else hunk.line + drift
         at = None if line is None or line < floor_line else _start_of(body, line - floor_line + 1, floor)
         if not old or at is None or not body.startswith(old, at):
             at = _place(body, old, line, floor, hunk.headings, f"{path}, hunk {number}", text.doubt(old))
-        if padded and at + len(old) > len(text.body):  # the file ends in the hunk, without a newline
-            old, new = old.removesuffix("\n"), new.removesuffix("\n")
-        elif padded and at > len(text.body):
+        end = at + len(old)
+        if end == len(body):
+            changed = hunk.old_open != hunk.new_open  # what the hunk says of the last newline
+            new = new.removesuffix("\n") if (hunk.new_open if changed else padded) else new
+        elif hunk.old_open or hunk.new_open:
+            raise ToolError(
+                f"{path}, hunk {number} says that the file ends with its lines (no newline at end of file), "
+                f"but {body.count(chr(10), end):,} more follow. Nothing was changed"
+            )
+        if at > len(text.body):  # behind a last line that has no newline
             at, new = len(text.body), "\n" + new
-        text = text.replaced(at, at + len(old), new)
+        text = text.replaced(at, min(end, len(text.body)), new)
         floor_line += body.count("\n", floor, at) + new.count("\n")
         floor = at + len(new)
         drift += len(hunk.new) - len(hunk.old)
@@ -108,12 +116,24 @@ def _in_section(before: str, headings: Sequence[str]) -> bool:
     at = -1
     for heading in headings:
         goal = heading.strip()
-        at = next((i for i in range(len(rows) - 1, at, -1) if rows[i].strip().startswith(goal)), -2)
+        at = next((i for i in range(len(rows) - 1, at, -1) if _is_heading(rows[i].strip(), goal)), -2)
         if at == -2:
             return False
-    level = len(rows[at]) - len(rows[at].lstrip())
-    later = (row for row in rows[at + 1 :] if _SECTION.match(row))
+    level, shape = len(rows[at]) - len(rows[at].lstrip()), _shape(rows[at])
+    later = (row for row in rows[at + 1 :] if _SECTION.match(row) or _shape(row) == shape)
     return not any(len(row) - len(row.lstrip()) <= level for row in later)
+
+
+def _is_heading(row: str, goal: str) -> bool:
+    """Whether a line is the heading that a hunk names, which git cuts off when it is long."""
+    cut = len(goal) >= _CUT
+    return row.startswith(goal) and (cut or not re.match(r"\w\w", goal[-1:] + row[len(goal) :][:1]))
+
+
+def _shape(row: str) -> str:
+    """What a line ends with, or begins with where that is a letter: heads of sections are alike in it in any format."""
+    row = row.strip()
+    return (_MARKS.match(row) or row)[0] or row if row[-1:].isalnum() else row[-1:]
 
 
 def _starts(body: str, old: str) -> list[int]:

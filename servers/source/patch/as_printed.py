@@ -31,6 +31,12 @@ def plain(patch: str) -> str:
     return patch
 
 
+def rows(patch: str) -> list[str]:
+    """The lines of a patch, without the CR where its own lines have it too; else a CR is part of a file's text."""
+    printed = next((line for line in patch.split("\n") if _PATCH_LINE.match(line)), "\r")
+    return (patch.replace("\r\n", "\n") if printed.endswith("\r") else patch).removesuffix("\n").split("\n")
+
+
 def other_form(patch: str) -> str:
     """What a text that names no file of a patch seems to be, and what would work; "" where nothing tells."""
     for pattern, name, way in _OTHERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...output import ToolError
+from . import as_printed
 from .patch import FilePatch, Hunk, worth_doing
 
 _UPDATE, _ADD, _DELETE, _MOVE = "*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: "
@@ -16,7 +17,7 @@ def parse(patch: str) -> list[FilePatch]:
     """Its files. ToolError says which line is wrong."""
     files: list[FilePatch] = []
     hunk: Hunk | None = None
-    for number, line in enumerate(patch.strip().replace("\r\n", "\n").split("\n"), 1):
+    for number, line in enumerate(as_printed.rows(patch.strip()), 1):
         if line.startswith("*** "):
             hunk = _directive(files, line, number)
         elif not files:
@@ -31,7 +32,8 @@ def parse(patch: str) -> list[FilePatch]:
                 raise ToolError(f"line {number} of the patch follows *** Delete File, which has no lines")
         else:
             hunk = hunk or _begun(files[-1])
-            _take(hunk, line, number, new_file=files[-1].old is None)
+            new = files[-1].old is None
+            _take(hunk, line if new else line.removesuffix("\r"), number, new_file=new)
     for one in files:
         one.hunks = [hunk for hunk in one.hunks if hunk.old or hunk.new]
     return worth_doing(files)

@@ -30,7 +30,7 @@ def parse(patch: str) -> list[FilePatch]:
     files: list[FilePatch] = []
     hunk: Hunk | None = None
     git: FilePatch | None = None  # begun by `diff --git`, its --- and +++ still to come
-    lines = patch.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    lines = as_printed.rows(patch)
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -68,7 +68,7 @@ def parse(patch: str) -> list[FilePatch]:
         elif hunk is not None and line == "-- " and len(hunk.old) == hunk.size:
             hunk = None  # the signature below a mailed patch
         elif hunk is not None:
-            _add(hunk, line, at + 1)
+            _add(hunk, line if files[-1].old is None else line.removesuffix("\r"), at + 1)
         at += 1
     for one in files:
         for each in one.hunks:
@@ -89,7 +89,7 @@ def _begins_file(lines: Sequence[str], at: int, hunk: Hunk | None) -> bool:
 
 
 def _add(hunk: Hunk, line: str, number: int) -> None:
-    sign, rest = line[:1], line[1:].removesuffix("\r")
+    sign, rest = line[:1], line[1:]
     if sign == "\\":  # "\ No newline at end of file" speaks of the line before
         hunk.old_open |= hunk.last in (" ", "-")
         hunk.new_open |= hunk.last in (" ", "+")

@@ -72,6 +72,59 @@ def test_a_declared_encoding_is_read_kept_and_written(
     assert (tmp_path / f"new-{name}").read_bytes() == text.encode(encoding)
 
 
+PLAIN = "# coding: cp1251\nx = 1\n"
+NEW = "y = 'привет'\n"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("edit_file", {"path": "a.py", "edits": [{"old": "x = 1\n", "new": "x = 1\n" + NEW}]}),
+        ("write_file", {"path": "a.py", "content": NEW, "if_exists": "append"}),
+        ("write_file", {"path": "a.py", "content": PLAIN + NEW, "if_exists": "overwrite"}),
+        ("apply_patch", {"patch": f"--- a/a.py\n+++ b/a.py\n@@ -2 +2,2 @@\n x = 1\n+{NEW}"}),
+        ("edit_file", {"path": "b.txt", "edits": [{"old": "x = 1\n", "new": "x = 1\n" + NEW}]}),
+        ("write_file", {"path": "b.txt", "content": PLAIN + NEW, "if_exists": "overwrite"}),
+        (
+            "edit_file",
+            {
+                "path": "c",
+                "edits": [{"old": "x = 1\n", "new": "x = 1\n" + NEW}],
+                "encoding": "windows-1251",
+            },
+        ),
+        ("edit_file", {"path": "d.py", "edits": [{"old": "x = 1\n", "new": PLAIN + NEW}]}),
+    ],
+)
+def test_first_letters_in_a_plain_file_are_in_the_encoding_it_declares(
+    server: Stdio, tmp_path: Path, tool: str, arguments: dict[str, Any]
+) -> None:
+    (tmp_path / ".editorconfig").write_text("[*.txt]\ncharset = cp1251\n")
+    (tmp_path / "d.py").write_text("x = 1\n")
+    for name in ("a.py", "b.txt", "c"):
+        (tmp_path / name).write_text(PLAIN)
+    done = server.call(tool, **arguments)
+    assert not done.is_error, done.text
+    path = tmp_path / arguments.get("path", "a.py")
+    assert path.read_bytes() == (PLAIN + NEW).encode("cp1251"), done.text
+
+
+def test_what_is_valid_utf8_stays_so_where_latin1_is_configured(server: Stdio, tmp_path: Path) -> None:
+    (tmp_path / ".editorconfig").write_text("[*]\ncharset = latin1\n")
+    (tmp_path / "a.txt").write_text("naïve\n")
+    assert "utf-8 · LF" in server.call("read_file", path="a.txt").text
+    assert not server.call("edit_file", path="a.txt", edits=[{"old": "na", "new": "né"}]).is_error
+    assert (tmp_path / "a.txt").read_text("utf-8") == "néïve\n"
+
+
+def test_an_encoding_of_seven_bits_is_honoured_when_declared(server: Stdio, tmp_path: Path) -> None:
+    text = "# coding: iso-2022-jp\nx = '日本'\n"
+    (tmp_path / "a.py").write_bytes(text.encode("iso-2022-jp"))
+    assert "x = '日本'" in server.call("read_file", path="a.py").text
+    assert not server.call("edit_file", path="a.py", edits=[{"old": "日本", "new": "日本語"}]).is_error
+    assert (tmp_path / "a.py").read_bytes().decode("iso-2022-jp") == text.replace("日本", "日本語")
+
+
 def test_an_overwritten_program_still_says_the_same(server: Stdio, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(RUSSIAN.encode("cp1251"))
     assert ran(tmp_path / "a.py") == "привет\n"
@@ -165,6 +218,7 @@ def test_a_named_encoding_is_used_and_must_fit(server: Stdio, tmp_path: Path) ->
         ("[{*.txt,*.csv}]\ncharset = latin1\n", "deep/a.csv", "latin-1"),
         ("[deep/**.txt]\ncharset = latin1\n", "deep/er/a.txt", "latin-1"),
         ("[*]\ncharset = cp1252\n[a.*]\ncharset = latin1\n", "a.txt", "latin-1"),
+        ("[deep/**/a.txt]\ncharset = latin1\n", "deep/a.txt", "latin-1"),
     ],
 )
 def test_editorconfig_is_a_declaration(
@@ -188,6 +242,7 @@ def test_editorconfig_is_a_declaration(
         ("é\n".encode("utf-16"), "ü\n", "ü\n".encode("utf-16")),
         (b"a\rb\r", "x\ny\n", b"x\ry\r"),
         (b"a\n", "é\n", "é\n".encode()),
+        (b"a\r\nb\nc\r\nd", "a\nB\nc\nd", b"a\r\nB\nc\r\nd"),
     ],
 )
 def test_an_overwrite_keeps_mark_line_ends_and_mode(
@@ -283,6 +338,8 @@ def test_a_declared_utf16_is_no_guess_and_a_new_file_in_it_has_its_mark(
     (tmp_path / ".editorconfig").write_text("[*.rc]\ncharset = utf-16le\n", encoding="utf-8")
     (tmp_path / "a.rc").write_bytes("漢字 and x\n".encode("utf-16-le"))
     assert "utf-16-le (declared)" in server.call("read_file", path="a.rc").text
+    assert not server.call("write_file", path="new.rc", content="x\n").is_error
+    assert (tmp_path / "new.rc").read_bytes() == b"\xff\xfex\0\n\0"
     assert not server.call("write_file", path="b.txt", content="é\n", encoding="UTF-16").is_error
     assert (tmp_path / "b.txt").read_bytes() == b"\xff\xfe\xe9\x00\n\x00"
     (tmp_path / "c.bin").write_bytes(bytes(range(256)) * 4)

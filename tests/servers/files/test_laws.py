@@ -249,7 +249,7 @@ def test_windows_of_a_small_file_join_to_the_file(root: Path, rows: list[str], l
 @given(lines, st.integers(1, 50))
 @pytest.mark.usefixtures("small_pieces")
 def test_the_last_lines_are_the_last_lines(root: Path, rows: list[str], count: int) -> None:
-    assume(rows and not any("\0" in row for row in rows))
+    assume(rows and not any("\0" in row for row in rows) and not rows[0].startswith("\ufeff"))
     (root / "f").write_text("".join(row + "\n" for row in rows), encoding="utf-8", newline="")
     assert _window(root / "f", -count, 10_000) == rows[-count:]
 

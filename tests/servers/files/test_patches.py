@@ -38,13 +38,21 @@ def diff(body: str, name: str = "a.py") -> str:
         ("1\n2\n", "@@ -3,0 +4 @@\n+x\n", "line 3 is past the end of 2 lines"),
         ("", "", "has no @@ hunk"),
         ("1\n2\n", "@@ -1,2 +1,2 @@\n 1\n 2\n", "changes nothing"),
+        ("def f2():\n    a\n", "@@ -2,0 +3 @@ def f\n+    b\n", "line 2 is not in 'def f'"),
+        ("## One\na\n## Two\nb\n", "@@ -4,0 +5 @@ ## One\n+c\n", "not in '## One'"),
+        ("one:\n  a: 1\ntwo:\n  b: 1\n", "@@ -4,0 +5 @@ one:\n+  c: 1\n", "not in 'one:'"),
+        ("[one]\na=1\n[two]\nb=1\n", "@@ -4,0 +5 @@ [one]\n+c=1\n", "not in '[one]'"),
+        (".a {\n}\n#b {\n}\n", "@@ -3,0 +4 @@ .a {\n+  c: d;\n", "not in '.a {'"),
+        ("const a = () => {\n};\nconst b = () => {\n};\n", "@@ -3,0 +4 @@ const a = () => {\n+  x;\n", "not in 'const a"),
+        ("a\nb\nz\n", "@@ -1,2 +1,2 @@\n a\n-b\n+c\n\\ No newline at end of file\n", "but 1 more follow"),
+        ("a\nbc\n", "@@ -2 +2 @@\n-b\n\\ No newline at end of file\n+c\n", "not in the file"),
         (
             "1\n2\n3\n4\n",
             "@@ -3 +3 @@\n-3\n+x\n@@ -1 +1 @@\n-1\n+y\n",
             "hunk 2 is out of order: its old lines stand at line 1",
         ),
     ],
-)
+)  # fmt: skip
 def test_a_hunk_that_could_land_wrongly_is_refused(
     server: Stdio, tmp_path: Path, text: str, hunk: str, said: str
 ) -> None:
@@ -78,6 +86,54 @@ def test_a_hunk_whose_header_agrees_lands_there(
     answer = server.call("apply_patch", patch=diff(hunk))
     assert not answer.is_error, answer.text
     assert (tmp_path / "a.py").read_text() == after
+
+
+@pytest.mark.parametrize(
+    ("before", "lines", "after"),
+    [
+        ("a\nb", "-b\n\\ No newline at end of file\n+b", "a\nb\n"),
+        ("a\nb\n", "-b\n+b\n\\ No newline at end of file", "a\nb"),
+        ("a\nb", "-b\n\\ No newline at end of file\n+c\n\\ No newline at end of file", "a\nc"),
+        ("a\nb", "-b\n+c", "a\nc"),
+        ("a\nb", " b\n+c", "a\nb\nc"),
+        ("a\nb", "-b\n\\ No newline at end of file\n+b\n+c", "a\nb\nc\n"),
+    ],
+)
+def test_the_last_newline_is_as_the_hunk_says_and_else_as_it_was(
+    server: Stdio, tmp_path: Path, before: str, lines: str, after: str
+) -> None:
+    (tmp_path / "a.py").write_text(before)
+    answer = server.call("apply_patch", patch=diff(f"@@ -2 +2 @@\n{lines}\n"))
+    assert not answer.is_error and (tmp_path / "a.py").read_text() == after, answer.text
+
+
+def test_what_a_patch_only_renames_removes_or_makes_executable_may_be_of_any_kind(
+    server: Stdio, tmp_path: Path
+) -> None:
+    for name in ("a.bin", "b.bin", "c.bin"):
+        (tmp_path / name).write_bytes(b"\0\1")
+    patch = (
+        "diff --git a/a.bin b/new.bin\nsimilarity index 100%\nrename from a.bin\nrename to new.bin\n"
+        "diff --git a/b.bin b/b.bin\nold mode 100644\nnew mode 100755\n"
+    )
+    assert not server.call("apply_patch", patch=patch).is_error
+    gone = "*** Begin Patch\n*** Delete File: c.bin\n*** End Patch"
+    assert not server.call("apply_patch", patch=gone).is_error
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"new.bin", "b.bin"}
+    assert (tmp_path / "new.bin").read_bytes() == b"\0\1" and (tmp_path / "b.bin").stat().st_mode & 0o111
+
+
+def test_line_ends_of_a_new_file_are_the_ones_in_the_patch_not_those_of_its_transport(
+    server: Stdio, tmp_path: Path
+) -> None:
+    unified = "--- /dev/null\n+++ b/{}\n@@ -0,0 +1,2 @@\n+a{e}\n+b{e}\n"
+    begin = "*** Begin Patch\n*** Add File: {}\n+a{e}\n+b{e}\n*** End Patch\n"
+    for number, form in enumerate((unified, begin)):
+        assert not server.call("apply_patch", patch=form.format(f"c{number}", e="\r")).is_error
+        assert (tmp_path / f"c{number}").read_bytes() == b"a\r\nb\r\n"
+        sent = form.format(f"l{number}", e="").replace("\n", "\r\n")
+        assert not server.call("apply_patch", patch=sent).is_error
+        assert (tmp_path / f"l{number}").read_bytes() == b"a\nb\n"
 
 
 def test_a_begin_patch_text_is_understood(server: Stdio, tmp_path: Path) -> None:
