@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 
 from ..characters import folded, other_in
@@ -17,6 +20,8 @@ from ..workspace.walk import is_ignored, open_plain
 from .finding import find
 
 MAX_SNIFFED = 2000  # files whose beginning is read to tell binary ones
+MAX_DECODED = 1 << 16  # bytes of it, to tell its encoding
+_SEVERAL = re.compile(r",\s*[*.\w]|\s[*.]")
 
 
 def nothing_found(
@@ -28,13 +33,16 @@ def nothing_found(
     hidden: bool = True,
     depth: int | None = None,
     content: bool = False,
+    letters: bool = False,
     check: Callable[[], None] = lambda: None,
 ) -> str:
     """`looked at 12 files; not at 3 ignored ones (ignored=true)`. With `content` also those that cannot be searched.
 
+    With `letters` beyond ASCII also those in another encoding, in which they are not found.
+
     `globs` as they were given. Asked only when there is nothing to show, so it may list the files twice.
     """
-    looked = everything = binary = secrets = unhidden = 0
+    looked = everything = binary = secrets = unhidden = foreign = 0
     more = ""
     try:
         for root, start in places:
@@ -54,7 +62,9 @@ def nothing_found(
             )
             if content:
                 secrets += sum(map(_kept_secret(workspace), map(os.fsdecode, seen)))
-                binary += sum(is_binary_file(root, os.fsdecode(path)) for path in islice(seen, MAX_SNIFFED))
+                sniffed = [os.fsdecode(path) for path in islice(seen, MAX_SNIFFED)]
+                binary += sum(is_binary_file(root, path) for path in sniffed)
+                foreign += sum(map(partial(is_in_another_encoding, root), sniffed)) if letters else 0
                 more = f" among the first {MAX_SNIFFED:,}" if len(seen) > MAX_SNIFFED else ""
     except TimeoutError as exc:
         return str(exc)
@@ -68,9 +78,16 @@ def nothing_found(
         f"{ignored_ones:,} ignored by .gitignore (ignored=true looks there too)" if ignored_ones else "",
         f"{binary:,} binary{more} (looked at up to their first NUL)" if binary else "",
         f"{secrets:,} that may hold secrets" if secrets else "",
+        f"{foreign:,}{more} for letters beyond ASCII, being in another encoding than UTF-8 (look for a part without such letters)"
+        if foreign
+        else "",
     ]
     rest = ", ".join(part for part in parts if part)
-    said += "" if everything or not globs else _alike(workspace, places, globs, depth, check)
+    said += (
+        ""
+        if everything or not globs
+        else _alike(workspace, places, globs, depth, check) or _miswritten(globs)
+    )
     return f"{said}; not at {rest}" if rest and looked else f"{said} but {rest}" if rest else said
 
 
@@ -97,6 +114,13 @@ def _alike(
     return ""
 
 
+def _miswritten(globs: Sequence[str]) -> str:
+    """What a glob that matches nothing may have been meant as."""
+    if any(_SEVERAL.search(glob) for glob in globs):
+        return "; several globs are one with braces: {*.py,*.ts}"
+    return "; folders are separated by /" if any("\\" in glob and "/" not in glob for glob in globs) else ""
+
+
 def names_ignored(root: Root, start: str, globs: Sequence[str]) -> bool:
     """Whether a glob names an ignored place outright, by what stands before its first wildcard."""
     named = [first for glob in globs if (first := literal_start(glob)) and first != start]
@@ -104,12 +128,29 @@ def names_ignored(root: Root, start: str, globs: Sequence[str]) -> bool:
 
 
 def is_binary_file(root: Root, path: str) -> bool:
+    return is_binary(_beginning(root, path, SNIFF_BYTES))
+
+
+def is_in_another_encoding(root: Root, path: str) -> bool:
+    """Whether a text is not UTF-8, as far as its beginning tells."""
+    data = _beginning(root, path, MAX_DECODED)
+    if data.isascii() or is_binary(data[:SNIFF_BYTES]) or data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE):
+        return False
+    try:
+        getincrementaldecoder("utf-8")().decode(data)  # may end within a character
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _beginning(root: Root, path: str, size: int) -> bytes:
+    """The first bytes of a regular file; b"" for all else."""
     try:
         fd = open_plain(root.fd, path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError:
-        return False
+        return b""
     try:
-        return stat.S_ISREG(os.fstat(fd).st_mode) and is_binary(os.pread(fd, SNIFF_BYTES, 0))
+        return os.pread(fd, size, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
     finally:
         os.close(fd)
 

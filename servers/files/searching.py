@@ -8,18 +8,18 @@ import stat
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from itertools import groupby, islice
 from typing import Literal
 
 from ..output import MAX_RESULT_BYTES, ToolError, fenced, masked, one_line, visible
-from ..source.encoding import SNIFF_BYTES, decode, in_private_key, is_binary
+from ..source.encoding import SNIFF_BYTES, Charset, decode, in_private_key, is_binary
 from ..workspace import Root, Workspace
 from ..workspace.globs import below, matcher
 from ..workspace.protected_paths import allowed, secret
 from ..workspace.walk import is_ignored
 from .finding import MAX_FOUND, tree_order
-from .left_out import is_binary_file, names_ignored, nothing_found
+from .left_out import is_binary_file, is_in_another_encoding, names_ignored, nothing_found
 from .listing import alternatives, counted, position
 from .ripgrep import Hit, Query, search
 from .rows import fitting
@@ -123,12 +123,19 @@ def _nothing(
     (root, start, is_file), *_ = places
     if is_file:
         said = (
-            "the file is binary and was looked at up to its first NUL" if is_binary_file(root, start) else ""
+            "the file is binary and was looked at up to its first NUL"
+            if is_binary_file(root, start)
+            else "the file is in another encoding than UTF-8, where letters beyond ASCII are not found: look for a part without them"
+            if not pattern.isascii() and is_in_another_encoding(root, start)
+            else ""
         )
     else:
         folders = [(root, start) for root, start, _ in places]
         inside = ignored or any(is_ignored(root.fd, start) for root, start in folders)
-        said = nothing_found(workspace, folders, globs, ignored=inside, content=True, check=check)
+        beyond = not pattern.isascii()
+        said = nothing_found(
+            workspace, folders, globs, ignored=inside, content=True, letters=beyond, check=check
+        )
     notes = "".join(
         workspace.twin_note(path, root, start) for root, start, _ in places[:1] if len(places) == 1
     )
@@ -186,7 +193,8 @@ def _lines(
         shown = workspace.display(root, one_line(os.fsdecode(path)))
         chosen = [hit.line for hit in hits]
         last = 0
-        for number, text in sorted(_texts(root, os.fsdecode(path), hits, context).items()):
+        charset = partial(workspace.charset, workspace.display(root, os.fsdecode(path)))
+        for number, text in sorted(_texts(root, os.fsdecode(path), hits, context, charset).items()):
             so_far = done + bisect_right(chosen, number)
             if context and last and number > last + 1:
                 rows.append(("--", so_far))
@@ -197,7 +205,7 @@ def _lines(
     return _fitting(rows, len(page), max_bytes)
 
 
-def _texts(root: Root, path: str, hits: Sequence[Hit], context: int) -> dict[int, str]:
+def _texts(root: Root, path: str, hits: Sequence[Hit], context: int, charset: Charset) -> dict[int, str]:
     """Line number to text, read beneath the root; empty when the file is not there any more, or binary."""
     try:
         fd, _ = root.open(path)
@@ -210,8 +218,14 @@ def _texts(root: Root, path: str, hits: Sequence[Hit], context: int) -> dict[int
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # offsets are those of its UTF-8 form
             return _in_utf16(os.pread(fd, MAX_UTF16_BYTES, 0), hits, context)
         texts: dict[int, str] = {}
+
+        @cache
+        def encoding() -> str:  # as read_file has it, as far as the beginning tells
+            text = decode(head.rpartition(b"\n")[0] or head, path, charset=charset)
+            return text.encoding if text else "utf-8"
+
         for hit in hits:
-            for number, text in _around(fd, hit, context):
+            for number, text in _around(fd, hit, context, encoding):
                 if number == hit.line or number not in texts:
                     texts[number] = text
         return texts
@@ -227,7 +241,7 @@ def _in_utf16(data: bytes, hits: Sequence[Hit], context: int) -> dict[int, str]:
     return {n: _cut(lines[n], columns.get(n, 1)) for n in wanted if n in lines}
 
 
-def _around(fd: int, hit: Hit, context: int) -> list[tuple[int, str]]:
+def _around(fd: int, hit: Hit, context: int, encoding: Callable[[], str]) -> list[tuple[int, str]]:
     """The hit's line and its neighbours."""
     start = max(hit.offset - _AROUND_BYTES, 0)
     before = os.pread(fd, hit.offset - start, start)
@@ -235,17 +249,18 @@ def _around(fd: int, hit: Hit, context: int) -> list[tuple[int, str]]:
         return [(hit.line, "[a line of a private key, masked]")]
     skip = hit.column - 1 - MAX_SHOWN // 2 if hit.column > MAX_SHOWN else 0
     line = os.pread(fd, 4 * MAX_SHOWN + 8, hit.offset + skip).split(b"\n")[0]
-    lines = [(hit.line, ("..." if skip else "") + _plain(line))]
+    lines = [(hit.line, ("..." if skip else "") + _plain(line, encoding))]
     if context:
         after = os.pread(fd, _AROUND_BYTES, hit.offset).split(b"\n")[1 : context + 1]
-        lines += [(hit.line + i, _plain(line)) for i, line in enumerate(after, 1)]
+        lines += [(hit.line + i, _plain(line, encoding)) for i, line in enumerate(after, 1)]
         above = before.split(b"\n")[:-1][-context:]
-        lines += [(hit.line - len(above) + i, _plain(line)) for i, line in enumerate(above)]
+        lines += [(hit.line - len(above) + i, _plain(line, encoding)) for i, line in enumerate(above)]
     return lines
 
 
-def _plain(line: bytes) -> str:
-    return _cut(line.removesuffix(b"\r").decode("utf-8", "replace"), 1)
+def _plain(line: bytes, encoding: Callable[[], str]) -> str:
+    name = "ascii" if line.isascii() else encoding()
+    return _cut(line.removesuffix(b"\r").decode(name, "replace"), 1)
 
 
 def _cut(line: str, column: int) -> str:

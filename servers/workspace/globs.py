@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 MAX_ALTERNATIVES = 64
 MAX_CHARS = 4000
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_BRACKET = re.compile(r"[\[\]]")
+_DOTTED = re.compile(r"^(!?)(?:\./+)+")  # ./ at the beginning: from the folder that is searched anyway
 
 
 def expanded(glob: str) -> list[str]:
@@ -16,7 +18,7 @@ def expanded(glob: str) -> list[str]:
     if "\0" in glob or len(glob) > MAX_CHARS:
         raise ValueError(f"a glob has at most {MAX_CHARS:,} characters, none of them NUL")
     done: list[str] = []
-    todo = [glob]
+    todo = [_DOTTED.sub(r"\1", glob)]
     while todo:
         if len(done) + len(todo) > MAX_ALTERNATIVES:
             raise ValueError(f"the glob {glob!r} has more than {MAX_ALTERNATIVES} alternatives")
@@ -28,10 +30,15 @@ def expanded(glob: str) -> list[str]:
                     f"the glob {glob!r} has too many *; at most three in a name and three ** are tried"
                 )
             _readable(one, glob)
-            done.append(one)
+            done += [one, *_literal(one)]
         else:
             todo += [one[: match.start()] + part + one[match.end() :] for part in match[1].split(",")]
     return sorted(done)
+
+
+def _literal(glob: str) -> list[str]:
+    """The glob with brackets as themselves: many frameworks name files so, as in `app/[id]/page.tsx`."""
+    return [_BRACKET.sub(r"\\\g<0>", glob)] if "[" in glob and "\\" not in glob else []
 
 
 def is_tame(glob: str) -> bool:

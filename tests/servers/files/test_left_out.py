@@ -15,6 +15,8 @@ FILES = {
     ".gitignore": "build/\n*.log\n",
     ".eslintrc.json": "{}\n",
     "a.py": "alpha\n",
+    "app/[id]/p.ts": "a\n",
+    "app/ix/p.ts": "a\n",
     "src/b.py": "beta\n",
     "src/.hidden.py": "gamma\n",
     "build/out.txt": "needle\n",
@@ -31,6 +33,8 @@ def root(tmp_path: Path) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     (root / "blob.bin").write_bytes(b"\0needle\n")
+    (root / "koi.dat").write_bytes("где щука\n".encode("koi8-r"))
+    (root / "caf.el").write_bytes("; -*- coding: latin-1 -*-\n; zoo café\n".encode("latin-1"))
     return root
 
 
@@ -49,6 +53,11 @@ def rows(text: str) -> set[str]:
         ("build/out.txt", {"build/out.txt"}),
         ("/build/deep/*.txt", {"build/deep/more.txt"}),
         ("*.{json,txt}", {".eslintrc.json"}),
+        ("./src/*.py", {"src/b.py", "src/.hidden.py"}),
+        (".//a.py", {"a.py"}),
+        ("app/[id]/p.ts", {"app/[id]/p.ts"}),
+        ("[id]", {"app/[id]/p.ts"}),
+        ("app/[ij]x/*", {"app/ix/p.ts"}),
     ],
 )
 def test_a_glob_means_the_same_to_list_search_and_read_many(
@@ -71,11 +80,19 @@ def test_a_glob_means_the_same_to_list_search_and_read_many(
         ({"path": "src"}, "looked at 2 files"),
         ({"pattern": "foo[(]"}, "fixed=true takes the pattern as plain text"),
         ({"path": "blob.bin"}, "the file is binary"),
+        ({"glob": "*.py,*.ts"}, "several globs are one with braces"),
+        ({"glob": "src\\a.py"}, "folders are separated by /"),
+        ({"pattern": "щука"}, "2 for letters beyond ASCII"),
+        ({"pattern": "щука", "path": "koi.dat"}, "another encoding than UTF-8"),
     ],
 )
 def test_no_match_says_where_it_did_not_look(server: Stdio, arguments: dict[str, str], said: str) -> None:
     text = server.call("search_files", **{"pattern": "zebra", **arguments}).text
     assert text.startswith("no match in ") and said in text
+
+
+def test_a_hit_is_shown_in_the_encoding_its_file_is_read_in(server: Stdio) -> None:
+    assert "caf.el:2:; zoo café" in server.call("search_files", pattern="zoo").text
 
 
 @pytest.mark.parametrize(
