@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request as Call
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
@@ -26,14 +27,14 @@ from ..providers.ollama import address
 from ..types import Usage
 from .access import forwarded
 from .chat_completions import CHAT_COMPLETIONS
-from .failures import headers_of
+from .failures import AtTheDoor, headers_of
 from .gateway import Gateway
 from .live import Live, Relay
 from .messages import MESSAGES
 from .ollama import OLLAMA
 from .responses import RESPONSES
 from .upstream import MARK, URLS, Upstream
-from .wire import Wire
+from .wire import Asked, Wire, malformed
 
 MAX_BODY_BYTES = 64 << 20
 WIRES = {
@@ -71,9 +72,8 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             call = Call(scope)
-            why = refused(call.headers, self.token)
-            if why is not None:
-                await _refusal(_wire_at(call), AuthFailed("gateway", why))(scope, receive, send)
+            if (refusal := refused(call.headers, self.token)) is not None:
+                await _refusal(_wire_at(call), AtTheDoor(*refusal))(scope, receive, send)
                 return
             if MARK in call.headers:
                 circle = BadRequest(
@@ -94,7 +94,7 @@ class App:
             )
         if wire is OLLAMA and _runs_nothing(body):
             return await self._to_ollama(call, body, model)
-        asked = wire.read(body)
+        asked = _sensible(wire.read(body))
         done = self._begun(wire, name, model)
         headers = {"x-understudy-model": model.encode("ascii", "replace").decode()}
         return Live(wire, asked, self.gateway.stream(asked, model), done, headers)
@@ -251,11 +251,14 @@ class App:
 
 
 async def _nowhere(call: Call, exc: Exception) -> JSONResponse:
-    paths = ", ".join(WIRES)
-    return _refusal(
-        _wire_at(call),
-        NoSuchModel("gateway", f"there is no {call.method} {call.url.path} here; POST goes to {paths}"),
-    )
+    """No such path, or not with this method."""
+    assert isinstance(exc, HTTPException)
+    here = f"there is no {call.method} {call.url.path} here"
+    allowed = (exc.headers or {}).get("Allow")
+    why = f"{here}; it takes {allowed}" if allowed else f"{here}; POST goes to {', '.join(WIRES)}"
+    answer = _refusal(_wire_at(call), AtTheDoor(exc.status_code, why))
+    answer.headers.update(exc.headers or {})
+    return answer
 
 
 def _wire_at(call: Call) -> Wire:
@@ -282,7 +285,7 @@ async def _raw(call: Call) -> bytes:
     async for chunk in call.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise BadRequest("gateway", f"the request is larger than {MAX_BODY_BYTES >> 20} MB")
+            raise AtTheDoor(413, f"the request is larger than {MAX_BODY_BYTES >> 20} MB")
     return bytes(body)
 
 
@@ -312,6 +315,16 @@ def _name(body: dict[str, Any]) -> str:
             raise BadRequest(
                 "gateway", f"model: wanted the name of a model, found {json.dumps(found, default=str)[:80]}"
             )
+
+
+def _sensible(asked: Asked) -> Asked:
+    """Raises BadRequest for a choice of a tool that was not offered, after which a model calls what it likes."""
+    choice, offered = asked.request.tool_choice, [tool.name for tool in asked.request.tools]
+    if choice not in (None, "any", *offered):
+        raise malformed(
+            "tool_choice", f"one of the tools that are offered ({', '.join(offered) or 'none'})", choice
+        )
+    return asked
 
 
 def _runs_nothing(body: dict[str, Any]) -> bool:

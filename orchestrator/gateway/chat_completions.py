@@ -52,8 +52,8 @@ class _Turn(BaseModel):
 class _Body(BaseModel):
     model: str
     messages: list[_Turn] = Field(min_length=1)
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
@@ -138,6 +138,8 @@ def refusal(exc: OrchestratorError) -> tuple[int, Body]:
             code = "invalid_api_key"
         case _ if status == 429:
             code = "rate_limit_exceeded"
+        case _ if status == 405:
+            code = "method_not_supported"
         case _:
             pass
     kind = (
@@ -164,8 +166,11 @@ def schema_of(format: Mapping[str, Any] | None) -> dict[str, Any] | None:
             return schema
         case {"type": "json_object"}:
             return {"type": "object"}
-        case _:
+        case {} if (format or {}).get("type", "text") == "text":
             return None
+        case _:
+            wanted = "text, json_object, or json_schema with a schema"
+            raise malformed("response_format", wanted, format)
 
 
 def think_of(effort: str | None) -> bool | Literal["low", "medium", "high"] | None:
@@ -186,6 +191,8 @@ def chosen(choice: str | Mapping[str, Any] | None) -> str | None:
             return "any"
         case {"function": {"name": str(name)}} | {"type": "function", "name": str(name)}:
             return name
+        case str() if choice not in ("auto", "none"):
+            raise malformed("tool_choice", "auto, none, required or a function with its name", choice)
         case _:
             return None
 

@@ -35,7 +35,17 @@ _STATUS: tuple[tuple[type[OrchestratorError], int], ...] = (
 )
 
 
+class AtTheDoor(ProviderError):
+    """What is refused before anybody looks for a model, with the status HTTP has for it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__("gateway", message)
+        self.status = status
+
+
 def status_of(exc: OrchestratorError) -> int:
+    if isinstance(exc, AtTheDoor):
+        return exc.status
     return next((status for kind, status in _STATUS if isinstance(exc, kind)), 500)
 
 

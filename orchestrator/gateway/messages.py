@@ -45,6 +45,7 @@ KINDS = {
     402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
+    405: "invalid_request_error",
     413: "request_too_large",
     429: "rate_limit_error",
     504: "timeout_error",
@@ -68,7 +69,7 @@ class _Tool(BaseModel):
 class _Body(BaseModel):
     model: str
     messages: list[_Turn] = Field(min_length=1)
-    max_tokens: int | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
     system: str | list[dict[str, Any]] = ""
     tools: list[_Tool] = []
     tool_choice: dict[str, Any] | None = None

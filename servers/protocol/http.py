@@ -77,10 +77,14 @@ def _guarded(app: ASGIApp, token: str | None) -> Any:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            if (why := refused(headers, token)) is not None:
-                head = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
-                await send({"type": "http.response.start", "status": 401, "headers": head})
-                await send({"type": "http.response.body", "body": json.dumps({"error": why}).encode()})
+            if (refusal := refused(headers, token)) is not None:
+                head = [(b"content-type", b"application/json")]
+                if refusal.status == 401:
+                    head.append((b"www-authenticate", b"Bearer"))
+                await send({"type": "http.response.start", "status": refusal.status, "headers": head})
+                await send(
+                    {"type": "http.response.body", "body": json.dumps({"error": refusal.why}).encode()}
+                )
                 return
         await app(scope, receive, send)
 

@@ -294,6 +294,46 @@ async def test_errors_come_in_the_words_of_each_vendor(monkeypatch: pytest.Monke
     assert poor.value.code == "insufficient_quota"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "place", "said"),
+    [
+        ("GET", "/v1/messages", 405, ("error", "type"), "invalid_request_error"),
+        ("GET", "/v1/messages/batches", 404, ("error", "type"), "not_found_error"),
+        ("POST", "/v1/models", 405, ("error", "code"), "method_not_supported"),
+        ("POST", "/v1/audio/speech", 404, ("error", "code"), None),
+        ("OPTIONS", "/v1/responses", 405, ("error", "code"), "method_not_supported"),
+        ("DELETE", "/api/chat", 405, ("error",), "there is no DELETE /api/chat here; it takes POST"),
+    ],
+)
+async def test_a_wrong_method_or_path_is_told_in_the_words_of_each_vendor(
+    method: str, path: str, status: int, place: tuple[str, ...], said: str | None
+) -> None:
+    async with gateway() as url, httpx2.AsyncClient(base_url=url) as client:
+        answer = await client.request(method, path)
+        assert answer.status_code == status and ("allow" in answer.headers) == (status == 405)
+        found = answer.json()
+        for key in place:
+            found = found[key]
+        assert found == said
+
+
+async def test_what_would_be_answered_otherwise_than_it_was_asked_is_refused() -> None:
+    asked = {"model": "ollama:small", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    tool: dict[str, Any] = {"name": "a", "input_schema": {"type": "object"}}
+    chat, messages = "/v1/chat/completions", "/v1/messages"
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        (messages, {"max_tokens": 0}, "max_tokens"),
+        (chat, {"max_tokens": 0}, "max_tokens"),
+        (messages, {"tools": [tool], "tool_choice": {"type": "tool", "name": "b"}}, r"offered (a)"),
+        (chat, {"tool_choice": "sometimes"}, "tool_choice"),
+        (chat, {"response_format": {"type": "yaml"}}, "response_format"),
+    ]
+    async with gateway() as url, httpx2.AsyncClient(base_url=url) as client:
+        for path, more, said in wrong:
+            answer = await client.post(path, json={**asked, **more})
+            assert answer.status_code == 400 and said in answer.json()["error"]["message"], answer.text
+
+
 async def test_tokens_are_counted_on_both_wires_that_count() -> None:
     turn: Any = [{"role": "user", "content": "how many? " * 50}]
     async with (
@@ -450,7 +490,7 @@ async def test_web_pages_and_names_made_to_point_here_are_refused() -> None:
     async with gateway() as url, httpx2.AsyncClient() as client:
         for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
             refused = await client.get(f"{url}/v1/models", headers=headers)
-            assert refused.status_code == 401, headers
+            assert refused.status_code == 403, headers
         assert (await client.get(f"{url}/v1/models", headers={"origin": url})).status_code == 200
 
 

@@ -98,7 +98,7 @@ async def test_web_pages_are_refused(tmp_path: Path) -> None:
     with running("files", str(tmp_path), "--http", "127.0.0.1:0") as (url, _):
         async with httpx2.AsyncClient() as client:
             for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
-                assert (await client.post(url, json={}, headers=headers)).status_code == 401
+                assert (await client.post(url, json={}, headers=headers)).status_code == 403
 
 
 @pytest.mark.parametrize("where", ["", "x", "127.0.0.1:99999", "nowhere.invalid:1"])
