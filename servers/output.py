@@ -58,8 +58,8 @@ def one_line(text: str) -> str:
 def masked(text: str) -> str:
     """Secrets shortened to their first characters and their length."""
     folded = text.lower()
-    for clue, pattern in zip(_CLUES, _SECRETS, strict=True):
-        if any(part in folded for part in clue):  # twenty times cheaper than the expression
+    for clue, pattern in _BY_CLUE:
+        if clue in folded:  # twenty times cheaper than the expression
             text = pattern.sub(_mask, text)
     return text
 
@@ -113,6 +113,7 @@ _CLUES = (
     ("hf_",), ("npm_",), ("pypi-",), ("k_live_",), ("eyj",), ("://",), ("aws_secret_access_key", "authorization"),
 )  # fmt: skip
 """What must occur, in lower case, before the expression of the same place is tried."""
+_BY_CLUE = tuple((clue, pattern) for clues, pattern in zip(_CLUES, _SECRETS, strict=True) for clue in clues)
 
 
 def _mask(match: re.Match[str]) -> str:

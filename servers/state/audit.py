@@ -13,7 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,12 @@ def record(name: str, **facts: Any) -> None:
     """
     try:
         folder = os.path.join(home(), "audit")
-        with suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
+        if not os.path.lexists(folder):
+            os.makedirs(folder, 0o700, exist_ok=True)
         if os.path.islink(folder):
             raise OSError(f"{folder} is a link, which could lead anywhere")
         _append(
-            Path(folder, f"{name}.jsonl"),
+            os.path.join(folder, name),
             {key: _short(value) for key, value in facts.items() if value is not None},
         )
     except OSError as exc:
@@ -71,15 +71,16 @@ def first_break(path: Path) -> int | None:
     return None
 
 
-def _append(path: Path, facts: dict[str, Any]) -> None:
-    with _opened(path.with_suffix(".lock")) as lock:
+def _append(name: str, facts: dict[str, Any]) -> None:
+    path = f"{name}.jsonl"
+    with _opened(f"{name}.lock") as lock:
         _hold(lock)
         with ExitStack() as stack:
             file = stack.enter_context(_opened(path))
             size = os.fstat(file).st_size
             previous = _last_hash(file, size)
             if size > MAX_BYTES:
-                _set_aside(path)
+                _set_aside(Path(path))
                 file = stack.enter_context(_opened(path))
             entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts, "prev": previous}
             line = json.dumps({**entry, "hash": _hash(entry)}, ensure_ascii=False) + "\n"
@@ -89,7 +90,7 @@ def _append(path: Path, facts: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Generator[int]:
+def _opened(path: str) -> Generator[int]:
     fd = _plain_file(path)
     try:
         yield fd
@@ -97,7 +98,7 @@ def _opened(path: Path) -> Generator[int]:
         os.close(fd)
 
 
-def _plain_file(path: Path) -> int:
+def _plain_file(path: str) -> int:
     """A descriptor of the file, made when it is not there. OSError when it is a link, or another name's file too."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -30,7 +31,7 @@ def home() -> Path:
         raise PermissionError(
             errno.EPERM, f"every user may write to {folder} (mode {mode:o}); `chmod 700` it"
         )
-    return Path(os.path.realpath(folder))
+    return _without_links(folder, info.st_dev, info.st_ino)
 
 
 def usable_home() -> Path:
@@ -40,6 +41,13 @@ def usable_home() -> Path:
     except OSError as exc:
         why = exc.strerror or exc
         raise ValueError(f"the state folder cannot be used: {why}; UNDERSTUDY_HOME can name another") from exc
+
+
+@lru_cache(8)
+def _without_links(folder: Path, device: int, inode: int) -> Path:
+    """Looked up anew when another folder stands there: every change asks twice, and this is most of what it takes."""
+    del device, inode
+    return Path(os.path.realpath(folder))
 
 
 def home_path() -> Path:

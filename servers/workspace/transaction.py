@@ -115,10 +115,10 @@ def locked(
             raise ToolError(f"{paths[0][0]} is busy: {exc}; nothing was changed, try again") from exc
 
 
-def begin(store: UndoStore, record: Record, contents: Sequence[bytes] = ()) -> None:
+def begin(store: UndoStore, record: Record, contents: Sequence[bytes] = (), *, synced: bool = True) -> None:
     """Note what is about to happen. ToolError when it cannot be noted: then nothing may happen."""
     try:
-        store.begin(record, contents)
+        store.begin(record, contents, synced=synced)
     except OSError as exc:
         raise ToolError(
             f"the old state could not be kept for undo: {explain(exc)}; nothing was changed"
@@ -205,7 +205,7 @@ def _commit(roots: Roots, store: UndoStore, targets: Sequence[_Target], tool: st
     steps = tuple(_step(target, f"{LITTER}{op}-{i}") for i, target in enumerate(targets))
     made = dict.fromkeys(one for target in targets for one in folders_to_make(target.root, target.spot))
     record = Record(id=op, at=time.time(), tool=tool, state="begun", steps=steps, made=tuple(made))
-    begin(store, record, [target.old for target in targets if target.old is not None])
+    begin(store, record, [target.old for target in targets if target.old is not None], synced=False)
     try:
         with ExitStack() as stack:
             _carry_out(store, stack, targets, record)
@@ -239,17 +239,21 @@ def _step(target: _Target, temp: str) -> Step:
 
 
 def _carry_out(store: UndoStore, stack: ExitStack, targets: Sequence[_Target], record: Record) -> None:
-    """Write every temporary file, then rename them all; on failure take everything back."""
+    """Write every temporary file, then rename them all; on failure take everything back.
+
+    No name changes before the note of what shall happen and all new contents are on disk.
+    """
     made: dict[Beneath, list[str]] = {}
     folders: list[int] = []
     renamed = 0
     try:
-        for target, step in zip(targets, record.steps, strict=True):
-            fd = enter(target.spot, made.setdefault(target.root, []))
-            stack.callback(os.close, fd)
-            folders.append(fd)
-            if target.new is not None:
-                write_temp(fd, step.temp or "", target.new, target.info, target.spot.name, target.mode)
+        with store.syncing():  # the note and the new files at once: a disk takes both in the time of one
+            for target, step in zip(targets, record.steps, strict=True):
+                fd = enter(target.spot, made.setdefault(target.root, []))
+                stack.callback(os.close, fd)
+                folders.append(fd)
+                if target.new is not None:
+                    write_temp(fd, step.temp or "", target.new, target.info, target.spot.name, target.mode)
         for target, step, fd in zip(targets, record.steps, folders, strict=True):
             _put(fd, target, step)
             renamed += 1

@@ -16,6 +16,7 @@ import time
 import weakref
 import zlib
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -88,9 +89,12 @@ class UndoStore:
     def exists(self) -> bool:
         return self.file.exists()
 
-    def begin(self, record: Record, contents: Sequence[bytes]) -> None:
-        """Note what is about to happen, with the contents it replaces; on disk when this returns."""
-        with self._writing() as db:
+    def begin(self, record: Record, contents: Sequence[bytes], *, synced: bool = True) -> None:
+        """Note what is about to happen, with the contents it replaces; on disk when this returns, unless not `synced`.
+
+        A killed process loses the note in neither case; against a power cut, `syncing` makes it last.
+        """
+        with self._writing(synced=synced) as db:
             row = db.execute(
                 "INSERT INTO ops (id, at, tool, state, body, trash_bytes) VALUES (?, ?, ?, ?, ?, ?)",
                 (record.id, record.at, record.tool, record.state, _body(record), record.trash_bytes),
@@ -106,6 +110,16 @@ class UndoStore:
         if self._changes >= PRUNE_EVERY or self._bytes >= PRUNE_BYTES:
             self._changes = self._bytes = 0
             self.prune()
+
+    @contextmanager
+    def syncing(self) -> Generator[None]:
+        """What was noted is on disk at the end of this, and reaches it while the body runs."""
+        log = _syncs.submit(_sync, f"{self.file}-wal")
+        try:
+            yield
+        finally:
+            wait((log,))
+        log.result()
 
     def finish(
         self, record_id: str, state: Literal["copied", "done"] = "done", *, synced: bool = True
@@ -202,6 +216,19 @@ class UndoStore:
             self._open = connect(self.file, statements(_SCHEMA), synchronous="FULL")
             weakref.finalize(self, self._open.close)  # a store that is forgotten leaves no file open
         return self._open
+
+
+_syncs = ThreadPoolExecutor(4, "undo-sync")
+
+
+def _sync(log: str) -> None:
+    """SQLite's log of what was committed. No lock is lost by closing it: they are on other files, unlike at a database."""
+    with suppress(FileNotFoundError):  # a file system that can have none has every commit on disk already
+        fd = os.open(log, os.O_RDONLY)
+        try:
+            getattr(os, "fdatasync", os.fsync)(fd)
+        finally:
+            os.close(fd)
 
 
 @contextmanager

@@ -272,3 +272,30 @@ def test_the_caps_hold_also_when_each_server_changes_little(
         (root / "big").write_bytes(os.urandom(100_000))
         Workspace([root]).delete("big")
     assert len(os.listdir(own_state / "understudy/undo/trash")) <= 2
+
+
+def test_no_name_changes_before_its_old_and_its_new_bytes_are_on_disk(root: Path, tmp_path: Path) -> None:
+    # A power cut cannot be had here; the order of what is asked of the disk can be seen.
+    (root / "a.txt").write_text("old\n")
+    code = "import sys; from servers.workspace import *; w = Workspace([sys.argv[1]]); "
+    code += "[w.apply([Change(path='a.txt', data=word)], tool='t') for word in (b'one', b'two')]"
+    calls = [
+        "strace",
+        "-f",
+        "-y",
+        "-e",
+        "trace=fsync,fdatasync,rename,renameat,renameat2",
+        "-o",
+        tmp_path / "o",
+    ]
+    try:
+        subprocess.run([*calls, sys.executable, "-c", code, root], check=True, timeout=PATIENCE_S)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("there is no strace here, or it may not look on")
+    lines = (tmp_path / "o").read_text().splitlines()
+    renames = [at for at, line in enumerate(lines) if "rename" in line and "a.txt" in line]
+    assert len(renames) == 2
+    before = lines[renames[0] : renames[1]]  # of the second change alone: the first one also makes the store
+    assert "sync(" in before[1] and "root>" in before[1]  # its folder, after the first rename
+    assert any("sync(" in line and "undo.sqlite-wal>" in line for line in before[2:])
+    assert any("sync(" in line and "/.understudy-" in line for line in before[2:])
