@@ -1,8 +1,8 @@
 """How much small everyday work do real small models get done, and is what is called success success?
 
-    python -m benchmarks.real MODEL.gguf... [--half tune|report] [--kinds fix,quotes] [--follow] [--out ROWS.jsonl] [--json]
+    python -m benchmarks.real MODEL.gguf... [--half tune|earlier|report] [--kinds fix,quotes] [--follow] [--out ROWS.jsonl] [--json]
 
-Every task of real_tasks.py (tune) and real_report.py (report) goes once through the MCP server to the embedded engine, with the prompts as they are. A
+Every task of real_tasks.py (tune), real_earlier.py (earlier) and real_report.py (report) goes once through the MCP server to the embedded engine, with the prompts as they are. A
 checker that is not the gate looks at the end. With --out, rows lie in a file and what is there is not run again.
 
     right      handed over as a success, and right       false     its gate passed, and it is wrong
@@ -10,7 +10,7 @@ checker that is not the gate looks at the end. With --out, rows lie in a file an
     lost       not handed over, although the worker's own answer was right
 
 With --follow a caller that reads nothing but the text of a receipt sends, once, the call that a failure advises:
-    second     right by then        told       a failure that said beforehand or afterwards to do it oneself
+    second     right by then        yourself   a failure that said beforehand or afterwards to do it oneself
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import anyio
 from mcp import Client
 
 from benchmarks.real_checks import Case, End
+from benchmarks.real_earlier import EARLIER
 from benchmarks.real_report import REPORTING
 from benchmarks.real_tasks import TUNING
 from servers.ollama.engines.embedded import Embedded
@@ -39,9 +40,11 @@ from servers.protocol.lifecycle import configure_logging
 from servers.shell.policy.rules import Policy, load
 
 SUCCESS = ("accepted", "answered", "written")
-FOLLOWED = ("second", "told")
+FOLLOWED = ("second", "yourself")
 VERDICTS = ("right", "false", "unchecked", "rejected", "lost")
 MAX_S = 900.0
+_TOLD = ("answer", "data", "gate", "advice", "tried")
+"""What of a receipt lies in a row, for whoever reads the answers."""
 
 
 class Listening(Embedded):
@@ -66,7 +69,7 @@ def main() -> int:
     """Print the tables; 1 when more than 2 % of what gates accepted is wrong."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("models", nargs="+", type=Path, metavar="MODEL.gguf")
-    args.add_argument("--half", choices=("tune", "report"))
+    args.add_argument("--half", choices=("tune", "earlier", "report"))
     args.add_argument("--kinds", type=lambda text: text.split(","), default=None)
     args.add_argument("--names", type=lambda text: text.split(","), default=None)
     args.add_argument("--follow", action="store_true", help="send the call that a failure advises")
@@ -76,7 +79,7 @@ def main() -> int:
     configure_logging("error")
     cases = [
         case
-        for case in (*TUNING, *REPORTING)
+        for case in (*TUNING, *EARLIER, *REPORTING)
         if given.half in (None, case.half)
         and (given.kinds is None or case.kind in given.kinds)
         and (given.names is None or case.name in given.names)
@@ -132,11 +135,11 @@ async def _once(client: Client, case: Case, engine: Listening, root: Path, follo
 
 def _laid_out(folder: Path, home: Path, cases: Sequence[Case]) -> Policy:
     """Write the files of every task into a folder of its own."""
-    (home / "policy.toml").write_text('allow = ["python3", "python"]\n')
+    (home / "policy.toml").write_text('allow = ["python3", "python", "node"]\n')
     for case in cases:
         (folder / case.name).mkdir()
         for name, text in case.files.items():
-            (folder / case.name / name).write_text(text)
+            (folder / case.name / name).write_bytes(text.encode())
     return load(home / "policy.toml")
 
 
@@ -157,7 +160,7 @@ async def _followed(client: Client, case: Case, receipt: dict[str, Any], root: P
     told = any(one["action"] == "do_it_yourself" for one in advice)
     call = next((one["call"] for one in advice if one.get("call")), None)
     if call is None:
-        return {"advised": None, "told": told, "second": False}
+        return {"advised": None, "yourself": told, "second": False}
     again = await _call(client, case.tool, **call)
     with anyio.move_on_after(MAX_S):
         while again.get("outcome") == "running":
@@ -165,7 +168,7 @@ async def _followed(client: Client, case: Case, receipt: dict[str, Any], root: P
     files = await anyio.to_thread.run_sync(_files, root)
     end = End(answer=_plain(again.get("answer") or ""), data=again.get("data"), files=files)
     right = again.get("outcome") in SUCCESS and case.check(end)
-    return {"advised": call, "told": told, "second": right}
+    return {"advised": call, "yourself": told, "second": right}
 
 
 async def _call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -202,11 +205,13 @@ def _row(
         "seconds": round(took_s, 1),
         "receipt_chars": receipt["text_chars"],
         "answer": raw[:1500],
+        "told": {key: receipt[key] for key in _TOLD if receipt.get(key)},
+        "changed": {name: text for name, text in files.items() if case.files.get(name) != text},
     }
 
 
 def _files(root: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in root.iterdir() if path.is_file()}
+    return {path.name: path.read_bytes().decode() for path in root.iterdir() if path.is_file()}
 
 
 def _asked_form(case: Case) -> str:

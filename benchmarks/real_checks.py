@@ -9,13 +9,16 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
 Half = str
-"""tune or report."""
+"""tune, earlier (reported once, read and tuned by since) or report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +112,7 @@ def documented(path: str, original: str) -> Check:
         found = [
             (node.name, ast.get_docstring(node) or "")
             for node in ast.walk(now)
-            if isinstance(node, ast.FunctionDef)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         ]
         docs = [doc for _, doc in found]
         return (
@@ -144,6 +147,57 @@ def renamed(path: str, original: str, old: str, new: str) -> Check:
             return ast.dump(_bare(ast.parse(end.files[path]))) == ast.dump(_bare(ast.parse(wanted)))
         except (SyntaxError, KeyError):
             return False
+
+    return check
+
+
+def text_is(path: str, wanted: str) -> Check:
+    """The file is this, byte for byte, the end of its last line apart."""
+    return lambda end: end.files.get(path, "").rstrip("\r\n") == wanted.rstrip("\r\n")
+
+
+def commented(path: str, original: str, word: str) -> Check:
+    """Each line with the word at its start has a comment of its own above it that says something; no code changed."""
+
+    def check(end: End) -> bool:
+        text = end.files.get(path, "")
+        comments = [
+            " ".join(re.sub(r"[\s*/]+", " ", c).split()) for c in re.findall(r"/\*\*[\s\S]*?\*/", text)
+        ]
+        bare = re.sub(r"[ \t]*/\*\*[\s\S]*?\*/\n?", "", text)
+        heads = re.findall(rf"\*/\n(?:export )?{word}\b", text)
+        return (
+            [line for line in bare.split("\n") if line.strip()]
+            == [line for line in original.split("\n") if line.strip()]
+            and len(heads) == len(re.findall(rf"^(?:export )?{word}\b", original, re.MULTILINE))
+            and len(set(comments)) == len(comments)
+            and all(len(c.split()) >= 3 for c in comments)
+        )
+
+    return check
+
+
+def parsed(path: str, holds: Callable[[Any], bool]) -> Check:
+    """The TOML or YAML file can be read and its value is as wanted."""
+
+    def check(end: End) -> bool:
+        text = end.files.get(path, "")
+        try:
+            return holds(tomllib.loads(text) if path.endswith(".toml") else yaml.safe_load(text))
+        except (tomllib.TOMLDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+            return False
+
+    return check
+
+
+def runs_in_node(path: str, program: str) -> Check:
+    """The JavaScript module does what these assertions say; needs node."""
+
+    def check(end: End) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, path).write_text(end.files.get(path, ""))
+            Path(folder, "check_it.js").write_text(program)
+            return _ends_well(folder, ["node", "check_it.js"])
 
     return check
 
@@ -207,7 +261,7 @@ def _bare(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (
-            isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+            isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
             and body
             and ast.get_docstring(node) is not None
         ):

@@ -22,6 +22,7 @@ from ..forecast.forecast import Forecast
 from ..forecast.forecaster import RunPlan
 from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.documents import Document
+from ..gates.no_answer import is_nothing
 from ..ledger.receipt import Advised, Ended, Mapped, Tried
 from .chunks import (
     DEFAULT_SIZE,
@@ -36,7 +37,7 @@ from .chunks import (
 )
 from .delegate import Delegator, spent_tokens
 from .jobs import Progress
-from .map_answers import NOTHING, all_alike, chunk_order, grouped, is_nothing, overlooked, place
+from .map_answers import NOTHING, all_alike, chunk_order, grouped, overlooked, place
 from .map_cache import CachedAnswer, MapCache
 from .next_call import arguments_of
 from .ran import Ran, RunRejected, TooLate
@@ -326,6 +327,8 @@ class Mapper:
             reason = f"every chunk was answered {NOTHING}, and nothing checked that; ask another model, or look yourself"
         elif outcome == "escalate" and found:
             reason = "all chunks were answered with the same words"
+        elif outcome == "answered":
+            reason = f"unchecked: no gate could judge {total.unchecked} of {len(found)} answers"
         if total.failed:
             reason = (
                 f"{len(total.failed)} of {len(chunks)} chunks failed; the same call tries only those again"

@@ -30,10 +30,6 @@ def chunk_order(order: Order, text: Document) -> Prepared:
     return Prepared(order=order, inputs={text.path: text}, target=None, before=None)
 
 
-def is_nothing(answer: str) -> bool:
-    return answer.strip().strip(".\"'`*").upper() == NOTHING
-
-
 def overlooked(task: str, material: str) -> str | None:
     """Why a chunk cannot hold nothing: it holds the very word the task looks for, in capitals or quotes."""
     wanted = [a or b for a, b in _LITERAL.findall(task) if (a or b) != NOTHING]

@@ -40,10 +40,28 @@ IN_PLACE = ("edits", "patch")
 """Values of `write` that change the given files instead of naming one."""
 
 _KINDS = (
-    ("translate", ("translat",)),
-    ("summary", ("summar", "tl;dr", "condense", "digest")),
-    ("extract", ("extract", "list all", "list every", "find all", "find every", "collect")),
-    ("classify", ("classif", "categor", "label", "yes or no")),
+    ("translate", ("translat", "übersetz", "tradui")),
+    (
+        "summary",
+        (
+            "summar",
+            "tl;dr",
+            "condense",
+            "digest",
+            "boil",
+            "fasse ",
+            "fass ",
+            "zusammenfass",
+            "kurzfassung",
+            "résum",
+            "resum",
+        ),
+    ),
+    ("extract", ("extract", "extrahier", "list all", "list every", "find all", "find every", "collect")),
+    (
+        "classify",
+        ("classif", "klassifi", "categor", "kategor", "label", "yes or no", "ja oder nein", "ordne "),
+    ),
     ("review", ("review", "critique", "find bugs", "audit")),
     ("tests", ("write tests", "write a test", "unit test")),
     ("document", ("docstring", "document", "readme")),

@@ -24,6 +24,7 @@ from .judged import Judged, Result
 from .no_answer import fault_of
 from .quotes import asks_for_quotes, fewer_than_asked, flat, off_topic, quoted, quoted_in_json
 from .records import labelled_fault, labels_in, table
+from .renames import rename_fault, renames_in, words_fault
 from .strength import seen, tell_apart
 from .wrong_data import data_fault_of, left_open
 
@@ -82,7 +83,7 @@ def _keeps(judged: Judged) -> Result:
         old = judged.old(path)
         lost = [] if old is None else lost_definitions(path, old, text)
         gone = [name for name in lost if not removal_asked(judged.asked.task, name, lost)]
-        renamed = python_code.renames_in(judged.asked.task)
+        renamed = _asked_names(judged)
         gone = [
             name
             for name in gone
@@ -140,27 +141,49 @@ def _docstrings(judged: Judged) -> Result:
     return True, "only docstrings changed, no two alike"
 
 
+def _asked_names(judged: Judged) -> dict[str, str]:
+    """The names to be changed: as the task says it, or one definition that became another, both named in the task."""
+    task = judged.asked.task
+    if names := renames_in(task):
+        return names
+    pairs: dict[str, str] = {}
+    for path, text in judged.candidate.files.items():
+        old = judged.old(path)
+        lost = [] if old is None else lost_definitions(path, old, text)
+        new = [] if old is None else lost_definitions(path, text, old)
+        if len(lost) == len(new) == 1 and all(re.search(rf"\b{re.escape(n)}\b", task) for n in (*lost, *new)):
+            pairs[lost[0]] = new[0]
+    return pairs
+
+
 def _wants_rename(judged: Judged) -> object | None:
-    python = bool(judged.python) and len(judged.python) == len(judged.candidate.files)
-    old = all(judged.old(path) is not None for path in judged.python)
-    return True if python and old and python_code.renames_in(judged.asked.task) else None
+    old = all(judged.old(path) is not None for path in judged.candidate.files)
+    return True if judged.candidate.files and old and _asked_names(judged) else None
 
 
 def _rename(judged: Judged) -> Result:
-    names = python_code.renames_in(judged.asked.task)
-    everywhere = not re.search(r"\b(?:argument|parameter|local|variable)\b", judged.asked.task, re.IGNORECASE)
-    for path, text in judged.python.items():
+    names, task = _asked_names(judged), judged.asked.task
+    everywhere = not re.search(r"\b(?:argument|parameter|local|variable)\b", task, re.IGNORECASE)
+    doubts: list[str] = []
+    for path, text in judged.candidate.files.items():
+        old = judged.old(path) or ""
         try:
-            fault = python_code.rename_fault(judged.old(path) or "", text, names, everywhere=everywhere)
+            fault, doubt = (
+                (rename_fault(old, text, names, everywhere=everywhere), None)
+                if path in judged.python
+                else words_fault(old, text, names, task)
+            )
         except (SyntaxError, TokenError, ValueError):
             return None, "it cannot be read"
         if fault is not None:
             return False, f"{path}: {fault}"
+        doubts += [f"{path}: {doubt}"] if doubt else []
     for path, text in judged.given.items():
         left = python_code.names_used(text.text) & names.keys() if path.endswith(".py") else set[str]()
         if left and everywhere and path not in judged.candidate.files:
             return False, f"{path} still says {min(left)!r}"
-    return True, "only that name changed"
+    told = "only that name changed"
+    return (True, told, doubts[0]) if doubts else (True, told)
 
 
 async def _changed_lines(judged: Judged, most: object) -> Result:
@@ -252,6 +275,14 @@ def _new_tests(judged: Judged) -> bool:
     return any(_TEST_FILE.search(path) and judged.old(path) is None for path in judged.candidate.files)
 
 
+def _unlooked_at(judged: Judged) -> str:
+    """What a text that parses leaves open, where nothing else is known of it."""
+    if _new_tests(judged):
+        return "the tests parse, and nothing ran them"
+    others = judged.candidate.files.keys() - judged.python.keys()
+    return f"{min(others)} parses, and nothing checked what it says" if others else ""
+
+
 def _wants_own_tests(judged: Judged) -> object | None:
     """The one test file that is written, or that came along with what is changed."""
     files = judged.candidate.files
@@ -301,7 +332,7 @@ KINDS: tuple[GateKind, ...] = (
         form='"syntax"',
         check=threaded(_syntax),
         unasked=lambda j: True if j.candidate.files else None,
-        leaves=lambda j: "the tests parse, and nothing ran them" if _new_tests(j) else "",
+        leaves=_unlooked_at,
     ),
     GateKind(name="rows", check=threaded(_rows), unasked=_wants_rows),
     GateKind(

@@ -16,6 +16,8 @@ _RUN = 6
 _SHORTER = 0.8
 """A summary has at most so much of its material's length, where that is more than a few lines."""
 _LOOPED = 4
+_LONG = 10
+"""Words of a sentence that nobody says twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +39,30 @@ def fault_of(text: str, asked: Asked) -> str | None:
     return next((fault for check in _CHECKS if (fault := check(plain, asked)) is not None), None)
 
 
+def is_nothing(text: str) -> bool:
+    """Whether a text only says that there is nothing."""
+    return _NOTHING.fullmatch(_bare(text)) is not None
+
+
+def _bare(text: str) -> str:
+    return _LABEL.sub("", text.strip()).strip(_AROUND)
+
+
 def _is_empty(text: str, asked: Asked) -> str | None:
     return None if any(c.isalnum() or c in "+-✓✗" for c in text) else "the answer is empty"
 
 
 def _says_nothing(text: str, asked: Asked) -> str | None:
-    word = text.strip(" .\"'`*_()[]<>\n")
-    if word.casefold() not in _NOTHINGS or re.search(rf"\b{re.escape(word)}\b", asked.task, re.IGNORECASE):
+    if not is_nothing(text) or re.search(rf"\b{re.escape(_bare(text))}\b", asked.task, re.IGNORECASE):
         return None
-    return f"the answer is only {word!r}"
+    return f"the answer is only {text.strip(_AROUND)[:60]!r}"
+
+
+def _only_promises(text: str, asked: Asked) -> str | None:
+    """A sentence about the answer, and no answer."""
+    if len(text) > 200 or not _PROMISE.fullmatch(text.replace("’", "'")) or text in asked.material:
+        return None
+    return f"the answer only announces one: {text[:80]!r}"
 
 
 def _has_marks(text: str, asked: Asked) -> str | None:
@@ -59,7 +76,8 @@ def _repeats_us(text: str, asked: Asked) -> str | None:
     said = asked.material + "\n" + asked.task
     if len(words) >= _RUN and _copied(words, asked.ours, but=said) > 0.4:
         return "the answer repeats our instructions instead of following them"
-    if not asked.in_file and len(words) >= 4 and words == _words(asked.task)[: len(words)]:
+    told = _words(_LABEL.sub("", text))
+    if not asked.in_file and len(told) >= 4 and told == _words(asked.task)[: len(told)]:
         return "the answer repeats the task"
     if not asked.in_file and len(words) > 8 and _copied(words, asked.task, but=asked.material) > 0.8:
         return "the answer repeats the task"
@@ -112,6 +130,19 @@ def _loops(text: str, asked: Asked) -> str | None:
     return None
 
 
+def _twice(text: str, asked: Asked) -> str | None:
+    """A whole long sentence said once more."""
+    if asked.in_file:
+        return None
+    said = [" ".join(re.findall(r"\w+", part)) for part in re.split(r"(?<=[.!?])\s+|\n", text)]
+    counted = Counter(part.casefold() for part in said if len(part.split()) >= _LONG)
+    material = " ".join(_words(asked.material))
+    again = next(
+        (part for part, times in counted.items() if times > 1 and material.count(part) < times), None
+    )
+    return f"the answer says the same twice: {again[:80]!r}" if again else None
+
+
 def _other_script(text: str, asked: Asked) -> str | None:
     if asked.kind == "translate" or _LANGUAGES.search(asked.task):
         return None
@@ -124,11 +155,8 @@ def _too_long(text: str, asked: Asked) -> str | None:
     """Held against a length the task names, with a fifth to spare."""
     if asked.in_file:
         return None
-    for match in _LENGTH.finditer(asked.task):
-        most, unit = (
-            _number(match["n"] or match["one"]),
-            (match["unit"] or match["single"]).rstrip("s").lower(),
-        )
+    for match in (match for form in _LENGTHS for match in form.finditer(asked.task)):
+        most, unit = _number(match["n"]), _unit(match["unit"])
         count = _UNITS[unit](text)
         spare = 1 if (unit == "word" and most < 5) or (unit == "sentence" and most > 1) else 0
         if count > max(most * 1.2, most + spare):
@@ -139,11 +167,13 @@ def _too_long(text: str, asked: Asked) -> str | None:
 _CHECKS: tuple[Callable[[str, Asked], str | None], ...] = (
     _is_empty,
     _says_nothing,
+    _only_promises,
     _has_marks,
     _repeats_us,
     _refuses,
     _placeholder,
     _loops,
+    _twice,
     _repeats_material,
     _other_script,
     _too_long,
@@ -186,20 +216,28 @@ def _sentences(text: str) -> int:
     return max(len(re.findall(r"[.!?](?=\s|$)", text)), 1)
 
 
-_NOTHINGS = frozenset(
-    (
-        "none",
-        "n/a",
-        "na",
-        "null",
-        "nil",
-        "nothing",
-        "no answer",
-        "unknown",
-        "not applicable",
-        "undefined",
-        "answer",
-    )
+_AROUND = " .\"'`*_()[]<>\n"
+_LABEL = re.compile(
+    r"\A\W*(?:answer|task|question|response|result|antwort|aufgabe|frage|ergebnis)\s*:\W*", re.IGNORECASE
+)
+"""What a model writes before its answer, or before the task it writes once more."""
+_NOTHING = re.compile(
+    r"none(?: (?:found|given|available|applicable))?|n/?a(?:\W+not (?:applicable|available))?|null|nil|nothing|unknown|undefined|"
+    r"no (?:answer|information|data|result)s?(?: (?:found|available|given))?|not (?:applicable|available|specified)|answer|"
+    r"i (?:don't|do not|don’t) know|to ?do|tbd|"
+    r"keine?r?(?: (?:angaben?|antwort|informationen?|daten|ergebnisse?))?|nichts(?: gefunden)?|unbekannt|nicht (?:angegeben|bekannt|verfügbar)|"
+    r"(?:das )?weiß ich nicht|ich weiß (?:es )?nicht|aucune?|rien|inconnu|ninguno|nada|desconocido",
+    re.IGNORECASE,
+)
+_WILL = (
+    r"(?:i (?:can|will|'ll|understand|have understood)|i'll|let me|ich (?:werde|kann|habe)|"
+    r"(?:here|below) (?:is|are)|hier (?:ist|sind|kommt)|das mache ich)\b"
+)
+_PROMISE = re.compile(
+    rf"(?:(?:sure|certainly|of course|absolutely|okay|ok|yes|great|gerne?|natürlich|klar|ja)\b[!,. ]*)+{_WILL}[^\n:]*:?"
+    rf"|(?:(?:okay|ok|got it|understood|verstanden)\b[!,. ]*)+(?:{_WILL}[^\n:]*:?)?"
+    r"|(?:(?:here|below) (?:is|are)|hier (?:ist|sind))\b[^\n:]*:",
+    re.IGNORECASE,
 )
 _MARKS = re.compile(
     r"<<(?:data|end) [0-9a-f]{8}[^>\n]*>>|<\|(?:im_start|im_end|user|assistant|system|endoftext)\|>"
@@ -212,7 +250,11 @@ _REFUSALS = re.compile(
     r"|i(?:'m| am) (?:unable|not able) to\b"
     r"|i (?:don't|do not) have (?:access|the ability|enough information)"
     r"|(?:sure|certainly|of course|okay|ok)?[!,. ]*(?:i(?:'d| would)? (?:be )?(?:happy|glad|can help)[^\n]{0,60})?"
-    r"(?:please|could you(?: please)?|can you(?: please)?) (?:provide|share|give me|upload|paste|send|specify)\b",
+    r"(?:please|could you(?: please)?|can you(?: please)?) (?:provide|share|give me|upload|paste|send|specify)\b"
+    r"|(?:leider|es tut mir (?:sehr )?leid|entschuldigung|tut mir leid)\b[^.\n]{0,40}\b(?:kann|konnte|ist es mir|bin ich) (?:ich )?[^.\n]{0,60}\bnicht\b"
+    r"|als (?:eine? )?(?:ki|künstliche|sprachmodell)|ich bin (?:nur )?(?:eine? )?(?:ki\b|sprachmodell)"
+    r"|ich kann (?:ihnen|dir|diese[nsr]?|die|das|den)\b[^.\n]{0,60}\bnicht (?:helfen|öffnen|lesen|beantworten|sehen|zugreifen)"
+    r"|bitte (?:geben|senden|schicken|teilen|laden|stellen|gib|sende|schick|teile?) (?:sie )?(?:mir|uns|den|die|das)\b",
     re.IGNORECASE,
 )
 _PLACEHOLDERS = re.compile(
@@ -233,6 +275,19 @@ _LANGUAGES = re.compile(
 )
 _NUMBERS = {
     "a": 1,
+    "einem": 1,
+    "einen": 1,
+    "ein": 1,
+    "zwei": 2,
+    "drei": 3,
+    "vier": 4,
+    "fünf": 5,
+    "sechs": 6,
+    "acht": 8,
+    "zehn": 10,
+    "zwanzig": 20,
+    "dreißig": 30,
+    "fünfzig": 50,
     "one": 1,
     "two": 2,
     "three": 3,
@@ -249,19 +304,60 @@ _NUMBERS = {
     "thirty": 30,
     "fifty": 50,
 }
-_COUNT = r"\d{1,5}|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|fifty"
-_UNIT = r"words?|sentences?|lines?|paragraphs?|characters?"
-_LENGTH = re.compile(
-    rf"\b(?:at most|no more than|not more than|up to|maximum(?: of)?|max\.?|under|fewer than|less than|within)\s+"
-    rf"(?P<n>{_COUNT})\s+(?P<unit>{_UNIT})\b"
-    rf"|\bin (?:just |only |exactly |about )?(?:(?:{_COUNT}) (?:or|to) )?(?P<one>a|{_COUNT}) "
-    rf"(?:short |brief |plain |simple |single )?(?P<single>words?|sentences?)\b(?!\s+(?:each|per|for|apiece))",
-    re.IGNORECASE,
+_COUNT = rf"\d{{1,5}}|{'|'.join(sorted(_NUMBERS, key=len, reverse=True))}"
+_UNIT = (
+    r"words?|sentences?|lines?|paragraphs?|characters?|bullet ?points?|bullets?|"
+    r"wort(?:e|en)?|wörtern?|satz|sätzen?|zeilen?|absatz|absätzen?|zeichen|stichpunkten?|stichpunkt"
 )
+_PLAINLY = r"(?:(?:short|brief|plain|simple|single|kurzen?|einfachen?|knappen?)\s+)?"
+_MOST = (
+    r"at most|no more than|not more than|up to|maximum(?: of)?|max\.?|under|fewer than|less than|within|"
+    r"höchstens|maximal|nicht mehr als|bis zu|weniger als"
+)
+_OR = rf"(?:(?:{_COUNT}) (?:or|to|oder|bis) )?(?P<n>{_COUNT})\s+{_PLAINLY}"
+_POINTS = r"bullet ?points?|bullets?"
+_EACH = r"\b(?!\s+(?:each|per|apiece|pro|je))"
+_LENGTHS = [
+    re.compile(rf"\b(?:{_MOST})\s+{_OR}(?P<unit>{_UNIT})\b", re.IGNORECASE),
+    re.compile(
+        rf"\b(?:in|to) (?:just |only |exactly |about |etwa |nur )?{_OR}"
+        rf"(?P<unit>words?|sentences?|{_POINTS}|wort(?:en)?|wörtern|satz|sätzen|stichpunkten){_EACH}(?!\s+for)",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"(?:\A|[.!?,;:(]\s*|\b(?:write|say|give)\s+(?:me\s+)?){_OR}"
+        rf"(?P<unit>words?|sentences?|{_POINTS}|wörter|sätze|stichpunkte){_EACH}(?!\s+(?:that|which|of|from|in))",
+        re.IGNORECASE,
+    ),
+]
+"""Forms in which a task names a length: as the most there may be; in so many; so many, at the start of a part of it."""
+_UNIT_OF = {
+    "wo": "word",
+    "wö": "word",
+    "se": "sentence",
+    "sa": "sentence",
+    "sä": "sentence",
+    "li": "line",
+    "ze": "line",
+    "pa": "paragraph",
+    "ab": "paragraph",
+    "ch": "character",
+    "bu": "bullet",
+    "st": "bullet",
+}
+
+
+def _unit(word: str) -> str:
+    """In English and in the singular."""
+    word = word.lower()
+    return "character" if word == "zeichen" else _UNIT_OF[word[:2]]
+
+
 _UNITS: dict[str, Callable[[str], int]] = {
     "word": lambda text: len(text.split()),
     "sentence": _sentences,
     "line": lambda text: sum(bool(line.strip()) for line in text.split("\n")),
     "paragraph": lambda text: len([p for p in re.split(r"\n\s*\n", text) if p.strip()]),
     "character": len,
+    "bullet": lambda text: len(re.findall(r"^\s*(?:[-*•–]|\d+[.)])\s", text, re.MULTILINE)),
 }

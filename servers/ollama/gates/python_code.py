@@ -1,4 +1,4 @@
-"""What can be said for certain of changed Python code: unknown names, lost definitions, docstrings, renames."""
+"""What can be said for certain of changed Python code: unknown names, lost definitions, docstrings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from itertools import zip_longest
 from pathlib import PurePath
 
 from .repair import NAMED
@@ -89,76 +88,10 @@ def docstrings_fault(before: str, after: str, *, every: bool) -> str | None:
     return f"a docstring says nothing: {empty[:80]!r}" if empty else None
 
 
-def renames_in(task: str) -> dict[str, str]:
-    """The names a task wants changed, where renaming is all it wants; empty where it is not sure."""
-    found: dict[str, str] = {}
-    rest = task
-    for form in _RENAME:
-        found |= {match["old"]: match["new"] for match in form.finditer(task)}
-        rest = form.sub(" ", rest)
-    return (
-        {}
-        if re.search(r"\b(?:add|fix|implement|extract|split|remove|delete|convert)\b", rest, re.IGNORECASE)
-        else found
-    )
-
-
-def rename_fault(before: str, after: str, names: Mapping[str, str], *, everywhere: bool) -> str | None:
-    """Why a file is not the same with these names changed. Raises tokenize.TokenError and SyntaxError."""
-    done: set[str] = set()
-    for old, new in zip_longest(_tokens(before), _tokens(after)):
-        if old is None or new is None or old.type != new.type:
-            return f"more than the name changed, at line {(new or old).start[0]}"  # type: ignore[union-attr]
-        wanted = names.get(old.string) if old.type == tokenize.NAME else None
-        if wanted is not None and new.string == wanted:
-            done.add(old.string)
-        elif wanted is not None and everywhere:
-            return f"line {new.start[0]} still says {old.string!r}"
-        elif old.string != new.string and (
-            old.type == tokenize.NAME or _renamed(old.string, names) != _renamed(new.string, names)
-        ):
-            return f"more than the name changed, at line {new.start[0]}: {new.line.strip()[:80]!r}"
-    left = None if everywhere else _parameter_left(before, after, names)
-    if left is not None:
-        return left
-    lost = next((name for name in names if name not in done), None)
-    return f"{lost!r} was not renamed" if lost else None
-
-
-def _parameter_left(before: str, after: str, names: Mapping[str, str]) -> str | None:
-    """A function that still has the old parameter beside one that has it no more, or a call that still names it."""
-    for old in names:
-        had, has = _with_parameter(before, old), _with_parameter(after, old)
-        changed = had - has
-        if changed and has:
-            return f"{min(has)} still has the parameter {old!r}"
-        for node in ast.walk(ast.parse(after)):
-            called = node.func if isinstance(node, ast.Call) else None
-            name = (
-                called.id
-                if isinstance(called, ast.Name)
-                else called.attr
-                if isinstance(called, ast.Attribute)
-                else None
-            )
-            if isinstance(node, ast.Call) and name in changed and any(k.arg == old for k in node.keywords):
-                return f"line {node.lineno} still calls {name} with {old!r}"
-    return None
-
-
-def _with_parameter(text: str, name: str) -> set[str]:
-    return {
-        node.name
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and any(arg.arg == name for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs))
-    }
-
-
 def names_used(text: str) -> set[str]:
     """Every identifier in a module; empty where it cannot be read."""
     with suppress(tokenize.TokenError, SyntaxError):
-        return {token.string for token in _tokens(text) if token.type == tokenize.NAME}
+        return {token.string for token in tokens(text) if token.type == tokenize.NAME}
     return set()
 
 
@@ -250,17 +183,12 @@ def _where(old: ast.Module, new: ast.Module) -> str:
     return f" in {changed}" if changed else ""
 
 
-def _tokens(text: str) -> Iterator[tokenize.TokenInfo]:
+def tokens(text: str) -> Iterator[tokenize.TokenInfo]:
+    """Those that mean something: comments and white space are none."""
     skipped = (tokenize.NL, tokenize.COMMENT, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
     return (
         token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type not in skipped
     )
-
-
-def _renamed(text: str, names: Mapping[str, str]) -> str:
-    for old, new in names.items():
-        text = re.sub(rf"\b{re.escape(old)}\b", new, text)
-    return text
 
 
 _EMPTY_DOC = re.compile(
@@ -268,17 +196,3 @@ _EMPTY_DOC = re.compile(
     r"TODO|your description|description here|brief description|summary of)\b|^\W*$|\.\.\.$",
     re.IGNORECASE,
 )
-_QUOTE = r"[`'\"]?"
-_KIND_OF_NAME = r"(?:(?:the|its|every|all)\s+)?(?:(?:function|method|variable|class|constant|parameter|argument|name|field|attribute|module)s?\s+)?"
-_OLD, _NEW = (
-    rf"{_QUOTE}(?P<old>[A-Za-z_]\w*){_QUOTE}(?:\(\))?",
-    rf"{_QUOTE}(?P<new>[A-Za-z_]\w*){_QUOTE}(?:\(\))?",
-)
-_NAMED_KIND = r"(?:function|method|variable|class|constant|parameter|argument|field|attribute)"
-_RENAME_TO = rf"\brename\s+{_KIND_OF_NAME}{_OLD}\s+(?:{_NAMED_KIND}\s+)?(?:to|into|as|->|→)\s+{_NEW}"
-_NAME_TO = rf"\b(?:change|replace)\s+(?:the\s+)?name\s+(?:of\s+)?{_KIND_OF_NAME}{_OLD}\s+(?:to|into|by|with)\s+{_NEW}"
-_BE_CALLED = (
-    rf"\b(?:the|its)\s+{_NAMED_KIND}\s+{_OLD}\s+(?:should|must|shall|has\s+to|is\s+to|needs\s+to)\s+be\s+"
-    rf"(?:called|named|renamed\s+(?:to|into|as))\s+(?!\w+ly\b){_NEW}"
-)
-_RENAME = [re.compile(form, re.IGNORECASE) for form in (_RENAME_TO, _NAME_TO, _BE_CALLED)]

@@ -16,7 +16,7 @@ def put_in_quotes(answer: str, material: str) -> str:
     """An answer that is lines of the material and nothing else, each in quotation marks; any other as it is."""
     lines = [line.strip().removeprefix("- ") for line in answer.strip().split("\n") if line.strip()]
     there = flat(material)
-    if any(mark in answer for mark in '"“«') or not lines or any(flat(line) not in there for line in lines):
+    if any(mark in answer for mark in '"“„«') or not lines or any(flat(line) not in there for line in lines):
         return answer
     return "\n".join(f'"{line}"' for line in lines)
 
@@ -26,10 +26,12 @@ def quoted(text: str) -> list[str]:
     spans = [line[1:].strip().strip('"') for line in text.splitlines() if line.startswith(">")]
     for paragraph in re.split(r"\n\s*\n", text):
         plain = "\n".join(line for line in paragraph.splitlines() if not line.startswith(">"))
+        plain = _GERMAN.sub(r'"\1"', plain)
         if (
             plain.count('"') % 2
             or plain.count("“") != plain.count("”")
             or plain.count("«") != plain.count("»")
+            or "„" in plain
         ):
             raise ValueError(f"a quotation mark has no partner in: {plain[:120]!r}")
         spans += [a or b or c for a, b, c in _QUOTED.findall(plain)]
@@ -57,7 +59,7 @@ def quoted_in_json(value: object, *, quoting: bool = False) -> list[str]:
 def how_many(task: str) -> int:
     """The quotes a task counts; 1 where it does not."""
     match = _HOW_MANY.search(task)
-    return _COUNT[(match["n"] or match["both"]).lower()] if match else 1
+    return _COUNT[(match["n"] or match["both"] or match["de"]).lower()] if match else 1
 
 
 def fewer_than_asked(task: str, spans: Sequence[str]) -> str | None:
@@ -102,82 +104,43 @@ def flat(text: str) -> str:
 
 
 _QUOTED = re.compile(r'"([^"]*)"|“([^”]*)”|«([^»]*)»')
+_GERMAN = re.compile(r"„([^„“”]*)[“”]")
 _QUOTING = re.compile(r"quot|verbatim|excerpt|evidence", re.IGNORECASE)
 _ASKS = re.compile(
-    r"\b(?:quote|quotes|verbatim|word for word|exact (?:words?|sentences?|lines?|wording))\b", re.IGNORECASE
+    r"\b(?:quote|quotes|verbatim|word for word|exact (?:words?|sentences?|lines?|wording)|zitier(?:e|en)?|zitat|wörtlich|(?:im |genauen? )wortlaut)\b",
+    re.IGNORECASE,
 )
 _FORM = re.compile(
     r"\b(?:quot\w*|verbatim|word for word|exact\w*|sentences?|lines?|passages?|paragraphs?|rules?|words?|texts?|files?|documents?|"
-    r"says?|said|tells?|states?|about|both|please|answer|give|find|copy)\b",
+    r"says?|said|tells?|states?|about|both|please|answer|give|find|copy|zitier\w*|zitat\w*|wörtlich\w*|wortlaut\w*|s[aä]tze?n?|stelle\w*|"
+    r"absätze?n?|nenn\w*|sagt\w*|bitte|text\w*)\b",
     re.IGNORECASE,
 )
 """Words of the order, not of its subject."""
 _COMMON = frozenset(
-    [
-        "the",
-        "and",
-        "for",
-        "that",
-        "this",
-        "with",
-        "from",
-        "what",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "when",
-        "where",
-        "why",
-        "how",
-        "does",
-        "not",
-        "are",
-        "was",
-        "were",
-        "has",
-        "have",
-        "had",
-        "can",
-        "may",
-        "must",
-        "should",
-        "will",
-        "would",
-        "could",
-        "shall",
-        "its",
-        "their",
-        "they",
-        "them",
-        "there",
-        "here",
-        "than",
-        "then",
-        "into",
-        "onto",
-        "over",
-        "under",
-        "only",
-        "also",
-        "any",
-        "all",
-        "each",
-        "every",
-        "one",
-        "two",
-        "put",
-        "out",
-        "off",
-        "you",
-        "your",
-        "our",
-        "but",
-    ]
+    re.findall(
+        r"\w+",
+        """
+    the and for that this with from what which who whom whose when where why how does not are were has
+    have had can may must should will would could shall its their they them there here than then into
+    onto over under only also any all each every one two put out off you your our but
+    der die das den dem des ein eine einen einem einer und oder aber von vom zum zur für mit über auf
+    aus bei nach wer was wie wann warum welche welcher welches welchen ist sind war hat darf muss soll
+    wird werden nicht nur auch
+    """,
+    )
 )
-_COUNT = {"both": 2, "two": 2, "three": 3, "four": 4, "five": 5}
+_COUNT = {"both": 2, "two": 2, "three": 3, "four": 4, "five": 5} | {
+    "beide": 2,
+    "beiden": 2,
+    "zwei": 2,
+    "drei": 3,
+    "vier": 4,
+    "fünf": 5,
+}
 _HOW_MANY = re.compile(
     r"\bquote (?:the |these |those |me )?(?P<n>both|two|three|four|five)\b(?! or)|\b(?P<both>both|two|three|four|five) "
-    r"(?:quotes|quotations|sentences|passages|lines|rules)\b(?! or)",
+    r"(?:quotes|quotations|sentences|passages|lines|rules)\b(?! or)"
+    r"|\bzitiere?n?\b[^.?!]{0,30}?\b(?P<de>beiden?|zwei|drei|vier|fünf)\b(?! oder)",
     re.IGNORECASE,
 )

@@ -9,6 +9,7 @@ import ast
 import difflib
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -110,7 +111,10 @@ def is_whole(before: str, text: str) -> bool:
     if len(text) < WHOLE_SHARE * len(before.strip()):
         return False
     old, new = before.strip().split("\n"), text.strip().split("\n")
-    return len(old) < 4 or difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() > 0.25
+    if len(old) < 4 or difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() > 0.25:
+        return True
+    had, has = Counter(re.findall(r"\w+", before)), Counter(re.findall(r"\w+", text))
+    return (had & has).total() > WHOLE_SHARE * had.total()  # a name changed in most of the lines
 
 
 def closer(text: str, one: str, *, than: str) -> bool:

@@ -27,17 +27,20 @@ ENOUGH = 6
 """So many tries that all failed show that a check sees what it is for."""
 
 
-_FIXES = re.compile(
-    r"\b(?:fix\w*|bugs?|repair\w*|correct\w*|broken|wrong\w*|fails?|faults?)\b", re.IGNORECASE
+_SAME = re.compile(
+    r"\b(?:refactor\w*|renam\w*|umbenenn\w*|docstrings?|document\w*|comments?|kommentar\w*|format\w*|tidy|clean\w*|simplif\w*|"
+    r"annotat\w*|type hints?|speed|faster|optimi[sz]\w*|readab\w*|move|split|extract)\b",
+    re.IGNORECASE,
 )
+"""Tasks after which code does what it did before."""
 
 
 async def seen(judged: Judged, name: str, what: str) -> Result:
-    """What a check says of a fix, and whether it looks at what was fixed: it fails without it, and on a wrong one."""
+    """What a check says of a change, and whether it looks at what was changed: it fails without it, and on a wrong one."""
     began = time.monotonic()
     found = await judged.runs[name](judged.data, what)
     took_s = time.monotonic() - began
-    if not found[0] or not judged.before or not _FIXES.search(judged.asked.task):
+    if not found[0] or not judged.before or _SAME.search(judged.asked.task):
         return found
 
     async def passes(data: Mapping[str, bytes]) -> bool | None:
@@ -48,7 +51,7 @@ async def seen(judged: Judged, name: str, what: str) -> Result:
         return (
             True,
             found[1],
-            "the check passes without the change too, so it does not see what was to be fixed",
+            "the check passes without the change too, so it does not see what was to be done",
         )
     broken = [
         (path, mutant)
@@ -61,7 +64,7 @@ async def seen(judged: Judged, name: str, what: str) -> Result:
         return (
             True,
             found[1],
-            f"the check passes as well {tried.passed.what}, so it sees only a part of the fix",
+            f"the check passes as well {tried.passed.what}, so it sees only a part of the change",
         )
     return True, f"{found[1]}; {tried.note}" if broken else found[1]
 

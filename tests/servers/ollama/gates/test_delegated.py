@@ -161,7 +161,8 @@ def test_a_file_that_changed_meanwhile_is_left_alone(tree: Path) -> None:
         arguments = {"files": ["calc.py"], "write": "edits", "gate": {"command": command}}
         receipt = server.call("delegate", task="add", **arguments).structured
     assert receipt["outcome"] == "failed" and "has changed" in receipt["reason"], receipt
-    assert (tree / "calc.py").read_text(encoding="utf-8") == CODE + "# other\n"
+    left = (tree / "calc.py").read_text(encoding="utf-8")
+    assert left.replace("# other\n", "") == CODE, left
 
 
 @pytest.mark.parametrize(

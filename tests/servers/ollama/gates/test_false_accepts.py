@@ -41,6 +41,8 @@ BILL = "Number R-7714\nSum 81.50\n"
 RATE = (
     "def tax(net, r=0.2):\n    return net * r\n\n\ndef all_in(net, r=0.2):\n    return net + tax(net, r=r)\n"
 )
+WIDE = "export const wid = (a) => {\n  return a * 2;\n};\nconsole.log(wid(2));\n"
+PODS = "services:\n  app:\n    needs: [web]\n  web:\n    image: web:2\n"
 PETS = "id,animal\nk1,cat\nk2,trout\nk3,dog\n"
 SHIPS_SCHEMA = {
     "type": "object",
@@ -140,6 +142,36 @@ HOW_MANY = "How many lines of the file say OPEN?"
             "r.py", RATE, f"```python\n{RATE.replace('net, r=0.2):', 'net, rate=0.2):', 1).replace('net * r', 'net * rate')}```",
             {"task": "Rename the parameter r to rate.", "write": "edits"}, "escalate", "still has the parameter 'r'",
         ),
+        (
+            "r.py", RATE, RATE.replace("tax(", "levy("),
+            {"task": "tax says too little. Call the function levy.", "write": "edits"}, "accepted", "",
+        ),
+        ("w.js", WIDE, WIDE.replace("wid", "width"), {"task": "Rename wid to width.", "write": "edits"}, "accepted", ""),
+        (
+            "w.js", WIDE, WIDE.replace("wid", "width").replace("* 2", "* 3"),
+            {"task": "Benenne wid in width um.", "write": "edits"}, "escalate", "more than the name changed, at line 2",
+        ),
+        (
+            "p.yml", PODS, PODS.replace("  web:", "  site:"),
+            {"task": "The service web should be called site, everywhere.", "write": "edits"},
+            "escalate", "line 3 still says 'web'",
+        ),
+        (
+            "p.yml", PODS, PODS.replace("  web:", "  site:"),
+            {"task": "Rename the service web to site.", "write": "edits"}, "written", "which may mean another thing",
+        ),
+        (
+            "p.yml", PODS, PODS.replace("web", "site"),
+            {"task": "Make it nicer.", "write": "edits"}, "written", "p.yml parses, and nothing checked what it says",
+        ),
+        (
+            "h.txt", HUT, "„Boots stay in the porch.“",
+            {"task": "Zitiere den Satz über boots."}, "accepted", "",
+        ),
+        (
+            "h.txt", HUT, '"Boots stay in the porch."',
+            {"task": "Zitiere die beiden Sätze über boots und blankets."}, "escalate", "asks for 2",
+        ),
     ],
 )  # fmt: skip
 async def test_what_only_looks_right_is_rejected_or_called_unchecked(
@@ -180,7 +212,7 @@ async def test_a_fix_is_accepted_only_by_a_check_that_fails_on_a_wrong_one(
 ) -> None:
     test = "from s import tag\n\n\ndef test_tag():\n" + "".join(f"    assert {c}\n" for c in checks)
     call: dict[str, Any] = {
-        "task": "Fix tag: no capitals, no dashes at the ends.",
+        "task": "tag: no capitals, no dashes at the ends.",
         "write": "edits",
         "gate": "tests",
     }

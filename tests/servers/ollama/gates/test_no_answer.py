@@ -55,6 +55,7 @@ async def test_an_answer_that_only_says_what_was_wrong_with_the_last_is_none(tmp
     assert len(receipt["tried"]) == 2 and "repeats our instructions" in receipt["reason"]
 
 
+SAYS = "The text lists when the library opens and closes and who has to wait outside."
 ASK = "When does it close on Thursdays, and who waits outside?"
 
 
@@ -78,6 +79,19 @@ ASK = "When does it close on Thursdays, and who waits outside?"
         ("It closes at eight in the evening. " * 6, "the same 6 times"),
         (NOTES, "only repeats the material"),
         ("图书馆星期四晚上八点关门，狗在外面等候。", "another script"),
+        ("Answer: NONE", "only 'Answer: NONE'"),
+        ("N/A - not applicable", "only 'N/A - not applicable'"),
+        ("No answer found.", "only 'No answer found'"),
+        ("I don't know.", "only"),
+        ("Keine Angabe", "only 'Keine Angabe'"),
+        ("NICHTS", "only 'NICHTS'"),
+        (f"Task: {ASK}", "repeats the task"),
+        ("Okay, I understand. I will do the task.", "only announces"),
+        ("Sure, here is the answer:", "only announces"),
+        ("Verstanden!", "only announces"),
+        ("Leider kann ich Ihnen dabei nicht helfen.", "refusal"),
+        ("Als KI-Modell kann ich keine Dateien öffnen.", "refusal"),
+        ("Bitte geben Sie mir den Text.", "refusal"),
     ],
 )
 async def test_what_is_no_answer_is_a_failure(tmp_path: Path, answer: str, why: str) -> None:
@@ -97,6 +111,12 @@ async def test_what_is_no_answer_is_a_failure(tmp_path: Path, answer: str, why: 
         ("What do the rules say about cats?", "The text does not mention cats."),
         ("Show the whole file.", NOTES),
         ("Explain the rules in Chinese.", "狗在外面等候。"),
+        ("Wer wartet draußen?", "Bitte die Hunde draußen lassen."),
+        ("May dogs come in?", "No."),
+        ("May dogs wait outside?", "Yes, they may."),
+        ("Is water allowed?", "Sure."),
+        ("Is water allowed?", "Yes, in a closed bottle."),
+        ("Is there a rule for cats? Say unknown if not.", "Unknown."),
         ("How does one ask for help politely?", '"Could you please help me?" is a polite way.'),
     ],
 )
@@ -115,6 +135,16 @@ async def test_what_a_task_itself_allows_is_an_answer(tmp_path: Path, task: str,
         ),
         ("Say in at most five words when it opens.", "It opens each day at nine in the morning", "9 words"),
         ("Summarize this text.", NOTES, "words for"),
+        ("Fasse den Text zusammen.", NOTES, "words for"),
+        ("What is it? Two sentences, please.", "It opens. It closes. Dogs wait. Boots too.", "4 sentences"),
+        ("Sag in zwei Sätzen, worum es geht.", "Es öffnet. Es schließt. Hunde. Und Stiefel.", "4 sentences"),
+        ("Höchstens fünf Wörter: wann öffnet es?", "Es öffnet jeden Tag um neun Uhr.", "7 words"),
+        ("Boil it down to two bullet points.", "- opens\n- closes\n- dogs\n- water", "4 bullets"),
+        (
+            "What are the rules about?",
+            f"{SAYS} In other words:\n{SAYS}",
+            "says the same twice",
+        ),
     ],
 )
 async def test_a_length_the_task_names_is_kept(tmp_path: Path, task: str, answer: str, why: str) -> None:
