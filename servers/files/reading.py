@@ -172,7 +172,10 @@ def render(shown: str, part: Window, max_bytes: int, note: str = "") -> str:
     """Header, numbered lines between fences, and the call that shows what follows."""
     if not part.lines:
         return f"{one_line(shown)} · empty · rev={part.rev}{note}"
-    numbered = (f"{number}\t{visible(_cut(line))}" for number, line in enumerate(part.lines, part.first))
+    long = [i for i, line in enumerate(part.lines) if len(line) > MAX_LINE]
+    lines = [_cut(line) for line in part.lines] if long else part.lines
+    clear = visible("\n".join(lines)).split("\n")  # one look at all of them is cheaper than one at each
+    numbered = (f"{number}\t{line}" for number, line in enumerate(clear, part.first))
     body = fitting(numbered, max_bytes - _FRAME_BYTES - len(one_line(shown)) * 2)
     last = part.first + len(body) - 1
     total = "" if part.total is None else f"/{part.total}"
@@ -180,8 +183,8 @@ def render(shown: str, part: Window, max_bytes: int, note: str = "") -> str:
     head = f"{one_line(shown)} · L{span}{total} · {part.label} · rev={part.rev}{note}"
     more = last != -1 if part.total is None else last < part.total
     tail = f"\nmore: offset={last + 1}" if more else ""
-    cut = [part.first + i for i, line in enumerate(part.lines[: len(body)]) if len(line) > MAX_LINE]
-    tail += "".join(f"\nmore of line {number}: offset={number} column={MAX_LINE + 1}" for number in cut[:3])
+    cut = [part.first + i for i in long[:3] if i < len(body)]
+    tail += "".join(f"\nmore of line {number}: offset={number} column={MAX_LINE + 1}" for number in cut)
     return f"{head}\n{fenced(chr(10).join(body), shown)}{tail}"
 
 

@@ -135,5 +135,6 @@ async def _serve(server: MCPServer, stop: _Stop) -> None:
     declare_what_exists(server)
     once_per_call()
     read, write = await open_wire(ANSWER_S, lambda: stop.after(ANSWER_S + CLEANUP_S / 2), stop.now)
-    gc.freeze()  # what is loaded by now stays: collections need not look at it again
+    gc.freeze()  # what is loaded by now stays: collections need not look at it again,
+    gc.set_threshold(20_000)  # and a call makes a thousand objects, of which hardly any is in a circle
     await lowlevel.run(read, write, lowlevel.create_initialization_options())

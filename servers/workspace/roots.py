@@ -170,6 +170,8 @@ class Roots:
 
     def twin_note(self, path: str, root: Root, real: str) -> str:
         """What to say when `path` was read as another name that looks the same; "" when it was not."""
+        if os.path.normpath(path) == real:
+            return ""
         with suppress(ToolError):
             asked = os.path.normpath(self.locate(path)[1])
             if asked != real and folded(asked) == folded(real):
