@@ -127,6 +127,19 @@ def is_cargo_workspace(folder: Path) -> bool:
     return "workspace" in toml_of(folder / "Cargo.toml")
 
 
+def defines_rust_test(folder: Path, ident: str) -> bool:
+    """Whether a package's sources have the test of this name, or the file of an example in the documentation."""
+    if " - " in ident:
+        return (folder / ident.partition(" - ")[0]).is_file()
+    defined = re.compile(rf"\bfn\s+{re.escape(ident.rpartition('::')[2])}\b")
+    return any(
+        defined.search(text_of(place / name))
+        for place, names in _folders(folder)
+        for name in names
+        if name.endswith(".rs")
+    )
+
+
 def go_module(folder: Path) -> str:
     """The module path that go.mod names."""
     found = re.search(r"^module\s+(\S+)", text_of(folder / "go.mod"), re.MULTILINE)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from ...output import masked, visible
@@ -170,7 +171,7 @@ def _case(case: ElementTree.Element, outcome: ElementTree.Element) -> Failure:
     places = [
         *re.findall(r"^(\S[^:\n]*\.\w+):(\d+): ", outcome.text or "", re.MULTILINE),
         *re.findall(r'^  File "([^"]+)", line (\d+)', outcome.text or "", re.MULTILINE),
-        *re.findall(r"\(?(?:file://)?(/[^\s():]+):(\d+):\d+\)?$", outcome.text or "", re.MULTILINE)[:1],
+        *_in_stack(outcome.text or ""),
     ]
     name = PurePath(file).name if file else ""
     own = [place for place in places if not name or PurePath(place[0]).name == name]
@@ -188,9 +189,16 @@ def _case(case: ElementTree.Element, outcome: ElementTree.Element) -> Failure:
     )  # fmt: skip
 
 
+def _in_stack(text: str) -> list[tuple[str, str]]:
+    """The first file and line of a JavaScript stack, which names modules by address."""
+    found = re.search(r"[( ](file://)?(/[^():\n]+):(\d+):\d+\)?$", text, re.MULTILINE)
+    return [(unquote(found[2]) if found[1] else found[2], found[3])] if found else []
+
+
 def _node_id(case: ElementTree.Element) -> str:
     """`tests/test_a.py::TestA::test_one` where the report names the file, as pytest itself has it; else group::name."""
-    group, name, file = case.get("classname") or "", case.get("name") or "", case.get("file") or ""
+    group, file = case.get("classname") or "", case.get("file") or ""
+    name = (case.get("name") or "").replace("&quot;", '"')  # node escapes it twice
     module = file.removesuffix(".py").replace("/", ".")
     if file.endswith(".py") and (group == module or group.startswith(f"{module}.")):
         return "::".join([file, *group[len(module) :].strip(".").split("."), name]).replace("::::", "::")

@@ -12,7 +12,16 @@ from pathlib import Path, PurePath
 from ...output import ToolError, one_line
 from ..jobs.shell import Shell
 from .npm_script import test_script
-from .projects import Kind, Project, go_module, is_cargo_workspace, kind_of, owning, projects
+from .projects import (
+    Kind,
+    Project,
+    defines_rust_test,
+    go_module,
+    is_cargo_workspace,
+    kind_of,
+    owning,
+    projects,
+)
 from .tools import project_program
 
 ATTESTING = "junit_wrapper.py"
@@ -78,7 +87,7 @@ def wanted(
             if below and not any(one.folder.is_relative_to(place) for one in found):
                 raise ToolError(f"{_OTHERS}: {'; '.join(below)}")
             return _at(shell.root, place, target, keyword or "", found), below + notes
-        return [_by_id(found, target, keyword or "")], notes
+        return _by_id(found, target, keyword or ""), notes
     if not found and others:
         raise ToolError(f"{_OTHERS}: {'; '.join(one.told(shell.root) for one in others)}")
     if not found:
@@ -111,20 +120,27 @@ def _at(root: Path, place: Path, target: str, keyword: str, found: Sequence[Proj
     return [Wanted(project=project, target="" if inside == "." else inside, name=name, keyword=keyword)]
 
 
-def _by_id(found: Sequence[Project], target: str, keyword: str) -> Wanted:
-    """The test of a report's id that begins with no path: go's package and name, Rust's module and name, node's name."""
+def _by_id(found: Sequence[Project], target: str, keyword: str) -> list[Wanted]:
+    """The test of a report's id that begins with no path: go's package and name, Rust's module and name, node's name.
+
+    Rust's says nothing of its package: where there are several, it is looked for in those whose sources have it.
+    """
     for one in (one for one in found if one.kind == "go"):
         module = go_module(one.folder)
         if module and (target == module or target.startswith(f"{module}/")):
             parts = target[len(module) :].strip("/").split("/")
             at = next((i for i, part in enumerate(parts) if _GO_TEST.match(part)), len(parts))
-            return Wanted(
-                project=one, target="/".join(parts[:at]), name="/".join(parts[at:]), keyword=keyword
-            )
+            return [
+                Wanted(project=one, target="/".join(parts[:at]), name="/".join(parts[at:]), keyword=keyword)
+            ]
     for kind in ("cargo", "node"):
-        for one in (one for one in found if one.kind == kind and one.marked):
-            if kind == "node" or re.fullmatch(r"\w+(::\w+)*", target):
-                return Wanted(project=one, name=target.removeprefix("test::"), keyword=keyword)
+        marked = [one for one in found if one.kind == kind and one.marked]
+        if kind == "cargo" and len(marked) > 1:
+            marked = [one for one in marked if defines_rust_test(one.folder, target)] or marked
+        if marked and (kind == "node" or _RUST_NAME.fullmatch(target)):
+            chosen = marked if kind == "cargo" else marked[:1]
+            name = target.removeprefix("test::")
+            return [Wanted(project=one, name=name, keyword=keyword) for one in chosen]
     raise ToolError(f"there is no test target {one_line(target)[:200]!r} in the workspace")
 
 
@@ -134,6 +150,9 @@ def _is_rust_name(found: Sequence[Project], place: Path, target: str) -> bool:
     return rust and place.is_dir() and bool(re.fullmatch(r"\w+(::\w+)+", target))
 
 
+_RUST_NAME = re.compile(
+    r"\w+(::\w+)*|\S.*\.rs - .*\(line \d+\)"
+)  # of a test, or of an example in the documentation
 _GO_TEST = re.compile(r"(?:Test|Example|Fuzz|Benchmark)")
 
 
@@ -171,8 +190,13 @@ def _cargo(want: Wanted) -> Runner:
     elif path.parts[:1] == ("src",) and path.suffix == ".rs" and not names:
         module = [part for part in path.with_suffix("").parts[1:] if part not in ("lib", "main", "mod")]
         names = ["::".join([*module, ""])] if module else []
-    whole = ["--workspace"] if not where and is_cargo_workspace(want.folder) else []
-    options = ["--", *(["--exact"] if want.name else []), "-Z", "unstable-options", "--format", "json"]
+    exact = ["--exact"] if want.name else []
+    if (
+        " - " in want.name
+    ):  # an example in the documentation: rustdoc takes no name with blanks, so all of its file
+        where, names, exact = ["--doc"], [want.name.partition(" - ")[0]], []
+    whole = ["--workspace"] if where in ([], ["--doc"]) and is_cargo_workspace(want.folder) else []
+    options = ["--", *exact, "-Z", "unstable-options", "--format", "json"]
     argv = ["cargo", "test", "--no-fail-fast", "--quiet", *whole, *where, *names, *options]
     return Runner(
         name="cargo test", argv=lambda _: argv, report="libtest", on_stdout=True, rule=("cargo", "test"),

@@ -347,11 +347,11 @@ def test_the_id_of_a_failed_unittest_test_is_a_target(tmp_path: Path) -> None:
 def test_the_id_of_a_failed_node_test_is_a_target(tmp_path: Path) -> None:
     text = (
         "const {test} = require('node:test'); const assert = require('node:assert');\n"
-        "test('adds (1 + 1)', () => { assert.strictEqual(1, 2); });\ntest('adds', () => {});\n"
+        "test('adds \"(1 + 1)\"', () => { assert.strictEqual(1, 2); });\ntest('adds', () => {});\n"
     )
-    project(tmp_path, {"web/package.json": NODE["package.json"], "web/a.test.js": text})
+    project(tmp_path, {"web/package.json": NODE["package.json"], "web/a b.test.js": text})
     (failure,) = run(tmp_path)["failures"]
-    assert failure["id"] == "web/a.test.js::adds (1 + 1)"
+    assert failure["id"] == 'web/a b.test.js::adds "(1 + 1)"'
     again = run(tmp_path, target=failure["id"])
     assert again["failed"] == 1 and again["passed"] == 0
 
@@ -363,7 +363,10 @@ def test_ids_of_go_rust_and_jest_tests_choose_just_that_test(tmp_path: Path) -> 
             "svc/go.mod": "module example.org/svc\n",
             "svc/b/b_test.go": "",
             "rs/Cargo.toml": "[package]\n",
-            "rs/src/lib.rs": "#[test]\n",
+            "rs/src/lib.rs": "#[test]\nfn adds() {}\n",
+            "other/Cargo.toml": "[package]\n",
+            "other/src/lib.rs": "#[test]\nfn takes() {}\n",
+            "rs/src/docs.rs": "",
             "rs/tests/it.rs": "#[test]\n",
             "web/package.json": '{"scripts": {"test": "jest"}}',
             "web/a.test.ts": "",
@@ -379,4 +382,6 @@ def test_ids_of_go_rust_and_jest_tests_choose_just_that_test(tmp_path: Path) -> 
     assert argv("example.org/svc/b/TestX/y")[3:] == ["-run", "^TestX$/^y$", "./b/..."]
     assert argv("example.org/svc/TestX")[3:] == ["-run", "^TestX$", "./..."]
     assert argv("rs::tests::adds")[4:7] == ["tests::adds", "--", "--exact"]
+    assert wanted(shell, "tests::takes", None)[0][0].folder == tmp_path / "other"
+    assert argv("src/docs.rs - f (line 2)")[4:7] == ["--doc", "src/docs.rs", "--"]
     assert argv("web/a.test.ts::sums (a+b)")[-3:] == ["-t", r"sums\ \(a\+b\)$", "a.test.ts"]
