@@ -45,6 +45,8 @@ def _stage(repo: Repository, where: Sequence[bytes]) -> str:
         args = ["update-index", "-z", "--add", "--remove", "--replace", "--stdin"]
         repo.writing(*args, stdin=b"\0".join(changed) + b"\0")
     told = f"staged {what} · op={op}"
+    if idle := [path for path in where if not _concerns(path, (*changed, *nested))]:
+        told += f"\nnot staged: {_nothing_to_stage(repo, idle, found, ())}"
     if nested:
         told += f"\nnot staged: {pointed_out(repo, [path.rstrip(b'/') for path in nested])}"
     return told
@@ -67,18 +69,33 @@ def _nothing_to_stage(
 ) -> str:
     if own := pointed_out(repo, [*where, *(path.rstrip(b"/") for path in nested)]):
         return f"nothing to stage here: {own}"
-    missing = [
-        path
-        for path in where
-        if path != b"." and not os.path.lexists(os.path.join(os.fsencode(repo.top), path))
-    ]
-    if missing and not found.staged:
+    staged = [entry.path for entry in found.staged]
+    rest = [path for path in where if not _concerns(path, staged)]
+    missing = [path for path in rest if not os.path.lexists(os.path.join(os.fsencode(repo.top), path))]
+    if missing:
         return f"{names(missing)} does not exist and is not tracked; git_status lists what changed"
-    ignored = repo.git.attempt("check-ignore", "-z", "--stdin", stdin=b"\0".join(where) + b"\0")
-    if ignored.out:
-        return f"{names(parsing.fields(ignored.out))} is ignored by .gitignore; change that file to stage it"
-    already = " (already staged)" if found.staged else ""
+    if ignored := _ignored(repo, rest):
+        return ignored
+    already = " (already staged)" if len(rest) < len(where) else ""
     return f"nothing to stage under {names(list(where))}: no changes there{already}"
+
+
+def _concerns(path: bytes, changed: Sequence[bytes]) -> bool:
+    """Whether a path is one of these, or a folder they lie in."""
+    return path == b"." or any(one == path or one.startswith(path.rstrip(b"/") + b"/") for one in changed)
+
+
+def _ignored(repo: Repository, where: Sequence[bytes]) -> str:
+    """`x.log is ignored by .gitignore, line 1`; "" where nothing is."""
+    git = repo.git.with_env(GIT_LITERAL_PATHSPECS="0")  # which check-ignore cannot do; ./ begins no magic
+    asked = b"".join(b"./" + path + b"\0" for path in where)
+    rows = parsing.fields(git.attempt("check-ignore", "-v", "-z", "--stdin", stdin=asked).out)
+    if not rows:
+        return ""
+    paths, (source, line) = [path.removeprefix(b"./") for path in rows[3::4]], rows[:2]
+    inside = not os.path.isabs(source)
+    place = f"{names([source])}, line {os.fsdecode(line)}" if inside else "info/exclude or core.excludesFile"
+    return f"{names(paths)} is ignored by {place}; a rule !NAME in a .gitignore makes an exception"
 
 
 def _refuse_filtered(repo: Repository, paths: Sequence[bytes]) -> None:

@@ -73,7 +73,21 @@ def elsewhere(repo: Repository, scope: str, where: Sequence[bytes]) -> str:
     )
     parts = [f"{number:,} {what}" for number, what in counts if number]
     parts += _ignored_count(repo, where)
+    parts += _unlooked_count(repo, where) if scope == "worktree" else []
     return f"; not looked at: {', '.join(parts)}" if parts else ""
+
+
+def _unlooked_count(repo: Repository, where: Sequence[bytes]) -> list[str]:
+    """Files on disk that the index says not to compare; one outside a sparse checkout is not on disk."""
+    found = parsing.fields(
+        repo.git.attempt("ls-files", "-v", "-z", "--", *where, max_bytes=_MAX_NAMES_BYTES).out
+    )
+    top = os.fsencode(repo.top)
+    number = sum(
+        (row[:1].islower() or row[:1] == b"S") and os.path.lexists(os.path.join(top, row[2:]))
+        for row in found
+    )
+    return [f"{number:,} marked assume-unchanged or skip-worktree (git ls-files -v)"] if number else []
 
 
 def _ignored_count(repo: Repository, where: Sequence[bytes]) -> list[str]:

@@ -40,6 +40,32 @@ def test_ignored_files_are_counted(repo: Repo, server: Stdio) -> None:
     assert "not looked at: 1 ignored" in server.call("git_diff").text
 
 
+def test_a_path_that_is_not_staged_says_why_also_beside_others(repo: Repo, server: Stdio) -> None:
+    repo.write(".gitignore", "*.log\n")
+    repo.write(".git/info/exclude", "mine.txt\n")
+    for name in ("x.log", "mine.txt", "*.log"):
+        repo.write(name)
+    for tool, more in (("git_stage", {}), ("git_commit", {"message": "x"})):
+        for path, by in (
+            ("x.log", ".gitignore, line 1"),
+            ("*.log", ".gitignore"),
+            ("mine.txt", "info/exclude"),
+        ):
+            refused = server.call(tool, paths=[path], **more)
+            assert refused.is_error and f"{path} is ignored by {by}" in refused.text
+    some = server.call("git_stage", paths=[".gitignore", "x.log", "a.txt"]).text
+    assert "staged 1 file: .gitignore" in some and "not staged: x.log is ignored by .gitignore" in some
+    again = server.call("git_stage", paths=[".gitignore", "nope"])
+    assert again.is_error and "nope does not exist" in again.text
+
+
+@pytest.mark.parametrize("flag", ["assume-unchanged", "skip-worktree"])
+def test_files_that_git_was_told_not_to_look_at_are_counted(repo: Repo, server: Stdio, flag: str) -> None:
+    repo.git("update-index", f"--{flag}", "a.txt")
+    repo.write("a.txt", "changed\n")
+    assert "not looked at: 1 marked assume-unchanged or skip-worktree" in server.call("git_diff").text
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
