@@ -8,13 +8,14 @@ from typing import cast
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel
 
+from .delegate.estimate import Estimate
 from .ledger.receipt import Receipt, known
 
 
 def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
     """As structured content, and as text without what is unknown or empty.
 
-    Of a receipt the structured part is as short: some hosts show their model only that.
+    What models read most is as short in the structured part: some hosts show their model only that.
     With `error` the text is that sentence, with the calls that would do, and the result a tool error. Tools declare no output schema: seven of
     them would cost every host more than all their descriptions.
     """
@@ -26,6 +27,6 @@ def reply(record: BaseModel, *, error: str | None = None) -> CallToolResult:
         text = f"{error}\nadvice: {json.dumps(advice, ensure_ascii=False)}" if advice else error
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
-        structured_content=short if isinstance(record, Receipt) else whole,
+        structured_content=short if isinstance(record, Receipt | Estimate) else whole,
         is_error=error is not None,
     )

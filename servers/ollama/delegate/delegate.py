@@ -40,7 +40,7 @@ from ..ledger.receipt import (
 from ..ledger.runs import DELIVERED
 from .in_time import calls_in_time
 from .jobs import Progress
-from .next_call import as_written_out, instead_of, more_room, next_calls
+from .next_call import arguments_of, as_written_out, instead_of, likelier, more_room, next_calls
 from .options import Estimator
 from .ran import Ran, RunRejected, forecasted
 from .request import Order, Prepared, prepare
@@ -114,6 +114,9 @@ class Delegator:
             options = []
         mine = next((option for option in options if option.model.label == failed), None)
         again = replace(prepared.order, model=failed)
+        if ran.answer.profile.outcome in ("aborted", "error"):
+            other = likelier(prepared.order, mine, options) if ran.answer.profile.outcome == "error" else None
+            return other or await self._again(prepared.order)
         if ran.answer.profile.outcome == "length" and mine is not None:
             more = await anyio.to_thread.run_sync(more_room, mine, ran.size.num_predict)
             order, action, say = replace(again, max_output=more), "raise_cap", f"max_output={more}"
@@ -127,6 +130,12 @@ class Delegator:
             if found := await self.estimator.advised(order, "whole_file", say):
                 return found
         return instead_of(prepared.order, ran.model.name, options)
+
+    async def _again(self, order: Order) -> Advised:
+        """The same once more, as it was the engine that failed."""
+        again = "the engine failed, not the answer: send it again"
+        found = await self.estimator.advised(order, "send_again", again)
+        return found or Advised(action="send_again", say=f"{again} when it answers", call=arguments_of(order))
 
     async def _settled(self, climb: _Climb, receipt: Receipt) -> Receipt:
         """The receipt with what it saves its caller; that and the advice in it go to the ledger."""
@@ -204,9 +213,10 @@ class Delegator:
     ) -> tuple[Ran, Gated | None, Candidate | None, str | None] | None:
         """One more answer of the same model, made afresh, knowing the one fault of the first.
 
-        None where the engine failed, no time is left, or nothing came of it.
+        None where the engine failed, no time is left, or nothing came of it; nor where the caller's own cap cut the first.
         """
-        if ran.answer.error is not None:
+        cut = ran.answer.profile.outcome == "length" and climb.prepared.order.max_output is not None
+        if ran.answer.error is not None or cut:
             return None
         if await self.estimator.hopeless(ran.prepared, ran.model):
             return None

@@ -74,9 +74,13 @@ async def estimate(estimator: Estimator, order: Order) -> Estimate:
     advice = await _advice(estimator, prepared, ranked) if ranked else []
     models = await anyio.to_thread.run_sync(lambda: [expected(option) for option in ranked])
     best = models[0] if ranked and ranked[0].why_not is None else None
+    if best is not None and best.forecast is None:
+        verdict = f"not yet measured: {estimator.measured_by(ranked[0].model)}"
+    else:
+        verdict = _verdict(ranked, best, advice)
     hosts = estimator.hosts
     return Estimate(
-        verdict=_verdict(ranked, best, advice),
+        verdict=verdict,
         kind=order.kind,
         best=best.model if best else None,
         models=models,
@@ -92,9 +96,7 @@ async def _advice(estimator: Estimator, prepared: Prepared, ranked: Sequence[Opt
         return await estimator.lower_cap(order, first.most_output)
     late = first.in_time is not None and first.in_time < SURE
     found = await calls_in_time(estimator, prepared) if late else []
-    if first.plan is None:
-        return found
-    recommendation = await anyio.to_thread.run_sync(first.plan.recommend)
+    recommendation = await anyio.to_thread.run_sync(first.plan.recommend) if first.plan else None
     said = next_calls(order, recommendation, odds=first.odds)
     if first.why_not is not None:
         return [*found, *(one for one in said if one.action == "do_it_yourself")]
@@ -128,15 +130,13 @@ def _quicker(order: Order, ranked: Sequence[Option]) -> list[Advised]:
 
 def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[Advised]) -> str:
     """What the caller should do, in one line."""
-    if best is None:
+    if best is None or best.forecast is None:
         if not ranked:
             return "does not fit: there is no model here that writes text"
         first, *others = [option.model.label for option in ranked]
         also = f"; nor on {', '.join(others[:3])}" if others else ""
         told = next((f"; {a.say}" for a in advice if a.action == "meet_deadline"), "")
         return f"does not fit: {first}: {ranked[0].why_not}{also}{told}"
-    if best.forecast is None:
-        return f"not yet measured: run it, or `understudy calibrate {best.model}`"
     yourself = next((a for a in advice if a.action == "do_it_yourself"), None)
     if yourself is not None:
         return yourself.say

@@ -10,7 +10,7 @@ import anyio
 from ...output import ToolError
 from ..forecast.advice import LEAST_ODDS
 from ..forecast.model_choice import Option
-from ..forecast.plans import HOPELESS, SURE, Plan, plan_for
+from ..forecast.plans import SURE, Plan, plan_for
 from ..ledger.receipt import Advised
 from .next_call import arguments_of, whole_seconds
 from .options import Estimator
@@ -33,7 +33,7 @@ async def calls_in_time(estimator: Estimator, prepared: Prepared) -> list[Advise
                 found.append((one.order, plan, option))
     if not found:
         return []
-    able = [one for one in found if one[1].odds > HOPELESS]
+    able = [one for one in found if one[1].odds >= LEAST_ODDS]
     if not able:
         order, plan, option = min(found, key=lambda one: one[1].sure_s)
         return [_advised(prepared, replace(order, deadline_s=whole_seconds(plan.sure_s)), plan, option)]

@@ -39,7 +39,7 @@ from .delegate import Delegator, spent_tokens
 from .jobs import Progress
 from .map_answers import NOTHING, all_alike, chunk_order, grouped, overlooked, place
 from .map_cache import CachedAnswer, MapCache
-from .next_call import arguments_of
+from .next_call import arguments_of, likelier
 from .ran import Ran, RunRejected, TooLate
 from .request import Order, Prepared
 from .shown import first_line
@@ -61,16 +61,20 @@ class MapOrder:
     reduce: str | None = None
     max_parallel: int = 1
 
+    def arguments(self, **changed: object) -> dict[str, object]:
+        """The arguments of `delegate_map` that ask for this, with some changed."""
+        every = arguments_of(self.order, **changed)
+        schema = every.pop("schema", None)
+        gates = [every.pop("gate", None), schema and {"schema": schema}]
+        every |= {"gate": [gate for gate in gates if gate], "glob": self.glob, "reduce": self.reduce}
+        every["max_parallel"] = self.max_parallel if self.max_parallel > 1 else None
+        return {name: value for name, value in every.items() if value}
+
     def in_time(self, chunks: int, each: Forecast, model: str | None = None) -> Advised:
         """The call with a deadline that so many chunks are likely to meet. `model`: another than was asked for."""
         deadline_s = math.ceil(each.high_s * chunks)
         changed: dict[str, object] = {"model": model} if model else {}
-        every = arguments_of(self.order, deadline_s=deadline_s, **changed)
-        schema = every.pop("schema", None)
-        gates = [every.get("gate"), schema and {"schema": schema}]
-        every |= {"gate": [gate for gate in gates if gate], "glob": self.glob, "reduce": self.reduce}
-        every["max_parallel"] = self.max_parallel if self.max_parallel > 1 else None
-        call = {name: value for name, value in every.items() if value}
+        call = self.arguments(deadline_s=deadline_s, **changed)
         say = f"deadline_s={deadline_s}" + (f", model={model}" if model else "")
         return Advised(action="meet_deadline", say=say, call=call, then_s=each.total_s * chunks)
 
@@ -149,13 +153,28 @@ class Mapper:
         found = [work.total.answers[number] for number in sorted(work.total.answers)]
         reduce = None if work.total.late else asked.reduce
         reduced = await self._reduced(work, reduce, found) if reduce and found else None
-        return await self._settled(
-            work, chunks, self._receipt(work, work.moved or chosen, chunks, found, left_out, reduced)
-        )
+        receipt = self._receipt(work, work.moved or chosen, chunks, found, left_out, reduced)
+        if receipt.outcome == "escalate":
+            receipt.advice = await self._by_another(work, sample, len(chunks))
+        return await self._settled(work, chunks, receipt)
+
+    async def _by_another(self, work: _Work, sample: Prepared, chunks: int) -> list[Advised]:
+        """The same map by a model that is likelier to pass where this one failed at all of it."""
+        estimator, asked = self.delegator.estimator, work.asked
+        try:
+            options = await estimator.options(sample, "auto")
+        except ToolError:
+            return []
+        mine = next((option for option in options if option.model.label == work.model.label), None)
+        if (found := likelier(asked.order, mine, options)) is None:
+            return []
+        call = asked.arguments(model=found.call["model"])
+        then_s = found.then_s * chunks if found.then_s is not None else None
+        return [found.model_copy(update={"call": call, "then_s": then_s})]
 
     async def _settled(self, work: _Work, chunks: Sequence[Chunk], receipt: Mapped) -> Mapped:
         """The receipt with what it saves its caller, which goes to the ledger with the map's last run."""
-        found = receipt.done > receipt.empty
+        found = receipt.done > receipt.empty and receipt.outcome != "escalate"
         whole = sum(len(chunk.text.text) for chunk in chunks) * receipt.done // max(len(chunks), 1)
         without = int((whole + len(receipt.answer or "")) / CHARS_PER_TOKEN) if found else 0
         spent = spent_tokens(work.asked.order, receipt)
@@ -252,6 +271,8 @@ class Mapper:
                 why = overlooked(work.asked.order.task, prepared.material) or why
             ran = await self.delegator.runners.of(model).record(ran, gated)
             work.total.add(ran)
+            if work.model.label == ran.model.label:
+                work.model = ran.model  # it is loaded now
             if ran.answer.profile.outcome == "cancelled" and work.left_s == 0:
                 work.total.late += 1
                 return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import anyio
 
 from ...durations import duration
 from ...output import ToolError
+from ..engines.protocol import Model
 from ..forecast.advice import LEAST_ODDS
 from ..forecast.model_choice import Option
 from ..ledger.receipt import Advised
@@ -38,7 +39,7 @@ async def estimate_map(mapper: Mapper, asked: MapOrder) -> Estimate:
     hosts = mapper.delegator.hosts
     notes = (hosts.note, hosts.silent, f"left out: {'; '.join(left_out[:3])}" if left_out else None)
     return Estimate(
-        verdict=_verdict(asked, ranked, models, best, counted),
+        verdict=_verdict(asked, ranked, models, best, counted, estimator.measured_by),
         kind=asked.order.kind,
         best=best.model if best else None,
         models=models,
@@ -84,6 +85,7 @@ def _verdict(
     models: Sequence[Expected],
     best: Expected | None,
     counted: dict[str, int],
+    measured_by: Callable[[Model], str],
 ) -> str:
     given = asked.order.deadline_s
     if best is None:
@@ -96,7 +98,7 @@ def _verdict(
         return f"does not fit: {'; '.join(reasons[:3]) or 'there is no model here that writes text'}"
     f, number = best.forecast, counted[best.model]
     if f is None:
-        return f"not yet measured: {number} chunks; run it, or `understudy calibrate {best.model}`"
+        return f"not yet measured: {number} chunk{'s' if number != 1 else ''}; {measured_by(ranked[0].model)}"
     return (
         f"{fits(best)}: {best.model}, {number} chunk{'s' if number != 1 else ''}, about {duration(f.total_s or 0)} "
         f"({duration(f.low_s or 0)} to {duration(f.high_s or 0)}); odds {best.odds_passing:.0%} a chunk"

@@ -88,6 +88,12 @@ class Estimator:
             return prepared
         return replace(prepared, form_taken=best_form(prepared.forms, seen))
 
+    def measured_by(self, model: Model) -> str:
+        """How its speed becomes known, as a caller or a person would do it."""
+        url = self.hosts.of(model).runtime.url
+        ollama = self.hosts.of(model).runtime.name.startswith("Ollama")
+        return f"run it, or `understudy calibrate {model.name} --host {url}`" if ollama else "run it"
+
     async def hopeless(self, prepared: Prepared, model: Model) -> bool:
         """Whether a model has shown that it does not do such tasks, so that a second turn is wasted."""
         option = await self.record(prepared, model)

@@ -129,8 +129,9 @@ class Runner:
         if answer.error is None or not answer.text:  # a count of what was cut would teach a wrong ratio
             self.sizing.learn(model, query.chars, answer.profile.tokens_in)
         await forecaster.sent(model, query, answer.profile)
+        ran_through = answer.profile.outcome in ("done", "length")
         return Ran(
-            model=model,
+            model=replace(model, loaded=True, loaded_ctx=query.num_ctx) if ran_through else model,
             prepared=prepared,
             size=size,
             answer=answer,

@@ -78,9 +78,11 @@ def _answers(judged: Judged) -> Result:
 
 
 def _keeps(judged: Judged) -> Result:
-    """A rewrite that deletes definitions the task says nothing of."""
+    """A rewrite that deletes definitions the task says nothing of, or that changes nothing but blank lines."""
     for path, text in judged.candidate.files.items():
         old = judged.old(path)
+        if old is not None and _inked(old) == _inked(text) and not _LAYOUT.search(judged.asked.task):
+            return False, f"{path}: nothing but blank lines and spaces at line ends would change"
         lost = [] if old is None else lost_definitions(path, old, text)
         gone = [name for name in lost if not removal_asked(judged.asked.task, name, lost)]
         renamed = _asked_names(judged)
@@ -315,6 +317,15 @@ def _added(old: str, new: str) -> str:
     return "\n".join(line for line in new.split("\n") if line not in had)
 
 
+def _inked(text: str) -> list[str]:
+    """The lines with something on them."""
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+_LAYOUT = re.compile(
+    r"blank|empty|white ?space|spac(?:e|ing)|format|newline|line (?:break|end)|trailing|pep ?8|style|tidy|layout|clean",
+    re.IGNORECASE,
+)
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 
 KINDS: tuple[GateKind, ...] = (

@@ -109,7 +109,7 @@ def test_a_model_that_writes_no_text_is_known_as_such_and_never_offered(tree: Pa
         ranked = server.call("estimate", task="x", files=["a.txt"]).structured["models"]
         assert {"small:latest", "tiny:latest"} == {row["model"] for row in ranked}
         named = server.call("estimate", task="x", model="nomic-embed-text").structured
-        assert "makes embeddings" in named["verdict"] and named["best"] is None
+        assert "makes embeddings" in named["verdict"] and "best" not in named
         for tool in ("delegate", "delegate_map"):
             refused = server.call(tool, task="x", files=["a.txt"], model="nomic-embed-text")
             assert refused.is_error and "makes embeddings and writes no text; there are" in refused.text
@@ -260,6 +260,19 @@ def test_a_map_answers_by_place_resumes_and_reduces(tree: Path) -> None:
         second = server.call("delegate_map", **asked, reduce="JOIN").structured
         assert second["reused"] == 4 and len(world.requests) == asked_before + 1
         assert '"The answer is 3."' in second["answer"]
+
+
+def test_only_the_first_chunk_of_a_map_is_forecast_to_load_its_model(tree: Path) -> None:
+    world = World(machine=Machine(BIG, noise=QUIET), answers=lambda _: "fox")
+    for n in range(4):
+        (tree / f"{n}.txt").write_text(f"{n} {TEXT}", encoding="utf-8")
+    with serving(tree, world) as server:
+        for task in ("Which animals?", "Which colours?"):
+            server.call("delegate", task=task, files=["a.txt"])
+        world.machine.unload(BIG)
+        server.call("delegate_map", task="Which?", glob="?.txt")
+        *others, first, _, _ = [run["forecast_s"] for run in server.call("profile").structured["runs"]]
+    assert len(others) == 4 and first > max(others) + BIG.load_s / 2, (first, others)
 
 
 def test_a_map_says_which_files_it_could_not_read(tree: Path) -> None:

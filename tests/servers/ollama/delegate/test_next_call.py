@@ -22,7 +22,7 @@ CODE = "".join(f"def step_{n}(value):\n    return value + {n}\n\n\n" for n in ra
 
 def answer(body: Any) -> str:
     """Every model here knows one answer, and none to a question that begins with Why."""
-    return "NONE" if "TASK:\nWhy" in str(body["messages"][-1]) else "Team 4 closed it, as note 11 says."
+    return "NONE" if "TASK:\nWhy" in body["messages"][-1]["content"] else "Team 4 closed it, as note 11 says."
 
 
 @contextmanager
@@ -49,6 +49,7 @@ ASK: dict[str, Any] = {"task": "Which team closed the valve of tank 11?", "files
 MAP: dict[str, Any] = {"task": "Which teams are there?", "glob": "*.md"}
 STEP: dict[str, Any] = {"task": "Explain what step_7 does.", "files": ["steps.py"]}
 ORDERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("delegate_map", {**MAP, "task": "Why was it closed?", "model": "small"}),
     ("delegate", {**ASK, "model": "small", "deadline_s": 1}),
     ("delegate", {**ASK, "model": "big", "deadline_s": 8, "gate": {"max_changed_lines": 3}}),
     ("delegate", {**STEP, "model": "big", "deadline_s": 0.5, "context": "Be brief."}),
@@ -68,20 +69,36 @@ ORDERS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def test_the_call_of_every_advice_can_be_sent_as_it_stands(tmp_path: Path) -> None:
-    seen = set[str]()
+    seen = set[tuple[str, str]]()
     with serving(tmp_path, SMALL, BIG) as server:
         for tool, given in ORDERS:
             told = server.call(tool, **given).structured
             for advice in told.get("advice", []):
                 if not (call := advice.get("call")):
                     continue
-                seen.add(advice["action"])
+                to = "delegate_map" if "glob" in call else "delegate"
+                seen.add((to, advice["action"]))
                 kept = {name: value for name, value in given.items() if name in ("task", "schema", "context")}
                 assert kept.items() <= call.items(), (given, call)
-                then = server.call("delegate_map" if "glob" in call else "delegate", **call)
+                then = server.call(to, **call)
                 assert not then.is_error and then.structured["outcome"] != "refused", (advice, then.text)
                 assert advice["then_s"] > 0 and ("glob" in call or advice["odds"] > 0), advice
-    assert seen >= {"meet_deadline", "lower_cap", "raise_cap", "no_thinking", "other_model", "send_part"}
+    actions = "meet_deadline", "lower_cap", "raise_cap", "no_thinking", "other_model", "send_part"
+    assert seen >= {("delegate", action) for action in actions}
+    assert seen >= {("delegate_map", action) for action in ("meet_deadline", "other_model")}
+
+
+def test_an_engine_that_failed_is_no_reason_to_do_it_oneself(tmp_path: Path) -> None:
+    machine = Machine(SMALL, noise=Noise(spread=0.01))
+    (tmp_path / "a.txt").write_text(NOTES, encoding="utf-8")
+    world = World(machine=machine, answers=answer, faults=["hang-up"])
+    with simulated_in_thread(world) as url, start("ollama", str(tmp_path), "--host", url) as server:
+        asked = {"task": "Which team closed it?", "files": ["a.txt"], "model": "small"}
+        failed = server.call("delegate", **asked).structured
+        (advice,) = failed["advice"]
+        assert failed["outcome"] == "escalate" and advice["action"] == "send_again"
+        assert advice["call"] == asked
+        assert server.call("delegate", **advice["call"]).structured["outcome"] == "answered"
 
 
 def test_a_refused_deadline_is_answered_with_the_shortest_that_would_do_for_the_whole_of_it(

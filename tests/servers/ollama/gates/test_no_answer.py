@@ -198,6 +198,7 @@ async def test_data_that_says_nothing_or_invents_is_a_failure(tmp_path: Path, da
             "more than",
         ),
         ("calc.py", "Speed it up", CALC.replace("import math\n", ""), "Undefined name `math`"),
+        ("calc.py", "Speed it up", CALC.replace("\n\n\n", "\n\n"), "nothing but blank lines"),
         (
             "calc.py",
             "Speed it up",

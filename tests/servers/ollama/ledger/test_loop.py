@@ -145,7 +145,7 @@ def test_simulated_runs_never_mix_with_those_of_a_real_model_of_the_same_name(tr
     assert not untouched["runs"] and not untouched["odds"] and not untouched["laws"]
     assert untouched["forecasts"]["runs"] == 0 and untouched["tokens_saved"] is None
     assert listed["speed"] == "not yet measured" and not listed["odds"]
-    assert guess["forecast"] is None and guess["judged"] == 0
+    assert "forecast" not in guess and guess["judged"] == 0
     assert [r["profile"]["simulated"] for r in measured["runs"]] == [False]
     assert [r["run"] for r in again["runs"]] == [r["run"] for r in pretended["runs"]] and "3 runs" in engine
     with Ledger.open() as ledger:
