@@ -12,8 +12,9 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -57,6 +58,7 @@ class JobStore:
         self._guard = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._alive: int | None = None  # the lock file; closing any descriptor of it would let go of the lock
+        self._let_go: Callable[[], object] | None = None
         self._broken = False
 
     def begin(self, id: str, what: str, kind: str) -> None:
@@ -99,10 +101,8 @@ class JobStore:
 
     def close(self) -> None:
         with self._guard:
-            if self._db is not None:
-                self._db.close()
-            if self._alive is not None:
-                os.close(self._alive)
+            if self._let_go is not None:
+                self._let_go()
             self._db = self._alive = None
             self._broken = True
 
@@ -149,10 +149,14 @@ class JobStore:
 
         self._broken = True  # until it is open: one warning is enough
         folder = home()
-        db = connect(folder / "delegations.sqlite", [_TABLE], busy_s=5.0)
-        self._alive = os.open(folder / "delegations.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.lockf(self._alive, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self.server)
-        self._db, self._broken = db, False
+        files = ExitStack()
+        # One that is forgotten leaves no file open.
+        self._let_go = weakref.finalize(self, files.close)
+        db = files.enter_context(closing(connect(folder / "delegations.sqlite", [_TABLE], busy_s=5.0)))
+        alive = os.open(folder / "delegations.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        files.callback(os.close, alive)
+        fcntl.lockf(alive, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self.server)
+        self._db, self._alive, self._broken = db, alive, False
 
 
 @contextmanager

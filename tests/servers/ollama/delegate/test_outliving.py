@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from mcp import Client
 
+from servers.ollama.engines.open import open_runtime
+from servers.ollama.server import build
 from servers.ollama.simulator.api import World
 from servers.ollama.simulator.http import simulated_in_thread
 from servers.ollama.simulator.machine import Machine, Noise, SimulatedModel
@@ -125,3 +130,14 @@ def test_a_store_that_cannot_be_opened_stops_no_delegation(tree: Path, own_state
         assert receipt.structured["delegation"], receipt.text
         (seen,) = server.call("delegation").structured["delegations"]
         assert seen["state"] == "done"
+
+
+@pytest.mark.anyio
+async def test_a_server_that_is_forgotten_leaves_no_file_of_the_state_folder_open(tree: Path) -> None:
+    with simulated_in_thread(World(machine=Machine(SMALL, noise=Noise(spread=0.01)))) as url:
+        async with Client(build([str(tree)], open_runtime(url))) as client:
+            done = await client.call_tool("delegate", {"task": "x", "files": ["a.txt"]})
+            assert not done.is_error
+    gc.collect()
+    state = os.environ["UNDERSTUDY_HOME"]
+    assert [file.path for file in psutil.Process().open_files() if file.path.startswith(state)] == []
