@@ -41,10 +41,8 @@ def within(root: Path, path: Path, what: str) -> Path:
 
 def swappable(path: Path, top: Path) -> bool:
     """Whether a command that writes the work tree could replace what lies there; beneath .git git never writes."""
-    real = Path(os.path.realpath(path))
-    return real.is_relative_to(top) and not any(
-        part.lower() == ".git" for part in real.relative_to(top).parts
-    )
+    real, inside = os.path.join(os.path.realpath(path), ""), os.path.join(top, "")
+    return real.startswith(inside) and ".git" not in real[len(inside) :].lower().split(os.sep)
 
 
 class Survey:

@@ -145,6 +145,7 @@ class Git:
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_MERGE_AUTOEDIT": "no",
             "GIT_ADVICE": "0",
+            "GIT_FLUSH": "0",  # nobody reads before the end, so a log need not be written commit by commit
             **as_environment(self.config),
             **self.extra_env,
         }

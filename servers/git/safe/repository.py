@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,8 +134,7 @@ class Place:
         shown = known is not None or Path(os.path.realpath(folder)).is_relative_to(self.root)
         hooks = hooks_in(folder) if shown else {}
         trusted = known is not None and known == self.trust.fingerprint(settings, hooks)
-        pairs = settings.overrides(trusted=trusted) + personal(bare, settings)
-        git = replace(bare, config=tuple(pairs))
+        git = replace(bare, config=(*settings.overrides(trusted=trusted), *personal(bare, settings)))
         if trusted:
             git = git.with_env(HOME=os.environ.get("HOME", os.devnull))
         steady = not swappable(folder, self.top)
@@ -163,9 +163,13 @@ class Place:
                 raise ToolError("the .git file here does not name a git dir; `git init` makes a repository")
             real = within(self.root, self.top / text.removeprefix("gitdir: "), "the git dir that .git names")
         head = real / "HEAD"
-        if not head.exists() and not head.is_symlink():
-            raise ToolError("the .git folder here is no repository (it has no HEAD); `git init` makes one")
-        if not head.is_symlink() and head.is_file() and not _HEAD.match(pointed(head)):
+        try:
+            mode = os.lstat(head).st_mode
+        except OSError:
+            raise ToolError(
+                "the .git folder here is no repository (it has no HEAD); `git init` makes one"
+            ) from None
+        if stat.S_ISREG(mode) and not _HEAD.match(pointed(head)):
             raise ToolError(
                 ".git/HEAD is damaged, it names neither a branch nor a commit; the user can repair it with "
                 "`git symbolic-ref HEAD refs/heads/BRANCH`"

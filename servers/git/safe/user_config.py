@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 from ...output import ToolError
 from . import config_overrides as config
@@ -82,15 +82,22 @@ def _global(git: Git) -> list[Pair]:
             os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "git", "config")
         )
         files.append(os.path.join(home, ".gitconfig"))
-    present = [file for file in files if Path(file).is_file()]
-    if not present:
-        return []
-    stamp = tuple((file, os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in present)
+    stamp = tuple(found for found in map(_stamp, files) if found)
+    present = [file for file, _, _ in stamp]
     key = (git.git_dir, stamp)
     with _lock:
         if key not in _read:
             _read[key] = [pair for file in present for pair in _entries(git, file)]
         return _read[key]
+
+
+def _stamp(file: str) -> tuple[str, int, int] | None:
+    """The file with its time and size; None where there is none."""
+    try:
+        info = os.stat(file)
+    except OSError:
+        return None
+    return (file, info.st_mtime_ns, info.st_size) if stat.S_ISREG(info.st_mode) else None
 
 
 def _entries(git: Git, file: str) -> list[Pair]:

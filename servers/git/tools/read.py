@@ -258,14 +258,13 @@ def _history(start: str, skip: int, limit: int, parts: Sequence[bytes], *, cut: 
     commits: list[Commit] = []
     room = MAX_RESULT_BYTES // 2
     headers, patches = parts[1::2], parts[2::2]
-    whole = visible(parsing.text_of(b"\n".join(headers).replace(b"\0", b"\n")))
-    cover = (
-        masked if masked(whole) != whole else str
-    )  # one look at all of it is cheaper than one at each field
+    whole = parsing.text_of(b"\n".join(headers).replace(b"\0", b"\n"))
+    # One look at all of it is cheaper than one at each field.
+    safe = str if _safe(whole) == whole else _safe
     for header, patch in zip(headers, patches, strict=False):
         if len(commits) == limit:
             break
-        commit = _commit(header, patch.strip(b"\n"), room, cover)
+        commit = _commit(header, patch.strip(b"\n"), room, safe)
         size = len(commit.model_dump_json())
         if size > room and commits:
             break
@@ -280,9 +279,13 @@ def _history(start: str, skip: int, limit: int, parts: Sequence[bytes], *, cut: 
     )
 
 
-def _commit(header: bytes, patch: bytes, room: int, cover: Callable[[str], str]) -> Commit:
+def _safe(text: str) -> str:
+    return masked(visible(text))
+
+
+def _commit(header: bytes, patch: bytes, room: int, safe: Callable[[str], str]) -> Commit:
     commit, parents, author, date, refs, subject, body = (
-        cover(visible(parsing.text_of(part))) for part in header.split(b"\0")
+        safe(part) for part in parsing.text_of(header).split("\0")
     )
     text = None
     if patch:

@@ -139,6 +139,15 @@ def setting(*pairs: str) -> Callable[[World], None]:
     return lambda world: world.config(*pairs)
 
 
+def many_filters(world: World) -> None:
+    config = world.repo.top / ".git/config"
+    one = '[filter "one of those with a long name, number {}"]\n\tclean = x\n'
+    config.write_text(
+        config.read_text(encoding="utf-8") + "".join(map(one.format, range(2500))), encoding="utf-8"
+    )
+    driver("filter.x.clean=EVIL", attribute="filter=x")(world)
+
+
 def hooks(*names: str) -> Callable[[World], None]:
     def plant(world: World) -> None:
         for name in names:
@@ -217,6 +226,8 @@ VECTORS = [
     Vector("smudge filter", driver("filter.x.smudge=EVIL", attribute="filter=x"), FILTERED, ["checkout", "a.txt"], "filter.x.smudge"),
     Vector("process filter", driver("filter.x.process=EVIL", attribute="filter=x"), FILTERED, ["add", "a.txt"], "filter.x.process"),
     Vector("odd filter name", driver("filter.x=y z.clean=EVIL", attribute="filter=x"), FILTERED),
+    Vector("filter name of quotes", driver("filter.x'y!z''.clean=EVIL", attribute="filter=x'y!z''"), FILTERED),
+    Vector("more filters than one variable holds", many_filters, [STATUS, STAGE], ["add", "a.txt"]),
     Vector("merge driver", driver("merge.x.driver=EVIL", attribute="merge=x"), [PUSH_STASH, MERGE, ("git_integrate", {"action": "abort"}), PICK], ["-c", "core.editor=true", "merge", "--autostash", "side"], "merge.x.driver"),
     Vector("commit hooks", hooks("pre-commit", "commit-msg", "prepare-commit-msg", "post-commit", "post-index-change"), [STAGE, COMMIT, AMEND], ["commit", "--all", "--message=m"], "pre-commit"),
     Vector("checkout hooks", hooks("post-checkout", "post-index-change"), [PUSH_STASH, SWITCH], ["checkout", "a.txt"], "post-checkout"),
