@@ -138,6 +138,7 @@ async def test_a_server_that_is_forgotten_leaves_no_file_of_the_state_folder_ope
         async with Client(build([str(tree)], open_runtime(url))) as client:
             done = await client.call_tool("delegate", {"task": "x", "files": ["a.txt"]})
             assert not done.is_error
+    del client
     gc.collect()
     state = os.environ["UNDERSTUDY_HOME"]
     assert [file.path for file in psutil.Process().open_files() if file.path.startswith(state)] == []
