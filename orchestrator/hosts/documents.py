@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import tomllib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -66,7 +68,13 @@ class Toml:
             table[path[-1]] = _inline(value)
         else:
             table[path[-1]] = tomlkit.item({key: _inline(item) for key, item in value.items()})
-        return self._lines(tomlkit.dumps(self.document))
+        made = tomlkit.dumps(self.document)
+        if not _stands(made, path, value):  # between the dotted keys of one table it would end that
+            entry = tomlkit.table()
+            entry.update({key: _inline(item) for key, item in value.items()})
+            header = f"[{'.'.join(tomlkit.key(key).as_string() for key in path)}]"
+            made = f"{self.text.rstrip()}\n\n{header}\n{entry.as_string()}"
+        return self._lines(made)
 
     def without(self, path: Sequence[str]) -> str:
         import tomlkit
@@ -75,10 +83,25 @@ class Toml:
         for key in path[:-1]:
             table = table[key]
         del table[path[-1]]
-        return self._lines(tomlkit.dumps(self.document))
+        left = tomlkit.dumps(self.document)
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(left, self.text, strict=False))
+        place = sum(1 for _ in same)
+        if re.search(r"\n\r?\n\Z", left[:place]) and re.match(r"\s*\Z|\r?\n", left[place:]):
+            left = left[:place].rstrip() + "\n" + left[place:]  # the empty line went with what was there
+        return self._lines(left)
 
     def _lines(self, text: str) -> str:
         return re.sub(r"\r?\n", "\r\n", text) if "\r\n" in self.text else text
+
+
+def _stands(text: str, path: Sequence[str], value: Any) -> bool:
+    try:
+        found: Any = tomllib.loads(text)
+        for key in path:
+            found = found[key]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return found == value
 
 
 def _inline(value: Any) -> Any:

@@ -15,6 +15,7 @@ from servers.protocol.registry import SERVER_COMMANDS
 from ..errors import ConfigError
 from .documents import Document, document
 from .files import BOM, read, write
+from .jsonc import Misshapen
 from .table import HOSTS, Host, Server
 
 CARRIED = ("UNDERSTUDY_HOME",)
@@ -117,12 +118,18 @@ def _edited(host: Host, path: Path, edit: Callable[..., None]) -> None:
     before = _parsed(host, path, text).value
     expected = copy.deepcopy(before) if isinstance(before, dict) else {}
 
+    unforeseen = ConfigError(
+        f"{path} is written in a form that cannot be edited in place; nothing was changed"
+    )
+
     def change(make: Callable[[Document], str]) -> None:
         nonlocal text
         try:
-            text = make(_parsed(host, path, text))
-        except ValueError as exc:
+            text = make(document(host.form, text))
+        except Misshapen as exc:
             raise ConfigError(f"{path}: {exc}; nothing was changed") from exc
+        except (ValueError, RecursionError) as exc:  # what the change before has made of it
+            raise unforeseen from exc
 
     def put(name: str, entry: Any) -> None:
         change(lambda doc: doc.put([*keys, name], entry))
@@ -137,11 +144,17 @@ def _edited(host: Host, path: Path, edit: Callable[..., None]) -> None:
         return
     if not text.endswith("\n") and given is None:
         text += "\n"
-    if _pruned(_parsed(host, path, text).value, keys) != _pruned(
-        expected, keys
-    ):  # a form we did not foresee: better nothing than harm
-        raise ConfigError(f"{path} is written in a form that cannot be edited in place; nothing was changed")
+    if _value(host, text, keys) != _pruned(expected, keys):  # better nothing than harm
+        raise unforeseen
     write(path, bom + text)
+
+
+def _value(host: Host, text: str, keys: Sequence[str]) -> Any:
+    """What stands in the text, for comparison; None where it cannot be read."""
+    try:
+        return _pruned(document(host.form, text).value, keys)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _parsed(host: Host, path: Path, text: str) -> Document:

@@ -83,7 +83,18 @@ class LongWork:
             if job.state == "running":
                 raise ToolError(f'delegation {id} is not done: {job.progress}; action="wait" waits for it')
             return self._ended(job)
-        return reply(_seen(job))
+        return await self._status(job)
+
+    async def _status(self, job: Job[Receipt] | KeptJob) -> CallToolResult:
+        """Where it is; once it has ended, with what it came to."""
+        seen = _seen(job) if isinstance(job, Job) else _seen_on_disk(job)
+        if job.state != "running":
+            try:
+                ended = self._ended(job) if isinstance(job, Job) else await self._result_on_disk(job)
+                seen.receipt = ended.structured_content
+            except ToolError as exc:
+                seen.reason = str(exc)
+        return reply(seen)
 
     async def standing(self, id: str) -> Standing:
         """A delegation as a task."""
@@ -135,7 +146,7 @@ class LongWork:
             if job.state == "running":
                 wait.leaves(job.id)
         if action == "status":
-            return reply(_seen_on_disk(job))
+            return await self._status(job)
         if job.state == "running":
             if action != "wait":
                 raise ToolError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -38,7 +39,7 @@ from .chunks import (
 from .delegate import Delegator, spent_tokens
 from .jobs import Progress
 from .map_answers import NOTHING, all_alike, chunk_order, grouped, overlooked, place
-from .map_cache import CachedAnswer, MapCache
+from .map_cache import Begun, CachedAnswer, MapCache
 from .next_call import arguments_of, likelier
 from .ran import Ran, RunRejected, TooLate
 from .request import Order, Prepared
@@ -110,6 +111,7 @@ class _Work:
     asked: MapOrder
     model: Model
     kept: MapCache
+    begun: Begun
     progress: Progress
     total: _Sum = field(default_factory=_Sum)
     began: float = field(default_factory=time.monotonic)
@@ -122,6 +124,11 @@ class _Work:
         """What is left of the deadline, at least 0; None without one."""
         given = self.asked.order.deadline_s
         return None if given is None else max(given - (time.monotonic() - self.began), 0.0)
+
+    def keep(self, chunk: str, answer: CachedAnswer) -> None:
+        if self.kept.is_empty:
+            self.begun.keep(_call(self.asked.order))
+        self.kept.put(chunk, answer)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,12 +143,15 @@ class Mapper:
         began = time.monotonic()
         texts, left_out = await anyio.to_thread.run_sync(self.texts, asked)
         sample = first_chunk(asked.order, texts)
-        model, chosen = await self._model(asked.order, sample)
+        before = await anyio.to_thread.run_sync(Begun.of, _call(asked.order))
+        model, chosen = await self._model(asked.order, sample, before)
         plan = await self._plan(sample, model)
-        chunks = await self.chunks(plan, texts)
+        same = before if before is not None and before.model == model.name else None
+        begun = same or Begun(model.name, await self.chunk_chars(plan, texts))
+        chunks = self.chunks(texts, begun.max_chars)
         progress.steps = len(chunks)
         kept = await anyio.to_thread.run_sync(MapCache.open, _name(asked.order, model))
-        work = _Work(asked=asked, model=model, kept=kept, progress=progress, began=began)
+        work = _Work(asked=asked, model=model, kept=kept, begun=begun, progress=progress, began=began)
         if plan is not None and (refused := await anyio.to_thread.run_sync(_refused, work, plan, chunks)):
             return refused
         self.delegator.runners.of(model).slots.allow(model.name, asked.max_parallel)
@@ -201,7 +211,12 @@ class Mapper:
             raise ToolError("; ".join(left_out[:3]) or "these files are all empty")
         return texts, left_out
 
-    async def _model(self, order: Order, sample: Prepared) -> tuple[Model, str | None]:
+    async def _model(self, order: Order, sample: Prepared, begun: Begun | None) -> tuple[Model, str | None]:
+        """The one that has begun it, where the choice is ours."""
+        if begun is not None and order.model == "auto":
+            with suppress(ToolError):  # it is no longer here
+                model, _ = await self.delegator.estimator.pick(sample, begun.model)
+                return model, f"{model.label}: it has begun this map"
         return await self.delegator.estimator.pick(sample, order.model)
 
     async def _plan(self, sample: Prepared, model: Model) -> RunPlan | None:
@@ -210,11 +225,13 @@ class Mapper:
         except (RunRejected, EngineError) as exc:
             raise ToolError(str(exc)) from exc
 
-    async def chunks(self, plan: RunPlan | None, texts: Sequence[Document]) -> list[Chunk]:
-        """The files cut to the size that takes least time in all."""
+    async def chunk_chars(self, plan: RunPlan | None, texts: Sequence[Document]) -> int:
+        """The size of chunks that takes least time in all."""
         whole = sum(len(text.text) for text in texts)
         tokens = await anyio.to_thread.run_sync(best_size, plan, whole) if plan else DEFAULT_SIZE
-        max_chars = evened([len(text.text) for text in texts], int(tokens * CHARS_PER_TOKEN))
+        return evened([len(text.text) for text in texts], int(tokens * CHARS_PER_TOKEN))
+
+    def chunks(self, texts: Sequence[Document], max_chars: int) -> list[Chunk]:
         chunks = [chunk for text in texts for chunk in cut(text, max_chars)]
         if len(chunks) > MAX_CHUNKS:
             raise ToolError(f"that makes {len(chunks):,} chunks, more than {MAX_CHUNKS:,}; narrow the files")
@@ -229,7 +246,7 @@ class Mapper:
             else:
                 answer = await self._answer(work, chunk_order(work.asked.order, chunk.text), chunk.label)
                 if answer is not None:
-                    await anyio.to_thread.run_sync(work.kept.put, mark, answer)
+                    await anyio.to_thread.run_sync(work.keep, mark, answer)
             if answer is not None and is_nothing(answer.text):
                 work.total.empty += 1
             elif answer is not None:
@@ -424,6 +441,14 @@ def first_chunk(order: Order, texts: Sequence[Document]) -> Prepared:
 
 def _text(name: str, body: str) -> Document:
     return Document(path=name, rev="", decoded=Decoded(body=body))
+
+
+def _call(order: Order) -> str:
+    """What the same call is known by. A choice of a model depends on the deadline, so another one is chosen anew."""
+    deadline_s = order.deadline_s if order.model == "auto" else None
+    return repr(
+        (order.task, order.gates, order.think, order.max_output, order.context, order.model, deadline_s)
+    )
 
 
 def _name(order: Order, model: Model) -> str:

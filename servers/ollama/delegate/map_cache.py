@@ -7,11 +7,12 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from ...state.home import home
+from ...state.whole_file import write_whole
 
 MAX_AGE_S = 30 * 86_400.0
 MAX_BYTES = 256 << 20
@@ -40,17 +41,21 @@ class MapCache:
             with suppress(OSError):
                 if time.time() - old.stat().st_mtime > MAX_AGE_S:
                     old.unlink()
-        path = folder / f"{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.jsonl"
+        path = folder / f"{_hash(name)[:32]}.jsonl"
         return cls(path, dict(_read(path)))
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._answers
+
     def get(self, chunk: str) -> CachedAnswer | None:
-        return self._answers.get(_mark(chunk))
+        return self._answers.get(_hash(chunk))
 
     def put(self, chunk: str, answer: CachedAnswer) -> None:
         """Keep an answer; one that cannot be written is asked for again another time."""
-        self._answers[_mark(chunk)] = answer
+        self._answers[_hash(chunk)] = answer
         line = (
-            json.dumps({"chunk": _mark(chunk), "answer": answer.text, "checked": answer.checked}).encode()
+            json.dumps({"chunk": _hash(chunk), "answer": answer.text, "checked": answer.checked}).encode()
             + b"\n"
         )
         with suppress(OSError):
@@ -60,6 +65,33 @@ class MapCache:
                     os.write(fd, line)
             finally:
                 os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a map was begun with: answers of another model, or of files cut otherwise, are none of the same call's."""
+
+    model: str
+    max_chars: int
+
+    @classmethod
+    def of(cls, name: str) -> Self | None:
+        """What the map of this name was begun with; None where no chunk of it was answered yet."""
+        with suppress(OSError, ValueError, TypeError):
+            return cls(**json.loads(_begun(name).read_text(encoding="utf-8")))
+        return None
+
+    def keep(self, name: str) -> None:
+        with suppress(OSError):
+            write_whole(_begun(name), json.dumps(asdict(self)))
+
+
+def _begun(name: str) -> Path:
+    return home() / "maps" / f"{_hash(name)[:32]}.begun.json"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _read(path: Path) -> list[tuple[str, CachedAnswer]]:
@@ -72,7 +104,3 @@ def _read(path: Path) -> list[tuple[str, CachedAnswer]]:
                     (str(entry["chunk"]), CachedAnswer(str(entry["answer"]), entry["checked"] is True))
                 )
     return found
-
-
-def _mark(chunk: str) -> str:
-    return hashlib.sha256(chunk.encode("utf-8", "surrogatepass")).hexdigest()

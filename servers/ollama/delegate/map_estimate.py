@@ -27,7 +27,7 @@ async def estimate_map(mapper: Mapper, asked: MapOrder) -> Estimate:
     counted: dict[str, int] = {}
     options: list[Option] = []
     for option in await estimator.options(first_chunk(asked.order, texts), asked.order.model):
-        chunks = await mapper.chunks(option.plan, texts)
+        chunks = mapper.chunks(texts, await mapper.chunk_chars(option.plan, texts))
         counted[option.model.label] = number = len(chunks)
         plan = option.plan
         each = await anyio.to_thread.run_sync(chunk_forecast, plan, mean_tokens(chunks)) if plan else None

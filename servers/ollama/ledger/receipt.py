@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, field_serializer
 from pydantic.json_schema import SkipJsonSchema
@@ -165,6 +165,10 @@ class Seen(BaseModel):
     tokens: int | None = None
     tokens_per_s: Number = None
     remaining_s: Number = None
+    receipt: dict[str, Any] | None = None
+    """What it came to, once it has ended and is asked after by its id."""
+    reason: str | None = None
+    """Why there is none."""
 
 
 class Delegations(BaseModel):

@@ -116,6 +116,19 @@ def test_projects_lie_beside_each_other_and_foreign_servers_of_the_same_name_sta
     assert entries_of(host, path)["git"]["args"] == [str(one)]
 
 
+def test_a_project_that_comes_and_goes_leaves_no_lines_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODEX_HOME", str(tmp_path))
+    host, names = HOSTS["codex"], [f"shop-{name}" for name in NAMES]
+    install(host, tmp_path, servers(tmp_path))
+    before = (tmp_path / "config.toml").read_bytes()
+    for _ in range(2):
+        install(host, tmp_path, servers(tmp_path, name="shop"))
+        assert remove(host, tmp_path, names)[1] == names
+    assert (tmp_path / "config.toml").read_bytes() == before
+
+
 def test_what_hosts_do_not_pass_on_stands_in_the_entries(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +170,7 @@ def test_models_on_another_machine_are_permitted_in_the_entry_or_named_as_what_w
         ("codex", b"[[[", "is not TOML"),
         ("fast-agent", b"mcp: [", "is not YAML"),
         ("fast-agent", b"mcp: 3", "wanted a mapping"),
+        ("fast-agent", b"a: &s {mine: {command: x}}\nmcp:\n  servers: *s\n", "a form that cannot be edited"),
         ("zed", b"\xff\xfe{}", "not UTF-8"),
     ],
 )
@@ -192,6 +206,10 @@ def test_a_pipe_in_place_of_the_file_is_one_sentence(project: Path) -> None:
         ("zed", '{"context_servers": null}'),
         ("claude-code", "null"),
         ("codex", 'mcp_servers = {mine = {command = "x"}}\n'),
+        (
+            "codex",
+            'mcp_servers.mine.command = "x"\nmcp_servers.mine.args = ["a"]\nmodel = "y"\n[tui]\na = 1\n',
+        ),
         ("fast-agent", "mcp: ~ # mine\nlogger: {}\n"),
         ("fast-agent", "mcp:\n  servers: # mine\nlogger: {}\n"),
         ("fast-agent", "{mcp: , logger: {}}"),

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -55,6 +56,7 @@ def test_a_receipt_is_there_after_its_server_was_killed(tree: Path) -> None:
                 )
             (seen,) = second.call("delegation").structured["delegations"]
             assert (seen["delegation"], seen["state"]) == (receipt["delegation"], "done")
+            assert second.call("delegation", id=receipt["delegation"]).structured["receipt"] == receipt
 
 
 def test_a_delegation_whose_server_was_killed_is_interrupted_and_wrote_nothing(tree: Path, slow: str) -> None:
@@ -65,7 +67,8 @@ def test_a_delegation_whose_server_was_killed_is_interrupted_and_wrote_nothing(t
         for action in ("wait", "result", "cancel"):
             receipt = second.call("delegation", id=id, action=action).structured
             assert receipt["outcome"] == "interrupted" and "nothing was written" in receipt["reason"]
-        assert second.call("delegation", id=id).structured["state"] == "interrupted"
+        seen = second.call("delegation", id=id).structured
+        assert seen["state"] == "interrupted" and seen["receipt"] == receipt
     assert not (tree / "b.txt").exists()
 
 
@@ -93,6 +96,26 @@ def test_what_was_written_before_the_kill_is_named_and_can_be_undone(tree: Path)
     with start("files", str(tree)) as files:
         assert not files.call("undo", op=receipt["op"]).is_error
     assert not (tree / "b.txt").exists()
+
+
+@pytest.mark.parametrize("model", ["auto", "small"])
+def test_a_map_that_was_cut_off_goes_on_with_the_answers_it_has(tree: Path, model: str) -> None:
+    """Whatever its first chunks have taught: the size of chunks and the choice of a model would now be others."""
+    (tree / "long.md").write_text("one two three four five six\n" * 2_000, encoding="utf-8")
+    other = SimulatedModel(name="other:latest", context_length=8192, write_s=1 / 300)
+    world = World(machine=Machine(SMALL, other, noise=Noise(spread=0.01)))
+    asked: dict[str, Any] = {"task": "Count.", "files": ["long.md"], "model": model}
+    with simulated_in_thread(world, scale=0.001) as url:
+        first = start("ollama", str(tree), "--host", url)
+        id = first.call("delegate_map", **asked, wait_s=0).structured["delegation"]
+        until(lambda: len(world.requests) > 2, "a few chunks")
+        killed(first)
+        (kept,) = (Path(os.environ["UNDERSTUDY_HOME"]) / "maps").glob("*.jsonl")
+        done = len(kept.read_bytes().splitlines())
+        with start("ollama", str(tree), "--host", url) as second:
+            assert second.call("delegation", id=id).structured["state"] in ("interrupted", "done")
+            receipt = second.call("delegate_map", **asked).structured
+    assert done and receipt["reused"] == done and receipt["done"] == receipt["chunks"] > done
 
 
 def test_another_session_sees_waits_for_and_does_not_take_over_what_a_living_server_does(
