@@ -174,7 +174,7 @@ def build(
         return await work.look_after(id, action, wait_s, ctx)
 
     @server.tool(annotations=LOOKS, structured_output=False)
-    async def profile(model: str | None = None, kind: str | None = None, last: int = 20) -> CallToolResult:
+    async def profile(model: str | None = None, kind: str | None = None, last: int = 5) -> CallToolResult:
         """Recent runs, forecast accuracy, odds."""
         return reply(await service.overview.profile(model, kind, last))
 

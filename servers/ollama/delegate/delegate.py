@@ -38,6 +38,7 @@ from ..ledger.receipt import (
     told,
 )
 from ..ledger.runs import DELIVERED
+from .contention import busy_cores
 from .in_time import calls_in_time
 from .jobs import Progress
 from .next_call import arguments_of, as_written_out, instead_of, likelier, more_room, next_calls
@@ -143,6 +144,8 @@ class Delegator:
         if ran is None:
             return receipt
         order, content = climb.prepared.order, 0
+        receipt.busy_cores = busy_cores(ran)
+        receipt.advice += await anyio.to_thread.run_sync(self.runners.of(ran.model).contention.advice, ran)
         if receipt.outcome in DELIVERED:
             content = sum(len(text.text) for text in climb.prepared.inputs.values())
             content += len(ran.answer.text)

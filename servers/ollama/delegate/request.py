@@ -255,7 +255,7 @@ class Prepared:
                 task=self.order.task,
                 kind=self.order.kind,
                 material=self.material,
-                ours=f"{prompt.OURS}\n{(failure or '').partition(chr(10))[0]}",  # behind it stands a check's output
+                ours=f"{prompt.OURS}\n{_our_words(failure or '')}",
                 in_file=bool(candidate.files),
             ),
             schema=self.order.gates.schema,
@@ -386,6 +386,11 @@ def prepare(workspace: Workspace, order: Order) -> Prepared:
         else None
     )
     return Prepared(order=order, inputs=inputs, target=target, before=before)
+
+
+def _our_words(failure: str) -> str:
+    """What we said of a fault ourselves: without the check's output behind it, and what it quotes of the answer."""
+    return re.sub(r"(['\"]).*?\1", "", failure.partition("\n")[0])
 
 
 def check_writable(workspace: Workspace, path: str) -> None:

@@ -24,6 +24,7 @@ from ..ledger.profile import Profile
 from ..ledger.receipt import Gated
 from ..ledger.runs import Run, filed
 from ..reports.advice_outcomes import recorded
+from .contention import Contention
 from .cpu_load import Load
 from .jobs import Progress
 from .queue import Slots, Turn
@@ -48,9 +49,10 @@ class Runner:
     slots: Slots = field(default_factory=Slots)
     sizing: Sizing = field(default_factory=Sizing)
     load: Load = field(init=False)
+    contention: Contention = field(init=False)
 
     def __post_init__(self) -> None:
-        self.load = Load(self.runtime)
+        self.load, self.contention = Load(self.runtime), Contention(self.runtime)
 
     async def run(
         self,

@@ -19,17 +19,19 @@ _seen: tuple[Path, float, dict[str, int]] | None = None
 
 def threads_for(url: str, model: str) -> int | None:
     """num_thread for this model there; None leaves it to the server."""
-    return _all().get(_name(url, model))
+    return _all().get(_name(url, model)) or None
+
+
+def are_measured(url: str, model: str) -> bool:
+    """Whether it is known which number is best, be it the server's own."""
+    return _name(url, model) in _all()
 
 
 def keep_threads(url: str, model: str, threads: int | None) -> None:
     """From now on this model is asked to run with so many threads; None: as its server likes. Raises OSError."""
     global _seen
     name = _name(url, model)
-    kept = {key: count for key, count in _all().items() if key != name}
-    if threads is not None:
-        kept[name] = threads
-    write_whole(_path(), json.dumps(kept))
+    write_whole(_path(), json.dumps({**_all(), name: threads or 0}))
     _seen = None
 
 
@@ -41,7 +43,7 @@ def _all() -> dict[str, int]:
         changed = path.stat().st_mtime_ns / 1e9
         if _seen is None or _seen[:2] != (path, changed):
             found = cast("dict[str, object]", json.loads(path.read_bytes()))
-            _seen = path, changed, {k: v for k, v in found.items() if isinstance(v, int) and v > 0}
+            _seen = path, changed, {k: v for k, v in found.items() if isinstance(v, int) and v >= 0}
         return _seen[2]
     except (OSError, ValueError, AttributeError):
         return {}

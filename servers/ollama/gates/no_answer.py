@@ -117,17 +117,20 @@ def _placeholder(text: str, asked: Asked) -> str | None:
 
 
 def _loops(text: str, asked: Asked) -> str | None:
-    for parts in (text.split("\n"), re.split(r"(?<=[.!?])\s+", text)):
-        lines = [" ".join(part.split()) for part in parts if any(c.isalnum() for c in part)]
-        counted = Counter(line for line in lines if len(line) > 12)
-        for line, times in counted.most_common(1):
-            if (
-                times >= _LOOPED
-                and times * 3 >= len(lines)
-                and " ".join(asked.material.split()).count(line) < times
-            ):
+    material = " ".join(asked.material.split())
+    for split in ("\n", r"(?<=[.!?])\s+"):
+        lines = _parted(text, split)
+        for line, times in Counter(line for line in lines if len(line) > 12).most_common(1):
+            as_given = asked.kind == "translate" and times <= max(
+                Counter(_parted(asked.material, split)).values(), default=0
+            )
+            if times >= _LOOPED and times * 3 >= len(lines) and material.count(line) < times and not as_given:
                 return f"the answer says the same {times} times: {line[:80]!r}"
     return None
+
+
+def _parted(text: str, split: str) -> list[str]:
+    return [" ".join(part.split()) for part in re.split(split, text) if any(c.isalnum() for c in part)]
 
 
 def _twice(text: str, asked: Asked) -> str | None:

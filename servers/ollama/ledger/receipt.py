@@ -118,6 +118,8 @@ class Receipt(BaseModel):
     profile: Profile | None = None
     """Told briefly, see `_where_time_went`."""
     waited_s: Number = None
+    busy_cores: Number = None
+    """Used by other programs meanwhile, where they are enough to slow a model down."""
     forecast: Forecasted | None = None
     advice: list[Advised] = []
     tried: list[Tried] = []

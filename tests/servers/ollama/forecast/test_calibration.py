@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,33 @@ def test_the_threads_that_were_found_best_are_sent_and_told_apart_in_the_ledger(
         assert '"num_thread":3' in settings
         keep_threads(url, "m:latest", None)
         assert threads_for(url, "m") is None
+
+
+def test_who_runs_a_model_beside_busy_programs_is_told_once_to_measure_its_threads(tmp_path: Path) -> None:
+    """The simulated server passes for a real one here, as a simulated one is not slowed down by anything."""
+    world = World(machine=Machine(SimulatedModel(name="m:latest"), noise=Noise(spread=0.0)))
+    world.version = "0.34.0"
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        with (
+            simulated_in_thread(world, scale=0.1) as url,
+            start("ollama", str(tmp_path), "--host", url) as server,
+        ):
+            first, second = [server.call("delegate", task=f"Say {n}").structured for n in range(2)]
+            keep_threads(url, "m", None)
+            with start("ollama", str(tmp_path), "--host", url) as another:
+                measured = another.call("delegate", task="Say 2").structured
+    finally:
+        busy.kill()
+        busy.wait()
+    told = [
+        [one["say"] for one in receipt.get("advice", []) if one["action"] == "fewer_threads"]
+        for receipt in (first, second, measured)
+    ]
+    assert [len(says) for says in told] == [1, 0, 0] and f"calibrate m:latest --threads --host {url}" in told[
+        0
+    ][0]
+    assert all(receipt["busy_cores"] >= 0.4 for receipt in (first, second, measured))
 
 
 @pytest.mark.parametrize(

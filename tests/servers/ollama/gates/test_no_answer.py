@@ -55,6 +55,20 @@ async def test_an_answer_that_only_says_what_was_wrong_with_the_last_is_none(tmp
     assert len(receipt["tried"]) == 2 and "repeats our instructions" in receipt["reason"]
 
 
+async def test_what_the_material_says_again_and_again_may_be_translated_so(tmp_path: Path) -> None:
+    letter, brief = "The boat leaves at nine sharp. " * 6, "Das Boot legt um Punkt neun Uhr ab. " * 6
+    receipt = await receipt_of(
+        tmp_path, brief, files=(), context=letter, task="Translate this letter into German."
+    )
+    assert receipt["outcome"] == "answered", receipt
+
+
+async def test_a_fault_that_quotes_an_answer_does_not_make_its_words_ours(tmp_path: Path) -> None:
+    looped = "The library is a very quiet place to read. " * 6
+    receipt = await receipt_of(tmp_path, looped, looped, task="How is the library?")
+    assert "says the same 6 times" in receipt["reason"], receipt
+
+
 SAYS = "The text lists when the library opens and closes and who has to wait outside."
 ASK = "When does it close on Thursdays, and who waits outside?"
 
