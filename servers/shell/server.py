@@ -63,6 +63,7 @@ def build(shell: Shell) -> ToolServer:
     async def desk(_: object) -> AsyncGenerator[Desk]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(shell.keep_ready)
+            tasks.start_soon(shell.keep_clear)
             yield Desk(shell=shell, tasks=tasks, allowed=allowed)
             tasks.cancel_scope.cancel()
 

@@ -18,6 +18,7 @@ from .file_io import is_foreign, read_all
 from .foreign_paths import meant_by
 from .protected_paths import LITTER, allowed, asks, protected, secret
 from .root import Root, is_there, opened, twin_of
+from .stand_ins import stand_ins
 
 Confirmed = Callable[[str], bool]
 """Whether the user has said yes to changing the place shown so."""
@@ -222,7 +223,7 @@ class Roots:
             )
         if rule := secret(real):
             raise ToolError(_secret_refusal(shown, rule, real))
-        if (rule := asks(real)) and not confirmed(shown):
+        if (rule := _runs_later(root, real)) and not confirmed(shown):
             raise ToolError(
                 f"{shown} runs code later ({rule}), so a change needs the user's yes, and this client cannot be "
                 f"asked; the server's option --allow '{real}' would permit it"
@@ -235,7 +236,7 @@ class Roots:
             with suppress(ToolError, OSError):
                 root, rel = self.locate(path)
                 with root.find(rel) as spot:
-                    if asks(spot.real) and not allowed(spot.real, self.allow):
+                    if _runs_later(root, spot.real) and not allowed(spot.real, self.allow):
                         names.append(self.display(root, spot.real))
         return names
 
@@ -368,6 +369,15 @@ def _is_git_folder(root: int, path: str, coming: str) -> bool:
             if not f"{coming}/".casefold().startswith(f"{inside}/".casefold()):
                 return False
     return True
+
+
+def _runs_later(root: Root, real: str) -> str | None:
+    """The rule that wants the user's yes before a place is changed, by its name or by what leads to it; or None."""
+    if rule := asks(real):
+        return rule
+    top = str(root.path)
+    found = next((one for one in stand_ins(top, top) if real == one or real.startswith(f"{one}/")), None)
+    return f"a link or core.hooksPath leads to {found}" if found else None
 
 
 def _secret_refusal(shown: str, rule: str, real: str) -> str:

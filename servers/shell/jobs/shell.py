@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,8 @@ _QUIET = {
     "PIP_PROGRESS_BAR": "off", "TQDM_DISABLE": "1", "DEBIAN_FRONTEND": "noninteractive", "npm_config_fund": "false",
     "npm_config_update_notifier": "false", "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }  # fmt: skip
+SWEEP_S = 1.0
+SWEEP_SHARE = 50  # times what a sweep takes there is between two
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -65,6 +68,8 @@ class Shell:
     sandbox: Sandbox
     jobs: Jobs = field(default_factory=Jobs)
     wanted: anyio.Event = field(default_factory=anyio.Event)  # a sandbox for the next command
+    guarded: dict[str, tuple[Job, Guard]] = field(default_factory=dict[str, tuple[Job, Guard]])  # what runs
+    guarding: anyio.Event = field(default_factory=anyio.Event)  # something runs
 
     @property
     def bash(self) -> str:
@@ -145,7 +150,7 @@ class Shell:
         )
         mounted = self.sandbox.level == "bwrap"
         kept = None if approved else await anyio.to_thread.run_sync(lambda: guard(self.root, mounted=mounted))
-        return await self.jobs.start(
+        job = await self.jobs.start(
             launch,
             command=command if command is not None else as_text(words),
             sandbox=self.sandbox.named(network=online),
@@ -154,6 +159,26 @@ class Shell:
             stdin=stdin,
             on_end=lambda job: self._ended(job, kept),
         )
+        if kept and job.running:
+            self.guarded[job.id] = (job, kept)
+            self.guarding.set()
+        return job
+
+    async def keep_clear(self) -> None:
+        """While commands run, move away what they make in protected places, until cancelled: a host may read it before
+        they end."""
+        took = 0.0
+        while True:
+            if not self.guarded:
+                self.guarding = anyio.Event()
+                await self.guarding.wait()
+            await anyio.sleep(max(SWEEP_S, SWEEP_SHARE * took))
+            began = time.monotonic()
+            for job, kept in list(self.guarded.values()):
+                if made := await anyio.to_thread.run_sync(kept.clear):
+                    job.notes += made
+                    audit.record("shell", event="cleared", job=job.id, undone="; ".join(made))
+            took = time.monotonic() - began
 
     async def keep_ready(self) -> None:
         """After each command set up the sandbox of the next one, until cancelled: nobody waits for it then."""
@@ -177,6 +202,7 @@ class Shell:
     def _ended(self, job: Job, kept: Guard | None) -> None:
         """Note the end, and undo what the command did to protected places."""
         self.wanted.set()
+        self.guarded.pop(job.id, None)
         undone = kept.put_back() if kept else []
         job.notes += undone
         job.notes += [said] if (said := refused_network(job)) else []

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ...workspace.stand_ins import stand_ins
 from .visible_paths import PROTECTED
 
 MAX_FOLDERS = 4000  # those nearest to the top
@@ -60,7 +61,16 @@ class Survey:
                     todo += seen.folders
                     found.update(seen.places if folder else ())
             self._seen = {folder: self._seen[folder] for folder in todo[:MAX_FOLDERS] if folder in self._seen}
-        return {inner for place in found for inner in self._of_git(place)}
+        inner = {inner for place in found for inner in self._of_git(place)}
+        return inner | self._stand_ins(found)
+
+    def _stand_ins(self, places: set[str]) -> set[str]:
+        """What lies elsewhere and stands for a protected place, at the top or below it."""
+        folders = {"", *(place.rpartition("/")[0] for place in places)}
+        found = set[str]()
+        for folder in folders:
+            found |= stand_ins(f"{self.root}/{folder}" if folder else self.root, self.root)
+        return {place for place in found if os.path.lexists(f"{self.root}/{place}")}
 
     def _look(self, folder: str) -> _Seen | None:
         path = f"{self.root}/{folder}"

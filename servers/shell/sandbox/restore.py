@@ -9,11 +9,14 @@ import os
 import secrets
 import shutil
 import stat
+import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...state.home import home
+from ...workspace.protected_paths import LITTER
 from .nested_places import MAX_NESTED, harmless_repository, survey
 from .visible_paths import PROTECTED
 
@@ -33,16 +36,26 @@ class Guard:
         default_factory=dict[str, _Files]
     )  # of the present ones, where no mount holds
     nested: frozenset[str] = frozenset()  # places below the top that were there
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    moved: dict[str, Path] = field(default_factory=dict[str, Path])  # what was moved out of the workspace
     holders: dict[str, tuple[int, int] | None] = field(
         default_factory=dict[str, "tuple[int, int] | None"]
     )  # of mounted ones, which folder they stood in: a mount goes along with a folder that is renamed
 
+    def clear(self) -> list[str]:
+        """Move away what appeared where nothing was; one sentence for each, the first time."""
+        notes: list[str] = []
+        with self.lock:
+            for name in (*self.absent, *self._fresh()):
+                if os.path.lexists(self.root / name):
+                    known = name in self.moved
+                    aside = self._moved_away(name)
+                    notes += [] if known else [_made(name, aside)]
+        return notes
+
     def put_back(self) -> list[str]:
         """Undo what happened to them since; one sentence for each."""
-        notes: list[str] = []
-        for name in (*self.absent, *self._fresh()):
-            if os.path.lexists(self.root / name) and (aside := self._moved_away(name)):
-                notes.append(f"{name} is a protected place: what the command made there was moved to {aside}")
+        notes = self.clear()
         for name, files in self.before.items():
             if name in self.holders and _holder(self.root / name) == self.holders[name]:
                 continue  # the mount held, and whoever changed it outside may have
@@ -68,11 +81,39 @@ class Guard:
         return list(fresh)
 
     def _moved_away(self, name: str) -> Path | None:
+        """Where it is now: outside the workspace, or beside its place where it cannot leave it. None: still there."""
+        place = self.root / name
+        if earlier := self.moved.pop(name, None):  # made again: the last one is kept
+            shutil.rmtree(earlier.parent, ignore_errors=True)
         aside = home() / "shell" / "quarantine" / secrets.token_hex(4)
+        for folder in (place.parent, place):
+            _open_to_us(folder)
         with suppress(OSError):
             aside.mkdir(parents=True, mode=0o700)
-            return Path(shutil.move(self.root / name, aside / name.replace("/", "_")[-200:]))
+            self.moved[name] = Path(shutil.move(place, aside / name.replace("/", "_")[-200:]))
+            return self.moved[name]
+        beside = place.with_name(f"{LITTER}{secrets.token_hex(4)}")  # a pipe crosses no file systems, for one
+        with suppress(OSError):
+            return place.rename(beside)
         return None
+
+
+def _made(name: str, aside: Path | None) -> str:
+    where = f"was moved to {aside}" if aside else "could not be moved away; remove it"
+    return f"{name} is a protected place: what the command made there {where}"
+
+
+def _open_to_us(folder: Path) -> None:
+    """Give its owner's rights to a folder that was made without them: what is in it could not be moved."""
+    with suppress(OSError):
+        flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+        fd = os.open(folder, flags)
+        try:
+            mode = stat.S_IMODE(os.fstat(fd).st_mode)
+            if mode & 0o700 != 0o700:
+                os.chmod(f"/proc/self/fd/{fd}" if sys.platform == "linux" else fd, mode | 0o700)
+        finally:
+            os.close(fd)
 
 
 def guard(root: Path, *, mounted: bool) -> Guard:

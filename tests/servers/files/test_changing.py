@@ -432,6 +432,17 @@ async def test_files_that_run_code_change_only_with_the_users_yes(
     )
 
 
+def test_what_a_link_or_a_setting_of_git_leads_to_runs_code_too(server: Stdio, root: Path) -> None:
+    for folder in (".git", "hooks", "conf"):
+        (root / folder).mkdir()
+    (root / ".vscode").symlink_to("conf")
+    (root / ".git/config").write_text("[core]\n\thooksPath = hooks\n")
+    for path in (".vscode/tasks.json", "conf/tasks.json", "hooks/pre-commit"):
+        refused = server.call("write_file", path=path, content="evil")
+        assert refused.is_error and "a link or core.hooksPath leads to" in refused.text
+    assert not server.call("write_file", path="hooks2", content="x").is_error
+
+
 def test_a_client_that_cannot_be_asked_learns_the_option(server: Stdio, root: Path) -> None:
     result = server.call("write_file", path=".github/workflows/ci.yml", content="on: push\n")
     assert result.is_error and "--allow '.github/workflows/ci.yml'" in result.text

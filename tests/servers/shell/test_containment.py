@@ -301,6 +301,72 @@ def test_places_below_the_top_are_protected_like_those_at_the_top(place: Place) 
         shutil.rmtree(place.root / name)
 
 
+WAYS = {
+    "renamed": "open('x', 'w').write('evil')\nos.rename('x', '.mcp.json')",
+    "hard link": "open('x', 'w').write('evil')\nos.link('x', '.mcp.json')",
+    "link": "os.mkdir('x')\nopen('x/settings.json', 'w').write('evil')\nos.symlink('x', '.claude')",
+    "folder without rights": "os.mkdir('.claude')\nopen('.claude/settings.json', 'w').write('evil')\nos.chmod('.claude', 0)",
+    "folders that are read alone": "os.makedirs('sub/.claude')\nopen('sub/.claude/settings.json', 'w').write('evil')\n"
+    "os.chmod('sub/.claude', 0o555)\nos.chmod('sub', 0o555)",
+    "pipe beside it": "os.mkdir('.vscode')\nopen('.vscode/tasks.json', 'w').write('evil')\nos.mkfifo('.vscode/pipe')",
+    "submodules": "open('.gitmodules', 'w').write('[submodule x]\\n\\turl = -u./evil\\n')",
+    "archive": "import io, tarfile\nwith tarfile.open('a.tar', 'w') as t:\n"
+    "    for n in ('.cursor/mcp.json', '.git/hooks/pre-commit'):\n"
+    "        i = tarfile.TarInfo(n)\n        i.size = 4\n        t.addfile(i, io.BytesIO(b'evil'))\n"
+    "os.system('tar -xf a.tar')",
+    "git itself": "os.system('git config core.hooksPath x; git config core.fsmonitor x; git config alias.st !x')",
+}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_no_way_of_making_a_protected_place_leaves_it_there(place: Place, how: str) -> None:
+    before = set(os.listdir(place.root))
+    place.python(f"import os\n{WAYS[how]}\n")
+    made = set(os.listdir(place.root)) - before
+    for name in made:
+        subprocess.run(["chmod", "-R", "u+rwX", str(place.root / name)], check=True)
+    names = {".mcp.json", ".claude", ".vscode", ".cursor", ".gitmodules"}
+    left = [str(path) for path in place.root.rglob("*") if names.intersection(path.parts)]
+    for name in made:
+        path = place.root / name
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    assert not left and not os.listdir(place.root / ".git/hooks")
+    assert (place.root / ".git/config").read_text(encoding="utf-8") == "[core]\n"
+
+
+def test_what_a_job_makes_in_a_protected_place_is_gone_while_it_runs(place: Place) -> None:
+    code = "import time\nopen('.mcp.json', 'w').write('evil')\nprint('made', flush=True)\ntime.sleep(600)\n"
+    (place.root / "long.py").write_text(code, encoding="utf-8")
+    job = place.server.call("run_command", command="python3 long.py", wait_s=0.5).text.partition("job=")[2]
+    job = job.split()[0]
+    until(lambda: "was moved to" in place.server.call("job", id=job).text)
+    assert not (place.root / ".mcp.json").exists()
+    place.server.call("job", id=job, action="kill")
+    (place.root / "long.py").unlink()
+
+
+def test_what_a_link_or_a_setting_of_git_leads_to_is_protected_like_what_leads_there(place: Place) -> None:
+    """husky and its like keep git's hooks in the work tree; the folder of an editor may be a link to one of any name."""
+    for name in (".husky/pre-commit", ".husky/_/pre-commit", "conf/tasks.json"):
+        (place.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (place.root / name).write_text("fine", encoding="utf-8")
+    (place.root / ".vscode").symlink_to("conf")
+    (place.root / ".git/config").write_text("[core]\n\thooksPath = .husky/_\n", encoding="utf-8")
+    if place.as_root is False and not os.getuid():
+        subprocess.run(["chown", "-hR", "1000:1000", *map(str, place.root.iterdir())], check=True)
+    place.python(
+        "for f in ('.husky/pre-commit', '.husky/commit-msg', '.husky/_/pre-commit', 'conf/tasks.json'):\n"
+        "    try:\n        open(f, 'w').write('evil')\n    except OSError as e:\n        print(e)\n"
+    )
+    assert {path.read_text(encoding="utf-8") for path in place.root.rglob("*/pre-commit")} == {"fine"}
+    assert (place.root / "conf/tasks.json").read_text(encoding="utf-8") == "fine"
+    assert not (place.root / ".husky/commit-msg").exists()
+    (place.root / ".git/config").write_text("[core]\n", encoding="utf-8")
+    (place.root / ".vscode").unlink()
+    for name in (".husky", "conf"):
+        shutil.rmtree(place.root / name)
+
+
 def test_what_git_runs_by_itself_is_as_before_however_it_was_changed(place: Place) -> None:
     """Made anew under a renamed folder, told to live elsewhere, hooks added: git would run it outside, later."""
     hook = place.root / ".git/hooks/pre-commit"
