@@ -1,11 +1,14 @@
-"""What a task asks and a program can count: lines with a word, how often it occurs, functions and classes of a module."""
+"""What a task asks and a program can count: lines with a word, how often it occurs, boxes ticked, functions, classes, tables."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
+
+from ...source import parser_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,19 @@ def counted(task: str, files: Mapping[str, str]) -> Counted | None:
     """What a program finds; None where the task asks something else, or where it could mean two things."""
     if len(files) != 1:
         return None
-    text = next(iter(files.values()))
-    return next((found for count in _COUNTS if (found := count(task, text)) is not None), None)
+    path, text = next(iter(files.items()))
+    found = (count(task, text) for count in (_lines, _times, _boxes, _tables))
+    return next((one for one in found if one is not None), None) or _definitions(task, path, text)
+
+
+def asks_how_many(task: str) -> bool:
+    """Whether the answer is a number somebody has to count."""
+    return (
+        re.search(
+            r"\b(?:how many|how often|number of|count the|wie ?viele?|wie oft|anzahl)\b", task, re.IGNORECASE
+        )
+        is not None
+    )
 
 
 def answers(answer: str, wanted: Counted) -> tuple[bool | None, str]:
@@ -52,7 +66,9 @@ def _names(answer: str, wanted: Counted) -> tuple[bool | None, str]:
 
 def _lines(task: str, text: str) -> Counted | None:
     match = re.search(
-        r"\bhow many (?:of the |of these )?(?:\w+ )?lines\b(?P<rest>[^?.]*)", task, re.IGNORECASE
+        r"\b(?:how many (?:of the |of these )?(?:\w+ )?lines|wie ?viele (?:der )?zeilen)\b(?P<rest>[^?.]*)",
+        task,
+        re.IGNORECASE,
     )
     word = _word(match["rest"], text) if match else None
     if word is None:
@@ -63,7 +79,7 @@ def _lines(task: str, text: str) -> Counted | None:
 
 def _times(task: str, text: str) -> Counted | None:
     match = re.search(
-        r"\bhow (?:many times|often)\b(?P<rest>[^?.]*\b(?:occur|appear|stand|mention|found)\w*)",
+        r"\b(?:how (?:many times|often)|wie oft)\b(?P<rest>[^?.]*\b(?:occur|appear|stand|mention|found|vorkomm|kommt|steht)\w*)",
         task,
         re.IGNORECASE,
     )
@@ -74,8 +90,47 @@ def _times(task: str, text: str) -> Counted | None:
     return Counted(what=f"{word!r} stands there {number} times", number=number)
 
 
-def _definitions(task: str, text: str) -> Counted | None:
-    """Only where the task tells functions from methods, or the file has no class."""
+def _boxes(task: str, text: str) -> Counted | None:
+    """The boxes of a checklist, ticked or not."""
+    asked = re.search(r"\bhow many\b[^?.]*", task, re.IGNORECASE)
+    left = asked and re.search(
+        r"\b(?:un(?:ticked|checked|done|finished)|not|open|left|missing|remaining|to do)\b",
+        asked[0],
+        re.IGNORECASE,
+    )
+    done = asked and re.search(r"\b(?:ticked|checked|done|finished|crossed)\b", asked[0], re.IGNORECASE)
+    marks = re.findall(r"^[ \t]*(?:[-*+]|\d+[.)]) \[([ xX])\] ", text, re.MULTILINE)
+    if not marks or not (left or done):
+        return None
+    number = sum((mark == " ") == bool(left) for mark in marks)
+    return Counted(what=f"{number} of {len(marks)} boxes are {'not ' if left else ''}ticked", number=number)
+
+
+def _tables(task: str, text: str) -> Counted | None:
+    """The tables an SQL script creates."""
+    if not re.search(
+        r"\b(?:list|name|give|which|what)\b[^.?]*\btables\b[^.?]*\b(?:creat|defin|script|file|schema)",
+        task,
+        re.IGNORECASE,
+    ):
+        return None
+    made = re.findall(
+        r"\bcreate\s+(?:(?:or\s+replace|temp|temporary|unique|materialized)\s+)*(table|view|index|trigger)\s+(?:if\s+not\s+exists\s+)?"
+        r"[\"`\[]?(\w+)",
+        text,
+        re.IGNORECASE,
+    )
+    names = [name for kind, name in made if kind.lower() == "table"]
+    others = [name for kind, name in made if kind.lower() != "table"]
+    return (
+        Counted(what=f"{len(names)} tables: {', '.join(names)}", names=names, others=others)
+        if names
+        else None
+    )
+
+
+def _definitions(task: str, path: str, text: str) -> Counted | None:
+    """Only where the task tells functions from methods, or the file has no method."""
     match = re.search(
         r"\b(?:how many (?P<many>functions|classes)\b|(?:list|name|give|which|what are|names? of)\b[^.?]{0,40}?\b(?P<which>functions|classes)\b)"
         r"[^.?]*\b(?:file|module|defin\w+)\b",
@@ -88,24 +143,74 @@ def _definitions(task: str, text: str) -> Counted | None:
         re.IGNORECASE,
     ):
         return None
+    found = _python(text) if path.endswith((".py", ".pyi")) else _by_grammar(path, text)
+    if found is None:
+        return None
+    functions, methods, classes = found
+    plural = (match["many"] or match["which"]).lower()
+    top = re.search(r"\b(?:module|top)[- ]level\b|\bat the top\b", task, re.IGNORECASE)
+    if re.search(r"\bexport", task, re.IGNORECASE):
+        exported = _exported(path, text, functions)
+        if exported is None:
+            return None
+        functions, methods, classes = exported, [n for n in functions if n not in exported], []
+    elif plural == "functions" and re.search(r"\bmethods\b", task, re.IGNORECASE) and not top:
+        functions, methods = [*functions, *methods], []
+    elif plural == "functions" and methods and not top:
+        return None
+    names = classes if plural == "classes" else functions
+    if not names:
+        return None
+    what = f"{len(names)} {plural}: {', '.join(names)}"
+    if match["many"]:
+        return Counted(what=what, number=len(names))
+    others = [*functions, *methods, *(classes if plural == "functions" else [])]
+    return Counted(what=what, names=names, others=others)
+
+
+_Defined = tuple[list[str], list[str], list[str]]
+"""Functions at the top, methods and functions within others, classes."""
+
+
+def _python(text: str) -> _Defined | None:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return None
     functions = [n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     classes = [n.name for n in tree.body if isinstance(n, ast.ClassDef)]
-    plural = (match["many"] or match["which"]).lower()
-    top = re.search(r"\b(?:module|top)[- ]level\b|\bat the top\b", task, re.IGNORECASE)
     every = [n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    found = classes if plural == "classes" else functions
-    if not found or (plural == "functions" and len(every) > len(functions) and not top):
+    return functions, every if len(every) > len(functions) else [], classes
+
+
+def _by_grammar(path: str, text: str) -> _Defined | None:
+    try:
+        found = parser_process.symbols(path, text.encode("utf-8", "surrogatepass"))
+    except (TimeoutError, OSError):
         return None
-    what = f"{len(found)} {plural}: {', '.join(found)}"
-    if match["many"]:
-        return Counted(what=what, number=len(found))
-    return Counted(
-        what=what, names=found, others=[*every, *(classes if plural == "functions" else functions)]
+    if not found:
+        return None
+    calls = [s for s in found if "(" in s.signature and not _NO_FUNCTION.match(s.signature)]
+    top = [s.name for s in calls if s.level == 0 and not re.match(r"func \(", s.signature)]
+    return (
+        top,
+        [s.name for s in calls if s.name not in top],
+        [s.name for s in found if re.search(r"\bclass\b", s.signature.partition("(")[0])],
     )
+
+
+def _exported(path: str, text: str, functions: Sequence[str]) -> list[str] | None:
+    """Those of the functions that a JavaScript or TypeScript module exports by the word before them; None where it does otherwise."""
+    if PurePath(path).suffix not in (".js", ".mjs", ".ts", ".tsx", ".jsx", ".mts"):
+        return None
+    if re.search(r"^\s*export\s*(?:\{|\*|default\s+\w+\s*;?\s*$)|\bexports\b", text, re.MULTILINE):
+        return None
+    kept = r"(?:default\s+)?(?:async\s+)?(?:function\*?|const|let|var)\s+"
+    return [
+        name
+        for name in functions
+        if re.search(rf"^\s*export\s+{kept}{re.escape(name)}\b", text, re.MULTILINE)
+    ]
 
 
 def _word(rest: str, text: str) -> str | None:
@@ -132,9 +237,11 @@ def _has(text: str, word: str) -> bool:
 
 
 def _numbers(answer: str) -> set[int]:
-    words = {m for m in re.findall(r"[a-z]+", answer.lower()) if m in _NUMBERS}
+    words = re.findall(r"[^\W\d_]+", answer.lower())
     digits = re.findall(r"(?<![\w.,:-])\d[\d,]*(?![\w:-]|\.\d)", answer)
-    return {int(d.replace(",", "")) for d in digits} | {_NUMBERS.index(word) for word in words}
+    return {int(d.replace(",", "")) for d in digits} | {
+        numbers.index(word) for numbers in (_NUMBERS, _GERMAN) for word in words if word in numbers
+    }
 
 
 _NUMBERS = [
@@ -152,4 +259,21 @@ _NUMBERS = [
     "eleven",
     "twelve",
 ]
-_COUNTS: tuple[Callable[[str, str], Counted | None], ...] = (_lines, _times, _definitions)
+_GERMAN = [
+    "null",
+    "eins",
+    "zwei",
+    "drei",
+    "vier",
+    "fünf",
+    "sechs",
+    "sieben",
+    "acht",
+    "neun",
+    "zehn",
+    "elf",
+    "zwölf",
+]
+_NO_FUNCTION = re.compile(
+    r"(?:(?:pub|export|default|abstract|public|final|static)\s+)*(?:class|interface|struct|enum|type|impl|trait|mod|namespace|record)\b"
+)

@@ -16,7 +16,7 @@ from ...output import ToolError
 from ..ledger.receipt import NOISE_S, Checked, Gated
 from .json_schema import schema_wrong
 from .judged import Judged
-from .kinds import KINDS
+from .kinds import KINDS, unjudged
 
 MAX_NOTE_CHARS = 2000
 
@@ -89,7 +89,7 @@ async def verdict(gates: Gates, judged: Judged) -> Gated:
         if passed is False:
             return Gated(passed=False, checks=checks)
     passed = True if any(check.passed for check in checks) else None
-    told = doubts or ([] if shown else forms or ["no gate could judge it"])
+    told = doubts or ([] if shown else forms or [unjudged(judged)])
     return Gated(passed=passed, checks=checks, unchecked="; ".join(told) or None)
 
 

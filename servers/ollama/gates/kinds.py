@@ -18,12 +18,12 @@ import anyio
 from ...source.syntax_check import note as syntax_note
 from . import python_code
 from .changes import changed_lines, lost_definitions, removal_asked
-from .counted import answers, counted
+from .counted import answers, asks_how_many, counted
 from .json_schema import misfit
 from .judged import Judged, Result
 from .no_answer import fault_of
 from .quotes import asks_for_quotes, fewer_than_asked, flat, off_topic, quoted, quoted_in_json
-from .records import labelled_fault, labels_in, table
+from .records import labelled_fault, labels_in, table, table_fault
 from .renames import rename_fault, renames_in, words_fault
 from .strength import seen, tell_apart
 from .wrong_data import data_fault_of, left_open
@@ -72,6 +72,8 @@ def _answers(judged: Judged) -> Result:
     for path, text in texts:
         old = judged.old(path)
         fault = fault_of(text if old is None else _added(old, text), judged.asked)
+        if fault is None and path.lower().endswith(".csv") and old is None:
+            fault = table_fault(text, judged.asked.material, judged.asked.task)
         if fault is not None and not (old is not None and fault == "the answer is empty"):
             return False, f"{path}: {fault}" if path else fault
     return None, ""
@@ -234,6 +236,13 @@ def _counts(judged: Judged) -> Result:
     return answers(judged.candidate.answer, wanted) if wanted else (None, "nothing to count")
 
 
+def unjudged(judged: Judged) -> str:
+    """Why nothing is known of a candidate that no gate could judge."""
+    if asks_how_many(judged.asked.task) and not judged.candidate.files:
+        return "the model counted by itself, and small models miscount; a program counts rightly"
+    return "no gate could judge it"
+
+
 def _wants_rows(judged: Judged) -> object | None:
     files = judged.candidate.files
     new = (
@@ -241,7 +250,11 @@ def _wants_rows(judged: Judged) -> object | None:
         and judged.old(next(iter(files))) is None
         and next(iter(files)).endswith((".csv", ".txt"))
     )
-    one_form = re.search(r"\b(?:one|a) line per\b|\bid,\s?label\b", judged.asked.task, re.IGNORECASE)
+    one_form = re.search(
+        r"\b(?:one|a) line (?:per|for each)\b|\b\w+,\s?(?:label|kind|class|category|type|group)\b",
+        judged.asked.task,
+        re.IGNORECASE,
+    )
     asked = judged.asked
     return True if new and one_form and labels_in(asked.task) and table(asked.material) else None
 

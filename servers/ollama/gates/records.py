@@ -37,6 +37,33 @@ def table(material: str) -> tuple[list[str], list[list[str]]] | None:
     return rows[0], rows[1:]
 
 
+def rows_of(material: str) -> int | None:
+    """How many rows a table has, of commas or of HTML; None where the material is none."""
+    html = re.findall(r"<tr\b[\s\S]*?</tr>", material, re.IGNORECASE)
+    if html:
+        return sum("<td" in row.lower() for row in html)
+    found = table(material)
+    return len(found[1]) if found else None
+
+
+def table_fault(text: str, material: str, task: str) -> str | None:
+    """Why a written table with commas is none, or lacks rows of the material's; None where it is sound."""
+    rows = [row for row in csv.reader(io.StringIO(text.strip())) if row]
+    if any("," in line for line in text.split("\n")):
+        odd = next((n for n, row in enumerate(rows, 1) if len(row) != len(rows[0])), None)
+        if odd is not None:
+            return f"row {odd} has {len(rows[odd - 1])} cells, and row 1 has {len(rows[0])}"
+    found = table(material)
+    if found is None or not re.search(r"\b(?:each|every|all|alle|jede[nrs]?)\b", task, re.IGNORECASE):
+        return None
+    said = {row[0].strip() for row in rows}
+    missing = [row[0] for row in found[1] if row[0] not in said]
+    some = len(missing) < len(found[1])
+    return (
+        f"{found[0][0]} {missing[0]} is missing" if missing and some and not _CONDITION.search(task) else None
+    )
+
+
 def labelled_fault(text: str, material: str, task: str) -> str | None:
     """Why lines of a row's id and its label are not that; None where they are, or where it cannot be said."""
     found = table(material)
@@ -65,13 +92,22 @@ def labelled_fault(text: str, material: str, task: str) -> str | None:
 
 
 def labels_in(task: str) -> set[str]:
-    """The labels a task names: "positive or negative", "one of a, b or c"."""
+    """The labels a task names: "positive or negative", "one of a, b or c", "a river or a lake"."""
     match = re.search(
-        r"[\w-]+(?:,? [\w-]+)?[:,(]\s*(?P<all>[\w-]+(?:, [\w-]+)*,? or [\w-]+)|\b(?:as|either|of|is|into)\s+(?P<more>[\w-]+(?:, [\w-]+)*,? or [\w-]+)",
+        rf"[\w-]+(?:,? [\w-]+)?[:,(]\s*(?P<all>{_LABEL}(?:, {_LABEL})*,? (?:or|oder) {_LABEL})"
+        rf"|\b(?:as|either|of|is|are|into|ist|als)\s+(?:\w+ ){{0,2}}?(?P<more>{_LABEL}(?:, {_LABEL})*,? (?:or|oder) {_LABEL})",
         task,
+        re.IGNORECASE,
     )
     found = (match["all"] or match["more"]) if match else ""
-    return {word.casefold() for word in re.split(r",? or |, ", found) if word}
+    parts = re.split(r",? (?:or|oder) |, ", found)
+    return {re.sub(r"^(?:an?|the|eine?|der|die|das) ", "", part).casefold() for part in parts if part}
+
+
+_CONDITION = re.compile(
+    r"\b(?:who|which|that|where|only|without|not|except|but|if|nur|ohne|außer)\b", re.IGNORECASE
+)
+_LABEL = r"(?:(?:an?|the|eine?|der|die|das) )?[\w-]+"
 
 
 def _records(material: str) -> list[str]:

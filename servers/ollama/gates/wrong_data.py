@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from .no_answer import Asked
-from .records import mixed, table
+from .records import mixed, rows_of, table
 
 _MAY_BE_EMPTY = re.compile(
     r"\b(?:empty|none|null|if any|if there|nothing|no such|otherwise|missing|not given|\[\])", re.IGNORECASE
@@ -19,10 +19,18 @@ _NAMED = re.compile(r"\w")
 _NORMAL = re.compile(r"[\d\s.,:/+\-TZ%€$£]+|true|false|yes|no|n/a|unknown|none", re.IGNORECASE)
 """Dates, times, amounts and yes or no may be told in another form than the material's."""
 _IDENTIFIES = re.compile(r"id|key|code|number|nr|no|sku|email|path|file|url", re.IGNORECASE)
+_CONDITION = re.compile(
+    r"\b(?:who|whom|whose|which|that|where|when|only|still|without|not|before|after|over|under|above|below|more|less|than|between|except|if|"
+    r"wer|wen|welche[nrs]?|deren|nur|noch|ohne|nicht|vor|nach|über|unter|mehr|weniger|als|außer|wenn)\b",
+    re.IGNORECASE,
+)
+"""Words by which a task asks for some of what there is."""
 _ONCE = re.compile(
     r"\b(?:once|unique|distinct|different|without (?:duplicates|repetition)|no duplicates)\b", re.IGNORECASE
 )
 
+_ISO_ASKED = re.compile(r"\b(?:YYYY|JJJJ)-(?:MM-(?:DD|TT))\b|\bISO(?:[ -]8601)?\b")
+_OTHER_DATE = re.compile(r"\d{1,2}[./]\s?\d{1,2}[./]\s?\d{2,4}")
 _COMPUTED = re.compile(
     r"\b(?:counts?|how (?:many|long|old)|number of|sum|total(?:s|ed)?|average|mean|difference|percent(?:age)?|days|duration|comput\w*|"
     r"calculat\w*|convert\w*|estimat\w*|rat(?:e|ing)|score|index|position|line)\b",
@@ -59,6 +67,10 @@ def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> 
         for items in _lists(value):
             if fault := mixed(items, asked.material, lambda text, row: _stands(text, _flat(row))):
                 return fault
+    if _ISO_ASKED.search(asked.task) and (
+        other := next((t for t in texts if _OTHER_DATE.fullmatch(t)), None)
+    ):
+        return f"{other!r} is a date in another form than the task asks for"
     return (
         _twice(value, asked.task)
         or _rows_missing(value, asked)
@@ -91,6 +103,8 @@ def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
         isinstance(x, bool) or (isinstance(x, str) and x in chosen) for x in leaves
     ):
         return "which of the choices is right"
+    if (rows := _some_rows(value, asked)) is not None:
+        return rows
     material = _flat(asked.material)
     own = next((x for x in leaves if isinstance(x, str) and x.strip() and not _stands(x, material)), None)
     return (
@@ -98,6 +112,19 @@ def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
         if own is None or asked.kind != "extract"
         else f"whether {own[:60]!r} is so; the material has other words"
     )
+
+
+def _some_rows(value: object, asked: Asked) -> str | None:
+    """A list out of a table, where the task wants those rows of it that fit a condition."""
+    lists = [items for items in _lists(value) if items and all(isinstance(item, dict) for item in items)]
+    count = rows_of(asked.material)
+    if len(lists) != 1 or count is None or not _CONDITION.search(asked.task):
+        return None
+    if len(lists[0]) == count and re.search(
+        r"\b(?:each|every|all|alle|jede[nrs]?)\b", asked.task, re.IGNORECASE
+    ):
+        return None
+    return f"whether these are the rows meant, {len(lists[0])} of {count}"
 
 
 def _left_empty(value: object) -> str | None:
@@ -119,7 +146,7 @@ def _made_up_number(value: object, asked: Asked, schema: Mapping[str, object]) -
     text = asked.material + "\n" + asked.task
     if _IN_WORDS.search(text):
         return None
-    whole = {float(n.replace(",", "")) for n in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", text)}
+    whole = _amounts(text)
     parts = {int(n) for n in re.findall(r"\d+", text)}
     chosen = {str(item) for item in _enums(schema)}
     for leaf in _leaves(value):
@@ -134,6 +161,15 @@ def _made_up_number(value: object, asked: Asked, schema: Mapping[str, object]) -
         ) and any(int(n) not in parts for n in re.findall(r"\d+", leaf)):
             return repr(leaf)
     return None
+
+
+def _amounts(text: str) -> set[float]:
+    """The numbers of a text, with 1,249.50 and 1.249,50 and 1'249.50 as 1249.5."""
+    english = re.findall(r"\d+(?:[,'’]\d{3})*(?:\.\d+)?", text)
+    german = re.findall(r"\d+(?:[.\u00a0\u202f]\d{3})*(?:,\d+)?", text)
+    return {float(re.sub(r"[,'’]", "", n)) for n in english} | {
+        float(re.sub(r"[.\u00a0\u202f]", "", n).replace(",", ".")) for n in german
+    }
 
 
 def _keys(value: object) -> Iterator[str]:

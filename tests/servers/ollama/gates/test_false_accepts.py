@@ -41,6 +41,10 @@ BILL = "Number R-7714\nSum 81.50\n"
 RATE = (
     "def tax(net, r=0.2):\n    return net * r\n\n\ndef all_in(net, r=0.2):\n    return net + tax(net, r=r)\n"
 )
+BOXES = "- [x] hat\n- [ ] map\n- [ ] rope\n"
+EXPORTS = "export function a() {}\nexport const b = () => 1;\nfunction c() {}\n"
+METHODS = "package w\n\nfunc A() {}\n\nfunc (w W) B() {}\n"
+TABLES = "CREATE TABLE a (x INT);\nCREATE TABLE IF NOT EXISTS b (x INT);\nCREATE VIEW c AS SELECT 1;\n"
 WIDE = "export const wid = (a) => {\n  return a * 2;\n};\nconsole.log(wid(2));\n"
 PODS = "services:\n  app:\n    needs: [web]\n  web:\n    image: web:2\n"
 PETS = "id,animal\nk1,cat\nk2,trout\nk3,dog\n"
@@ -141,6 +145,44 @@ HOW_MANY = "How many lines of the file say OPEN?"
         (
             "r.py", RATE, f"```python\n{RATE.replace('net, r=0.2):', 'net, rate=0.2):', 1).replace('net * r', 'net * rate')}```",
             {"task": "Rename the parameter r to rate.", "write": "edits"}, "escalate", "still has the parameter 'r'",
+        ),
+        ("l.md", BOXES, "3", {"task": "How many boxes are not ticked yet?"}, "escalate", "counted: 2 of 3 boxes are not"),
+        ("l.md", BOXES, "One.", {"task": "How many of these are done?"}, "accepted", ""),
+        ("door.log", DOOR, "drei", {"task": "Wie viele Zeilen enthalten OPEN?"}, "accepted", ""),
+        ("door.log", DOOR, "4", {"task": "How many doors are there?"}, "answered", "small models miscount"),
+        (
+            "w.js", EXPORTS, "a, b, c", {"task": "Which functions does this module export?"},
+            "escalate", "c is none of them; the file has 2 functions: a, b",
+        ),
+        ("w.go", METHODS, "A, B", {"task": "List the functions and methods of this file."}, "accepted", ""),
+        ("w.go", METHODS, "A, B", {"task": "List the functions of this file."}, "answered", "unchecked"),
+        (
+            "t.sql", TABLES, "a, b, c", {"task": "What tables does this script create?"},
+            "escalate", "c is none of them; the file has 2 tables: a, b",
+        ),
+        (
+            "b.txt", "Summe 1.249,50 €\n", '{"sum": 1249.5}',
+            {"task": "Extrahiere die Summe.", "schema": OBJECT}, "accepted", "",
+        ),
+        (
+            "b.txt", "Fällig 28.4.2026\n", '{"due": "28.4.2026"}',
+            {"task": "Extract the date it is due, as YYYY-MM-DD.", "schema": OBJECT}, "escalate", "in another form",
+        ),
+        (
+            "s.html", SHIPS, ships(("Aurora", "Kiel"), ("Belle", "Gdynia"), ("Castor", "Turku")),
+            {"task": "Which ships do not lie in Kiel?", "schema": SHIPS_SCHEMA}, "answered", "the rows meant, 3 of 3",
+        ),
+        (
+            "p.csv", PETS, "id,kind\nk1,mammal\nk2,fish\nk3\n",
+            {"task": "Say of every animal what kind it is, as CSV.", "write": "l.csv"}, "escalate", "row 4 has 1 cells",
+        ),
+        (
+            "p.csv", PETS, "id,kind\nk1,mammal\nk2,fish\n",
+            {"task": "Say of every animal what kind it is, as CSV.", "write": "l.csv"}, "escalate", "id k3 is missing",
+        ),
+        (
+            "p.csv", PETS, "id,kind\nk1,Mammal\nk2,plant\nk3,mammal\n",
+            {"task": "Is it a mammal or a fish? CSV, id,kind.", "write": "l.csv"}, "escalate", "'plant' is not one of the labels",
         ),
         (
             "r.py", RATE, RATE.replace("tax(", "levy("),
