@@ -238,7 +238,8 @@ class Prepared:
         old = self.known(path)
         lost = lost_definitions(path, old.text, text) if old else []
         asked = any(removal_asked(self.order.task, name, lost) for name in lost)
-        if not old or not lost or asked or not only_definitions(text):
+        python = path.lower().endswith((".py", ".pyi"))
+        if not old or not lost or asked or (python and not only_definitions(text)):
             return text
         return spliced(path, old.text, text) or text
 

@@ -9,6 +9,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -18,6 +19,7 @@ from ...source.patch.apply import patched
 from ...source.patch.unified_diff import parse
 from .documents import Document
 from .repair import is_whole, place_of, spliced
+from .whole_file import like, plain_json, without_talk
 
 
 class BadAnswer(Exception):
@@ -53,6 +55,10 @@ def rewritten(text: str, path: str, before: str | None, *, schema: bool = False)
     if not content.strip():
         raise BadAnswer("the answer holds no content for the file")
     content = content if content.endswith("\n") else content + "\n"
+    if before is not None:
+        content = like(before, content)
+    if path.lower().endswith(".json"):
+        content = _mended_json(content)
     if content == before:
         raise BadAnswer("the answer leaves the file as it is")
     return Candidate(answer=text, data=parsed_json(content) if schema else None, files={path: content})
@@ -104,9 +110,22 @@ def without_thoughts(text: str) -> str:
 def parsed_json(text: str) -> object:
     """The JSON value that is the whole answer, a code fence around it apart. Raises BadAnswer."""
     try:
-        return json.loads(_unfenced(text) or text, parse_constant=_no_constant)
+        return json.loads(_mended_json(_unfenced(text) or text), parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
         raise BadAnswer(f"the answer is not one JSON value: {exc}") from exc
+
+
+def _mended_json(text: str) -> str:
+    """The text, or where only that makes it JSON, the text without comments and commas that nothing follows."""
+    try:
+        json.loads(text)
+    except ValueError:
+        with suppress(ValueError, RecursionError):
+            json.loads(plain := plain_json(text))
+            return plain
+    except RecursionError:
+        pass
+    return text
 
 
 def _no_constant(name: str) -> object:
@@ -120,7 +139,7 @@ def _from_code(text: str, inputs: Mapping[str, Document], main: str | None) -> d
     now: dict[str, str] = {}
     for path, body in found:
         before = now.get(path, inputs[path].text)
-        body = body if body.endswith("\n") else body + "\n"
+        body = like(before, body if body.endswith("\n") else body + "\n")
         if path not in now and is_whole(before, body):
             now[path] = body
         elif (part := spliced(path, before, body)) is not None:
@@ -138,7 +157,7 @@ def _named_code(text: str, known: Sequence[str], main: str | None) -> list[tuple
     """(path, code) of every code block, in order; the whole answer where it has none."""
     default = main or (known[0] if len(known) == 1 else None)
     if "```" not in text:
-        return [(default, text.strip("\r\n"))] if default and text.strip() else []
+        return [(default, without_talk(text))] if default and text.strip() else []
     if text.count("```") % 2:
         text = f"{text.rstrip()}\n```"  # it ended by itself: only the last fence is missing
     found: list[tuple[str, str]] = []
@@ -162,7 +181,7 @@ def _whole(text: str, *, prose: bool) -> str:
 
     Prose may hold code blocks of its own, so there only a fence around everything counts.
     """
-    stripped = text.strip("\r\n")
+    stripped = without_talk(text)
     if (inner := _unfenced(stripped)) is not None:
         return inner
     if prose or "```" not in stripped:

@@ -30,10 +30,15 @@ def lost_definitions(path: str, old: str, new: str) -> list[str]:
 
 def removal_asked(task: str, name: str, lost: Sequence[str]) -> bool:
     """Whether a task speaks of removing or replacing things, and names this one, or none of those that are gone."""
-    if not _REMOVES.search(task):
+    if not removes(task):
         return False
     named = [other for other in lost if re.search(rf"\b{re.escape(other.rpartition('.')[2])}\b", task)]
     return not named or name in named
+
+
+def removes(task: str) -> bool:
+    """Whether a task speaks of removing or replacing things."""
+    return _REMOVES.search(task) is not None
 
 
 def _defined(path: str, text: str) -> list[str] | None:

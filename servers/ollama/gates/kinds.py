@@ -16,7 +16,7 @@ from typing import cast
 import anyio
 
 from ...source.syntax_check import note as syntax_note
-from . import python_code
+from . import python_code, settings
 from .changes import changed_lines, lost_definitions, removal_asked
 from .counted import answers, asks_how_many, counted
 from .json_schema import misfit
@@ -236,6 +236,22 @@ def _counts(judged: Judged) -> Result:
     return answers(judged.candidate.answer, wanted) if wanted else (None, "nothing to count")
 
 
+def _settings(judged: Judged) -> Result:
+    """Changed settings are the ones the task names, with its values."""
+    told: list[tuple[bool | None, str]] = []
+    for path, text in judged.candidate.files.items():
+        passed, note = settings.judge(path, judged.old(path) or "", text, judged.asked.task)
+        if passed is False:
+            return False, f"{path}: {note}"
+        told.append((passed, note))
+    return (True, told[0][1]) if told and all(passed for passed, _ in told) else (None, "")
+
+
+def _wants_settings(judged: Judged) -> object | None:
+    files = judged.candidate.files
+    return True if files and all(judged.old(path) for path in files) and not _asked_names(judged) else None
+
+
 def unjudged(judged: Judged) -> str:
     """Why nothing is known of a candidate that no gate could judge."""
     if asks_how_many(judged.asked.task) and not judged.candidate.files:
@@ -365,6 +381,7 @@ KINDS: tuple[GateKind, ...] = (
         unasked=lambda j: None if j.candidate.files or j.schema is not None else True,
     ),
     GateKind(name="docstrings", check=threaded(_docstrings), unasked=_wants_docstrings),
+    GateKind(name="settings", check=threaded(_settings), unasked=_wants_settings),
     GateKind(name="rename", check=threaded(_rename), unasked=_wants_rename),
     GateKind(name="quotes", form='"quotes"', check=threaded(_quotes), unasked=_wants_quotes),
     GateKind(

@@ -13,6 +13,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from .splice import SETTINGS, spliced_definitions, spliced_settings
+from .whole_file import indented
+
 WHOLE_SHARE = 0.6
 """An answer with at least so much of a file's length is the file, one with less a part of it."""
 
@@ -43,15 +46,20 @@ def place_of(
         bare = _without_blank_ends(old)
         places = _places(lines, bare, _inner) if bare else []
         if len(places) == 1:
-            at = places[0]
-            return at, at + len(bare), _shifted(_without_blank_ends(put), bare, lines[at : at + len(bare)])
+            at, file = places[0], "\n".join(lines)
+            said, put = (
+                indented(file, "\n".join(part)).split("\n") for part in (bare, _without_blank_ends(put))
+            )
+            return at, at + len(bare), _shifted(put, said, lines[at : at + len(bare)])
     return None
 
 
 def spliced(path: str, before: str, part: str) -> str | None:
-    """The file with the functions and classes of `part` in place of its own of that name; None when it is not certain."""
+    """The file with the definitions or settings of `part` in place of its own of that name; None when it is not certain."""
+    if path.lower().endswith(SETTINGS):
+        return spliced_settings(before, part)
     if not path.endswith((".py", ".pyi")):
-        return None
+        return spliced_definitions(path, before, part)
     part = textwrap.dedent(part).strip("\n")
     try:
         old, new = ast.parse(before), ast.parse(part)
@@ -196,9 +204,10 @@ def _shifted(new: Sequence[str], said: Sequence[str], real: Sequence[str]) -> li
     first = next((at for at, line in enumerate(said) if line.strip()), 0)
     off = _indent(real[first]) - _indent(said[first]) if said else 0
     if off >= 0:
-        return [" " * off + line if line.strip() else line for line in new]
+        sign = "\t" if real[first : first + 1] and real[first].startswith("\t") else " "
+        return [sign * off + line if line.strip() else line for line in new]
     return [line[min(-off, _indent(line)) :] for line in new]
 
 
 def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))
+    return len(line) - len(line.lstrip(" \t"))

@@ -223,6 +223,68 @@ def test_one_change_is_understood_in_every_form_a_model_gives_it(answer: str) ->
     assert edited(answer, {"calc.py": text("calc.py", CALC)}).files == {"calc.py": FIXED}
 
 
+ADD_JS = "export function add(a, b) {\n  return a - b;\n}\n\nexport const one = () => 1;\n\nexport function two(a) {\n  return 2 * a;\n}\n"
+BOX_TS = "class Box {\n\tput(a) {\n\t\tthis.a = a;\n\t}\n\n\tget() {\n\t\treturn 1;\n\t}\n}\n"
+PORTS = "[web]\nport = 1\nlevel = info\n\n[mail]\nfrom = a\n"
+TABS = "def f(a):\n\treturn a\n\n\ndef g(a):\n\treturn a * 2\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "answer", "old", "new"),
+    [
+        ("a.js", ADD_JS, "```js\nexport function add(a, b) {\n  return a + b;\n}\n```", "a - b", "a + b"),
+        (
+            "a.js",
+            ADD_JS,
+            "The sign:\n```js\n// Adds.\nexport function add(a, b) {\n  return a + b;\n}\n```",
+            "export function add(a, b) {\n  return a - b",
+            "// Adds.\nexport function add(a, b) {\n  return a + b",
+        ),
+        ("b.ts", BOX_TS, block("b.ts", "    get() {\n        return 1;", "    get() {\n        return this.a;"), "1", "this.a"),
+        ("a.ini", PORTS, "```ini\nport = 2\n```", "port = 1", "port = 2"),
+        ("a.ini", PORTS, "[web]\nlevel = debug", "info", "debug"),
+        ("a.ini", PORTS, "1: [web]\n2: port = 2\n3: level = info\n4: \n5: [mail]\n6: from = a", "= 1", "= 2"),
+        ("a.ini", PORTS, "Sure! Here is the file:\n\n" + PORTS.replace("1", "2"), "= 1", "= 2"),
+        ("t.py", TABS, TABS.replace("\t", "    ").replace("* 2", "* 3"), "* 2", "* 3"),
+        ("t.py", TABS, block("t.py", "    return a * 2", "    b = 3\n    return a * b"), "return a * 2", "b = 3\n\treturn a * b"),
+        ("t.py", TABS.replace("\t", "  "), TABS.replace("* 2", "* 3"), "* 2", "* 3"),
+    ],
+)  # fmt: skip
+def test_a_part_of_any_language_and_a_file_with_numbers_or_talk_is_put_in_its_place(
+    path: str, before: str, answer: str, old: str, new: str
+) -> None:
+    assert edited(answer, {path: text(path, before)}).files == {path: before.replace(old, new)}
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "content"),
+    [
+        ("n.csv", "Sure! Here is the CSV:\n\na,b\n1,2\n\nLet me know if you need more.", "a,b\n1,2\n"),
+        ("n.md", "Here is the table:\n\n```markdown\n| a |\n|---|\n```", "| a |\n|---|\n"),
+        (
+            "n.json",
+            '```json\n{"a": "x, // y", // first\n "b": [1, 2,],}\n```',
+            '{"a": "x, // y", \n "b": [1, 2]}\n',
+        ),
+        ("n.txt", "1 Paris\n2 London\n", "1 Paris\n2 London\n"),
+    ],
+)
+def test_a_new_file_holds_no_talk_and_json_no_commas_too_many(path: str, answer: str, content: str) -> None:
+    assert rewritten(answer, path, None).files == {path: content}
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "answer"),
+    [
+        ("a.ini", "[a]\nport = 1\nlong = yes\n[b]\nport = 2\nlong = no\n", "port = 3"),
+        ("a.js", ADD_JS, "```js\nlet x = 1;\n```"),
+    ],
+)
+def test_a_part_whose_place_is_not_certain_is_refused(path: str, before: str, answer: str) -> None:
+    with pytest.raises(BadAnswer):
+        edited(answer, {path: text(path, before)})
+
+
 @pytest.mark.parametrize(
     "answer",
     [

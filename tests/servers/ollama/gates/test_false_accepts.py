@@ -41,6 +41,7 @@ BILL = "Number R-7714\nSum 81.50\n"
 RATE = (
     "def tax(net, r=0.2):\n    return net * r\n\n\ndef all_in(net, r=0.2):\n    return net + tax(net, r=r)\n"
 )
+SERVE = "[web]\nport = 80\n\n[mail]\nport = 25\nslow = true\n"
 BOXES = "- [x] hat\n- [ ] map\n- [ ] rope\n"
 EXPORTS = "export function a() {}\nexport const b = () => 1;\nfunction c() {}\n"
 METHODS = "package w\n\nfunc A() {}\n\nfunc (w W) B() {}\n"
@@ -146,6 +147,21 @@ HOW_MANY = "How many lines of the file say OPEN?"
             "r.py", RATE, f"```python\n{RATE.replace('net, r=0.2):', 'net, rate=0.2):', 1).replace('net * r', 'net * rate')}```",
             {"task": "Rename the parameter r to rate.", "write": "edits"}, "escalate", "still has the parameter 'r'",
         ),
+        (
+            "s.toml", SERVE, SERVE.replace("80", "90"), {"task": "Set the port of web to 90.", "write": "edits"}, "accepted", "",
+        ),
+        (
+            "s.toml", SERVE, SERVE.replace("25", "90"), {"task": "Set the port of web to 90.", "write": "edits"},
+            "written", "parses, and nothing checked",
+        ),
+        (
+            "s.toml", SERVE, SERVE.replace("80", "81"), {"task": "The web port becomes 90.", "write": "edits"},
+            "escalate", "the task says 90, and it stands nowhere",
+        ),
+        (
+            "s.toml", SERVE, SERVE.replace("80", "90").replace("slow = true\n", ""),
+            {"task": "The web port becomes 90.", "write": "s.toml"}, "escalate", "mail.slow is gone",
+        ),
         ("l.md", BOXES, "3", {"task": "How many boxes are not ticked yet?"}, "escalate", "counted: 2 of 3 boxes are not"),
         ("l.md", BOXES, "One.", {"task": "How many of these are done?"}, "accepted", ""),
         ("door.log", DOOR, "drei", {"task": "Wie viele Zeilen enthalten OPEN?"}, "accepted", ""),
@@ -204,7 +220,7 @@ HOW_MANY = "How many lines of the file say OPEN?"
         ),
         (
             "p.yml", PODS, PODS.replace("web", "site"),
-            {"task": "Make it nicer.", "write": "edits"}, "written", "p.yml parses, and nothing checked what it says",
+            {"task": "Make it nicer.", "write": "edits"}, "escalate", "services.web.image is gone",
         ),
         (
             "h.txt", HUT, "„Boots stay in the porch.“",

@@ -334,5 +334,7 @@ async def test_a_map_that_found_nothing_claims_nothing(tmp_path: Path) -> None:
     receipt = await receipt_of(tmp_path, "NONE", tool="delegate_map", task="Find the prices of tickets.")
     assert receipt["outcome"] == "escalate" and "nothing checked that" in receipt["reason"]
     assert receipt["tokens_saved"] == 0
+    some = await receipt_of(tmp_path, "Ten euros.", tool="delegate_map", task="Find the fines.")
+    assert some["outcome"] == "answered" and "could judge 1 of 1" in some["reason"]
     told = await receipt_of(tmp_path, "NONE", "NONE", tool="delegate_map", task="Find lines with `Dogs`.")
     assert told["outcome"] == "escalate" and "the material holds 'Dogs'" in told["tried"][0]["why"]
