@@ -41,14 +41,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
+    from ..session.delegation import called_to_its_end
     from ..session.session import open_session
+    from ..tools import no_progress
 
     config = common.only(common.config_of(options), [options.server])
     async with open_session(config, approve=common.approve_of(options)) as session:
         await session.connected([options.server])
         specs = (await session.toolbox([options.server])).specs
         arguments = _arguments(options.values, _spec(options.server, options.tool, specs))
-        answer = await session.call_tool(options.server, options.tool, arguments)
+        # its server ends with this command, and work that goes on under an id with it
+        answer = await called_to_its_end(session, options.server, options.tool, arguments, no_progress)
     if options.json:
         record = {"text": answer.text, "content": _structured(answer.text)}
         common.print_json(record, ok=not answer.is_error)

@@ -289,7 +289,7 @@ class Lead:
         total, out = profile.get("total_s"), profile.get("tokens_out")
         if total is None:
             return "The receipt is here."
-        how = "recorded" if profile.get("recorded") else "measured"
+        how = next((one for one in ("recorded", "simulated") if profile.get(one)), "measured")
         expected = (self.receipt.get("forecast") or {}).get("total_s")
         forecast = "" if expected is None else f", forecast {duration(expected)}"
         return f"The receipt is here: {'?' if out is None else out} tokens in {duration(total)} ({how}{forecast})."

@@ -86,22 +86,42 @@ async def _refuse_what_is_misread(session: Session, order: Mapping[str, Any]) ->
 
 async def _handed_over(session: Session, order: Mapping[str, Any], watch: Progress) -> Handed:
     """The same by the server. Raises RunError with the server's sentence."""
-    tool = "delegate"
     given = {key: value for key, value in order.items() if value not in (None, [], (), "")}
+    answer = await called_to_its_end(session, "ollama", "delegate", given, watch)
+    if answer.is_error:
+        raise RunError(answer.text)
+    receipt: Receipt = json.loads(answer.text)
+    return Handed(receipt, answer, used_by(receipt))
+
+
+async def called_to_its_end(
+    session: Session, server: str, tool: str, given: Mapping[str, Any], watch: Progress
+) -> ToolResult:
+    """What a tool answers; of work that goes on under an id, what that comes to. Who is called off ends it."""
+    waiting: dict[str, Any] | None = None
     while True:
         try:
-            answer = await session.call_tool("ollama", tool, given, watch)
+            answer = await session.call_tool(
+                server, "delegation" if waiting else tool, waiting or given, watch
+            )
         except anyio.get_cancelled_exc_class():
-            if tool != "delegate":  # which the server ends by itself
+            if waiting:  # a call itself is ended by the server
                 with anyio.move_on_after(CANCEL_S, shield=True):
-                    await session.call_tool("ollama", tool, {**given, "action": "cancel"})
+                    await session.call_tool(server, "delegation", {**waiting, "action": "cancel"})
             raise
-        if answer.is_error:
-            raise RunError(answer.text)
-        receipt: Receipt = json.loads(answer.text)
-        if receipt["outcome"] != "running":
-            return Handed(receipt, answer, used_by(receipt))
-        tool, given = "delegation", {"id": receipt["delegation"], "action": "wait", "wait_s": 45}
+        if answer.is_error or (id := _under_way(answer.text)) is None:
+            return answer
+        waiting = {"id": id, "action": "wait", "wait_s": 45}
+
+
+def _under_way(text: str) -> str | None:
+    """The id under which a delegation goes on."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    running = isinstance(found, dict) and found.get("outcome") == "running"
+    return str(found["delegation"]) if running and found.get("delegation") else None
 
 
 class LastRungs:

@@ -130,7 +130,8 @@ class Delegator:
             )
             if found := await self.estimator.advised(order, "whole_file", say):
                 return found
-        return instead_of(prepared.order, ran.model.name, options)
+        tried = {one.model for one in climb.tried} - {failed}
+        return instead_of(prepared.order, ran.model.name, [o for o in options if o.model.label not in tried])
 
     async def _again(self, order: Order) -> Advised:
         """The same once more, as it was the engine that failed."""

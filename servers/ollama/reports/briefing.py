@@ -20,7 +20,7 @@ and what is quicker said than handed over.
 - Let a gate check it: "quotes" for reading, {"command": "..."} or "tests" for code, {"max_changed_lines": n} for \
 edits. Trust "accepted"; look at "written" and "answered" yourself.
 - Use estimate when time matters, delegate_map for many files, a ladder when the small model may fail.
-- Read the receipt's advice and craft the next query by it: a shorter prompt, a smaller max_output, no thinking.
+- Read the receipt's advice: its `call` holds the arguments of the next call and can be sent as it stands.
 - Rate what you used: rate(run, good|revised|rejected). It decides which model is chosen next time."""
 
 

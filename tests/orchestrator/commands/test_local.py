@@ -233,6 +233,19 @@ def test_a_file_that_no_gate_can_check_is_written_and_is_no_failure(folder: Path
     assert done.returncode == 0 and told["ok"] is True
 
 
+def test_a_called_delegation_that_takes_longer_than_its_wait_is_followed_to_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server ends with the command, so an id would be of no use to anybody."""
+    with ollama() as host:
+        monkeypatch.setenv("OLLAMA_BASE_URL", host)
+        order = ["task=Say what this is.", 'files=["notes.txt"]', "model=small", "wait_s=0"]
+        done = understudy(folder, "call", "ollama", "delegate", *order)
+        (job,) = json.loads(understudy(folder, "call", "ollama", "delegation").stdout)["delegations"]
+    receipt = json.loads(done.stdout)
+    assert receipt["outcome"] == "answered" and job["state"] == "done", (done, job)
+
+
 def test_a_program_delegates_as_the_command_does_and_gets_the_receipt_as_a_str(folder: Path) -> None:
     with ollama() as host:
         config = load_config(cwd=folder, env={"OLLAMA_BASE_URL": host})

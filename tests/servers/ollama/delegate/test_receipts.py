@@ -61,10 +61,12 @@ async def test_a_failure_shows_the_rejected_answer_and_the_call_that_may_succeed
 
 
 async def test_who_cannot_be_bettered_is_told_to_do_it_himself(tmp_path: Path) -> None:
-    (result,) = await called(tmp_path, [{"text": "NONE"}], ("delegate", {"task": "Why?", "model": "big"}))
-    assert result.structured_content["advice"] == [
-        {"action": "do_it_yourself", "say": "do it yourself: no other model here is likelier to pass"}
-    ]
+    ask, climb = {"task": "Why?", "model": "big"}, {"task": "Why so?", "model": "big", "ladder": ["small"]}
+    results = await called(tmp_path, [{"text": "NONE"}] * 6, ("delegate", ask), ("delegate", climb))
+    for result in results:
+        assert result.structured_content["advice"] == [
+            {"action": "do_it_yourself", "say": "do it yourself: no other model here is likelier to pass"}
+        ]
 
 
 async def test_a_run_that_failed_cannot_be_rated_good(tmp_path: Path) -> None:
