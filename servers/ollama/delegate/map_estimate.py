@@ -22,6 +22,10 @@ async def estimate_map(mapper: Mapper, asked: MapOrder) -> Estimate:
     """Forecasts for one model, or the ranked table of all. ToolError as delegate_map."""
     if asked.order.write is not None or asked.order.max_output is not None:
         raise ToolError("delegate_map takes no write and no max_output: leave them out, or leave out map")
+    if asked.glob is not None and asked.order.files:
+        raise ToolError('map="files" forecasts a map of `files`; a glob in map goes without them')
+    if asked.glob is None and not asked.order.files:
+        raise ToolError('map="files" wants files; without them map is a glob, such as "docs/**/*.md"')
     estimator = mapper.delegator.estimator
     texts, left_out = await anyio.to_thread.run_sync(mapper.texts, asked)
     counted: dict[str, int] = {}

@@ -206,6 +206,7 @@ class Overview:
             for total in totals:
                 if total.kind != CALIBRATION:
                     odds.setdefault(plain(total.model), []).append(Odds.of(total))
+            none = None if totals or (model or kind) is None else _none_of(ledger, model, kind, provenance)
             counted = any(total.tokens_counted for total in totals)
             runs = ledger.runs(model=name, kind=kind, provenance=provenance, last=last)
             seen = ledger.runs(model=name, kind=kind, provenance=provenance, last=ADVISED_RUNS)
@@ -219,7 +220,7 @@ class Overview:
                 advice_held=list(outcomes_of(seen).values()),
                 runs=[RunSeen.of(run, with_host=self.hosts.are_several) for run in runs],
                 tokens_saved=sum(total.tokens_saved for total in totals) if counted else None,
-                note="; ".join(filter(None, (self.hosts.note, self.hosts.silent))) or None,
+                note="; ".join(filter(None, (none, self.hosts.note, self.hosts.silent))) or None,
             )
 
         try:
@@ -248,6 +249,15 @@ class Overview:
             return await self.hosts.ledger()
         except LedgerError as exc:
             raise ToolError(str(exc)) from exc
+
+
+def _none_of(ledger: Ledger, model: str | None, kind: str | None, provenance: Provenance) -> str:
+    """What there is instead of runs that were asked for."""
+    there = [t for t in ledger.summary() if filed(plain(t.model), provenance) == t.model]
+    models = ", ".join(sorted({plain(t.model) for t in there})) or "none"
+    kinds = ", ".join(sorted({t.kind for t in there})) or "none"
+    of = " and ".join(filter(None, (model and f"of {model}", kind and f"of kind {kind}")))
+    return f"no run {of} is on record; there are models {models}; kinds {kinds}"
 
 
 async def _probed(host: Host) -> None:

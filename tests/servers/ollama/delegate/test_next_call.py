@@ -135,3 +135,8 @@ def test_a_map_is_not_forecast_with_what_it_does_not_take(tmp_path: Path) -> Non
         for more in ({"write": "x.txt"}, {"max_output": 9}):
             result = server.call("estimate", task="x", map="*.md", **more)
             assert result.is_error and "delegate_map takes no write and no max_output" in result.text
+        for given in ({"map": "files"}, {"map": "*.md", "files": ["part0.md"]}):
+            result = server.call("estimate", task="x", **given)
+            assert result.is_error and 'map="files"' in result.text
+        seen = server.call("profile", kind="poem").structured
+        assert "no run of kind poem is on record; there are models small:latest; kinds answer" in seen["note"]
