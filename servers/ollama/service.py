@@ -63,6 +63,6 @@ class Service:
 
     async def estimate(self, order: Order, each: str | None = None) -> Estimate:
         """Forecasts of an order, or of a map of it, without running anything. `each`: a glob, or "files" for the order's."""
-        if each is None:
+        if not each:
             return await estimate(self.estimator, order)
         return await estimate_map(self.mapper, MapOrder(order=order, glob=None if each == "files" else each))

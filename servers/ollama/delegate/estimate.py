@@ -94,11 +94,13 @@ async def _advice(estimator: Estimator, prepared: Prepared, ranked: Sequence[Opt
     order, first = prepared.order, ranked[0]
     if first.most_output is not None:
         return await estimator.lower_cap(order, first.most_output)
-    late = first.in_time is not None and first.in_time < SURE
-    found = await calls_in_time(estimator, prepared) if late else []
+    now = first.in_time
+    found = await calls_in_time(estimator, prepared, now) if now is not None and now < SURE else []
     recommendation = await anyio.to_thread.run_sync(first.plan.recommend) if first.plan else None
     said = next_calls(order, recommendation, odds=first.odds)
-    if first.why_not is not None:
+    fails = first.judged >= _SHOWN and first.odds < LEAST_ODDS
+    if fails or first.why_not is not None:
+        found += await _likelier(estimator, prepared, first) if fails else []
         return [*found, *(one for one in said if one.action == "do_it_yourself")]
     part = await estimator.in_parts(prepared)
     return [*found, *await _likelier(estimator, prepared, first), *part, *_quicker(order, ranked), *said]

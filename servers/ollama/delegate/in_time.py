@@ -17,11 +17,13 @@ from .options import Estimator
 from .request import Order, Prepared
 
 _ROOM = 1.6
+_BETTER = 0.05
 
 
-async def calls_in_time(estimator: Estimator, prepared: Prepared) -> list[Advised]:
+async def calls_in_time(estimator: Estimator, prepared: Prepared, now: float = 0.0) -> list[Advised]:
     """The likeliest call to end in time, or the one that needs the shortest deadline where none has a chance.
 
+    `now`: the odds of the call as it is, which it has to better.
     One piece of advice at most: none where no model was measured here that is likely to pass, or was asked for.
     """
     part = await estimator.on_parts(prepared)
@@ -33,7 +35,7 @@ async def calls_in_time(estimator: Estimator, prepared: Prepared) -> list[Advise
                 found.append((one.order, plan, option))
     if not found:
         return []
-    able = [one for one in found if one[1].odds >= LEAST_ODDS]
+    able = [one for one in found if one[1].odds >= max(LEAST_ODDS, now + _BETTER)]
     if not able:
         order, plan, option = min(found, key=lambda one: one[1].sure_s)
         return [_advised(prepared, replace(order, deadline_s=whole_seconds(plan.sure_s)), plan, option)]

@@ -14,7 +14,7 @@ from ...source.common import common_start
 from ...workspace import Change, Workspace
 from ..gates.answer import Candidate, answered, edited, from_patch, rewritten
 from ..gates.changes import changed_lines, lost_definitions, removal_asked
-from ..gates.documents import Document, read_text, read_texts
+from ..gates.documents import Document, names_part, read_text, read_texts
 from ..gates.gates import Gates
 from ..gates.judged import Judged, RunGate
 from ..gates.no_answer import Asked
@@ -372,6 +372,11 @@ def prepare(workspace: Workspace, order: Order) -> Prepared:
         return Prepared(order=order, inputs=inputs, target=None, before=None)
     if not order.write:
         return Prepared(order=order, inputs=inputs, target=None, before=None)
+    if names_part(workspace, order.write):
+        whole = order.write.rpartition("#")[0]
+        raise ToolError(
+            f"write={order.write!r} names a part of a file: write={whole!r} with that part in files changes those lines"
+        )
     check_writable(workspace, order.write)
     target = workspace.shown(order.write)
     given = [text for text in inputs.values() if text.file.path == target]

@@ -120,6 +120,12 @@ def _lines(text: str) -> list[str]:
 _PART = re.compile(r"L(?P<first>\d{1,9})(?:(?P<to>-)(?:L?(?P<last>\d{1,9}))?)?", re.IGNORECASE)
 
 
+def names_part(workspace: Workspace, path: str) -> bool:
+    """Whether a path means lines of a file, and no file of such a name."""
+    name, mark, part = path.rpartition("#")
+    return bool(mark and name and _PART.fullmatch(part)) and not workspace.exists(path)
+
+
 def _read(workspace: Workspace, path: str) -> Document:
     if any(c in path for c in "*?[") and not workspace.exists(path):
         raise ToolError(f"{path!r} is a pattern, and files are paths; delegate_map takes a glob")

@@ -137,6 +137,12 @@ async def test_a_part_without_a_definition_that_the_task_says_nothing_of_is_reje
     assert (tree / "big.py").read_bytes() == before
 
 
+async def test_a_part_is_no_file_to_write(tree: Path) -> None:
+    said, asked = await call(tree, "delegate", "x", files=["big.py"], write="big.py#L1-5")
+    assert "write='big.py' with that part in files" in said and not asked
+    assert not (tree / "big.py#L1-5").exists()
+
+
 async def test_several_parts_of_the_file_to_write_are_refused(tree: Path) -> None:
     said, _ = await call(tree, "delegate", files=["big.py#L1-2", "big.py#L5-6"], write="big.py")
     assert 'give one, or write="edits"' in said

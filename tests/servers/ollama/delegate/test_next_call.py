@@ -115,6 +115,10 @@ def test_a_refused_deadline_is_answered_with_the_shortest_that_would_do_for_the_
         assert estimate["verdict"].endswith(estimate["advice"][0]["say"])
         tight = server.call("estimate", **ASK, deadline_s=advice["then_s"], model="small").structured
         assert "in time): small:latest" in tight["verdict"]
+        better = [a for a in tight["advice"] if a["action"] == "meet_deadline"]
+        assert all(a["call"].get("deadline_s", 0) > advice["then_s"] for a in better), (
+            "no better than as it is"
+        )
 
 
 def test_what_another_model_takes_is_told_without_the_first_one_s_cache(tmp_path: Path) -> None:
