@@ -299,7 +299,9 @@ def _expanded(value: Any, env: Mapping[str, str], folder: Path, origin: str) -> 
         name, default = match[1], match[2]
         if name == "workspaceFolder":
             return str(folder)
-        found = env.get(name) or default
+        found = env.get(name)
+        if not found and default is not None:
+            return default
         if found is None:
             raise ConfigError(
                 f"{origin}: the variable {name} is not set; set it or write ${{{name}:-default}}"

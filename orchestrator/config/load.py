@@ -154,7 +154,7 @@ def _gathered(
     for file, ask in ((own / ".env", None), (folder / ".env", allow)):
         with mistakes.gathered():
             dotenv |= _env_file(file, ask, origins)
-    variables = {**dotenv, **{name: value for name, value in real.items() if value}}
+    variables = {**real, **dotenv, **{name: value for name, value in real.items() if value}}
     origins |= {name: f"the environment variable {name}" for name, value in real.items() if value}
     low = Layer()
     with mistakes.gathered():

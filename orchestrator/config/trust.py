@@ -43,6 +43,8 @@ BUDGET = (
     "budget_allows_unknown",
     "labels",
 )
+MAX_COMMAND_CHARS = 2_000
+"""Of a program with its arguments: what is approved must be seen, not only how it begins."""
 Approve = Callable[[Path, Sequence[str]], bool]
 """Puts to the person what a file of the workspace asks for; True approves this content of this file."""
 
@@ -117,7 +119,7 @@ def _wants(entry: Mapping[str, Any]) -> str:
     words = [entry.get("command"), *(cast(list[Any], args) if isinstance(args, list) else ())]
     folder, variables = entry.get("cwd"), _named(entry.get("env"))
     return (
-        f"start the program {short(' '.join(map(str, words)), 200)}"
+        f"start the program {short(' '.join(map(str, words)), MAX_COMMAND_CHARS)}"
         + (f" in {short(folder)}" if folder not in (None, ".", "") else "")
         + (f" with the variables {variables}" if variables else "")
     )

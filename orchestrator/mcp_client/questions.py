@@ -5,6 +5,7 @@ The person is asked by `Approve`: with the choices there are, or with none where
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ async def _field(asked: str, field: Mapping[str, Any], required: bool, approve: 
         given = await approve(f"{asked}{hint}", ())
         if given is None:
             return None
-        if not given.strip() and not required:
+        if not given.strip() and ("default" in field or not required):
             return field.get("default", ())
         if (value := _read(given.strip(), field)) is not None:
             return value
@@ -93,13 +94,16 @@ def choices_of(field: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _hint(field: Mapping[str, Any]) -> str:
+    wanted: list[str] = []
     if field.get("type") == "array":
         of = choices_of(field.get("items") or {})
-        return (
-            f" [several, with commas between: {', '.join(of)}]" if of else " [several, with commas between]"
-        )
-    kind = {"integer": "a whole number", "number": "a number"}.get(str(field.get("type")))
-    return f" [{kind}]" if kind else ""
+        wanted.append("several, with commas between" + (f": {', '.join(of)}" if of else ""))
+    elif kind := {"integer": "a whole number", "number": "a number"}.get(str(field.get("type"))):
+        wanted.append(kind)
+    if default := field.get("default"):
+        shown = ", ".join(map(str, default)) if isinstance(default, list) else str(default)
+        wanted.append(f"nothing written is {one_line(shown, 60)}")
+    return f" [{'; '.join(wanted)}]" if wanted else ""
 
 
 def _read(given: str, field: Mapping[str, Any]) -> Any:
@@ -113,7 +117,10 @@ def _read(given: str, field: Mapping[str, Any]) -> Any:
             case "array":
                 of = choices_of(field.get("items") or {})
                 words = [word.strip() for word in given.split(",") if word.strip()]
-                return [of[word] for word in words] if of else words
+                few, many = field.get("minItems", 0), field.get("maxItems", len(words))
+                return (
+                    None if not few <= len(words) <= many else [of[word] for word in words] if of else words
+                )
             case _:
                 fits = field.get("minLength", 0) <= len(given) <= field.get("maxLength", 10_000)
                 return given if fits else None
@@ -123,4 +130,4 @@ def _read(given: str, field: Mapping[str, Any]) -> Any:
 
 def _within(value: float, field: Mapping[str, Any]) -> float | None:
     low, high = field.get("minimum", float("-inf")), field.get("maximum", float("inf"))
-    return value if low <= value <= high else None
+    return value if math.isfinite(value) and low <= value <= high else None

@@ -168,7 +168,11 @@ def test_the_forms_of_the_hosts_are_read(tmp_path: Path) -> None:
     path = mcp_json(
         tmp_path,
         {
-            "notes": {"command": "${BIN:-notes}", "args": ["${workspaceFolder}", "${WHO}"], "type": "stdio"},
+            "notes": {
+                "command": "${BIN:-notes}",
+                "args": ["${workspaceFolder}", "${WHO}", "a${NOTHING}", "${NOTHING:-b}"],
+                "type": "stdio",
+            },
             "far": {
                 "type": "sse",
                 "url": "https://mcp.example",
@@ -183,12 +187,13 @@ def test_the_forms_of_the_hosts_are_read(tmp_path: Path) -> None:
         key="servers",
     )
     trust(path)
-    config = load_config(cwd=tmp_path, env={"WHO": "me"})
+    config = load_config(cwd=tmp_path, env={"WHO": "me", "NOTHING": ""})
     assert set(config.servers) == {"notes", "odd", "far"}
     far = config.servers["far"]
     assert (far.url, far.transport, far.tools) == ("https://mcp.example", "sse", ("read_*",))
     assert (far.headers, far.call_timeout_s) == ({"authorization": "Bearer me"}, 9.0)
-    assert (config.servers["notes"].command, config.servers["notes"].args) == ("notes", (str(tmp_path), "me"))
+    notes = config.servers["notes"]
+    assert (notes.command, notes.args) == ("notes", (str(tmp_path), "me", "a", "b"))
     assert [word in " ".join(config.notices) for word in ("far", "colour")] == [False, True]
 
 
@@ -225,7 +230,7 @@ def test_the_question_shows_command_folder_variables_address_and_headers(tmp_pat
     path = mcp_json(
         tmp_path,
         {
-            "notes": {"command": "notes", "args": ["--all"], "cwd": "/srv", "env": {"TOKEN": "t0p"}},
+            "notes": {"command": "notes", "args": ["--all"] * 100, "cwd": "/srv", "env": {"TOKEN": "t0p"}},
             "far": {"url": "http://127.0.0.1:9/mcp", "headers": {"authorization": "Bearer t0p"}},
         },
     )
@@ -234,6 +239,6 @@ def test_the_question_shows_command_folder_variables_address_and_headers(tmp_pat
         cwd=tmp_path, env={}, approve=lambda file, wanted: bool(asked.extend(wanted)) and file == path
     )
     assert asked == [
-        "start the program 'notes --all' in '/srv' with the variables 'TOKEN'",
+        f"start the program 'notes{' --all' * 100}' in '/srv' with the variables 'TOKEN'",
         "connect to 'http://127.0.0.1:9/mcp' with the headers 'authorization'",
     ]

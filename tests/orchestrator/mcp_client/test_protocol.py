@@ -32,6 +32,7 @@ class Order(BaseModel):
     count: int = Field(ge=1, le=9)
     gift: bool
     note: str = ""
+    colour: str = Field(default="red", min_length=3)
 
 
 def build(*, old: bool = False) -> MCPServer:
@@ -169,11 +170,15 @@ async def test_tools_that_come_later_are_offered_at_once(old: bool, tmp_path: Pa
 
 
 async def test_a_form_is_asked_field_by_field_and_checked(tmp_path: Path) -> None:
-    answers = ["large", "many", "3", "yes", ""]
+    answers = ["large", "inf", "3", "yes", "", ""]
     async with host(local(tmp_path, old=True), tmp_path, answers) as (session, asked):
         said = await session.call_tool("far", "order", {})
-    assert said.text == '{"size":"large","count":3,"gift":true,"note":""}'
-    assert asked[0].endswith("small/large") and "cannot be taken: many" in asked[2]
+    assert said.text == '{"size":"large","count":3,"gift":true,"note":"","colour":"red"}'
+    assert (
+        asked[0].endswith("small/large")
+        and "cannot be taken: inf" in asked[2]
+        and "nothing written is red" in asked[5]
+    )
 
 
 @pytest.mark.parametrize("answers", [[None], ["small", "1", None], ["small", "x", "y", "z"]])
