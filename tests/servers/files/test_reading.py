@@ -127,6 +127,47 @@ def test_secrets_in_files_are_masked_and_lines_keep_their_numbers(server: Stdio,
     assert "+after = 2" in edited and "MII" not in edited
 
 
+KINDS = (
+    *(
+        "ghp_",
+        "ghs_",
+        "github_pat_",
+        "glpat-",
+        "sk-",
+        "sk-ant-",
+        "AKIA",
+        "ASIA",
+        "AIza",
+        "xoxb-",
+        "hf_",
+        "npm_",
+    ),
+    *(
+        "pypi-",
+        "sk_live_",
+        "rk_live_",
+        "eyJ",
+        "https://me:",
+        "Authorization: Bearer ",
+        "aws_secret_access_key=",
+    ),
+)
+
+
+def test_every_kind_of_secret_is_masked_where_it_begins_a_word_and_only_there(
+    server: Stdio, root: Path
+) -> None:
+    rest = {"eyJ": "ABCDEFGH12.ABCDEFGH12.ABCDEFGH12", "AKIA": "A1" * 8, "ASIA": "A1" * 8, "AIza": "A" * 35}
+    rest["https://me:"] = "ABCDEFGH@host"
+    secrets = [kind + rest.get(kind, "ABCDEFGH12" * 5) for kind in KINDS]
+    (root / "kinds.txt").write_text("".join(f"{one}\n({one})\n" for one in secrets), encoding="utf-8")
+    (root / "words.txt").write_text("".join(f"w{one}\n" for one in secrets[:16]), encoding="utf-8")
+    lines = server.call("read_file", path="kinds.txt").text.splitlines()[2:-1]
+    assert len(lines) == 2 * len(KINDS) and all("characters masked]" in line for line in lines), lines
+    assert all(kind in line for kind, line in zip(KINDS, lines[::2], strict=True))
+    assert "masked" not in server.call("read_file", path="words.txt").text
+
+
 def test_many_files_are_read_in_one_call_and_the_rest_is_named(server: Stdio, root: Path) -> None:
     for name in "abc":
         (root / f"{name}.txt").write_text(f"{name}\n" * 300, encoding="utf-8")
