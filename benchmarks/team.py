@@ -148,10 +148,14 @@ def longest_gap(server: Postgres) -> float:
 
 def writes(folder: Path) -> Counter[str]:
     """How often each file was written, by the undo stores of all machines."""
-    counted = Counter[str]()
+    counted, cut_short = Counter[str](), set[str]()
     for home in folder.glob("machine*/undo"):
-        for record in UndoStore(home).recent(1_000_000):
+        store = UndoStore(home)
+        for record in store.recent(1_000_000):
             counted.update(step.path for step in record.steps if step.path.startswith("out/"))
+        cut_short.update(step.path for record in store.unfinished() for step in record.steps)
+    # Killed between the file's new name and the note of it: whoever did the order again found nothing to change.
+    counted.update(path for path in cut_short - counted.keys() if (folder / path).is_file())
     return counted
 
 
