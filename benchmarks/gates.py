@@ -289,7 +289,7 @@ def _stray(chance: random.Random) -> str:
             ),
             _edit("    return", "    return low"),
             _edit("", "import os"),
-            _edit(f"    return {chance.choice(['val', 'values', 'value '])}", "    return low"),
+            _edit(f"    return {chance.choice(['val', 'values', 'value or low'])}", "    return low"),
             _edit("    return value", "    return low").replace(">>>>>>> REPLACE", ""),
             _edit("    return value", "    return low").replace("=======", "-------"),
             "No change is needed.",

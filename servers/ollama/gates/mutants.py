@@ -55,7 +55,7 @@ def mutants_of_change(before: str, after: str) -> list[Mutant]:
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
     found = [
         _each(tree, functions, _only(new, change))
-        for change in (_pattern, _step_left_out, _limit, _number, _other_sign)
+        for change in (_pattern, _step_left_out, _limit(_same_at_the_limit(tree)), _number, _other_sign)
     ]
     in_turn = chain.from_iterable(zip_longest(*found))
     told = {
@@ -149,16 +149,38 @@ def _without_entry(node: ast.AST) -> _Changes:
     ]
 
 
-def _limit(node: ast.AST) -> _Changes:
-    """A comparison that takes its limit in, or leaves it out."""
-    if not isinstance(node, ast.Compare) or (other := _NEXT.get(type(node.ops[0]))) is None:
-        return []
-    return [
-        (
-            f"with the limit of line {node.lineno} {'left out' if other in (ast.Lt, ast.Gt) else 'taken in'}",
-            lambda n: setattr(n, "ops", [other(), *n.ops[1:]]),  # type: ignore[attr-defined]
-        )
-    ]
+def _limit(same: set[ast.AST]) -> _Change:
+    """A comparison, but for these, that takes its limit in or leaves it out."""
+
+    def change(node: ast.AST) -> _Changes:
+        if not isinstance(node, ast.Compare) or node in same:
+            return []
+        if (other := _NEXT.get(type(node.ops[0]))) is None:
+            return []
+        how = "left out" if other in (ast.Lt, ast.Gt) else "taken in"
+        return [
+            (
+                f"with the limit of line {node.lineno} {how}",
+                lambda n: setattr(n, "ops", [other(), *n.ops[1:]]),  # type: ignore[attr-defined]
+            )
+        ]
+
+    return change
+
+
+def _same_at_the_limit(tree: ast.Module) -> set[ast.AST]:
+    """Comparisons after which one of the compared is taken, as in `if a < b: return b`: where both are equal,
+    code with the other limit is mostly not wrong."""
+    found = set[ast.AST]()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.If | ast.IfExp) or not isinstance(node.test, ast.Compare):
+            continue
+        last = node.body[-1] if isinstance(node, ast.If) else node
+        taken = [last.body, last.orelse] if isinstance(last, ast.IfExp) else [getattr(last, "value", None)]
+        compared = {ast.unparse(side) for side in (node.test.left, *node.test.comparators)}
+        if any(isinstance(value, ast.expr) and ast.unparse(value) in compared for value in taken):
+            found.add(node.test)
+    return found
 
 
 def _number(node: ast.AST) -> _Changes:

@@ -328,7 +328,7 @@ _LENGTHS = [
         re.IGNORECASE,
     ),
     re.compile(
-        rf"(?:\A|[.!?,;:(]\s*|\b(?:write|say|give)\s+(?:me\s+)?){_OR}"
+        rf"(?:\A|[.!?,;:(]\s*|\b(?:write|say|give)\s+(?:me\s+)?)(?!a word\b){_OR}"
         rf"(?P<unit>words?|sentences?|{_POINTS}|wörter|sätze|stichpunkte){_EACH}(?!\s+(?:that|which|of|from|in))",
         re.IGNORECASE,
     ),

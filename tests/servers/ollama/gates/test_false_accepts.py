@@ -12,7 +12,7 @@ from mcp import Client
 
 from servers.ollama.engines.replay import Recited
 from servers.ollama.gates import strength
-from servers.ollama.gates.mutants import Mutant, mutants
+from servers.ollama.gates.mutants import Mutant, mutants, mutants_of_change
 from servers.ollama.gates.strength import on_broken
 from servers.ollama.hosts.hosts import Hosts
 from servers.ollama.server import build
@@ -278,6 +278,18 @@ async def test_a_fix_is_accepted_only_by_a_check_that_fails_on_a_wrong_one(
     assert receipt["outcome"] == outcome and why in receipt.get("reason", ""), receipt
     if outcome == "accepted":
         assert "3 of 3 ways to break the code tried" in receipt["gate"]["checks"][-1]["note"], receipt
+
+
+def test_no_limit_is_moved_where_both_sides_of_it_come_to_the_same() -> None:
+    before = "def f(a, b):\n    pass\n"
+    for body in (
+        "if a < b:\n        return b\n    return a",
+        "return b if a < b else a",
+        "if a > b:\n        b = a",
+    ):
+        assert mutants_of_change(before, f"def f(a, b):\n    {body}\n") == []
+    (moved,) = mutants_of_change(before, "def f(a, b):\n    if a < b:\n        return c\n")
+    assert "a <= b" in moved.text and moved.what == "with the limit of line 2 taken in"
 
 
 async def test_tries_on_broken_code_end_with_the_time_the_check_itself_took() -> None:
