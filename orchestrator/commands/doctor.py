@@ -22,6 +22,7 @@ from . import options as common
 
 if TYPE_CHECKING:
     from servers.ollama.engines.address import Address
+    from servers.ollama.reports.overview import Models
 
     from ..hosts.check import Seen
 
@@ -34,7 +35,7 @@ examples:
 
 exit codes: 0 nothing is wrong, 1 something is; what is only missing counts as nothing wrong
 """
-PROBE_S = 2.0
+PROBE_S, LISTED_S = 2.0, 20.0
 LOW_DISK_BYTES = 2 << 30
 CLOCK_SLACK_S = 86_400.0
 State = Literal["good", "missing", "wrong"]
@@ -226,7 +227,7 @@ def _ollama() -> Finding:
 
     from servers.ollama.engines.address import address_of
     from servers.ollama.engines.protocol import EngineError
-    from servers.ollama.forecast.recommended import recommended
+    from servers.output import ToolError
 
     try:
         where = address_of(None)
@@ -234,42 +235,44 @@ def _ollama() -> Finding:
         step = "write OLLAMA_BASE_URL or OLLAMA_HOST as http://HOST:11434"
         return Finding(subject="ollama", state="wrong", found=str(exc), next_step=step)
     try:
-        version, sizes = anyio.run(_installed, where)
-    except (EngineError, TimeoutError):
+        version, there = anyio.run(_installed, where)
+    except (EngineError, ToolError, TimeoutError):
         step = "start it (`ollama serve`), or set OLLAMA_BASE_URL to where it runs; https://ollama.com has it"
         return Finding(
             subject="ollama", state="missing", found=f"nothing answers at {where.url}", next_step=step
         )
+    sizes = {one.name: (one.size_gb or 0.0) * 1e9 for one in there.models if one.unfit is None}
+    offer = there.recommended
     if not sizes:
-        offer = recommended()
-        step = str(offer) if offer else "ollama pull qwen2.5-coder:0.5b gets a small model"
+        none = "no model that writes text" if there.models else "no model"
+        step = offer or "ollama pull qwen2.5-coder:0.5b gets a small model"
         return Finding(
-            subject="ollama", state="missing", found=f"{version} at {where.url}, no model", next_step=step
+            subject="ollama", state="missing", found=f"{version} at {where.url}, {none}", next_step=step
         )
     slots = os.environ.get("OLLAMA_NUM_PARALLEL")
     found = f"{version} at {where.url}, {len(sizes)} model{'s' * (len(sizes) != 1)}{f', num_parallel {slots}' if slots else ''}; {_fitting(sizes)}"
-    offer = recommended(here=sizes.values())
     return Finding(subject="ollama", state="good", found=found, next_step=f"larger: {offer}" if offer else "")
 
 
-async def _installed(where: Address) -> tuple[str, dict[str, int]]:
-    """The server's version, and its models with their sizes in bytes."""
+async def _installed(where: Address) -> tuple[str, Models]:
+    """The server's version, and its models with what is known of their speed here."""
     import anyio
 
-    from servers.ollama.engines.connection import Connection
-    from servers.ollama.engines.ollama_api import OllamaApi
+    from servers.ollama.engines.ollama import Ollama
+    from servers.ollama.hosts.hosts import Hosts
+    from servers.ollama.reports.overview import Overview
 
-    connection = Connection(where.url, kind="Ollama", start="ollama serve", headers=where.headers)
-    api = OllamaApi(connection.ask)
+    runtime = Ollama(where.url, headers=where.headers)
     try:
         with anyio.fail_after(PROBE_S):
-            sizes = {str(m.get("name")): int(m.get("size") or 0) for m in await api.installed()}
-            return await api.version() or "unknown", sizes
+            version = await runtime.version()
+        with anyio.fail_after(LISTED_S):
+            return version, await Overview(hosts=Hosts.single(runtime)).models()
     finally:
-        await connection.aclose()
+        await runtime.aclose()
 
 
-def _fitting(sizes: Mapping[str, int]) -> str:
+def _fitting(sizes: Mapping[str, float]) -> str:
     """The largest model that fits the memory that is free here."""
     import psutil
 

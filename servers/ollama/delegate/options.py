@@ -147,6 +147,9 @@ class Estimator:
         """As `_named`, those alone that write text. ToolError when the one that is meant does not."""
         found = await self._named(name)
         able = [model for model in found if model.no_text is None]
+        if not able and name == "auto" and found:
+            why = "; ".join(f"{model.label}: {model.no_text}" for model in found[:3])
+            raise ToolError(f"no model here writes text ({why}); list_models names one to get")
         if able or name == "auto":
             return able
         try:

@@ -72,6 +72,12 @@ async def test_a_server_that_answers_is_named_with_its_version_and_models(
         ollama = (await anyio.to_thread.run_sync(found, capsys))["ollama"]
     assert ollama["state"] == "good" and url in ollama["found"] and "1 model;" in ollama["found"]
 
+    embeds = World(machine=Machine(SimulatedModel(name="e:latest", capabilities=("embedding",))))
+    async with simulated(embeds) as url:
+        monkeypatch.setenv("OLLAMA_BASE_URL", url)
+        ollama = (await anyio.to_thread.run_sync(found, capsys))["ollama"]
+    assert ollama["state"] == "missing" and ollama["found"].endswith("no model that writes text")
+
 
 def test_a_clock_before_the_installation_is_wrong(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -114,6 +114,9 @@ def test_a_model_that_writes_no_text_is_known_as_such_and_never_offered(tree: Pa
             refused = server.call(tool, task="x", files=["a.txt"], model="nomic-embed-text")
             assert refused.is_error and "makes embeddings and writes no text; there are" in refused.text
             assert "small:latest" in refused.text and "ocr" not in refused.text
+    with serving(tree, World(machine=Machine(embeds, noise=QUIET))) as server:
+        refused = server.call("delegate", task="x", files=["a.txt"])
+        assert "no model here writes text (nomic-embed-text:latest: it makes embeddings" in refused.text
 
 
 def test_an_id_nobody_gave_out_is_one_sentence(tree: Path) -> None:
