@@ -45,6 +45,12 @@ class Forecast:
         """The standard deviation of the logarithm of the total, as its interval has it."""
         return math.log(self.high_s / self.low_s) / (2 * _Z) if self.low_s > 0 else 0.0
 
+    @property
+    def of_it_waiting(self) -> str:
+        """How much of it is others' work, in words; empty where that is little."""
+        much = self.wait_s > 0.3 * self.total_s
+        return f", {duration(self.wait_s)} of it waiting for other work" if much else ""
+
     def odds(self, deadline_s: float) -> float:
         """Probability of ending within `deadline_s`, 0.02 to 0.98: the tails are not known better."""
         points = self.ventiles

@@ -95,7 +95,8 @@ class Option:
             and self.forecast
             and self.deadline_s is not None
         ):
-            return f"{duration(self.forecast.total_s)} expected, {duration(self.deadline_s)} given"
+            waiting = self.forecast.of_it_waiting
+            return f"{duration(self.forecast.total_s)} expected{waiting}, {duration(self.deadline_s)} given"
         return None
 
     @property

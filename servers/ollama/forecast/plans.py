@@ -181,7 +181,7 @@ def plan_for(task: Task, workers: Sequence[Worker]) -> Plan | Refusal:
     say = (
         f"{duration(task.deadline_s or 0)} cannot be met here: even {best.model} with {best.task.tokens_in:,} prompt "
         f"tokens and at most {best.forecast.tokens_out_p90:,} answer tokens takes about "
-        f"{duration(best.forecast.total_s)}; "
+        f"{duration(best.forecast.total_s)}{best.forecast.of_it_waiting}; "
         f"allow {duration(needs_s, up=True)}"
     )
     return Refusal(say=say, nearest=best, needs_s=needs_s)

@@ -194,7 +194,9 @@ def test_an_impossible_deadline_is_refused_with_the_nearest_plan_and_the_time_it
     again = plan_for(
         Task(tokens_in=3000, least_in=1000, cap=400, deadline_s=refusal.needs_s * 1.05), [worker()]
     )
-    assert isinstance(again, Plan)
+    assert isinstance(again, Plan) and "waiting" not in refusal.say
+    queued = plan_for(Task(tokens_in=200, cap=110, deadline_s=1.0), [worker(wait=Wait(40.0))])
+    assert isinstance(queued, Refusal) and "40 s of it waiting for other work; allow" in queued.say
 
 
 def test_a_plan_needs_a_deadline() -> None:
