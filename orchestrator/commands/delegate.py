@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import anyio
 
 from servers.ollama.ledger.runs import DELIVERED
 
-from ..errors import ConfigError
+from ..errors import ConfigError, RunError
 from . import local
 from . import options as common
 
@@ -83,6 +84,8 @@ async def _run(options: argparse.Namespace) -> int:
             receipt = (
                 await hand_over(session, order, lambda done, total, said: local.progress(said))
             ).receipt
+        except RunError as exc:
+            raise RunError(_for_people(str(exc))) from exc
         finally:
             local.progress("")
     good = receipt["outcome"] in DELIVERED
@@ -91,6 +94,15 @@ async def _run(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(_shown(receipt))
     return 0 if good else 1
+
+
+def _for_people(said: str) -> str:
+    """A refusal with the calls that would do, each in its sentence: their arguments are for programs."""
+    sentence, _, advice = said.partition("\nadvice: ")
+    try:
+        return "\n".join([sentence, *(f"advice: {one['say']}" for one in json.loads(advice or "[]"))])
+    except (ValueError, TypeError, KeyError):
+        return said
 
 
 def a_gate(words: str) -> Any:

@@ -94,7 +94,9 @@ def _shown(record: dict[str, Any]) -> str:
 
 def _row(one: dict[str, Any]) -> list[str]:
     forecast: dict[str, Any] = one.get("forecast") or {}
-    interval = f"{local.number(forecast.get('low_s'))} to {local.number(forecast.get('high_s'), ' s')}"
+    low, high = (local.number(forecast.get(name), " s") for name in ("low_s", "high_s"))
+    both = low.endswith(" s") and high.endswith(" s") and " min" not in low + high  # one unit is enough
+    interval = f"{low.removesuffix(' s') if both else low} to {high}"
     out = one.get("tokens_out_p50")
     return [
         visible(one["model"]),

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -231,6 +232,20 @@ def test_a_file_that_no_gate_can_check_is_written_and_is_no_failure(folder: Path
     told = json.loads(done.stdout)
     assert told["outcome"] == "written" and (folder / "said.txt").exists()
     assert done.returncode == 0 and told["ok"] is True
+
+
+def test_a_refusal_tells_a_person_what_would_do_in_words_and_intervals_with_their_units(folder: Path) -> None:
+    with ollama() as host:
+        order = ["Say what this is.", "--file", "notes.txt", "--model", "big", "--host", host]
+        understudy(folder, "delegate", *order)
+        refused = understudy(
+            folder, "delegate", *order[:1], "--file", "notes.txt", "--deadline", "0.01", *order[3:]
+        )
+        forecast = understudy(folder, "estimate", *order)
+    assert refused.returncode == 1 and "\nadvice: deadline_s=" in refused.stderr and "{" not in refused.stderr
+    assert re.search(r"  [\d.]+ to [\d.]+ s |  [\d.]+ (s|min .*s) to .* min", forecast.stdout), (
+        forecast.stdout
+    )
 
 
 def test_a_called_delegation_that_takes_longer_than_its_wait_is_followed_to_its_end(
