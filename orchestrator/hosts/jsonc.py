@@ -63,7 +63,10 @@ class Jsonc:
         node = self.root
         for key in path[:-1]:
             node = node.members[key][1]
-        start, member = node.members[path[-1]]
+        return _closed_up(self._cut_out(node, path[-1]), path[:-1])
+
+    def _cut_out(self, node: Node, key: str) -> str:
+        start, member = node.members[key]
         end = self._gap_end(member.end)
         text = self.text
         if text[end] == ",":
@@ -134,6 +137,17 @@ class Jsonc:
     def _written(self, value: Any, indent: str) -> str:
         lines = json.dumps(value, indent=self._unit(), ensure_ascii=False).split("\n")
         return (self._newline() + indent).join(lines)
+
+
+def _closed_up(text: str, path: Sequence[str]) -> str:
+    """An object on one line, and one with nothing in it, ends where it did before anything was put in."""
+    node = _Reader(text).whole()
+    for key in path:
+        node = node.members[key][1]
+    last = max((member.end for _, member in node.members.values()), default=node.start + 1)
+    if text[last : node.end - 1].strip() or "\n" in text[node.start : last]:
+        return text
+    return text[:last] + text[node.end - 1 :]
 
 
 class _Reader:

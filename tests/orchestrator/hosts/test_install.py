@@ -116,6 +116,22 @@ def test_projects_lie_beside_each_other_and_foreign_servers_of_the_same_name_sta
     assert entries_of(host, path)["git"]["args"] == [str(one)]
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        '{"mcpServers":{"mine":{"command":"x"}},"b":2}',
+        '{"mcpServers": {}, "b": 1}\n',
+        '{\n\t"b": 1,\n\t"mcpServers": {\n\t\t"mine": {}\n\t}\n}',
+    ],
+)
+def test_what_is_put_in_and_taken_out_leaves_every_byte_as_it_was(written: str, project: Path) -> None:
+    host = HOSTS["claude-code"]
+    (project / ".mcp.json").write_text(written)
+    install(host, project, servers(project))
+    assert remove(host, project, NAMES)[1] == NAMES
+    assert (project / ".mcp.json").read_text() == written
+
+
 def test_a_project_that_comes_and_goes_leaves_no_lines_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
