@@ -41,6 +41,14 @@ def removes(task: str) -> bool:
     return _REMOVES.search(task) is not None
 
 
+def shrunk(old: str, new: str, task: str) -> str | None:
+    """A rewrite that lost a good part of the lines, of which the task says nothing."""
+    had, has = (len([line for line in text.split("\n") if line.strip()]) for text in (old, new))
+    if had < _FEW or has >= _LEFT * had or removes(task) or _SHORTENS.search(task):
+        return None
+    return f"of {had} lines {has} are left, and the task does not say to remove any"
+
+
 def _defined(path: str, text: str) -> list[str] | None:
     if path.lower().endswith((".py", ".pyi")):
         return definitions(text)
@@ -51,6 +59,14 @@ def _defined(path: str, text: str) -> list[str] | None:
     return None if found is None else [symbol.name for symbol in found if symbol.level <= 1]
 
 
+_FEW = 5
+_LEFT = 0.7
+"""A file of some lines has at least so much of them after a change."""
+_SHORTENS = re.compile(
+    r"\b(?:summar|short|condens|trim|dedup|duplicat|unique|distinct|minif|compress|compact|one line|single line|only|filter|keep|sort|"
+    r"join|format|group|collapse|top \d|first \d|last \d|translat|kürz|zusammenfass|nur)",
+    re.IGNORECASE,
+)
 _REMOVES = re.compile(
     r"\b(?:remov|delet|drop|renam|mov|merg|inlin|replac|extract|split|simplif|refactor|rewrit|consolidat|convert|unused|dead|"
     r"unnecessary|clean|instead of|into|entfern|lösch|umbenenn|ersetz|supprim|renomm|elimin|borra|reemplaz)",

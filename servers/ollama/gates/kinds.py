@@ -17,13 +17,13 @@ import anyio
 
 from ...source.syntax_check import note as syntax_note
 from . import python_code, settings
-from .changes import changed_lines, lost_definitions, removal_asked
+from .changes import changed_lines, lost_definitions, removal_asked, shrunk
 from .counted import answers, asks_how_many, counted
 from .json_schema import misfit
 from .judged import Judged, Result
 from .no_answer import fault_of
 from .quotes import asks_for_quotes, fewer_than_asked, flat, off_topic, quoted, quoted_in_json
-from .records import labelled_fault, labels_in, table, table_fault
+from .records import label_fault, labelled_fault, labels_in, table, table_fault
 from .renames import rename_fault, renames_in, words_fault
 from .strength import seen, tell_apart
 from .wrong_data import data_fault_of, left_open
@@ -68,6 +68,8 @@ def _answers(judged: Judged) -> Result:
     """No answer at all: told of texts; a file is looked through for what can only be a slip."""
     if judged.schema is not None and not judged.candidate.files:
         return None, ""
+    if not judged.candidate.files and (fault := label_fault(judged.candidate.answer, judged.asked.task)):
+        return False, fault
     texts = list(judged.candidate.files.items()) or [("", judged.candidate.answer)]
     for path, text in texts:
         old = judged.old(path)
@@ -95,6 +97,12 @@ def _keeps(judged: Judged) -> Result:
         ]
         if gone:
             return False, f"{path}: {', '.join(gone[:5])} is gone, and the task does not say to remove it"
+        if old is not None and (fault := shrunk(old, text, judged.asked.task)):
+            return False, f"{path}: {fault}"
+    for path, text in judged.python.items():
+        other = python_code.changed_unasked(judged.old(path) or "", text, judged.asked.task)
+        if other is not None and not _asked_names(judged):
+            return True, "", f"{other} changed too, and the task does not name it"
     return None, ""
 
 
@@ -116,6 +124,12 @@ def _syntax(judged: Judged) -> Result:
             path in known
             and judged.old(path) is None
             and (fault := python_code.wrong_import(path, text, others, judged.asked.task))
+        ):
+            return False, fault
+        if (
+            path in known
+            and judged.old(path) is None
+            and (fault := python_code.unfinished(path, text, judged.asked.task))
         ):
             return False, fault
     names = ", names known" if judged.python else ""
@@ -311,7 +325,10 @@ def _unlooked_at(judged: Judged) -> str:
     if _new_tests(judged):
         return "the tests parse, and nothing ran them"
     others = judged.candidate.files.keys() - judged.python.keys()
-    return f"{min(others)} parses, and nothing checked what it says" if others else ""
+    if others:
+        return f"{min(others)} parses, and nothing checked what it says"
+    new = [path for path in judged.python if judged.old(path) is None]
+    return f"{new[0]} parses, and nothing ran it" if new else ""
 
 
 def _wants_own_tests(judged: Judged) -> object | None:

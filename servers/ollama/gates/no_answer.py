@@ -16,6 +16,14 @@ _RUN = 6
 _SHORTER = 0.8
 """A summary has at most so much of its material's length, where that is more than a few lines."""
 _LOOPED = 4
+_SPOKEN = 6
+"""Words by which a language can be told."""
+_SMALL_WORDS = {
+    "English": "the of and to is it that with for was what does how are from this",
+    "German": "der die das und ist nicht ein eine den dem mit von wird was wie auf zu für sich",
+    "French": "le les des et est une du dans que pour qui sur pas avec ce quel quelle",
+    "Spanish": "el los las es una del que para por con no qué cuál cómo se y",
+}
 _LONG = 10
 """Words of a sentence that nobody says twice."""
 
@@ -85,9 +93,11 @@ def _repeats_us(text: str, asked: Asked) -> str | None:
 
 
 def _repeats_material(text: str, asked: Asked) -> str | None:
-    if asked.in_file and asked.kind != "summary":
+    if asked.in_file and asked.kind not in ("summary", "translate"):
         return None
     material, words = _words(asked.material), _words(text)
+    if asked.kind == "translate" and len(words) > 2 and words == material:
+        return "the answer only repeats the material"
     if len(material) < 60 or asked.kind not in ("answer", "summary", "translate", "review"):
         return None
     if asked.kind == "summary" and len(words) > _SHORTER * len(material):
@@ -154,6 +164,29 @@ def _other_script(text: str, asked: Asked) -> str | None:
     return f"the answer is written in another script ({strange[0].lower()})" if strange and there else None
 
 
+def _other_language(text: str, asked: Asked) -> str | None:
+    """English to a question in German, French or Spanish on material of that language, and the other way round."""
+    if (
+        asked.in_file
+        or asked.kind == "translate"
+        or _LANGUAGES.search(asked.task)
+        or len(_words(text)) < _SPOKEN
+    ):
+        return None
+    wanted, found = _language(asked.task), _language(text)
+    if wanted is None or found in (None, wanted) or _language(asked.material) == found:
+        return None
+    return f"the answer is in {found}; the task is in {wanted}"
+
+
+def _language(text: str) -> str | None:
+    """The language whose small words a text holds, where it holds no other's."""
+    counted = Counter(_words(text[:20_000]))
+    found = {name: sum(counted[word] for word in small.split()) for name, small in _SMALL_WORDS.items()}
+    (first, most), (_, next_) = sorted(found.items(), key=lambda item: -item[1])[:2]
+    return first if most > 1 and most > 3 * next_ else None
+
+
 def _too_long(text: str, asked: Asked) -> str | None:
     """Held against a length the task names, with a fifth to spare."""
     if asked.in_file:
@@ -179,6 +212,7 @@ _CHECKS: tuple[Callable[[str, Asked], str | None], ...] = (
     _twice,
     _repeats_material,
     _other_script,
+    _other_language,
     _too_long,
 )
 

@@ -39,7 +39,24 @@ def wrong_import(path: str, text: str, others: Mapping[str, str], task: str = ""
     modules = {PurePath(name).stem: _bound(body) for name, body in others.items() if name.endswith(".py")}
     homes = {name: set(definitions(body) or []) for name, body in others.items() if name.endswith(".py")}
     told = set[str]().union(*(_imported(body) for body in others.values()), re.findall(r"\w+", task))
-    for node in ast.walk(ast.parse(text)):
+    tree = ast.parse(text)
+    imported = {
+        a.asname or a.name: a.name
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Import)
+        for a in n.names
+        if a.name in modules
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in imported:
+            bound = modules[imported[node.value.id]]
+            if (
+                isinstance(node.ctx, ast.Load)
+                and node.attr not in bound
+                and "__getattr__" not in bound
+                and not node.attr.startswith("__")
+            ):
+                return f"{path}: line {node.lineno}: {imported[node.value.id]} has no {node.attr!r}"
         if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
             continue
         module, names = node.module.rpartition(".")[2], {alias.name for alias in node.names} - {"*"}
@@ -55,6 +72,36 @@ def wrong_import(path: str, text: str, others: Mapping[str, str], task: str = ""
     return None
 
 
+def unfinished(path: str, text: str, task: str) -> str | None:
+    """A new module with a function that does nothing, or without the one that the task writes as a call."""
+    if re.search(
+        r"\b(?:stubs?|skeleton|abstract|protocols?|interface|placeholders?|outline|empty)\b",
+        task,
+        re.IGNORECASE,
+    ):
+        return None
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and not node.decorator_list
+            and all(map(_does_nothing, node.body))
+        ):
+            return f"{path}: line {node.lineno}: {node.name} does nothing"
+    wanted = re.search(
+        r"\b(?:functions?|module|file)\b[^.]{0,40}?(?<![\w.])(?P<name>[a-z_]\w*)\([^)]*\)", task
+    )
+    if wanted and wanted["name"] not in _bound(text):
+        return f"{path}: {wanted['name']} is not defined in it"
+    return None
+
+
+def _does_nothing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Raise):
+        return "NotImplementedError" in ast.unparse(node)
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+
+
 def definitions(text: str) -> list[str] | None:
     """Functions and classes at the top, and methods as Class.name; None when it does not parse."""
     try:
@@ -68,6 +115,21 @@ def definitions(text: str) -> list[str] | None:
         if isinstance(node, ast.ClassDef):
             found += [f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, NAMED)]
     return found
+
+
+def changed_unasked(before: str, after: str, task: str) -> str | None:
+    """A function or class that a change touched too, where the task names others of the file; docstrings apart."""
+    try:
+        old, new = (
+            {node.name: ast.dump(node) for node in _bare(ast.parse(text)).body if isinstance(node, NAMED)}
+            for text in (before, after)
+        )
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    named = {name for name in old if re.search(rf"\b{re.escape(name)}\b", task)}
+    return next(
+        (name for name in old if named and name not in named and new.get(name, old[name]) != old[name]), None
+    )
 
 
 def docstrings_fault(before: str, after: str, *, every: bool) -> str | None:

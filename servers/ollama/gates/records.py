@@ -104,6 +104,23 @@ def labels_in(task: str) -> set[str]:
     return {re.sub(r"^(?:an?|the|eine?|der|die|das) ", "", part).casefold() for part in parts if part}
 
 
+def label_fault(answer: str, task: str) -> str | None:
+    """An answer that is none of the labels a task asks for, where it asks for one of them and nothing else."""
+    asked = _ONE_OF.search(task)
+    if asked is None:
+        return None
+    labels = {"yes", "no"} if asked["yes"] else {"ja", "nein"} if asked["ja"] else labels_in(task)
+    said = set(re.findall(r"[\w-]+", answer.casefold()))
+    if not labels or said & labels or any(" " in label for label in labels):
+        return None
+    return f"the answer is not one of {', '.join(sorted(labels))}: {answer.strip()[:60]!r}"
+
+
+_ONE_OF = re.compile(
+    r"\b(?:(?:answer|reply|respond|say)(?: just| only| with| simply)* (?:['\"]?(?P<yes>yes['\"]? or ['\"]?no\b))|(?:antworte|sag)\w*(?: nur| mit)* (?P<ja>ja oder nein\b)"
+    r"|one word|single word|(?:nur|mit) (?:dem|einem|ein) wort)\b",
+    re.IGNORECASE,
+)
 _CONDITION = re.compile(
     r"\b(?:who|which|that|where|only|without|not|except|but|if|nur|ohne|außer)\b", re.IGNORECASE
 )

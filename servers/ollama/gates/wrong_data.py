@@ -25,6 +25,8 @@ _CONDITION = re.compile(
     re.IGNORECASE,
 )
 """Words by which a task asks for some of what there is."""
+_ALL = re.compile(r"\b(?:each|every|all|alle|jede[nrs]?)\b", re.IGNORECASE)
+_ADDRESSES = [re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), re.compile(r"https?://[^\s\"'<>)\]]*[\w/]")]
 _ONCE = re.compile(
     r"\b(?:once|unique|distinct|different|without (?:duplicates|repetition)|no duplicates)\b", re.IGNORECASE
 )
@@ -62,6 +64,8 @@ def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> 
     if found and (bare := _left_empty(value)) and not _MAY_BE_EMPTY.search(asked.task):
         return f"{bare!r} is left empty"
     if asked.kind == "extract" and asked.material.strip():
+        if (missing := _left_out(texts, asked)) is not None:
+            return f"{missing[:80]} is missing, and the task asks for all"
         if (number := _made_up_number(value, asked, schema)) is not None:
             return f"not in the material: {number}"
         for items in _lists(value):
@@ -125,6 +129,18 @@ def _some_rows(value: object, asked: Asked) -> str | None:
     ):
         return None
     return f"whether these are the rows meant, {len(lists[0])} of {count}"
+
+
+def _left_out(texts: list[str], asked: Asked) -> str | None:
+    """An address of the material that is not among those told, where the task wants all."""
+    if not _ALL.search(asked.task) or _CONDITION.search(asked.task):
+        return None
+    for kind in _ADDRESSES:
+        there, told = dict.fromkeys(kind.findall(asked.material)), " ".join(texts)
+        said = [one for one in there if one in told]
+        if said and len(said) < len(there):
+            return next(one for one in there if one not in told)
+    return None
 
 
 def _left_empty(value: object) -> str | None:

@@ -282,7 +282,7 @@ async def test_a_module_that_a_file_imports_or_the_task_names_is_taken_to_be_the
     (tmp_path / "tree" / "user.py").write_text(user, encoding="utf-8")
     answer = f"from {module} import {name}\n\nprint({name})\n"
     receipt = await receipt_of(tmp_path, answer, task=task, files=["calc.py", "user.py"], write="main.py")
-    assert receipt["outcome"] == "accepted", receipt.get("reason")
+    assert receipt["outcome"] == "written", receipt["reason"]
 
 
 async def test_the_material_s_own_words_are_checked_where_the_task_asks_for_them(tmp_path: Path) -> None:
@@ -329,6 +329,52 @@ async def test_a_worker_may_put_its_own_answer_right_once(tmp_path: Path) -> Non
     assert [tried["why"] for tried in receipt["tried"]] == ["answers: the answer is only 'NONE'"]
     receipt = await receipt_of(tmp_path, "NONE", "", "At eight.", task=ASK)
     assert receipt["outcome"] == "escalate" and len(receipt["tried"]) == 2
+
+
+FOREIGN = "The stove is lit by the warden and the blankets are folded before it is noon."
+WARDEN = "Den Ofen zündet der Wart an. Die Decken werden vor dem Mittag gefaltet.\n"
+MAILS = "Write to a@x.org, b@x.org or c@x.org.\n"
+PARSE = "Write a module with the function parse(text), which splits key=value lines."
+
+
+@pytest.mark.parametrize(
+    ("material", "answer", "call", "outcome", "why"),
+    [
+        (WARDEN, FOREIGN, {"task": "Wer zündet den Ofen an, und was wird mit den Decken?"}, "escalate", "is in English"),
+        (WARDEN, FOREIGN, {"task": "Was sagt der Text? Antworte in der Sprache der Welt."}, "escalate", "is in English"),
+        (WARDEN, FOREIGN, {"task": "Was steht hier auf der Liste? Translate it, please."}, "answered", "unchecked"),
+        (WARDEN, WARDEN, {"task": "Translate this into English."}, "escalate", "only repeats the material"),
+        (MAILS, '{"names": ["a@x.org"]}', {"task": "Extract all addresses.", "schema": LIST}, "escalate", "b@x.org is missing"),
+        (MAILS, "neutral", {"task": "Is this polite, rude or mixed? One word."}, "escalate", "not one of mixed, polite, rude"),
+        (MAILS, "Polite.", {"task": "Is this polite, rude or mixed? One word."}, "answered", "unchecked"),
+        (MAILS, "It has mails.", {"task": "Is it long? Answer yes or no."}, "escalate", "not one of no, yes"),
+        (MAILS, "```python\ndef parse(text):\n    pass\n```", {"task": PARSE, "write": "p.py"}, "escalate", "parse does nothing"),
+        (MAILS, "```python\nprint(1)\n```", {"task": PARSE, "write": "p.py"}, "escalate", "parse is not defined"),
+        (
+            MAILS, "```python\ndef parse(text):\n    return text.split()\n```", {"task": PARSE, "write": "p.py"},
+            "written", "p.py parses, and nothing ran it",
+        ),
+        (
+            "# A\n\none\n\n## B\n\ntwo\n\n## C\n", "# A\n\n1\n", {"task": "Write numbers as digits.", "write": "m.txt"},
+            "escalate", "of 5 lines 2 are left",
+        ),
+    ],
+)  # fmt: skip
+async def test_what_leaves_something_out_or_is_in_another_language_is_no_answer(
+    tmp_path: Path, material: str, answer: str, call: dict[str, Any], outcome: str, why: str
+) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "m.txt").write_text(material, encoding="utf-8")
+    receipt = await receipt_of(tmp_path, answer, files=["m.txt"], **call)
+    assert receipt["outcome"] == outcome and why in receipt["reason"], receipt
+
+
+async def test_a_function_that_changed_too_is_told(tmp_path: Path) -> None:
+    answer = f"```python\n{CALC.replace('a * 2', 'a * 3').replace('r * r', 'r**2')}```"
+    receipt = await receipt_of(
+        tmp_path, answer, task="twice should give three times a.", files=["calc.py"], write="edits"
+    )
+    assert receipt["outcome"] == "written" and "area changed too" in receipt["reason"], receipt
 
 
 async def test_a_map_that_found_nothing_claims_nothing(tmp_path: Path) -> None:
