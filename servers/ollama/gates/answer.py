@@ -170,7 +170,7 @@ def _named_code(text: str, known: Sequence[str], main: str | None) -> list[tuple
 
 
 def _changed(text: str, inputs: Mapping[str, Document], now: Mapping[str, str]) -> Candidate:
-    files = {path: new for path, new in now.items() if new != inputs[path].text}
+    files = {path: new for path, new in now.items() if new.rstrip("\n") != inputs[path].text.rstrip("\n")}
     if not files:
         raise BadAnswer("the answer changes nothing")
     return Candidate(answer=text, files=files)

@@ -16,7 +16,7 @@ from typing import cast
 import anyio
 
 from ...source.syntax_check import note as syntax_note
-from . import python_code, settings
+from . import comments, python_code, settings
 from .changes import changed_lines, lost_definitions, removal_asked, shrunk
 from .counted import answers, asks_how_many, counted
 from .json_schema import misfit
@@ -134,6 +134,33 @@ def _syntax(judged: Judged) -> Result:
             return False, fault
     names = ", names known" if judged.python else ""
     return (True, f"{', '.join(known)}: syntax ok{names}") if known else (None, "no parser for these files")
+
+
+def _wants_comments(judged: Judged) -> object | None:
+    files = judged.candidate.files
+    return (
+        True
+        if files
+        and not judged.python
+        and all(judged.old(p) for p in files)
+        and comments.wanted(judged.asked.task)
+        else None
+    )
+
+
+def _comments(judged: Judged) -> Result:
+    every = (
+        re.search(r"\b(?:every|each|all|both|alle|jede[nrs]?|beide)\b", judged.asked.task, re.IGNORECASE)
+        is not None
+    )
+    for path, text in judged.candidate.files.items():
+        try:
+            fault = comments.fault_of(path, judged.old(path) or "", text, every=every)
+        except LookupError:
+            return None, "its language is not known here"
+        if fault is not None:
+            return False, f"{path}: {fault}"
+    return True, "only comments changed"
 
 
 def _wants_docstrings(judged: Judged) -> object | None:
@@ -398,6 +425,7 @@ KINDS: tuple[GateKind, ...] = (
         unasked=lambda j: None if j.candidate.files or j.schema is not None else True,
     ),
     GateKind(name="docstrings", check=threaded(_docstrings), unasked=_wants_docstrings),
+    GateKind(name="comments", check=threaded(_comments), unasked=_wants_comments),
     GateKind(name="settings", check=threaded(_settings), unasked=_wants_settings),
     GateKind(name="rename", check=threaded(_rename), unasked=_wants_rename),
     GateKind(name="quotes", form='"quotes"', check=threaded(_quotes), unasked=_wants_quotes),

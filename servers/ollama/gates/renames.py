@@ -133,12 +133,14 @@ _BE_CALLED = (
     rf"\b(?:the|its)\s+{_KIND}\s+{_OLD}\s+(?:should|must|shall|has\s+to|is\s+to|needs\s+to)\s+be\s+"
     rf"(?:called|named|renamed\s+(?:to|into|as))\s+(?!\w+ly\b){_NEW}"
 )
+_USE = rf"\buse\s+the\s+name\s+{_NEW}\s+instead\s+of\s+(?:the\s+name\s+)?{_OLD}"
 _UMBENENNEN = (
     rf"\b(?:be)?nenne\s+{_KIND_OF_NAME}{_OLD}\s+(?:überall\s+)?(?:in|zu)\s+{_KIND_OF_NAME}{_NEW}\s+um\b"
 )
 _HEISSEN = rf"\b{_KIND}\s+{_OLD}\s+soll\s+(?:künftig\s+|jetzt\s+|überall\s+)?{_NEW}\s+heißen\b"
 _RENAME = [
-    re.compile(form, re.IGNORECASE) for form in (_RENAME_TO, _NAME_TO, _BE_CALLED, _UMBENENNEN, _HEISSEN)
+    re.compile(form, re.IGNORECASE)
+    for form in (_RENAME_TO, _NAME_TO, _BE_CALLED, _USE, _UMBENENNEN, _HEISSEN)
 ]
 _EVERYWHERE = re.compile(
     r"\b(?:everywhere|everything|wherever|throughout|all|every|each|uses?|references?|refers?|überall|alle[sn]?)\b",

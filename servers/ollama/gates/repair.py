@@ -21,7 +21,10 @@ WHOLE_SHARE = 0.6
 
 
 def without_fences(answer: str) -> str:
-    """An answer without the lines that stood around the material and were copied along."""
+    """An answer without the lines that stood around the material and were copied along; of several files, each by its name."""
+    files = _FENCED_FILE.findall(answer)
+    if len({name for name, _ in files}) > 1:
+        answer = "\n\n".join(f"{name}\n```\n{body.strip()}\n```" for name, body in files)
     return _FENCE_LINE.sub("", answer)
 
 
@@ -137,6 +140,9 @@ def closer(text: str, one: str, *, than: str) -> bool:
     return ratios[0] > ratios[1]
 
 
+_FENCED_FILE = re.compile(
+    r"^[ \t]*<<data [0-9a-f]{8} ([^\n]*)>>[ \t]*\n([\s\S]*?)(?:\n[ \t]*<<end|\n```|\Z)", re.MULTILINE
+)
 _FENCE_LINE = re.compile(
     r"^[ \t]*<<(?:data [0-9a-f]{8} [^\n]*|end [0-9a-f]{8})>>[ \t]*(?:\n|\Z)", re.MULTILINE
 )

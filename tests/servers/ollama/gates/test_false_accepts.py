@@ -162,6 +162,21 @@ HOW_MANY = "How many lines of the file say OPEN?"
             "s.toml", SERVE, SERVE.replace("80", "90").replace("slow = true\n", ""),
             {"task": "The web port becomes 90.", "write": "s.toml"}, "escalate", "mail.slow is gone",
         ),
+        (
+            "w.js", EXPORTS, EXPORTS.replace("export", "/** Does it. */\nexport").replace("function c", "/** Last. */\nfunction c"),
+            {"task": "Put JSDoc above every function.", "write": "edits"}, "accepted", "",
+        ),
+        (
+            "w.js", EXPORTS, EXPORTS.replace("export", "/** Does it. */\nexport"),
+            {"task": "Put JSDoc above every function.", "write": "edits"}, "escalate", "c has no comment above it",
+        ),
+        (
+            "w.js", EXPORTS, EXPORTS.replace("export", "/** Does it. */\nexport").replace("1", "2"),
+            {"task": "Write doc comments.", "write": "edits"}, "escalate", "the code changed too",
+        ),
+        (
+            "w.js", WIDE, WIDE.replace("wid", "width"), {"task": "Use the name width instead of wid.", "write": "edits"}, "accepted", "",
+        ),
         ("l.md", BOXES, "3", {"task": "How many boxes are not ticked yet?"}, "escalate", "counted: 2 of 3 boxes are not"),
         ("l.md", BOXES, "One.", {"task": "How many of these are done?"}, "accepted", ""),
         ("door.log", DOOR, "drei", {"task": "Wie viele Zeilen enthalten OPEN?"}, "accepted", ""),

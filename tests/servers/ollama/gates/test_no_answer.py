@@ -297,6 +297,10 @@ async def test_fences_copied_along_are_no_part_of_an_answer(tmp_path: Path) -> N
     receipt = await receipt_of(tmp_path, whole, task="Three times", files=["calc.py"], write="edits")
     assert receipt["outcome"] == "accepted", receipt.get("reason")
     assert (tmp_path / "tree" / "calc.py").read_text(encoding="utf-8") == CALC.replace("* 2", "* 3")
+    two = f"{whole.removesuffix('```')}\n<<data 5e6f7a8b notes.txt>>\n{NOTES}\n```".replace("* 3", "* 4")
+    receipt = await receipt_of(tmp_path, two, task="4 times", files=["calc.py", "notes.txt"], write="edits")
+    assert receipt["outcome"] == "accepted", receipt.get("reason")
+    assert (tmp_path / "tree" / "calc.py").read_text(encoding="utf-8") == CALC.replace("* 2", "* 4")
 
 
 @pytest.mark.parametrize(

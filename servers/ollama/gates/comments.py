@@ -1,0 +1,42 @@
+"""Comments asked for in another language than Python: the code is what it was, and each function has one of its own above it."""
+
+from __future__ import annotations
+
+import re
+
+from ...source import grammars, parser_process
+
+
+def wanted(task: str) -> bool:
+    """Whether a task is about comments on functions."""
+    return _WANTED.search(task) is not None
+
+
+def fault_of(path: str, before: str, after: str, *, every: bool) -> str | None:
+    """Why a file is not the same code with comments that say something. LookupError where nothing can be said."""
+    if not grammars.has_grammar(path):
+        raise LookupError(path)
+    mark = _HASH if path.lower().endswith((".rb", ".sh", ".bash")) else _SLASH
+    if re.findall(r"\w+|[^\w\s]", mark.sub(" ", before)) != re.findall(r"\w+|[^\w\s]", mark.sub(" ", after)):
+        return "the code changed too; only comments were asked for"
+    try:
+        symbols = parser_process.symbols(path, after.encode("utf-8", "surrogatepass")) or []
+    except (TimeoutError, OSError):
+        raise LookupError(path) from None
+    lines = after.split("\n")
+    functions = [s for s in symbols if "(" in s.signature and "=>" not in s.signature.partition("(")[0]]
+    bare = [s.name for s in functions if not _COMMENT_END.search(lines[s.first - 2] if s.first > 1 else "")]
+    if every and bare and len(functions) > 0:
+        return f"{bare[0]} has no comment above it"
+    if len(mark.findall(after)) <= len(mark.findall(before)):
+        return "no comment was added"
+    return None
+
+
+_WANTED = re.compile(
+    r"\b(?:js ?docs?|java ?docs?|go ?docs?|doc(?:umentation)? comments?|docstrings?|rustdoc|ya?rd)\b",
+    re.IGNORECASE,
+)
+_SLASH = re.compile(r"/\*[\s\S]*?\*/|(?<![:\"'/])//[^\n]*")
+_HASH = re.compile(r"^[ \t]*#(?!!)[^\n]*", re.MULTILINE)
+_COMMENT_END = re.compile(r"\*/\s*$|^\s*(?://|#|@)")
