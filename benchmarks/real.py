@@ -2,7 +2,7 @@
 
     python -m benchmarks.real MODEL.gguf... [--half tune|earlier|report] [--kinds fix,quotes] [--follow] [--out ROWS.jsonl] [--json]
 
-Every task of real_tasks.py (tune), real_earlier.py (earlier) and real_report.py (report) goes once through the MCP server to the embedded engine, with the prompts as they are. A
+Every task of real_tasks.py (tune), real_earlier.py and real_languages.py (earlier) and real_report.py (report) goes once through the MCP server to the embedded engine, with the prompts as they are. A
 checker that is not the gate looks at the end. With --out, rows lie in a file and what is there is not run again.
 
     right      handed over as a success, and right       false     its gate passed, and it is wrong
@@ -32,6 +32,7 @@ from mcp import Client
 
 from benchmarks.real_checks import Case, End
 from benchmarks.real_earlier import EARLIER
+from benchmarks.real_languages import LANGUAGES
 from benchmarks.real_report import REPORTING
 from benchmarks.real_tasks import TUNING
 from servers.ollama.engines.embedded import Embedded
@@ -79,7 +80,7 @@ def main() -> int:
     configure_logging("error")
     cases = [
         case
-        for case in (*TUNING, *EARLIER, *REPORTING)
+        for case in (*TUNING, *EARLIER, *LANGUAGES, *REPORTING)
         if given.half in (None, case.half)
         and (given.kinds is None or case.kind in given.kinds)
         and (given.names is None or case.name in given.names)
