@@ -173,8 +173,10 @@ def _other_language(text: str, asked: Asked) -> str | None:
         or len(_words(text)) < _SPOKEN
     ):
         return None
-    wanted, found = _language(asked.task), _language(text)
-    if wanted is None or found in (None, wanted) or _language(asked.material) == found:
+    wanted, found, there = (_language(part) for part in (asked.task, text, asked.material))
+    if wanted is None and not set(_words(asked.task)) & set(_SMALL_WORDS["English"].split()):
+        wanted = there  # a short order in the language of its material
+    if wanted is None or found in (None, wanted, there):
         return None
     return f"the answer is in {found}; the task is in {wanted}"
 

@@ -85,8 +85,10 @@ def off_topic(task: str, spans: Sequence[str], material: str) -> tuple[str | Non
     ]
     best = max(others, key=lambda part: len(_stems(part) & topic), default="")
     score = len(_stems(best) & topic)
-    if not said and score:
-        return f"no quote has one of the task's words; this has: {best.strip()[:120]!r}", None
+    stray = next((span for span in spans if not _stems(span) & topic), None)
+    if stray is not None and score:
+        which = "no quote has one" if not said else f"{flat(stray)[:60]!r} has none"
+        return f"{which} of the task's words; this has: {best.strip()[:120]!r}", None
     if score > len(said):
         return None, f"whether {best.strip()[:120]!r} does not answer better"
     return None, None

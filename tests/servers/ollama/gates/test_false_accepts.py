@@ -177,6 +177,10 @@ HOW_MANY = "How many lines of the file say OPEN?"
         (
             "w.js", WIDE, WIDE.replace("wid", "width"), {"task": "Use the name width instead of wid.", "write": "edits"}, "accepted", "",
         ),
+        (
+            "h.txt", HUT, '"Boots stay in the porch."\n"The stove is lit by the warden alone."',
+            {"task": "Quote the two lines about boots and blankets."}, "escalate", "has none of the task's words",
+        ),
         ("l.md", BOXES, "3", {"task": "How many boxes are not ticked yet?"}, "escalate", "counted: 2 of 3 boxes are not"),
         ("l.md", BOXES, "One.", {"task": "How many of these are done?"}, "accepted", ""),
         ("door.log", DOOR, "drei", {"task": "Wie viele Zeilen enthalten OPEN?"}, "accepted", ""),
