@@ -196,8 +196,9 @@ def _asked_names(judged: Judged) -> dict[str, str]:
         old = judged.old(path)
         lost = [] if old is None else lost_definitions(path, old, text)
         new = [] if old is None else lost_definitions(path, text, old)
-        if len(lost) == len(new) == 1 and all(re.search(rf"\b{re.escape(n)}\b", task) for n in (*lost, *new)):
-            pairs[lost[0]] = new[0]
+        ends = [name.rpartition(".")[2] for name in (*lost, *new)]
+        if len(lost) == len(new) == 1 and all(re.search(rf"\b{re.escape(n)}\b", task) for n in ends):
+            pairs[ends[0]] = ends[1]
     return pairs
 
 

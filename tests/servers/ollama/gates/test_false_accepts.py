@@ -181,6 +181,11 @@ HOW_MANY = "How many lines of the file say OPEN?"
             "h.txt", HUT, '"Boots stay in the porch."\n"The stove is lit by the warden alone."',
             {"task": "Quote the two lines about boots and blankets."}, "escalate", "has none of the task's words",
         ),
+        (
+            "t.py", "class Bill:\n    def go(self):\n        return 1\n\n\nBill().go()\n",
+            "class Bill:\n    def pay(self):\n        return 1\n\n\nBill().pay()\n",
+            {"task": "go should be called pay.", "write": "edits"}, "accepted", "",
+        ),
         ("l.md", BOXES, "3", {"task": "How many boxes are not ticked yet?"}, "escalate", "counted: 2 of 3 boxes are not"),
         ("l.md", BOXES, "One.", {"task": "How many of these are done?"}, "accepted", ""),
         ("door.log", DOOR, "drei", {"task": "Wie viele Zeilen enthalten OPEN?"}, "accepted", ""),
