@@ -19,7 +19,7 @@ _LOOPED = 4
 _SPOKEN = 6
 """Words by which a language can be told."""
 _SMALL_WORDS = {
-    "English": "the of and to is it that with for was what does how are from this",
+    "English": "the of and to is it that with for what does how are from this",
     "German": "der die das und ist nicht ein eine den dem mit von wird was wie auf zu für sich",
     "French": "le les des et est une du dans que pour qui sur pas avec ce quel quelle",
     "Spanish": "el los las es una del que para por con no qué cuál cómo se y",

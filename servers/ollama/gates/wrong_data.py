@@ -25,6 +25,11 @@ _CONDITION = re.compile(
     re.IGNORECASE,
 )
 """Words by which a task asks for some of what there is."""
+_SHORT = 12
+_MAY_HOLD = re.compile(
+    r"address|full|text|line|sentence|descri|quote|summary|note|message|place|location|adresse|anschrift",
+    re.IGNORECASE,
+)
 _ALL = re.compile(r"\b(?:each|every|all|alle|jede[nrs]?)\b", re.IGNORECASE)
 _ADDRESSES = [re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), re.compile(r"https?://[^\s\"'<>)\]]*[\w/]")]
 _ONCE = re.compile(
@@ -109,6 +114,8 @@ def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
         return "which of the choices is right"
     if (rows := _some_rows(value, asked)) is not None:
         return rows
+    if asked.kind == "extract" and (both := _two_in_one(value)) is not None:
+        return both
     material = _flat(asked.material)
     own = next((x for x in leaves if isinstance(x, str) and x.strip() and not _stands(x, material)), None)
     return (
@@ -116,6 +123,22 @@ def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
         if own is None or asked.kind != "extract"
         else f"whether {own[:60]!r} is so; the material has other words"
     )
+
+
+def _two_in_one(value: object) -> str | None:
+    """A short text of a record that holds another one of the same record: two things under one key."""
+    if isinstance(value, list):
+        return next((both for item in cast("list[object]", value) if (both := _two_in_one(item))), None)
+    if not isinstance(value, dict):
+        return None
+    fields = cast("dict[str, object]", value)
+    texts = {key: " ".join(item.split()) for key, item in fields.items() if isinstance(item, str)}
+    for key, text in texts.items():
+        for other, part in texts.items():
+            held = len(part.split()) > 1 and len(part) < len(text) and len(text.split()) <= _SHORT
+            if held and not _MAY_HOLD.search(key) and re.search(rf"(?:^|\s){re.escape(part)}(?:\s|$)", text):
+                return f"whether {text[:60]!r} is only the {key}; it holds the {other} too"
+    return next((both for item in fields.values() if (both := _two_in_one(item))), None)
 
 
 def _some_rows(value: object, asked: Asked) -> str | None:

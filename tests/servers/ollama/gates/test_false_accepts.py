@@ -186,6 +186,10 @@ HOW_MANY = "How many lines of the file say OPEN?"
             "class Bill:\n    def pay(self):\n        return 1\n\n\nBill().pay()\n",
             {"task": "go should be called pay.", "write": "edits"}, "accepted", "",
         ),
+        (
+            "b.txt", "Seen on 2026-06-11 by Dr. Ana Horn\n", '{"seen": "2026-06-11 by Dr. Ana Horn", "doctor": "Dr. Ana Horn"}',
+            {"task": "Extract date and doctor.", "schema": OBJECT}, "answered", "is only the seen; it holds the doctor too",
+        ),
         ("l.md", BOXES, "3", {"task": "How many boxes are not ticked yet?"}, "escalate", "counted: 2 of 3 boxes are not"),
         ("l.md", BOXES, "One.", {"task": "How many of these are done?"}, "accepted", ""),
         ("door.log", DOOR, "drei", {"task": "Wie viele Zeilen enthalten OPEN?"}, "accepted", ""),

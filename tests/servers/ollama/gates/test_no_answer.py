@@ -348,6 +348,7 @@ PARSE = "Write a module with the function parse(text), which splits key=value li
         (WARDEN, FOREIGN, {"task": "Was sagt der Text? Antworte in der Sprache der Welt."}, "escalate", "is in English"),
         (WARDEN, FOREIGN, {"task": "Fasse den Text zusammen."}, "escalate", "is in English"),
         (WARDEN, FOREIGN, {"task": "What does this say?"}, "answered", "unchecked"),
+        (WARDEN, FOREIGN, {"task": "Bitte zusammenfassen, was darin steht."}, "escalate", "is in English"),
         (WARDEN, FOREIGN, {"task": "Was steht hier auf der Liste? Translate it, please."}, "answered", "unchecked"),
         (WARDEN, WARDEN, {"task": "Translate this into English."}, "escalate", "only repeats the material"),
         (MAILS, '{"names": ["a@x.org"]}', {"task": "Extract all addresses.", "schema": LIST}, "escalate", "b@x.org is missing"),
