@@ -94,7 +94,9 @@ def _spoken(key: str, task: str) -> bool:
 
 
 def _numbers(task: str) -> list[str]:
-    return re.findall(rf"(?<![\w.,-])\d+(?:\.\d+)*(?![\w-]|\.\d)(?!\s*(?:{_NO_VALUE}))", task)
+    """Those that should stand in the file: none of "#4711" and of "more by 2"."""
+    number = r"(?<![\w.,#-])(?<!\bby )(?<!\bum )\d+(?:\.\d+)*(?![\w-]|\.\d)"
+    return re.findall(rf"{number}(?!\s*(?:{_NO_VALUE}))", task)
 
 
 def _holds(text: str, number: str) -> bool:

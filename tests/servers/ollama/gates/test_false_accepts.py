@@ -159,6 +159,10 @@ HOW_MANY = "How many lines of the file say OPEN?"
             "escalate", "the task says 90, and it stands nowhere",
         ),
         (
+            "s.toml", SERVE, SERVE.replace("80", "90"),
+            {"task": "Raise the port of web by 10, see #4711.", "write": "edits"}, "written", "nothing checked",
+        ),
+        (
             "s.toml", SERVE, SERVE.replace("80", "90").replace("slow = true\n", ""),
             {"task": "The web port becomes 90.", "write": "s.toml"}, "escalate", "mail.slow is gone",
         ),
