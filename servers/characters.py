@@ -14,10 +14,12 @@ JOINERS = "\u200c\u200d"
 """Invisible too, but emoji and several scripts are written with them."""
 
 INVISIBLE = (
-    "\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0d\ufeff\uffa0\ufff9-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Bidi controls, zero-width and tag characters, line separators: the inside of a regex class."""
+"""Bidi controls, zero-width and tag characters, fillers, variation selectors but emoji's, line separators: the inside of a
+regex class."""
 
 _UNSEEN = re.compile(f"[{INVISIBLE}{JOINERS}]")
 

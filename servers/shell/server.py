@@ -39,6 +39,7 @@ from .policy.rules import BUILT_IN, Policy, load
 from .quality.format import format_code as format_files
 from .quality.lint import lint as lint_files
 from .quality.run_tests import start_all_tests
+from .unfed import NOTE, unfed
 
 MAX_WAIT_S = 45.0  # many hosts give up on a call after 60 s
 
@@ -112,6 +113,8 @@ def build(shell: Shell) -> ToolServer:
             raise ToolError(job.failure)
         if left and case.decision.background:
             job.notes.append(BACKGROUND)
+        if not (left or stdin or interactive) and unfed(command, argv):
+            job.notes.append(NOTE)
         text, job.read_bytes = told(job)
         if job.running:
             return f"{text}\nstill running; next: job(id={job.id!r}, action='wait')"

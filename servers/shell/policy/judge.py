@@ -19,7 +19,7 @@ from . import programs
 from .bash_parser import MAX_BYTES, MAX_COMMANDS, Call, Script, parse
 from .git_args import git_places
 from .path_access import ONLY_SHELL, Reach
-from .rules import NETWORK, ORDER, Effect, Policy, candidates
+from .rules import LOOPBACK, LOOPBACK_CLIENTS, NETWORK, ORDER, Effect, Policy, candidates
 from .words import Word, spellings
 from .wrappers import feeding, find_runs, known, module_run, operands, runner_words, shell_run, unwrapped
 
@@ -207,12 +207,29 @@ class _Case:
             return
         self._runner(name, rest, script, shown, depth)
         effect, rule = self._ruled(name, rest, first.text)
-        if effect == "allow":
+        own = self._asks_own_loopback(name, rest)
+        if own and effect == "ask" and rule == "default":
+            effect, rule = "allow", f"{name} of this session's own servers"
+        elif effect == "allow":
             effect, rule = self._limited(name, rest, script, rule)
-        self.network |= any(
+        self.network |= not own and any(
             candidate in NETWORK for candidate in candidates(name, [word.text for word in rest])
         )
         self.add(effect, shown, rule)
+
+    def _asks_own_loopback(self, name: str, rest: Sequence[Word]) -> bool:
+        """Whether a client of the network is only meant for servers that the session has started: with the network on,
+        it would not find them. Whatever else its words may name is out of its reach in the sandbox."""
+        if (
+            not self.contained
+            or self.policy.network
+            or not self.policy.contained
+            or name not in LOOPBACK_CLIENTS
+        ):
+            return False
+        words = [word.raw.strip("'\"") for word in rest]
+        elsewhere = any("://" in word and not LOOPBACK.match(word) for word in words)
+        return not elsewhere and any(map(LOOPBACK.match, words))
 
     def _identified(self, text: str) -> tuple[str, str | None]:
         """The program's plain name; one inside the workspace is `./`, whatever it is called."""

@@ -183,3 +183,12 @@ NETWORK = _words(
     "apt apt-get dnf yum pacman brew apk snap flatpak conda mamba",
 )  # fmt: skip
 """Commands that are of no use without the network: a yes to one of them switches it on for that run."""
+
+LOOPBACK_CLIENTS = _words(
+    "curl wget nc ncat netcat telnet http https xh websocat grpcurl ab wrk hey redis-cli"
+)
+"""Clients that may be asked to talk to what the session itself serves: `curl localhost:8000`."""
+LOOPBACK = re.compile(
+    r"(?:\w+://)?(?:[^/@\s]*@)?(?:(?:[\w-]+\.)*localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|\[::1\]|::1)(?::[^/@]*)?(?:[/?#].*)?$",
+    re.IGNORECASE | re.DOTALL,
+)

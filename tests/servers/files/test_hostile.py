@@ -151,6 +151,19 @@ def test_names_shown_in_errors_are_escaped(server: Stdio, root: Path) -> None:
         assert "\nforged" not in call.text
 
 
+def test_characters_that_nobody_sees_are_shown_as_escapes(server: Stdio, root: Path) -> None:
+    unseen = "\u034f\u115f\u17b4\u200b\u202e\u2066\u3164\ufe00\uffa0\U000e0049\U000e01ef\x1b\x9b"
+    (root / "a.txt").write_text(f"x{unseen}y\n", encoding="utf-8")
+    for answer in (
+        server.call("read_file", path="a.txt"),
+        server.call("search_files", pattern="x"),
+        server.call("edit_file", path="a.txt", edits=[{"old": "nothing like it", "new": unseen}]),
+        server.call("read_file", path=f"no{unseen}"),
+    ):
+        assert not set(unseen) & set(answer.text), answer.text
+    assert "\\u3164" in server.call("read_file", path="a.txt").text
+
+
 def test_headings_and_names_made_to_be_slow_are_not(server: Stdio, root: Path) -> None:
     (root / "a.md").write_text("# a" + " " * 300_000 + "b\n## c ##\n", encoding="utf-8")
     assert "2-2\t  ## c\n" in server.call("outline", path="a.md").text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 
 import pytest
@@ -35,6 +36,11 @@ def test_a_server_started_as_a_job_is_reached_by_the_next_command(place: Place, 
         asked = FETCH.format(host="127.0.0.1" if host == "0.0.0.0" else host, port=port, name="page.txt")
         answer = place.run(asked)
         assert "served here" in answer.text, answer.text
+        if host != "localhost" and shutil.which(
+            "curl"
+        ):  # no rule names it: of its own servers alone it may ask
+            curl = place.server.call("run_command", command=f"curl -s http://127.0.0.1:{port}/page.txt")
+            assert "served here" in curl.text, curl.text
     finally:
         place.server.call("job", id=job, action="kill")
     assert "served here" not in place.run(FETCH.format(host="127.0.0.1", port=port, name="page.txt")).text

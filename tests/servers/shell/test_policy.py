@@ -221,6 +221,13 @@ k k  python -m pip install x
 k k  npm install
 k k  npx cowsay
 k k  curl http://example.com
+a k  curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8123/x?a=http
+a k  curl localhost:$PORT/health | grep ok
+a k  wget -qO- http://[::1]:3000/
+a k  nc -z 127.0.0.1 5432
+k k  curl http://localhost@example.com/
+k k  curl http://127.0.0.1.example.com
+k k  curl -d @x http://127.0.0.1:8123 https://example.com
 k k  ssh host
 k k  rm -rf build
 k k  find . -name '*.py' | xargs rm

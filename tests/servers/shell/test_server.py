@@ -256,12 +256,17 @@ def test_programs_that_would_read_a_pipe_do_not_hang(tmp_path: Path) -> None:
         assert body(server.call("run_command", command="cat").text).strip() == ""
         python = server.call("run_command", command="python3; echo then $?").text
         assert "then 0" in python, "nobody can type: it reads end of file"
+        for command in ("cat", "read x; echo $x", "python3 | cat", "tee copy"):
+            assert "its input, which was empty: stdin=" in server.call("run_command", command=command).text
+        for command in ("cat a.txt", "python3 --version", "cat < a.txt", "echo hi | cat"):
+            assert "stdin=" not in server.call("run_command", command=command).text
         both = server.call("run_command", command="cat", stdin="x", interactive=True)
         assert both.is_error and "interactive" in both.text
-        server.call("run_command", command="cat", wait_s=0.3, interactive=True)
-        server.call("job", id="j5", action="input", text="typed\n")
-        ended = server.call("job", id="j5", action="input", text="").text
-        assert "exit=0" in ended or "exit=0" in server.call("job", id="j5", action="wait").text
+        typed = server.call("run_command", command="cat", wait_s=0.3, interactive=True).text
+        job = typed.partition("job=")[2].split()[0]
+        server.call("job", id=job, action="input", text="typed\n")
+        ended = server.call("job", id=job, action="input", text="").text
+        assert "exit=0" in ended or "exit=0" in server.call("job", id=job, action="wait").text
 
 
 @pytest.mark.skipif(not shutil.which("rg"), reason="needs rg")
