@@ -14,7 +14,7 @@ _TAIL = 0.75
 _MAX_LINE = 2000
 _NO_NETWORK = re.compile(
     rb"Network is unreachable|Temporary failure in name resolution|Name or service not known|Could not resolve host"
-    rb"|ENETUNREACH|EAI_AGAIN|ENOTFOUND|nodename nor servname|[^\n]{0,40}socket[^\n]{0,60}(?:not permitted|[Pp]ermission denied)"
+    rb"|\b(?:ENETUNREACH|EAI_AGAIN|ENOTFOUND)\b|nodename nor servname|[^\n]{0,40}socket[^\n]{0,60}(?:not permitted|[Pp]ermission denied)"
     rb"|PermissionError: \[Errno 1\] Operation not permitted",
     re.IGNORECASE,
 )

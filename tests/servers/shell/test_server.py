@@ -413,7 +413,8 @@ def test_a_refused_network_is_named_with_what_turns_it_on(tmp_path: Path) -> Non
     code = "import urllib.request as u; u.urlopen('http://example.org/')"
     with start("shell", str(tmp_path)) as server:
         text = server.call("run_command", argv=["python3", "-c", code]).text
-        other = server.call("run_command", argv=["python3", "-c", "raise SystemExit(3)"]).text
+        other = server.call("run_command", argv=["python3", "-c", "open('nope')"]).text
+    assert "FileNotFoundError" in other
     assert (
         "the network is off here" in text and "network = true" in text and "the network is off" not in other
     )
