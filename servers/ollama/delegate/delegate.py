@@ -24,6 +24,7 @@ from ..gates.answer import BadAnswer, Candidate
 from ..gates.gates import verdict
 from ..gates.json_schema import in_order
 from ..gates.judged import RunGate
+from ..gates.no_answer import runs_in_circles
 from ..gates.staging import Staging
 from ..hosts.hosts import Hosts
 from ..ledger.receipt import (
@@ -49,6 +50,8 @@ from .runners import Runners
 from .shown import began, first_line, short_diff, shown
 
 log = logging.getLogger(__name__)
+
+RAISE_CAP = "raise max_output"
 
 BeforeWrite = Callable[[Receipt, Mapping[str, str]], None]
 """Hears of a change about to be made: its receipt, and the revision each file will have."""
@@ -118,7 +121,7 @@ class Delegator:
         if ran.answer.profile.outcome in ("aborted", "error"):
             other = likelier(prepared.order, mine, options) if ran.answer.profile.outcome == "error" else None
             return other or await self._again(prepared.order)
-        if ran.answer.profile.outcome == "length" and mine is not None:
+        if RAISE_CAP in (climb.why or "") and mine is not None:
             more = await anyio.to_thread.run_sync(more_room, mine, ran.size.num_predict)
             order, action, say = replace(again, max_output=more), "raise_cap", f"max_output={more}"
             if more is not None and (found := await self.estimator.advised(order, action, say)):
@@ -259,11 +262,9 @@ class Delegator:
         if ran.answer.error is not None:
             return None, None, ran.answer.error
         if ran.answer.profile.outcome == "length":
-            return (
-                None,
-                None,
-                f"the answer was cut at its cap of {ran.size.num_predict:,} tokens; raise max_output",
-            )
+            cut = f"the answer was cut at its cap of {ran.size.num_predict:,} tokens; "
+            circles = runs_in_circles(ran.answer.text, prepared.material)
+            return None, None, cut + ("it went round in circles" if circles else RAISE_CAP)
         try:
             candidate = prepared.candidate(ran.answer.text)
             judged = prepared.judged(candidate, self._runs, failure)

@@ -52,6 +52,19 @@ def is_nothing(text: str) -> bool:
     return _NOTHING.fullmatch(_bare(text)) is not None
 
 
+def runs_in_circles(text: str, material: str) -> bool:
+    """Whether most of an answer is one line again and again, its numbers and quoted texts apart, as the material's are not."""
+
+    def most(lines: Sequence[str]) -> tuple[int, int]:
+        shapes = Counter(
+            _VALUE.sub("0", line.strip()) for line in lines if sum(c.isalnum() for c in line) > 2
+        )
+        return max(shapes.values(), default=0), shapes.total()
+
+    times, lines = most(text.split("\n"))
+    return times > 2 * _LOOPED and 2 * times > lines and times > 2 * most(material.split("\n"))[0]
+
+
 def _bare(text: str) -> str:
     return _LABEL.sub("", text.strip()).strip(_AROUND)
 
@@ -255,6 +268,7 @@ def _sentences(text: str) -> int:
     return max(len(re.findall(r"[.!?](?=\s|$)", text)), 1)
 
 
+_VALUE = re.compile(r"\d+(?:\.\d+)?|\"[^\"]*\"|'[^']*'")
 _AROUND = " .\"'`*_()[]<>\n"
 _LABEL = re.compile(
     r"\A\W*(?:answer|task|question|response|result|antwort|aufgabe|frage|ergebnis)\s*:\W*", re.IGNORECASE

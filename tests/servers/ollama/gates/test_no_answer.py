@@ -31,7 +31,11 @@ LIST = {
 
 
 async def receipt_of(
-    folder: Path, *answers: str, tool: str = "delegate", files: Sequence[str] = ("notes.txt",), **call: Any
+    folder: Path,
+    *answers: str | dict[str, Any],
+    tool: str = "delegate",
+    files: Sequence[str] = ("notes.txt",),
+    **call: Any,
 ) -> dict[str, Any]:
     """The receipt when the worker says these answers in turn."""
     tree = folder / "tree"
@@ -39,7 +43,7 @@ async def receipt_of(
     (tree / "notes.txt").write_text(NOTES, encoding="utf-8")
     (tree / "calc.py").write_text(CALC, encoding="utf-8")
     script = folder / "recitation.json"
-    said = [{"text": answer} for answer in answers]
+    said = [answer if isinstance(answer, dict) else {"text": answer} for answer in answers]
     script.write_text(json.dumps({"models": [{"name": "w"}], "answers": said}), encoding="utf-8")
     async with Client(build([str(tree)], Recited(str(script)))) as client:
         result = await client.call_tool(tool, {"files": list(files), "model": "w", **call})
@@ -374,6 +378,22 @@ async def test_what_leaves_something_out_or_is_in_another_language_is_no_answer(
     (tmp_path / "tree" / "m.txt").write_text(material, encoding="utf-8")
     receipt = await receipt_of(tmp_path, answer, files=["m.txt"], **call)
     assert receipt["outcome"] == outcome and why in receipt["reason"], receipt
+
+
+async def test_an_answer_that_goes_round_in_circles_is_not_given_more_room(tmp_path: Path) -> None:
+    cut = {"final": {"done_reason": "length"}}
+    circles = "from calc import twice\n" + "".join(f"assert twice({n}) == {2 * n}\n" for n in range(40))
+    receipt = await receipt_of(
+        tmp_path,
+        *[{"text": circles, **cut}] * 2,
+        task="Write tests.",
+        files=["calc.py"],
+        write="test_calc.py",
+    )
+    assert "went round in circles" in receipt["reason"], receipt
+    assert "raise_cap" not in [advice["action"] for advice in receipt["advice"]]
+    receipt = await receipt_of(tmp_path, *[{"text": "It closes", **cut}] * 2, task=ASK)
+    assert "raise max_output" in receipt["reason"] and receipt["advice"][0]["action"] == "raise_cap"
 
 
 async def test_a_function_that_changed_too_is_told(tmp_path: Path) -> None:
