@@ -102,7 +102,7 @@ class LongWork:
         if isinstance(job, KeptJob):
             state, began, doing, left = job.state, job.began, job.doing, None
         else:
-            state, began = job.state, time.time() - (time.monotonic() - job.started)
+            state, began = job.state, job.began
             doing, left = str(job.progress), None if job.progress.steps else job.progress.remaining_s
         if state in ("running", "cancelled"):
             return Standing(began=began, doing=doing, remaining_s=left, cancelled=state == "cancelled")

@@ -66,10 +66,10 @@ class Patience:
             self._ids.append(id)
 
 
-def patience(wait_s: float, longest_s: float) -> Patience:
-    """For a call that is to wait `wait_s`. Who waits as long as a call may wait at all wants the result: a task waits on."""
+def patience(wait_s: float, usual_s: float) -> Patience:
+    """For a call that is to wait `wait_s`. Who waits as long as such calls do by themselves wants the result: a task waits on."""
     ids = _handed_over.get()
-    return Patience(wait_s) if ids is None or wait_s < longest_s else Patience(AT_ONCE_S, ids)
+    return Patience(wait_s) if ids is None or wait_s < usual_s else Patience(AT_ONCE_S, ids)
 
 
 class _About(types.RequestParams):

@@ -28,7 +28,7 @@ class LongWork:
     async def standing(self, id: str) -> Standing:
         job = self.shell.jobs.find(id)
         jobs, took = self._with(job), time.monotonic() - job.started
-        began = time.time() - took
+        began = job.began
         if not all(one.poll() for one in jobs):
             said = f"running for {took:.0f} s, {total_bytes(job):,} bytes of output"
             return Standing(began=began, doing=said)

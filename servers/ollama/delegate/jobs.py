@@ -130,6 +130,7 @@ class Job(Generic[T]):
     id: str
     what: str
     progress: Progress = field(default_factory=Progress)
+    began: float = field(default_factory=time.time)  # seconds since 1970
     started: float = field(default_factory=time.monotonic)
     ended_at: float | None = None
     done: anyio.Event = field(default_factory=anyio.Event)

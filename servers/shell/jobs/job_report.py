@@ -47,6 +47,8 @@ def header(job: Job, kept: str = "") -> str:
     """One line: how it went, how long it took, what held it, how much is shown when that is not all."""
     took = job.ended["duration_s"] if job.ended else time.monotonic() - job.started
     cut = f" · {kept}" if kept else ""
+    if job.ended and job.ended["lost_bytes"]:
+        cut += f" · {job.ended['lost_bytes']:,} bytes of its output are lost: the disk of the state folder is full"
     state = ending(job) if not job.running else f"running · job={job.id}"
     return f"{state} · {took:.1f} s · {job.sandbox}{cut}"
 

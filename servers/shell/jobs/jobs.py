@@ -45,6 +45,7 @@ class Job:
     spool: Path
     control: socket.socket
     timeout_s: float
+    began: float = field(default_factory=time.time)  # seconds since 1970
     started: float = field(default_factory=time.monotonic)
     ended: Ended | None = None
     failure: str | None = None  # it could not be started, or its supervisor was killed

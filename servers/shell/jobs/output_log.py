@@ -28,6 +28,7 @@ class Spool:
             ([clue.encode() for clue in clues], re.compile(rule.encode())) for clues, rule in secrets
         ]
         self.max_bytes, self.total, self.waiting = max_bytes, 0, bytearray()
+        self.lost = 0  # bytes for which the disk had no room
 
     @property
     def full(self) -> bool:
@@ -61,8 +62,11 @@ class Spool:
         for clues, rule in self.secrets:
             if any(clue in folded for clue in clues):
                 data = rule.sub(_mask, data)
-        while data:
-            data = data[os.write(self.fd, data) :]
+        try:
+            while data:
+                data = data[os.write(self.fd, data) :]
+        except OSError:  # a full disk costs what was printed, not the command
+            self.lost += len(data)
 
 
 def _mask(match: re.Match[bytes]) -> bytes:

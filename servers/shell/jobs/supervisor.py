@@ -56,6 +56,7 @@ class Ended(TypedDict):
     exit: int  # 128 + signal number for a killed process, as shells say it
     duration_s: float
     output_bytes: int  # printed, before any cut
+    lost_bytes: int  # of it, for which the disk had no room
     survivors: int  # processes left after the kill: 0
 
 
@@ -106,6 +107,7 @@ class Job:
                     exit=_code(self.status),
                     duration_s=round(time.monotonic() - self.started, 3),
                     output_bytes=self.spool.total,
+                    lost_bytes=self.spool.lost,
                     survivors=survivors,
                 )
             )

@@ -118,6 +118,8 @@ def test_nothing_is_imported_before_the_tools_are_listed_and_an_early_end_is_an_
 ) -> None:
     older(start())
     for stop in (None, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if stop is not None and signal.getsignal(stop) == signal.SIG_IGN:
+            continue  # whoever started the tests has switched it off, for what they start too
         host = start()
         host.ask("initialize", HELLO)
         host.tell("notifications/initialized", {})

@@ -19,6 +19,7 @@ from mcp.types import ElicitResult
 from servers.shell.jobs.gate_runs import close_gates, run_gate
 from servers.shell.jobs.shell import open_shell
 from servers.shell.policy.rules import BUILT_IN
+from tests.disks import disk_at, fill
 from tests.processes import alive, own_sleep, until
 from tests.stdio import Stdio, as_result, connect, start
 
@@ -210,6 +211,20 @@ def test_secrets_are_masked_in_results_and_on_disk(tmp_path: Path, own_state: Pa
         spools = [path.read_bytes() for path in own_state.rglob("*.out")]
     assert "ghp_[36 characters masked]" in result.text
     assert spools and all(token.encode() not in spool for spool in spools)
+
+
+def test_a_full_disk_costs_a_command_its_output_and_not_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root := tmp_path / "root").mkdir()
+    with disk_at(tmp_path / "small", "1m") as disk:
+        monkeypatch.setenv("UNDERSTUDY_HOME", str(disk / "state"))
+        with start("shell", str(root)) as server:
+            server.call("run_command", command="echo x")
+            fill(disk)
+            done = server.call("run_command", command="echo lost; touch made")
+    assert "exit=0" in done.text and "5 bytes of its output are lost" in done.text, done.text
+    assert (root / "made").exists()
 
 
 def test_the_environment_is_an_allow_list(tmp_path: Path) -> None:
