@@ -298,7 +298,8 @@ async def test_a_yes_to_a_network_command_switches_the_network_on_for_it_alone(t
         return ElicitResult(action="accept", content={"run": "once"})
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        port = listener.getsockname()[1]
+        url = f"--resolve far.example:{port}:127.0.0.1 http://far.example:{port}/"  # loopback itself needs no yes
         async with connect("shell", str(tmp_path), elicitation_callback=yes) as client:
             with anyio.fail_after(60):
                 code = (
