@@ -79,7 +79,7 @@ async def test_a_question_accepted_without_its_answer_does_nothing_and_is_told_p
         return ElicitResult(action="accept", content=content)
 
     async with connect("shell", str(tmp_path), mode=mode, elicitation_callback=accept) as client:
-        said = await client.call_tool("run_command", {"command": "curl http://127.0.0.1:9/"})
+        said = await client.call_tool("run_command", {"command": "curl http://far.example/"})
     assert said.is_error
     assert said.content[0].text == (  # type: ignore[union-attr]
         "the question was accepted without one of its answers, so run_command did nothing"
