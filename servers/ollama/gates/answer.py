@@ -49,9 +49,7 @@ def answered(text: str, *, schema: bool) -> Candidate:
 
 def rewritten(text: str, path: str, before: str | None, *, schema: bool = False) -> Candidate:
     """The candidate of a task that writes one whole file; `before` is what it holds now. With `schema` it is JSON."""
-    content = _whole(
-        without_thoughts(text), prose=path.lower().endswith((".md", ".markdown", ".mdx", ".rst"))
-    )
+    content = _whole(path, without_thoughts(text))
     if not content.strip():
         raise BadAnswer("the answer holds no content for the file")
     content = content if content.endswith("\n") else content + "\n"
@@ -91,7 +89,7 @@ def from_patch(text: str, inputs: Mapping[str, Document]) -> Candidate:
     names = tuple(inputs)
     now: dict[str, str] = {}
     try:
-        for one in parse(_whole(text, prose=False)):
+        for one in parse(_whole("", text)):
             path = _known(one.new or one.old or "", names)
             if one.old != one.new:
                 raise BadAnswer(f"the diff creates, renames or deletes {path}; a worker may only change it")
@@ -157,7 +155,7 @@ def _named_code(text: str, known: Sequence[str], main: str | None) -> list[tuple
     """(path, code) of every code block, in order; the whole answer where it has none."""
     default = main or (known[0] if len(known) == 1 else None)
     if "```" not in text:
-        return [(default, without_talk(text))] if default and text.strip() else []
+        return [(default, without_talk(default, text))] if default and text.strip() else []
     if text.count("```") % 2:
         text = f"{text.rstrip()}\n```"  # it ended by itself: only the last fence is missing
     found: list[tuple[str, str]] = []
@@ -176,15 +174,15 @@ def _changed(text: str, inputs: Mapping[str, Document], now: Mapping[str, str]) 
     return Candidate(answer=text, files=files)
 
 
-def _whole(text: str, *, prose: bool) -> str:
+def _whole(path: str, text: str) -> str:
     """The content meant by an answer: the one fenced block in it, or all of it when it has none.
 
     Prose may hold code blocks of its own, so there only a fence around everything counts.
     """
-    stripped = without_talk(text)
+    stripped = without_talk(path, text)
     if (inner := _unfenced(stripped)) is not None:
         return inner
-    if prose or "```" not in stripped:
+    if path.lower().endswith(_MARKUP) or "```" not in stripped:
         return stripped
     found = [match for match in _FENCED.finditer(stripped) if not _FOREIGN.match(match[0])]
     if len(found) == 1 and stripped.count("```") in (2, 4):
@@ -294,6 +292,7 @@ def _replaced(text: str, wanted: Sequence[str], new: Sequence[str], where: str) 
 
 
 _THOUGHTS = re.compile(r"\A\s*<think>[\s\S]*?</think>\s*")
+_MARKUP = (".md", ".markdown", ".mdx", ".rst")
 _AROUND = re.compile(r"(?P<fence>`{3,})[^\n`]*\n(?P<inner>[\s\S]*?\n?)(?P=fence)`*")
 _FENCED = re.compile(r"^(`{3,})[^\n`]*\n([\s\S]*?)^\1`*\s*$", re.MULTILINE)
 _HUNK = re.compile(r"^@@ .*@@|^@@\s*$", re.MULTILINE)

@@ -6,12 +6,19 @@ import re
 from collections import Counter
 from itertools import pairwise
 
+PROSE = (".md", ".markdown", ".mdx", ".rst", ".txt", ".adoc")
 
-def without_talk(text: str) -> str:
-    """The text without a first line that announces it, and a last one that offers help."""
+
+def without_talk(path: str, text: str) -> str:
+    """A file's content without a first line that announces it, and a last one that offers help.
+
+    In prose these may be its own: there the first has to announce a text, and the last goes only with such a first.
+    """
     stripped = text.strip("\r\n")
-    stripped = _ANNOUNCES.sub("", stripped, count=1)
-    return _OFFERS.sub("", stripped)
+    if not path.lower().endswith(PROSE):
+        return _OFFERS.sub("", _ANNOUNCES.sub("", stripped, count=1))
+    bare = _ANNOUNCES_TEXT.sub("", stripped, count=1)
+    return _OFFERS.sub("", bare) if bare != stripped else stripped
 
 
 def like(before: str, text: str) -> str:
@@ -72,6 +79,13 @@ _LEADING = re.compile(r"^[ \t]+(?=\S)", re.MULTILINE)
 _ANNOUNCES = re.compile(
     r"\A(?:(?:sure|certainly|of course|absolutely|okay|ok|gerne?|natürlich)\b[^\n]{0,160}[:.!]"
     r"|(?:here(?:'s| is| are)|below is|hier (?:ist|sind))\b[^\n]{0,160}:)[ \t]*\n+",
+    re.IGNORECASE,
+)
+_ANNOUNCES_TEXT = re.compile(
+    r"\A(?:(?:sure|certainly|of course|absolutely|okay|gerne?|natürlich)[!.,:]?\s+)?"
+    r"(?:here(?:'s| is| are)|below is|hier (?:ist|sind))\b[^\n:]{0,60}"
+    r"\b(?:file|table|text|translation|summary|version|contents?|document|draft|letter|markdown|readme"
+    r"|datei|tabelle|übersetzung|zusammenfassung|fassung|inhalt|dokument|brief|entwurf)\b[^\n]{0,100}:[ \t]*\n+",
     re.IGNORECASE,
 )
 _OFFERS = re.compile(

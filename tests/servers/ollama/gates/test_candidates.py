@@ -267,6 +267,18 @@ def test_a_part_of_any_language_and_a_file_with_numbers_or_talk_is_put_in_its_pl
             '{"a": "x, // y", \n "b": [1, 2]}\n',
         ),
         ("n.txt", "1 Paris\n2 London\n", "1 Paris\n2 London\n"),
+        ("n.txt", "Sure! Here is the letter:\n\nDear Ann,\nbye.\n\nI hope this helps!", "Dear Ann,\nbye.\n"),
+        ("n.txt", "Dear Ann,\n\nLet me know if you can come.", "Dear Ann,\n\nLet me know if you can come.\n"),
+        (
+            "R.md",
+            "Here are the rules:\n\nNo dogs.\n\nIf you need help, ask.",
+            "Here are the rules:\n\nNo dogs.\n\nIf you need help, ask.\n",
+        ),
+        (
+            "R.md",
+            "Of course, dogs may enter.\n\nCats may not.",
+            "Of course, dogs may enter.\n\nCats may not.\n",
+        ),
     ],
 )
 def test_a_new_file_holds_no_talk_and_json_no_commas_too_many(path: str, answer: str, content: str) -> None:
