@@ -187,8 +187,14 @@ def _other_language(text: str, asked: Asked) -> str | None:
     ):
         return None
     wanted, found, there = (_language(part) for part in (asked.task, text, asked.material))
-    if wanted is None and not set(_words(asked.task)) & set(_SMALL_WORDS["English"].split()):
-        wanted = there  # a short order in the language of its material
+    if (
+        wanted is None
+        and found == "English"
+        and not set(_words(asked.task)) & set(_SMALL_WORDS[found].split())
+    ):
+        wanted = (
+            there  # a short order in the language of its material; unasked, models fall into English alone
+        )
     if wanted is None or found in (None, wanted, there):
         return None
     return f"the answer is in {found}; the task is in {wanted}"
@@ -299,7 +305,7 @@ _REFUSALS = re.compile(
     r"(?:(?:i'm|i am) (?:very )?sorry|sorry|i apologi[sz]e|unfortunately)\b[^.\n]{0,40}\b"
     r"(?:can't|cannot|can not|unable|not able|don't have|do not have|as an ai)"
     r"|(?:as an (?:ai|artificial)|i(?:'m| am) (?:just )?an (?:ai|artificial))\b"
-    r"|i (?:can't|cannot|can not|am unable to|am not able to|won't) (?:help|assist|access|open|read|see|provide|fulfil|complete|do)"
+    r"|i (?:can't|cannot|can not|am unable to|am not able to|won't) (?:help|assist|access|open|read|see(?! (?:any|a|an|why|how|where)\b)|provide|fulfil|complete|do)"
     r"|i(?:'m| am) (?:unable|not able) to\b"
     r"|i (?:don't|do not) have (?:access|the ability|enough information)"
     r"|(?:sure|certainly|of course|okay|ok)?[!,. ]*(?:i(?:'d| would)? (?:be )?(?:happy|glad|can help)[^\n]{0,60})?"

@@ -137,6 +137,8 @@ async def test_what_is_no_answer_is_a_failure(tmp_path: Path, answer: str, why: 
         ("Is there a rule for cats? Say unknown if not.", "Unknown."),
         ("How does one ask for help politely?", '"Could you please help me?" is a polite way.'),
         ("Say a word about the dogs.", "They wait outside, and nobody minds them."),
+        ("Is there a mistake in these rules?", "I cannot see any mistake in them."),
+        ("Wann öffnet die Bücherei?", "Sie öffnet um acht, und die Hunde warten auf der Straße."),
     ],
 )
 async def test_what_a_task_itself_allows_is_an_answer(tmp_path: Path, task: str, answer: str) -> None:
