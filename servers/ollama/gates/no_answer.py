@@ -329,7 +329,8 @@ _SHOW = re.compile(
     r"\b(?:show|print|copy|repeat|cat|output|whole|entire|verbatim|list|quote|format|sort)\b", re.IGNORECASE
 )
 _LANGUAGES = re.compile(
-    r"\b(?:chinese|japanese|korean|russian|arabic|greek|hebrew|hindi|thai|ukrainian|translat|language|unicode|emoji)",
+    r"\b(?:chinese|japanese|korean|russian|arabic|greek|hebrew|hindi|thai|ukrainian|translat|language|unicode|emoji"
+    r"|english|german|french|spanish|englisch|deutsch|französisch|spanisch|übersetz|sprache|anglais|français|inglés|español)",
     re.IGNORECASE,
 )
 _NUMBERS = {

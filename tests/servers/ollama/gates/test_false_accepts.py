@@ -160,6 +160,10 @@ HOW_MANY = "How many lines of the file say OPEN?"
         ),
         (
             "s.toml", SERVE, SERVE.replace("80", "90"),
+            {"task": "From 3 March 2026 on the web port is 90.", "write": "edits"}, "written", "nothing checked",
+        ),
+        (
+            "s.toml", SERVE, SERVE.replace("80", "90"),
             {"task": "Raise the port of web by 10, see #4711.", "write": "edits"}, "written", "nothing checked",
         ),
         (

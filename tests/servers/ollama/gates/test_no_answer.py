@@ -138,6 +138,7 @@ async def test_what_is_no_answer_is_a_failure(tmp_path: Path, answer: str, why: 
         ("How does one ask for help politely?", '"Could you please help me?" is a polite way.'),
         ("Say a word about the dogs.", "They wait outside, and nobody minds them."),
         ("Is there a mistake in these rules?", "I cannot see any mistake in them."),
+        ("Auf Englisch bitte.", "The library opens at eight, and the dogs wait outside for their people."),
         ("Wann öffnet die Bücherei?", "Sie öffnet um acht, und die Hunde warten auf der Straße."),
     ],
 )
