@@ -115,7 +115,9 @@ _ASKS = re.compile(
 _FORM = re.compile(
     r"\b(?:quot\w*|verbatim|word for word|exact\w*|sentences?|lines?|passages?|paragraphs?|rules?|words?|texts?|files?|documents?|"
     r"says?|said|tells?|states?|about|both|please|answer|give|find|copy|zitier\w*|zitat\w*|wörtlich\w*|wortlaut\w*|s[aä]tze?n?|stelle\w*|"
-    r"absätze?n?|nenn\w*|sagt\w*|bitte|text\w*)\b",
+    r"absätze?n?|nenn\w*|sagt\w*|bitte|text\w*|first|last|second|third|opening|closing|longest|shortest|beginn\w*|end\w*|"
+    r"chapters?|sections?|parts?|pages?|headings?|titles?|phrases?|(?:erste|letzte|zweite|dritte)[nrs]?|kapitel\w*|"
+    r"abschnitte?n?|überschrift\w*|titel\w*)\b",
     re.IGNORECASE,
 )
 """Words of the order, not of its subject."""

@@ -130,6 +130,9 @@ HOW_MANY = "How many lines of the file say OPEN?"
             {"task": "Quote both lines, about boots and about blankets."}, "escalate", "asks for 2",
         ),
         (
+            "h.txt", f"Part 1\n{HUT}", '"Boots stay in the porch."', {"task": "Quote the first sentence of part 1."}, "accepted", "",
+        ),
+        (
             "h.txt", HUT, '"Boots stay in the porch."',
             {"task": "Who may light the stove? Quote it."}, "escalate", "no quote has one of the task's words",
         ),
