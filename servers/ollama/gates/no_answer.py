@@ -330,7 +330,7 @@ _SHOW = re.compile(
 )
 _LANGUAGES = re.compile(
     r"\b(?:chinese|japanese|korean|russian|arabic|greek|hebrew|hindi|thai|ukrainian|translat|language|unicode|emoji"
-    r"|english|german|french|spanish|englisch|deutsch|französisch|spanisch|übersetz|sprache|anglais|français|inglés|español)",
+    r"|english|german|french|spanish|englisch|deutsch|französisch|spanisch|übersetz|anglais|français|inglés|español)",
     re.IGNORECASE,
 )
 _NUMBERS = {
