@@ -16,7 +16,7 @@ from ..ledger.number import Number
 from ..ledger.receipt import Advised, Forecasted
 from .in_time import calls_in_time
 from .next_call import arguments_of, likelier, next_calls
-from .options import Estimator
+from .options import SHOWN, Estimator
 from .ran import forecasted
 from .request import Order, Prepared, prepare
 
@@ -58,8 +58,6 @@ class Estimate(BaseModel):
 
 _GOOD_ODDS = 0.5
 """From here on no other model is named."""
-_SHOWN = 6
-"""Judged runs from which low odds are believed."""
 _WORSE = 0.15
 """Odds that a quicker model may be behind."""
 _CACHED_SHARE = 0.2
@@ -98,7 +96,7 @@ async def _advice(estimator: Estimator, prepared: Prepared, ranked: Sequence[Opt
     found = await calls_in_time(estimator, prepared, now) if now is not None and now < SURE else []
     recommendation = await anyio.to_thread.run_sync(first.plan.recommend) if first.plan else None
     said = next_calls(order, recommendation, odds=first.odds)
-    fails = first.judged >= _SHOWN and first.odds < LEAST_ODDS
+    fails = first.judged >= SHOWN and first.odds < LEAST_ODDS
     if fails or first.why_not is not None:
         found += await _likelier(estimator, prepared, first) if fails else []
         return [*found, *(one for one in said if one.action == "do_it_yourself")]
@@ -143,7 +141,7 @@ def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[A
     if yourself is not None:
         return yourself.say
     f = best.forecast
-    if best.judged >= _SHOWN and (best.odds_passing or 0) < LEAST_ODDS:
+    if best.judged >= SHOWN and (best.odds_passing or 0) < LEAST_ODDS:
         record = f"{best.model} passes {best.odds_passing:.0%} of such tasks ({best.judged} judged)"
         other = next((a.say for a in advice if a.action == "other_model"), None)
         return f"do it yourself: {record}" if other is None else f"{record}; {other}"

@@ -23,7 +23,8 @@ from .ran import RunRejected
 from .request import Order, Prepared, prepare
 from .runners import Runners
 
-_SHOWN = 6
+SHOWN = 6
+"""Judged runs from which low odds are believed."""
 _HOPELESS_ODDS = 0.12
 
 
@@ -97,7 +98,7 @@ class Estimator:
     async def hopeless(self, prepared: Prepared, model: Model) -> bool:
         """Whether a model has shown that it does not do such tasks, so that a second turn is wasted."""
         option = await self.record(prepared, model)
-        return option.judged >= _SHOWN and option.odds < _HOPELESS_ODDS
+        return option.judged >= SHOWN and option.odds < _HOPELESS_ODDS
 
     async def record(self, prepared: Prepared, model: Model) -> Option:
         """What a model has shown at such tasks, without a forecast."""
