@@ -124,13 +124,27 @@ _ONE_OF = re.compile(
 _CONDITION = re.compile(
     r"\b(?:who|which|that|where|only|without|not|except|but|if|nur|ohne|außer)\b", re.IGNORECASE
 )
+_WRAPPED = 60
+"""A line longer than that, without an end, goes on in the next."""
 _LABEL = r"(?:(?:an?|the|eine?|der|die|das) )?[\w-]+"
 
 
 def _records(material: str) -> list[str]:
     rows = re.findall(r"<tr\b[\s\S]*?</tr>", material, re.IGNORECASE)
     plain = [re.sub(r"<[^>]+>", " ", row) for row in rows]
-    return plain or [line for line in material.split("\n") if line.strip()]
+    return plain or _unwrapped([line for line in material.split("\n") if line.strip()])
+
+
+def _unwrapped(lines: list[str]) -> list[str]:
+    """The lines, with those joined that are the rest of a sentence begun above."""
+    found: list[str] = []
+    for line in lines:
+        rest = found and (line[0].islower() or (len(found[-1]) > _WRAPPED and found[-1][-1] not in ".!?:;|,"))
+        if rest:
+            found[-1] += f" {line}"
+        else:
+            found.append(line.rstrip())
+    return found
 
 
 def _is_table(material: str) -> bool:

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import cast
 
+from .amounts import amounts
+from .labels import misplaced
 from .no_answer import Asked
 from .records import mixed, rows_of, table
 
@@ -114,8 +116,8 @@ def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
         return "which of the choices is right"
     if (rows := _some_rows(value, asked)) is not None:
         return rows
-    if asked.kind == "extract" and (both := _two_in_one(value)) is not None:
-        return both
+    if asked.kind == "extract" and (doubt := _two_in_one(value) or misplaced(value, asked.material)):
+        return doubt
     material = _flat(asked.material)
     own = next((x for x in leaves if isinstance(x, str) and x.strip() and not _stands(x, material)), None)
     return (
@@ -138,6 +140,8 @@ def _two_in_one(value: object) -> str | None:
             held = len(part.split()) > 1 and len(part) < len(text) and len(text.split()) <= _SHORT
             if held and not _MAY_HOLD.search(key) and re.search(rf"(?:^|\s){re.escape(part)}(?:\s|$)", text):
                 return f"whether {text[:60]!r} is only the {key}; it holds the {other} too"
+            if key < other and text == part and _NAMED.search(text):
+                return f"whether {text[:60]!r} is the {key} and the {other}"
     return next((both for item in fields.values() if (both := _two_in_one(item))), None)
 
 
@@ -185,7 +189,7 @@ def _made_up_number(value: object, asked: Asked, schema: Mapping[str, object]) -
     text = asked.material + "\n" + asked.task
     if _IN_WORDS.search(text):
         return None
-    whole = _amounts(text)
+    whole = amounts(text)
     parts = {int(n) for n in re.findall(r"\d+", text)}
     chosen = {str(item) for item in _enums(schema)}
     for leaf in _leaves(value):
@@ -200,15 +204,6 @@ def _made_up_number(value: object, asked: Asked, schema: Mapping[str, object]) -
         ) and any(int(n) not in parts for n in re.findall(r"\d+", leaf)):
             return repr(leaf)
     return None
-
-
-def _amounts(text: str) -> set[float]:
-    """The numbers of a text, with 1,249.50 and 1.249,50 and 1'249.50 as 1249.5."""
-    english = re.findall(r"\d+(?:[,'’]\d{3})*(?:\.\d+)?", text)
-    german = re.findall(r"\d+(?:[.\u00a0\u202f]\d{3})*(?:,\d+)?", text)
-    return {float(re.sub(r"[,'’]", "", n)) for n in english} | {
-        float(re.sub(r"[.\u00a0\u202f]", "", n).replace(",", ".")) for n in german
-    }
 
 
 def _keys(value: object) -> Iterator[str]:

@@ -1,0 +1,90 @@
+"""Data taken from a text: a value that the text itself files under another label is not called right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recited import recited
+
+pytestmark = pytest.mark.anyio
+
+ORDER = """Kettle & Sons, order 5512
+Customer: Harbour School, 12 Quay Road, 24103 Kiel
+Deliver to: Mrs Lund, gate 4
+
+Sum          312.00
+Discount 5 %  15.60
+To pay       296.40
+Notes:
+  ring twice
+"""
+DATA = {
+    "order": "5512",
+    "customer": {"name": "Harbour School", "town": "Kiel"},
+    "sum": 312.0,
+    "discount": 15.6,
+    "notes": "ring twice",
+}
+
+
+def schema_of(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {
+            "type": "object",
+            "properties": {k: schema_of(v) for k, v in value.items()},
+            "required": list(value),
+        }
+    return {"type": "number" if isinstance(value, float) else "string"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({}, None),
+        (
+            {"customer": {"name": "Kettle & Sons", "town": "Kiel"}},
+            "'Customer' in the material is followed by something else",
+        ),
+        ({"customer": {"name": "Harbour School", "town": "24103"}}, "it is digits alone"),
+        ({"sum": 296.4}, "'Sum' in the material is followed by something else"),
+        ({"discount": 5.0}, "whether 5.0 is the discount"),
+        ({"notes": "gate 4"}, "'Notes' in the material is followed by something else"),
+        ({"notes": "5512"}, "is the notes and the order"),
+    ],
+)
+async def test_a_value_that_stands_under_another_label_leaves_the_data_unchecked(
+    tmp_path: Path, changed: dict[str, Any], why: str | None
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "order.txt").write_text(ORDER)
+    answer = json.dumps(DATA | changed)
+    call = {"task": "Fill this in from the order.", "files": ["order.txt"], "schema": schema_of(DATA)}
+    receipt = await recited(tree, answer, answer, **call)
+    assert receipt["outcome"] == ("accepted" if why is None else "answered"), receipt
+    assert why is None or why in receipt["reason"]
+
+
+WRAPPED = """Two lamps came back today. The Nova 3 works, number N3-118. The older Vesta 40 has lost its
+shade, number V40-220. Then a heater, the Brava, number B-77.
+"""
+
+
+async def test_sentences_that_go_on_in_the_next_line_are_one_record(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "back.txt").write_text(WRAPPED)
+    rows = [("Nova 3", "N3-118"), ("Vesta 40", "V40-220"), ("Brava", "B-77")]
+    answer = json.dumps({"things": [{"model": model, "number": number} for model, number in rows]})
+    item = schema_of({"model": "", "number": ""})
+    schema = {
+        "type": "object",
+        "properties": {"things": {"type": "array", "items": item}},
+        "required": ["things"],
+    }
+    receipt = await recited(tree, answer, task="List what came back.", files=["back.txt"], schema=schema)
+    assert receipt["outcome"] == "accepted", receipt
