@@ -26,6 +26,7 @@ from ..gates.json_schema import in_order
 from ..gates.judged import RunGate
 from ..gates.no_answer import runs_in_circles
 from ..gates.staging import Staging
+from ..gates.tests_beside import tests_of
 from ..hosts.hosts import Hosts
 from ..ledger.receipt import (
     NOISE_S,
@@ -255,6 +256,11 @@ class Delegator:
         staging = self.staging
         return {"command": staging.command, "tests": staging.tests, "own tests": staging.own_tests}
 
+    def _tests_of(self, prepared: Prepared, candidate: Candidate) -> str | None:
+        """The test file that lies with what changes, where the caller did not choose another check of the code."""
+        asked = prepared.order.gates.asked.keys() & {"command", "tests", "syntax"}
+        return None if asked else tests_of(self.workspace, candidate.files)
+
     async def judge(
         self, prepared: Prepared, ran: Ran, failure: str | None = None
     ) -> tuple[Gated | None, Candidate | None, str | None]:
@@ -267,7 +273,8 @@ class Delegator:
             return None, None, cut + ("it went round in circles" if circles else RAISE_CAP)
         try:
             candidate = prepared.candidate(ran.answer.text)
-            judged = prepared.judged(candidate, self._runs, failure)
+            tests = await anyio.to_thread.run_sync(self._tests_of, prepared, candidate)
+            judged = prepared.judged(candidate, self._runs, failure, tests)
         except (BadAnswer, ToolError) as exc:
             return Gated(passed=False), None, str(exc)
         gated = await verdict(prepared.order.gates, judged)

@@ -243,10 +243,16 @@ class Prepared:
             return text
         return spliced(path, old.text, text) or text
 
-    def judged(self, candidate: Candidate, runs: Mapping[str, RunGate], failure: str | None = None) -> Judged:
+    def judged(
+        self,
+        candidate: Candidate,
+        runs: Mapping[str, RunGate],
+        failure: str | None = None,
+        tests: str | None = None,
+    ) -> Judged:
         """A candidate as gates look at it; `failure` is what its model was told of its last answer.
 
-        ToolError when a file cannot be written as its kind.
+        `tests` is the test file of what changes. ToolError when a file cannot be written as its kind.
         """
         return Judged(
             candidate=candidate,
@@ -262,6 +268,7 @@ class Prepared:
             schema=self.order.gates.schema,
             data=self.contents(candidate),
             runs=runs,
+            tests=tests,
         )
 
     def known(self, path: str) -> Document | None:

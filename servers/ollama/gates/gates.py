@@ -14,9 +14,10 @@ from typing import cast
 
 from ...output import ToolError
 from ..ledger.receipt import NOISE_S, Checked, Gated
+from .answer_checks import unjudged
 from .json_schema import schema_wrong
 from .judged import Judged
-from .kinds import KINDS, unjudged
+from .kinds import KINDS
 
 MAX_NOTE_CHARS = 2000
 
@@ -71,8 +72,9 @@ async def verdict(gates: Gates, judged: Judged) -> Gated:
             passed, note, *left = await kind.check(judged, value)
         except ToolError as exc:  # a gate that cannot run has not been passed, unless nobody asked for it
             passed, note, *left = None if unasked else False, str(exc)
-        if passed:
+        if passed is not False:
             doubts += left
+        if passed:
             leaves = kind.leaves(judged) if unasked else ""
             forms += [leaves] if leaves else []
             shown = shown or not leaves

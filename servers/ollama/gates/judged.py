@@ -31,6 +31,8 @@ class Judged:
     """The candidate's files as they would lie on disk."""
     runs: Mapping[str, RunGate] = field(default_factory=dict[str, RunGate])
     """How "command", "tests" and "own tests" are run."""
+    tests: str | None = None
+    """The test file of what changes, which the worker was not given and nobody asked to run."""
 
     def old(self, path: str) -> str | None:
         return self.before[path].text if path in self.before else None

@@ -29,16 +29,18 @@ def judge(path: str, old: str, new: str, task: str) -> tuple[bool | None, str]:
     places = {place for place, _ in has}
     lost = next((place for place, _ in had if place not in places and not place.endswith("[]")), None)
     gone = lost or next((f"{value} of {place}" for place, value in had - has if place.endswith("[]")), None)
-    if gone is not None and not removes(task) and not (has - had and _named(gone.rpartition(".")[2], task)):
+    if gone is not None and not removes(task) and not (has - had and is_named(gone.rpartition(".")[2], task)):
         return False, f"{gone} is gone, and the task does not say to remove it"
-    numbers = _numbers(task)
+    numbers = numbers_of(task)
     absent = [number for number in numbers if not _holds(new + old, number)]
     if absent:  # one of several may be no value: a day, a length
         return False if len(absent) == len(
             numbers
         ) else None, f"the task says {absent[0]}, and it stands nowhere in the file"
     changed = has - had
-    if changed and all(_named(value, task) and _placed(place, places, task) for place, value in changed):
+    if changed.total() < parts_of(task) and not gone:
+        return None, "the task asks for more than changed"
+    if changed and all(is_named(value, task) and _placed(place, places, task) for place, value in changed):
         return (
             True,
             f"changed: {', '.join(sorted({place for place, _ in changed}))[:200]}; each value stands in the task",
@@ -68,7 +70,12 @@ def _flat(value: object, place: str) -> Iterator[tuple[str, str]]:
         yield place, json.dumps(value, default=str) if isinstance(value, bool | None) else str(value)
 
 
-def _named(value: str, task: str) -> bool:
+def parts_of(task: str) -> int:
+    """How many things a task asks for, as far as its joining words tell."""
+    return 1 + len(_JOINS.findall(task.strip()))
+
+
+def is_named(value: str, task: str) -> bool:
     """Whether a value stands in the task; on and off, yes and no stand for true and false."""
     said = task.casefold()
     if value in ("true", "false"):
@@ -87,16 +94,16 @@ def _placed(place: str, places: set[str], task: str) -> bool:
     alike = [other.replace("[]", "").split(".") for other in places if other != place]
     own = set(parents).difference(*(other[:-1] for other in alike if other[-1] == key))
     shared = any(other[-1] == key for other in alike)
-    return _spoken(key, task) and (not shared or any(_spoken(parent, task) for parent in own))
+    return is_spoken(key, task) and (not shared or any(is_spoken(parent, task) for parent in own))
 
 
-def _spoken(key: str, task: str) -> bool:
+def is_spoken(key: str, task: str) -> bool:
     """Whether a word of a key stands in the task, its ending apart."""
     words = re.findall(r"[^\W\d_]{2,}", key) or [f"{key} "]
     return any(re.search(rf"(?<![^\W\d_]){re.escape(word[:5])}", task, re.IGNORECASE) for word in words)
 
 
-def _numbers(task: str) -> list[str]:
+def numbers_of(task: str) -> list[str]:
     """Those that should stand in the file: none of "#4711" and of "more by 2"."""
     number = r"(?<![\w.,#-])(?<!\bby )(?<!\bum )\d+(?:\.\d+)*(?![\w-]|\.\d)"
     return re.findall(rf"{number}(?!\s*(?:{_NO_VALUE}))", task)
@@ -150,4 +157,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     ".conf": _ini,
     ".env": _env,
 }
+_JOINS = re.compile(
+    r"\b(?:and|also|then|plus|und|auch|dann|et|aussi|puis|y|también)\b|[;&]|[.!]\s+(?=\w)", re.IGNORECASE
+)
 _NO_VALUE = r"lines?|sentences?|words?|times|spaces|files?|steps?|%|percent"

@@ -23,8 +23,9 @@ from .judged import Result
 if TYPE_CHECKING:
     from .command_gates import Checks
 
-MAX_COPIED_BYTES = 1 << 30
-MAX_COPIED_FILES = 50_000
+MAX_COPIED_BYTES, MAX_COPIED_FILES = 1 << 30, 50_000
+UNASKED_BYTES, UNASKED_FILES = 1 << 28, 20_000
+"""For tests that nobody asked to run, so much is copied and no more."""
 SLOTS = 8
 """Scratch folders of one user; more gates than this at once wait."""
 _LEFT_OUT = (".git", ".hg", ".svn")
@@ -54,7 +55,7 @@ class Staging:
     async def own_tests(self, files: Mapping[str, bytes], target: str) -> Result:
         """The same for one test file nobody asked to run; passed is None where it may not run."""
         return await self._on_copy(
-            files, "the tests", lambda tree: self._checks.tests(tree, target, asked=False)
+            files, "the tests", lambda tree: self._checks.tests(tree, target, asked=False), asked=False
         )
 
     def close(self) -> None:
@@ -73,14 +74,20 @@ class Staging:
         return self._made
 
     async def _on_copy(
-        self, files: Mapping[str, bytes], what: str, run: Callable[[Path], Awaitable[Result]]
+        self,
+        files: Mapping[str, bytes],
+        what: str,
+        run: Callable[[Path], Awaitable[Result]],
+        *,
+        asked: bool = True,
     ) -> Result:
         """What `run` says of a copy of the root that holds these files; never passed when it rewrote them."""
         root, reals = self._one_root(files)
+        limits = (MAX_COPIED_BYTES, MAX_COPIED_FILES) if asked else (UNASKED_BYTES, UNASKED_FILES)
         async with _slot() as scratch:
             tree = scratch / (root.path.name or "root")
             try:
-                await anyio.to_thread.run_sync(_copy, root.path, tree)
+                await anyio.to_thread.run_sync(_copy, root.path, tree, *limits)
                 await anyio.to_thread.run_sync(_place, tree, reals)
                 passed, note, *_ = await run(tree)
                 changed = await anyio.to_thread.run_sync(_changed, tree, reals)
@@ -148,7 +155,7 @@ def _claim(folder: Path) -> int | None:
     return fd
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, most_bytes: int, most_files: int) -> None:
     """Copy a tree by descriptor: links as links, special files and version control left out."""
     for left in target.parent.iterdir():  # by a server that was killed
         if left.is_dir() and not left.is_symlink():
@@ -165,9 +172,9 @@ def _copy(source: Path, target: Path) -> None:
                     os.symlink(os.readlink(name, dir_fd=fd), into / name)
                 elif stat.S_ISREG(info.st_mode):
                     files, size = files + 1, size + info.st_size
-                    if files > MAX_COPIED_FILES or size > MAX_COPIED_BYTES:
+                    if files > most_files or size > most_bytes:
                         raise ValueError(
-                            f"the root holds more than {MAX_COPIED_FILES:,} files or {MAX_COPIED_BYTES >> 20:,} MB, "
+                            f"the root holds more than {most_files:,} files or {most_bytes >> 20:,} MB, "
                             "too much to copy for a gate; name a smaller root"
                         )
                     _copy_file(fd, name, into / name, info)

@@ -46,8 +46,7 @@ async def seen(judged: Judged, name: str, what: str) -> Result:
     async def passes(data: Mapping[str, bytes]) -> bool | None:
         return (await judged.runs[name](data, what))[0]
 
-    unchanged = {path: old.data(old.text) for path, old in judged.before.items()}
-    if unchanged and await passes(unchanged):
+    if await passes_unchanged(judged, what, name):
         return (
             True,
             found[1],
@@ -67,6 +66,12 @@ async def seen(judged: Judged, name: str, what: str) -> Result:
             f"the check passes as well {tried.passed.what}, so it sees only a part of the change",
         )
     return True, f"{found[1]}; {tried.note}" if broken else found[1]
+
+
+async def passes_unchanged(judged: Judged, what: str, name: str = "own tests") -> bool:
+    """Whether a check passes on the files as they were; False where all are new."""
+    unchanged = {path: old.data(old.text) for path, old in judged.before.items()}
+    return bool(unchanged) and (await judged.runs[name](unchanged, what))[0] is True
 
 
 async def tell_apart(judged: Judged, path: str, note: str, took_s: float) -> Result:

@@ -14,7 +14,7 @@ from tests.servers.ollama.delegate.test_file_parts import LINES, Listening
 pytestmark = pytest.mark.anyio
 
 SMALL = "".join(LINES[:5])
-EDIT: dict[str, Any] = {"task": "Let it return 22.", "files": ["s.py"], "write": "edits", "model": "w"}
+EDIT: dict[str, Any] = {"task": "Let f2 return 22.", "files": ["s.py"], "write": "edits", "model": "w"}
 WRONG = "```python\n" + SMALL.replace("return 2\n", "return 2 +\n") + "```"
 RIGHT = "s.py\n<<<<<<< SEARCH\n    return 2\n=======\n    return 22\n>>>>>>> REPLACE"
 

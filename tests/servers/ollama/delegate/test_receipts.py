@@ -35,7 +35,7 @@ async def called(
         return [await client.call_tool(tool, arguments) for tool, arguments in calls]
 
 
-EDIT = {"task": "Multiply", "files": ["calc.py"], "write": "edits", "model": "small"}
+EDIT = {"task": "Multiply", "files": ["calc.py"], "write": "edits", "model": "small", "gate": "syntax"}
 
 
 async def test_a_failure_shows_the_rejected_answer_and_the_call_that_may_succeed(tmp_path: Path) -> None:
@@ -44,13 +44,16 @@ async def test_a_failure_shows_the_rejected_answer_and_the_call_that_may_succeed
     receipt = json.loads(result.content[0].text)
     assert receipt == result.structured_content
     assert "return w / h" in receipt["rejected"] and "SEARCH lines do not occur" in receipt["reason"]
-    assert receipt["advice"][0]["call"] == {**EDIT, "write": "calc.py"}
+    assert receipt["advice"][0]["call"] == {**EDIT, "write": "calc.py", "gate": {"syntax": True}}
 
     wrong = f"```python\n{CODE.replace('w + h', 'w *')}```"
     (result,) = await called(tmp_path, [{"text": wrong}], ("delegate", EDIT))
     receipt = result.structured_content
     assert "+    return w *" in receipt["rejected"]
-    assert receipt["advice"][0]["call"] == {**EDIT, "model": "big"} and receipt["advice"][0]["odds"] > 0.3
+    assert (
+        receipt["advice"][0]["call"] == {**EDIT, "model": "big", "gate": {"syntax": True}}
+        and receipt["advice"][0]["odds"] > 0.3
+    )
 
     (again,) = await called(
         tmp_path,

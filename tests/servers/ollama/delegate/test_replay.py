@@ -44,7 +44,9 @@ def recite(tree: Path, *answers: str | dict[str, Any], models: tuple[str, ...] =
 
 def test_a_file_is_rewritten_and_only_a_receipt_returns(tree: Path) -> None:
     with recite(tree, f"```python\n{FIXED}```") as server:
-        receipt = server.call("delegate", task="Fix add", files=["calc.py"], write="calc.py").structured
+        receipt = server.call(
+            "delegate", task="Fix add", files=["calc.py"], write="calc.py", gate="syntax"
+        ).structured
     assert (tree / "calc.py").read_text(encoding="utf-8") == FIXED
     assert receipt["outcome"] == "accepted" and receipt["gate"]["passed"] is True
     assert receipt["files"] == [{"path": "calc.py", "added": 1, "removed": 1}]
@@ -65,7 +67,13 @@ def test_the_next_rung_is_told_why_the_last_one_failed(tree: Path) -> None:
     big = {"model": "big", "when": "syntax: calc.py: line 1", "text": FIXED}
     with recite(tree, small, big, models=("small", "big")) as server:
         receipt = server.call(
-            "delegate", task="Fix add", model="small", ladder=["big"], files=["calc.py"], write="calc.py"
+            "delegate",
+            task="Fix add",
+            model="small",
+            ladder=["big"],
+            files=["calc.py"],
+            write="calc.py",
+            gate="syntax",
         ).structured
     assert receipt["outcome"] == "accepted" and receipt["model"] == "big"
     assert [rung["model"] for rung in receipt["tried"]] == ["small"]

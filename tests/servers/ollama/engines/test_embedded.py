@@ -70,7 +70,9 @@ def engines_of(pid: int) -> list[psutil.Process]:
 def test_a_real_engine_fixes_a_file_and_its_timings_are_real(tree: Path) -> None:
     with start("ollama", str(tree), "--host", host(tree)) as server:
         receipts = [
-            server.call("delegate", task="Fix add", files=["calc.py"], write="calc.py").structured,
+            server.call(
+                "delegate", task="Fix add", files=["calc.py"], write="calc.py", gate="syntax"
+            ).structured,
             server.call("delegate", task="Say something", files=["calc.py"]).structured,
         ]
         loaded = server.call("profile").structured["runs"][-1]["profile"]  # a receipt leaves a short load out

@@ -8,17 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client
 
-from servers.ollama.engines.replay import Recited
 from servers.ollama.gates import strength
 from servers.ollama.gates.mutants import Mutant, mutants, mutants_of_change
 from servers.ollama.gates.strength import on_broken
-from servers.ollama.hosts.hosts import Hosts
-from servers.ollama.server import build
-from servers.ollama.service import Service
-from servers.shell.policy.rules import BUILT_IN
-from servers.workspace import Workspace
+from tests.recited import recited
 
 pytestmark = pytest.mark.anyio
 
@@ -64,17 +58,7 @@ async def receipt_of(
     tree.mkdir()
     for path, body in {name: text, **(beside or {})}.items():
         (tree / path).write_text(body, encoding="utf-8")
-    said = [{"text": answer}] * 2
-    (folder / "r.json").write_text(json.dumps({"models": [{"name": "w"}], "answers": said}), encoding="utf-8")
-    hosts = Hosts.single(Recited(str(folder / "r.json")))
-    service = Service.open(Workspace([str(tree)]), hosts, BUILT_IN)
-    try:
-        async with Client(build([str(tree)], service=service)) as client:
-            result = await client.call_tool("delegate", {"files": [name], "model": "w", **call})
-    finally:
-        service.close()
-    assert result.structured_content is not None, result.content
-    return result.structured_content
+    return await recited(tree, answer, answer, files=[name], **call)
 
 
 def ships(*pairs: tuple[str, str]) -> str:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client
 
 from servers.ollama.delegate.prompt import RULES
-from servers.ollama.engines.replay import Recited
-from servers.ollama.server import build
+from tests.recited import recited
 
 pytestmark = pytest.mark.anyio
 
@@ -42,13 +40,7 @@ async def receipt_of(
     tree.mkdir(exist_ok=True)
     (tree / "notes.txt").write_text(NOTES, encoding="utf-8")
     (tree / "calc.py").write_text(CALC, encoding="utf-8")
-    script = folder / "recitation.json"
-    said = [answer if isinstance(answer, dict) else {"text": answer} for answer in answers]
-    script.write_text(json.dumps({"models": [{"name": "w"}], "answers": said}), encoding="utf-8")
-    async with Client(build([str(tree)], Recited(str(script)))) as client:
-        result = await client.call_tool(tool, {"files": list(files), "model": "w", **call})
-    assert result.structured_content is not None, result.content
-    return result.structured_content
+    return await recited(tree, *answers, tool=tool, files=list(files), **call)
 
 
 async def test_an_answer_that_only_says_what_was_wrong_with_the_last_is_none(tmp_path: Path) -> None:
@@ -254,7 +246,7 @@ async def test_what_a_file_may_not_become(
     ("task", "answer", "gate"),
     [
         ("Rename twice to double", CALC.replace("twice", "double"), "rename"),
-        ("Remove the function twice", CALC.partition("\n\n\ndef twice")[0] + "\n", "syntax"),
+        ("Remove the function twice", CALC.partition("\n\n\ndef twice")[0] + "\n", "removed"),
         (
             "Add a docstring to every function",
             CALC.replace("(r):\n", '(r):\n    """The area of a circle."""\n').replace(
@@ -302,7 +294,7 @@ async def test_the_material_s_own_words_are_checked_where_the_task_asks_for_them
 async def test_fences_copied_along_are_no_part_of_an_answer(tmp_path: Path) -> None:
     whole = f"```python\n<<data 0a1b2c3d calc.py>>\n{CALC.replace('* 2', '* 3')}<<end 0a1b2c3d>>\n```"
     receipt = await receipt_of(tmp_path, whole, task="Three times", files=["calc.py"], write="edits")
-    assert receipt["outcome"] == "accepted", receipt.get("reason")
+    assert receipt["outcome"] == "written", receipt.get("reason")
     assert (tmp_path / "tree" / "calc.py").read_text(encoding="utf-8") == CALC.replace("* 2", "* 3")
     two = f"{whole.removesuffix('```')}\n<<data 5e6f7a8b notes.txt>>\n{NOTES}\n```".replace("* 3", "* 4")
     receipt = await receipt_of(tmp_path, two, task="4 times", files=["calc.py", "notes.txt"], write="edits")
