@@ -30,6 +30,37 @@ def fault_of(path: str, before: str, after: str, *, every: bool) -> str | None:
         return f"{bare[0]} has no comment above it"
     if len(mark.findall(after)) <= len(mark.findall(before)):
         return "no comment was added"
+    above = {s.name: _above(lines, s.first - 1) for s in functions}
+    return _alike(above) or _of_another(above)
+
+
+def _above(lines: list[str], first: int) -> str:
+    """The words of the comment that ends right above a line, without its signs."""
+    found: list[str] = []
+    for line in reversed(lines[:first]):
+        if not _COMMENT_END.search(line) and not (found and re.match(r"\s*/?\*", line)):
+            break
+        found.insert(0, line)
+        if re.match(r"\s*/\*", line):
+            break
+    return " ".join(re.sub(r"[/*#\s]+", " ", " ".join(found)).split())
+
+
+def _alike(above: dict[str, str]) -> str | None:
+    """Two functions with the same words above them."""
+    said: dict[str, str] = {}
+    for name, words in above.items():
+        if words and (other := said.setdefault(words.casefold(), name)) != name:
+            return f"{other} and {name} have the same comment: {words[:80]!r}"
+    return None
+
+
+def _of_another(above: dict[str, str]) -> str | None:
+    """A comment that begins with the name of another function."""
+    for name, words in above.items():
+        first = words.partition(" ")[0].strip("`():.,")
+        if first != name and first in above and re.fullmatch(r"\w+[A-Z_]\w*|[A-Z]\w*", first):
+            return f"the comment above {name} speaks of {first}: {words[:80]!r}"
     return None
 
 

@@ -104,7 +104,11 @@ def wants_comments(judged: Judged) -> object | None:
 
 def only_comments(judged: Judged) -> Result:
     every = (
-        re.search(r"\b(?:every|each|all|both|alle|jede[nrs]?|beide)\b", judged.asked.task, re.IGNORECASE)
+        re.search(
+            r"\b(?:every|each|all|both|the (?:two|three|four|five|six)|alle|jede[nrs]?|beide)\b",
+            judged.asked.task,
+            re.IGNORECASE,
+        )
         is not None
     )
     for path, text in judged.candidate.files.items():

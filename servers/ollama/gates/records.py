@@ -14,7 +14,7 @@ Stands = Callable[[str, str], bool]
 
 def mixed(items: Sequence[object], material: str, stands: Stands) -> str | None:
     """Two values of one item that stand in different records, where values of the others stand together."""
-    rows = _records(material)
+    rows = lines_of(material)
     told = [_texts(item) for item in items]
     told = [texts for texts in told if len(texts) > 1]
     apart = [texts for texts in told if not any(all(stands(t, row) for t in texts) for row in rows)]
@@ -129,7 +129,8 @@ _WRAPPED = 60
 _LABEL = r"(?:(?:an?|the|eine?|der|die|das) )?[\w-]+"
 
 
-def _records(material: str) -> list[str]:
+def lines_of(material: str) -> list[str]:
+    """The lines that are records: rows of a table, or lines, each with what goes on in the next."""
     rows = re.findall(r"<tr\b[\s\S]*?</tr>", material, re.IGNORECASE)
     plain = [re.sub(r"<[^>]+>", " ", row) for row in rows]
     return plain or _unwrapped([line for line in material.split("\n") if line.strip()])

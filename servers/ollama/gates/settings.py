@@ -28,7 +28,9 @@ def judge(path: str, old: str, new: str, task: str) -> tuple[bool | None, str]:
         return None, "no settings known here"
     places = {place for place, _ in has}
     lost = next((place for place, _ in had if place not in places and not place.endswith("[]")), None)
-    gone = lost or next((f"{value} of {place}" for place, value in had - has if place.endswith("[]")), None)
+    gone = lost or next(
+        (f"{value} of {place}" for place, value in had - has if _shorter(place, had, has)), None
+    )
     if gone is not None and not removes(task) and not (has - had and is_named(gone.rpartition(".")[2], task)):
         return False, f"{gone} is gone, and the task does not say to remove it"
     numbers = numbers_of(task)
@@ -46,6 +48,14 @@ def judge(path: str, old: str, new: str, task: str) -> tuple[bool | None, str]:
             f"changed: {', '.join(sorted({place for place, _ in changed}))[:200]}; each value stands in the task",
         )
     return None, "the task does not spell out each new value"
+
+
+def _shorter(place: str, had: Values, has: Values) -> bool:
+    """Whether a list has fewer items than it had."""
+    before, after = (
+        sum(times for (where, _), times in values.items() if where == place) for values in (had, has)
+    )
+    return place.endswith("[]") and after < before
 
 
 def _values(path: str, text: str) -> Values | None:

@@ -15,6 +15,7 @@ import anyio
 from . import python_code
 from .judged import Judged, Result
 from .mutants import Mutant, mutants, mutants_of_change
+from .tailored import tailored
 
 Passes = Callable[[Mapping[str, bytes]], Awaitable[bool | None]]
 """Whether the check passes with these files in place."""
@@ -52,6 +53,10 @@ async def seen(judged: Judged, name: str, what: str) -> Result:
             found[1],
             "the check passes without the change too, so it does not see what was to be done",
         )
+    checks = [text.text for path, text in judged.given.items() if path not in judged.candidate.files]
+    for path, text in judged.candidate.files.items():
+        if (old := judged.old(path)) is not None and (case := tailored(old, text, checks)):
+            return True, found[1], f"whether {path} does more than pass: {case}"
     broken = [
         (path, mutant)
         for path, text in judged.python.items()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from .amounts import amounts
+from .completeness import incomplete
 from .labels import misplaced
 from .no_answer import Asked
 from .records import mixed, rows_of, table
@@ -116,8 +117,11 @@ def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
         return "which of the choices is right"
     if (rows := _some_rows(value, asked)) is not None:
         return rows
-    if asked.kind == "extract" and (doubt := _two_in_one(value) or misplaced(value, asked.material)):
-        return doubt
+    if asked.kind == "extract":
+        doubts = (incomplete(items, asked.material) for items in _lists(value))
+        doubt = _two_in_one(value) or misplaced(value, asked.material) or next((d for d in doubts if d), None)
+        if doubt is not None:
+            return doubt
     material = _flat(asked.material)
     own = next((x for x in leaves if isinstance(x, str) and x.strip() and not _stands(x, material)), None)
     return (

@@ -187,9 +187,17 @@ def told(record: BaseModel) -> str:
     return json.dumps(known(record.model_dump(mode="json")), ensure_ascii=False)
 
 
+_VERBATIM = ("data", "call")
+"""What a schema asked for, and arguments to send: there a null or an empty list means something."""
+
+
 def known(value: object) -> object:
     """`value` without the nulls and empty lists a reader would pay for."""
     if isinstance(value, dict):
         pairs = cast("dict[str, object]", value).items()
-        return {key: known(item) for key, item in pairs if item is not None and item not in ([], {})}
+        return {
+            key: item if key in _VERBATIM else known(item)
+            for key, item in pairs
+            if item is not None and (key == "data" or item not in ([], {}))
+        }
     return [known(item) for item in cast("list[object]", value)] if isinstance(value, list) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,14 @@ RATE = (
 SERVE = "[web]\nport = 80\n\n[mail]\nport = 25\nslow = true\n"
 BOXES = "- [x] hat\n- [ ] map\n- [ ] rope\n"
 EXPORTS = "export function a() {}\nexport const b = () => 1;\nfunction c() {}\n"
+COMMENTED = EXPORTS.replace("export function", "/** The first. */\nexport function").replace(
+    "export const", "/** Always one. */\nexport const"
+)
 METHODS = "package w\n\nfunc A() {}\n\nfunc (w W) B() {}\n"
 TABLES = "CREATE TABLE a (x INT);\nCREATE TABLE IF NOT EXISTS b (x INT);\nCREATE VIEW c AS SELECT 1;\n"
 WIDE = "export const wid = (a) => {\n  return a * 2;\n};\nconsole.log(wid(2));\n"
 PODS = "services:\n  app:\n    needs: [web]\n  web:\n    image: web:2\n"
+PORTS = 'services:\n  web:\n    ports:\n      - "80:80"\n      - "443:443"\n  db:\n    ports:\n      - "5432:5432"\n      - "1:1"\n'
 PETS = "id,animal\nk1,cat\nk2,trout\nk3,dog\n"
 SHIPS_SCHEMA = {
     "type": "object",
@@ -58,7 +63,7 @@ async def receipt_of(
     tree.mkdir()
     for path, body in {name: text, **(beside or {})}.items():
         (tree / path).write_text(body, encoding="utf-8")
-    return await recited(tree, answer, answer, files=[name], **call)
+    return await recited(tree, answer, answer, **{"files": [name], **call})
 
 
 def ships(*pairs: tuple[str, str]) -> str:
@@ -158,15 +163,35 @@ HOW_MANY = "How many lines of the file say OPEN?"
             {"task": "The web port becomes 90.", "write": "s.toml"}, "escalate", "mail.slow is gone",
         ),
         (
-            "w.js", EXPORTS, EXPORTS.replace("export", "/** Does it. */\nexport").replace("function c", "/** Last. */\nfunction c"),
+            "w.js", EXPORTS, COMMENTED.replace("function c", "/** Last. */\nfunction c"),
             {"task": "Put JSDoc above every function.", "write": "edits"}, "accepted", "",
         ),
         (
-            "w.js", EXPORTS, EXPORTS.replace("export", "/** Does it. */\nexport"),
+            "w.js", EXPORTS, COMMENTED,
             {"task": "Put JSDoc above every function.", "write": "edits"}, "escalate", "c has no comment above it",
         ),
         (
-            "w.js", EXPORTS, EXPORTS.replace("export", "/** Does it. */\nexport").replace("1", "2"),
+            "w.js", EXPORTS, COMMENTED.replace("Always one", "The first"),
+            {"task": "Write JSDoc.", "write": "edits"}, "escalate", "a and b have the same comment",
+        ),
+        (
+            "w.go", METHODS, METHODS.replace("func A", "// A does it.\nfunc A").replace("func (w", "// A does it for w.\nfunc (w"),
+            {"task": "Write Go doc comments for the two.", "write": "edits"}, "escalate", "the comment above B speaks of A",
+        ),
+        (
+            "w.go", METHODS, METHODS.replace("func A", "// A does it.\nfunc A"),
+            {"task": "Write Go doc comments for the two.", "write": "edits"}, "escalate", "B has no comment above it",
+        ),
+        (
+            "p.yml", PORTS, PORTS.replace("5432:5432", "5433:5432"),
+            {"task": "Make the database come out on 5433.", "write": "edits"}, "written", "nothing checked",
+        ),
+        (
+            "p.yml", PORTS, PORTS.replace('      - "5432:5432"\n', "").replace("80:80", "5433:80"),
+            {"task": "Make the database come out on 5433.", "write": "edits"}, "escalate", "is gone",
+        ),
+        (
+            "w.js", EXPORTS, COMMENTED.replace("=> 1", "=> 2"),
             {"task": "Write doc comments.", "write": "edits"}, "escalate", "the code changed too",
         ),
         (
@@ -344,3 +369,30 @@ def test_every_mutant_is_the_module_with_one_thing_wrong() -> None:
             results.append(type(exc).__name__)
     assert results.count("one") == 2  # without the error, and without an entry after it
     assert mutants("def broken(:", {"broken"}) == []
+
+
+MINUTES = """exports.minutes = (text) => {
+  const found = text.match(/^(\\d+)h$/);
+  return found ? Number(found[1]) * 60 : null;
+};
+"""
+MINUTES_CHECK = """const assert = require("assert");
+const { minutes } = require("./m.js");
+assert.strictEqual(minutes("2h"), 120);
+assert.strictEqual(minutes("45m"), 45);
+"""
+GENERAL = MINUTES.replace("(\\d+)h$/", "(\\d+)([hm])$/").replace("* 60", '* (found[2] === "h" ? 60 : 1)')
+TAILORED = MINUTES.replace("  const found", '  if (text === "45m") return 45;\n  const found')
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+@pytest.mark.parametrize(("fixed", "outcome"), [(GENERAL, "accepted"), (TAILORED, "written")])
+async def test_a_fix_that_names_the_cases_of_its_check_is_not_accepted(
+    tmp_path: Path, fixed: str, outcome: str
+) -> None:
+    receipt = await receipt_of(
+        tmp_path, "m.js", MINUTES, f"```js\n{fixed}```", {"check.js": MINUTES_CHECK},
+        files=["m.js", "check.js"], task="minutes knows no minutes", write="edits", gate={"command": "node check.js"},
+    )  # fmt: skip
+    assert receipt["outcome"] == outcome, receipt["reason"]
+    assert outcome == "accepted" or 'names "45m", a case of its check' in receipt["reason"]

@@ -32,13 +32,15 @@ DATA = {
 
 
 def schema_of(value: Any) -> dict[str, Any]:
+    if isinstance(value, list):
+        return {"type": "array", "items": schema_of(value[0])}
     if isinstance(value, dict):
         return {
             "type": "object",
             "properties": {k: schema_of(v) for k, v in value.items()},
             "required": list(value),
         }
-    return {"type": "number" if isinstance(value, float) else "string"}
+    return {"type": "number" if isinstance(value, int | float) else "string"}
 
 
 @pytest.mark.parametrize(
@@ -88,3 +90,72 @@ async def test_sentences_that_go_on_in_the_next_line_are_one_record(tmp_path: Pa
     }
     receipt = await recited(tree, answer, task="List what came back.", files=["back.txt"], schema=schema)
     assert receipt["outcome"] == "accepted", receipt
+
+
+JOBS = """[job 11] name=fetch attempt=1
+[job 12] name=send attempt=1
+[job 11] exit=0 seconds=42
+[job 12] exit=75 seconds=9
+"""
+BOOKS = """Lent out: "Salt Roads" (B-118) to Ida until 4 May, "The Kiln" (B-204) to Tom until 9 May,
+"Low Water" (B-031) to Ida until 12 May.
+"""
+STOCK = "part,shelf\nbolt,A1\nnut,A2\nwasher,B7\n"
+
+
+def books(*rows: tuple[str, str]) -> Any:
+    return {"books": [{"title": title, "number": number} for title, number in rows]}
+
+
+ALL = [("Salt Roads", "B-118"), ("The Kiln", "B-204"), ("Low Water", "B-031")]
+
+
+@pytest.mark.parametrize(
+    ("material", "data", "why"),
+    [
+        (
+            JOBS,
+            [{"name": "fetch", "seconds": 42}, {"name": "send", "seconds": 9}],
+            "the values of 'fetch' belong together",
+        ),
+        (BOOKS, books(*ALL), None),
+        (BOOKS, books(*ALL[:2]), "whether 'B-031' was left out; it looks like each number"),
+        (BOOKS, books(*ALL, ALL[0]), "'Salt Roads' is there twice"),
+        (
+            STOCK,
+            [{"part": "bolt", "shelf": "A1"}, {"part": "nut", "shelf": "A2"}],
+            "all that were meant, 2 of 3 rows",
+        ),
+        (
+            STOCK,
+            [
+                {"part": "bolt", "shelf": "A1"},
+                {"part": "nut", "shelf": "A2"},
+                {"part": "washer", "shelf": "B7"},
+            ],
+            None,
+        ),
+    ],
+)
+async def test_a_list_of_records_is_unchecked_where_they_may_be_mixed_or_some_left_out(
+    tmp_path: Path, material: str, data: Any, why: str | None
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "in.txt").write_text(material)
+    answer = json.dumps(data)
+    receipt = await recited(tree, answer, answer, task="List them.", files=["in.txt"], schema=schema_of(data))
+    assert receipt["outcome"] == ("accepted" if why is None else "answered"), receipt
+    assert why is None or why in receipt["reason"]
+
+
+async def test_data_keeps_the_nulls_and_empty_lists_its_schema_asked_for(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "in.txt").write_text("Ida, no telephone.")
+    data = {"name": "Ida", "phone": None, "tags": [], "more": {}}
+    schema = {"type": "object", "required": list(data)}
+    receipt = await recited(
+        tree, json.dumps(data), task="Fill it in, null where none.", files=["in.txt"], schema=schema
+    )
+    assert receipt["data"] == data
