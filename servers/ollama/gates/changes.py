@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from ...source import parser_process
@@ -49,6 +51,22 @@ def shrunk(old: str, new: str, task: str) -> str | None:
     return f"of {had} lines {has} are left, and the task does not say to remove any"
 
 
+def lost_comment(path: str, old: str, new: str, task: str) -> str | None:
+    """A comment on a line of its own that is gone, although the line it stands above is there and the task speaks of neither."""
+    mark = _COMMENT_MARKS.get(path.lower().rpartition(".")[2])
+    if mark is None or removes(task) or re.search(r"comment|kommentar|tidy|doc", task, re.IGNORECASE):
+        return None
+    before, after = (
+        Counter(line.strip() for line in text.split("\n") if line.strip()) for text in (old, new)
+    )
+    lines = [line.strip() for line in old.split("\n") if line.strip()]
+    for comment, below in itertools.pairwise(lines):
+        kept = below in after and after[below] >= before[below]
+        if comment.startswith(mark) and any(c.isalnum() for c in comment) and comment not in after and kept:
+            return f"the comment {comment[:60]!r} is gone, and the task does not say so"
+    return None
+
+
 def _defined(path: str, text: str) -> list[str] | None:
     if path.lower().endswith((".py", ".pyi")):
         return definitions(text)
@@ -59,6 +77,12 @@ def _defined(path: str, text: str) -> list[str] | None:
     return None if found is None else [symbol.name for symbol in found if symbol.level <= 1]
 
 
+_COMMENT_MARKS: dict[str, str] = {
+    **dict.fromkeys(["py", "pyi", "sh", "toml", "yaml", "yml", "rb", "env", "cfg", "ini", "conf"], "#"),
+    **dict.fromkeys(
+        ["js", "ts", "jsx", "tsx", "go", "rs", "java", "c", "cpp", "cs", "php", "swift", "kt"], "//"
+    ),
+}
 _FEW = 5
 _LEFT = 0.7
 """A file of some lines has at least so much of them after a change."""

@@ -8,7 +8,7 @@ from typing import cast
 
 from ...source.syntax_check import note as syntax_note
 from . import comments, python_code, python_edits, settings
-from .changes import changed_lines, lost_definitions, removal_asked, shrunk
+from .changes import changed_lines, lost_comment, lost_definitions, removal_asked, shrunk
 from .judged import Judged, Result
 from .renames import rename_fault, renames_in, words_fault
 from .tests_beside import TEST_FILE
@@ -30,7 +30,9 @@ def keeps_the_rest(judged: Judged) -> Result:
         ]
         if gone:
             return False, f"{path}: {', '.join(gone[:5])} is gone, and the task does not say to remove it"
-        if old is not None and (fault := shrunk(old, text, judged.asked.task)):
+        if old is not None and (
+            fault := shrunk(old, text, judged.asked.task) or lost_comment(path, old, text, judged.asked.task)
+        ):
             return False, f"{path}: {fault}"
     for path, text in judged.python.items():
         other = python_code.changed_unasked(judged.old(path) or "", text, judged.asked.task)
@@ -133,10 +135,12 @@ def wants_docstrings(judged: Judged) -> object | None:
 
 
 def only_docstrings(judged: Judged) -> Result:
-    every = re.search(r"\b(?:every|each|all)\b", judged.asked.task, re.IGNORECASE) is not None
+    task = judged.asked.task
+    every = re.search(r"\b(?:every|each|all|alle|jede[nrs]?)\b", task, re.IGNORECASE) is not None
+    classes = re.search(r"\b(?:class|classes|klassen?)\b", task, re.IGNORECASE) is not None
     for path, text in judged.python.items():
         try:
-            fault = python_code.docstrings_fault(judged.old(path) or "", text, every=every)
+            fault = python_code.docstrings_fault(judged.old(path) or "", text, every=every, classes=classes)
         except (SyntaxError, ValueError, RecursionError):
             return None, "it does not parse"
         if fault is not None:

@@ -11,6 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .languages import SMALL_WORDS, language_of, words_of
+from .translations import translation_fault
+
 _RUN = 6
 """So many words in a row are copied, not met by chance."""
 _SHORTER = 0.8
@@ -18,12 +21,6 @@ _SHORTER = 0.8
 _LOOPED = 4
 _SPOKEN = 6
 """Words by which a language can be told."""
-_SMALL_WORDS = {
-    "English": "the of and to is it that with for what does how are from this",
-    "German": "der die das und ist nicht ein eine den dem mit von wird was wie auf zu für sich",
-    "French": "le les des et est une du dans que pour qui sur pas avec ce quel quelle",
-    "Spanish": "el los las es una del que para por con no qué cuál cómo se y",
-}
 _LONG = 10
 """Words of a sentence that nobody says twice."""
 
@@ -93,12 +90,12 @@ def _has_marks(text: str, asked: Asked) -> str | None:
 
 
 def _repeats_us(text: str, asked: Asked) -> str | None:
-    words = _words(text)
+    words = words_of(text)
     said = asked.material + "\n" + asked.task
     if len(words) >= _RUN and _copied(words, asked.ours, but=said) > 0.4:
         return "the answer repeats our instructions instead of following them"
-    told = _words(_LABEL.sub("", text))
-    if not asked.in_file and len(told) >= 4 and told == _words(asked.task)[: len(told)]:
+    told = words_of(_LABEL.sub("", text))
+    if not asked.in_file and len(told) >= 4 and told == words_of(asked.task)[: len(told)]:
         return "the answer repeats the task"
     if not asked.in_file and len(words) > 8 and _copied(words, asked.task, but=asked.material) > 0.8:
         return "the answer repeats the task"
@@ -108,7 +105,7 @@ def _repeats_us(text: str, asked: Asked) -> str | None:
 def _repeats_material(text: str, asked: Asked) -> str | None:
     if asked.in_file and asked.kind not in ("summary", "translate"):
         return None
-    material, words = _words(asked.material), _words(text)
+    material, words = words_of(asked.material), words_of(text)
     if asked.kind == "translate" and len(words) > 2 and words == material:
         return "the answer only repeats the material"
     if len(material) < 60 or asked.kind not in ("answer", "summary", "translate", "review"):
@@ -162,7 +159,7 @@ def _twice(text: str, asked: Asked) -> str | None:
         return None
     said = [" ".join(re.findall(r"\w+", part)) for part in re.split(r"(?<=[.!?])\s+|\n", text)]
     counted = Counter(part.casefold() for part in said if len(part.split()) >= _LONG)
-    material = " ".join(_words(asked.material))
+    material = " ".join(words_of(asked.material))
     again = next(
         (part for part, times in counted.items() if times > 1 and material.count(part) < times), None
     )
@@ -183,14 +180,14 @@ def _other_language(text: str, asked: Asked) -> str | None:
         asked.in_file
         or asked.kind == "translate"
         or _LANGUAGES.search(asked.task)
-        or len(_words(text)) < _SPOKEN
+        or len(words_of(text)) < _SPOKEN
     ):
         return None
-    wanted, found, there = (_language(part) for part in (asked.task, text, asked.material))
+    wanted, found, there = (language_of(part) for part in (asked.task, text, asked.material))
     if (
         wanted is None
         and found == "English"
-        and not set(_words(asked.task)) & set(_SMALL_WORDS[found].split())
+        and not set(words_of(asked.task)) & set(SMALL_WORDS[found].split())
     ):
         wanted = (
             there  # a short order in the language of its material; unasked, models fall into English alone
@@ -200,12 +197,12 @@ def _other_language(text: str, asked: Asked) -> str | None:
     return f"the answer is in {found}; the task is in {wanted}"
 
 
-def _language(text: str) -> str | None:
-    """The language whose small words a text holds, where it holds no other's."""
-    counted = Counter(_words(text[:20_000]))
-    found = {name: sum(counted[word] for word in small.split()) for name, small in _SMALL_WORDS.items()}
-    (first, most), (_, next_) = sorted(found.items(), key=lambda item: -item[1])[:2]
-    return first if most > 1 and most > 3 * next_ else None
+def _mistranslated(text: str, asked: Asked) -> str | None:
+    return (
+        translation_fault(text, asked.task, asked.material, in_file=asked.in_file)
+        if asked.kind == "translate"
+        else None
+    )
 
 
 def _too_long(text: str, asked: Asked) -> str | None:
@@ -234,17 +231,14 @@ _CHECKS: tuple[Callable[[str, Asked], str | None], ...] = (
     _repeats_material,
     _other_script,
     _other_language,
+    _mistranslated,
     _too_long,
 )
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
-
-
 def _copied(words: Sequence[str], source: str, but: str = "") -> float:
     """Share of the words that stand in runs of six that also stand in the source, and not in `but`."""
-    known = _runs(_words(source)) - _runs(_words(but))
+    known = _runs(words_of(source)) - _runs(words_of(but))
     inside = [False] * len(words)
     for at in range(len(words) - _RUN + 1):
         if tuple(words[at : at + _RUN]) in known:

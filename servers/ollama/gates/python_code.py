@@ -132,7 +132,7 @@ def changed_unasked(before: str, after: str, task: str) -> str | None:
     )
 
 
-def docstrings_fault(before: str, after: str, *, every: bool) -> str | None:
+def docstrings_fault(before: str, after: str, *, every: bool, classes: bool = False) -> str | None:
     """Why a file is not the same code with docstrings that say something. Raises SyntaxError."""
     old, new = ast.parse(before), ast.parse(after)
     had = Counter(doc for _, doc in _docs(old) if doc)
@@ -142,8 +142,14 @@ def docstrings_fault(before: str, after: str, *, every: bool) -> str | None:
         return f"the code changed too{_where(old, new)}; only docstrings were asked for"
     if not added:
         return "no docstring was added"
-    if every and (bare := next((name for name, doc in named if not doc), None)):
-        return f"{bare} has no docstring"
+    bare = [name for name, doc in named if not doc] if every else []
+    bare += [
+        node.name
+        for node in ast.walk(new)
+        if isinstance(node, ast.ClassDef) and classes and not ast.get_docstring(node)
+    ]
+    if bare:
+        return f"{bare[0]} has no docstring"
     if same := next((doc for doc, times in Counter(d.casefold() for d in added).items() if times > 1), None):
         return f"several docstrings are the same: {same[:80]!r}"
     empty = next((doc for doc in added if len(doc.split()) < 2 or _EMPTY_DOC.search(doc)), None)

@@ -75,7 +75,8 @@ def fewer_than_asked(task: str, spans: Sequence[str]) -> str | None:
 
 def off_topic(task: str, spans: Sequence[str], material: str) -> tuple[str | None, str | None]:
     """(fault, doubt) of true quotes that have none, or fewer, of the task's words than another line of the material."""
-    sentences = [part for part in re.split(r"\n|(?<=[.!?])\s+", material) if part.strip()]
+    parts = re.split(r"\n|(?<=[.!?])\s+", material)
+    sentences = [part for part in parts if part.strip() and not _is_heading(part)]
     topic = _stems(_FORM.sub(" ", task)) & _stems(material)
     if not topic:
         return None, None
@@ -87,11 +88,17 @@ def off_topic(task: str, spans: Sequence[str], material: str) -> tuple[str | Non
     score = len(_stems(best) & topic)
     stray = next((span for span in spans if not _stems(span) & topic), None)
     if stray is not None and score:
-        which = "no quote has one" if not said else f"{flat(stray)[:60]!r} has none"
+        which = "no quote has one" if not said else f"{_begun(stray)!r} has none"
         return f"{which} of the task's words; this has: {best.strip()[:120]!r}", None
     if score > len(said):
         return None, f"whether {best.strip()[:120]!r} does not answer better"
     return None, None
+
+
+def _is_heading(part: str) -> bool:
+    """A title is no sentence that answers."""
+    plain = part.strip()
+    return plain.startswith("#") or (len(plain.split()) < _SHORT and plain[-1] not in ".!?:;,\"'”“»)")
 
 
 def _stems(text: str) -> set[str]:
@@ -100,11 +107,17 @@ def _stems(text: str) -> set[str]:
     }
 
 
+def _begun(text: str) -> str:
+    plain = flat(text)
+    return plain if len(plain) <= _SHOWN else f"{plain[:_SHOWN]}…"
+
+
 def flat(text: str) -> str:
     """With every run of white space as one space: a quote may be wrapped otherwise than its source."""
     return " ".join(text.split())
 
 
+_SHORT, _SHOWN = 4, 60
 _QUOTED = re.compile(r'"([^"]*)"|“([^”]*)”|«([^»]*)»')
 _GERMAN = re.compile(r"„([^„“”]*)[“”]")
 _QUOTING = re.compile(r"quot|verbatim|excerpt|evidence", re.IGNORECASE)

@@ -33,6 +33,8 @@ def judge(path: str, old: str, new: str, task: str) -> tuple[bool | None, str]:
     )
     if gone is not None and not removes(task) and not (has - had and is_named(gone.rpartition(".")[2], task)):
         return False, f"{gone} is gone, and the task does not say to remove it"
+    if fault := _elsewhere(had, has, task):
+        return False, fault
     numbers = numbers_of(task)
     absent = [number for number in numbers if not _holds(new + old, number)]
     if absent:  # one of several may be no value: a day, a length
@@ -48,6 +50,25 @@ def judge(path: str, old: str, new: str, task: str) -> tuple[bool | None, str]:
             f"changed: {', '.join(sorted({place for place, _ in changed}))[:200]}; each value stands in the task",
         )
     return None, "the task does not spell out each new value"
+
+
+def _elsewhere(had: Values, has: Values, task: str) -> str | None:
+    """A key that changed in a section the task does not speak of, where the one it speaks of has that key as before."""
+    changed = {place for place, _ in has - had}
+    for place in changed:
+        section, _, key = place.rpartition(".")
+        if not section or is_spoken(section.rpartition(".")[2], task):
+            continue
+        for other, _ in had:
+            where, _, name = other.rpartition(".")
+            if (
+                name == key
+                and where != section
+                and other not in changed
+                and is_spoken(where.rpartition(".")[2], task)
+            ):
+                return f"{place} changed, and the task speaks of {other}"
+    return None
 
 
 def _shorter(place: str, had: Values, has: Values) -> bool:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import cast
 
 from .amounts import amounts
@@ -13,6 +14,7 @@ from .completeness import incomplete
 from .labels import misplaced
 from .no_answer import Asked
 from .records import mixed, rows_of, table
+from .selection import other_rows, picked
 
 _MAY_BE_EMPTY = re.compile(
     r"\b(?:empty|none|null|if any|if there|nothing|no such|otherwise|missing|not given|\[\])", re.IGNORECASE
@@ -47,12 +49,52 @@ _COMPUTED = re.compile(
     re.IGNORECASE,
 )
 _IN_WORDS = re.compile(
-    r"\b(?:january|february|march|april|june|july|august|september|october|november|december|"
-    r"jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|hundred|"
-    r"thousand|million|dozen|half|noon|midnight)\b|\d\s?[ap]\.?m\b",
+    r"\b(?:\w+teen|twenty|thirty|forty|fifty|hundred|thousand|million|dozen|half|quarter|noon|midnight|hundert|tausend|"
+    r"dutzend|halb|viertel)\b|\d\s?[ap]\.?m\b",
     re.IGNORECASE,
 )
-"""Where numbers and dates stand in words, figures may be right that do not."""
+"""Where numbers are put together from words, figures may be right that stand nowhere."""
+_NOUGHT = re.compile(
+    r"\b(?:no|none|nothing|zero|without|free|nil|not|keine?[nrs]?|nichts?|null|ohne|aucune?|rien|sans|nada|sin)\b",
+    re.IGNORECASE,
+)
+_SPOKEN = {
+    word: number
+    for number, words in enumerate(
+        (
+            "zero null zéro cero",
+            "one once single ein eine einen un une uno una january jan januar janvier enero first",
+            "two twice both pair zwei deux dos february feb februar février febrero second",
+            "three drei trois tres march mar märz mars marzo third",
+            "four vier quatre cuatro april apr avril abril fourth",
+            "five fünf cinq cinco may mai mayo fifth",
+            "six sechs seis june jun juni juin junio sixth",
+            "seven sieben sept siete july jul juli juillet julio seventh",
+            "eight acht huit ocho august aug août agosto eighth",
+            "nine neun neuf nueve september sep septembre septiembre ninth",
+            "ten zehn dix diez october oct oktober octobre octubre tenth",
+            "eleven elf onze once november nov novembre noviembre eleventh",
+            "twelve zwölf douze doce december dec dezember décembre diciembre twelfth",
+        )
+    )
+    for word in words.split()
+}
+"""Numbers, months and places in a row, as four languages write them."""
+_BLANK = frozenset(
+    (
+        "none",
+        "null",
+        "n/a",
+        "na",
+        "unknown",
+        "not given",
+        "not specified",
+        "not available",
+        "unbekannt",
+        "keine angabe",
+    )
+)
+"""What stands in a text that is left empty."""
 
 
 def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> str | None:
@@ -69,8 +111,12 @@ def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> 
     found = asked.kind in ("extract", "classify") and asked.material.strip()
     if found and (invented := _invented(value, asked, schema)):
         return f"not in the material: {invented[:120]!r}"
-    if found and (bare := _left_empty(value)) and not _MAY_BE_EMPTY.search(asked.task):
+    if found and (bare := _left_empty(value, asked.material)) and not _MAY_BE_EMPTY.search(asked.task):
         return f"{bare!r} is left empty"
+    if asked.material.strip() and (wanted := picked(asked.task, asked.material)) is not None:
+        with suppress(LookupError):
+            if fault := other_rows(value, wanted):
+                return fault
     if asked.kind == "extract" and asked.material.strip():
         if (missing := _left_out(texts, asked)) is not None:
             return f"{missing[:80]} is missing, and the task asks for all"
@@ -111,12 +157,21 @@ def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
         return None
     chosen = {str(item) for item in _enums(schema)}
     leaves = list(_leaves(value))
+    if (wanted := picked(asked.task, asked.material)) is not None:
+        with suppress(LookupError):
+            return other_rows(value, wanted)
     if asked.kind == "classify" or any(
         isinstance(x, bool) or (isinstance(x, str) and x in chosen) for x in leaves
     ):
         return "which of the choices is right"
     if (rows := _some_rows(value, asked)) is not None:
         return rows
+    if (
+        asked.kind == "extract"
+        and any(leaf == 0 and not isinstance(leaf, bool) for leaf in leaves)
+        and 0 not in amounts(asked.material)
+    ):
+        return "whether 0 is so; the material says no 0"
     if asked.kind == "extract":
         doubts = (incomplete(items, asked.material) for items in _lists(value))
         doubt = _two_in_one(value) or misplaced(value, asked.material) or next((d for d in doubts if d), None)
@@ -151,7 +206,7 @@ def _two_in_one(value: object) -> str | None:
 
 def _some_rows(value: object, asked: Asked) -> str | None:
     """A list out of a table, where the task wants those rows of it that fit a condition."""
-    lists = [items for items in _lists(value) if items and all(isinstance(item, dict) for item in items)]
+    lists = [items for items in _lists(value) if items]
     count = rows_of(asked.material)
     if len(lists) != 1 or count is None or not _CONDITION.search(asked.task):
         return None
@@ -174,15 +229,27 @@ def _left_out(texts: list[str], asked: Asked) -> str | None:
     return None
 
 
-def _left_empty(value: object) -> str | None:
+def _left_empty(value: object, material: str) -> str | None:
     """The key of a text left empty beside others that are not."""
     if isinstance(value, dict):
         for key, item in cast("dict[str, object]", value).items():
-            if (isinstance(item, str) and not item.strip()) or (item is not None and (_left_empty(item))):
-                return key if isinstance(item, str) else _left_empty(item)
+            if (isinstance(item, str) and _is_blank(item, material)) or (
+                item is not None and _left_empty(item, material)
+            ):
+                return key if isinstance(item, str) else _left_empty(item, material)
     elif isinstance(value, list):
-        return next((key for item in cast("list[object]", value) if (key := _left_empty(item))), None)
+        return next(
+            (key for item in cast("list[object]", value) if (key := _left_empty(item, material))), None
+        )
     return None
+
+
+def _is_blank(text: str, material: str) -> bool:
+    """Whether a text says nothing: a word for that, and not one of the material's."""
+    plain = text.strip()
+    return not plain or (
+        plain.casefold() in _BLANK and re.search(rf"\b{re.escape(plain)}\b", material) is None
+    )
 
 
 def _made_up_number(value: object, asked: Asked, schema: Mapping[str, object]) -> str | None:
@@ -193,8 +260,11 @@ def _made_up_number(value: object, asked: Asked, schema: Mapping[str, object]) -
     text = asked.material + "\n" + asked.task
     if _IN_WORDS.search(text):
         return None
-    whole = amounts(text)
-    parts = {int(n) for n in re.findall(r"\d+", text)}
+    spoken = {_SPOKEN[word] for word in re.findall(r"[^\W\d_]+", text.casefold()) if word in _SPOKEN}
+    whole = amounts(text) | spoken
+    parts = {int(n) for n in re.findall(r"\d+", text)} | spoken
+    if _NOUGHT.search(text):  # of which nobody says 0; whether it is so is another question
+        parts.add(0)
     chosen = {str(item) for item in _enums(schema)}
     for leaf in _leaves(value):
         if isinstance(leaf, int | float) and not isinstance(leaf, bool):

@@ -45,6 +45,12 @@ COMMENTED = EXPORTS.replace("export function", "/** The first. */\nexport functi
 METHODS = "package w\n\nfunc A() {}\n\nfunc (w W) B() {}\n"
 TABLES = "CREATE TABLE a (x INT);\nCREATE TABLE IF NOT EXISTS b (x INT);\nCREATE VIEW c AS SELECT 1;\n"
 WIDE = "export const wid = (a) => {\n  return a * 2;\n};\nconsole.log(wid(2));\n"
+STORE = "class Store:\n    def say(self):\n        return 1\n"
+AUSHANG = "# Aushang\n\nAm Donnerstag, dem 12. Mai, bleibt der Laden bis 16 Uhr zu. Kisten sind bei der Kasse abzugeben.\n"
+NOTICE = (
+    "# Notice\n\nOn Thursday, 12 May, the shop is closed until 16:00. Boxes are to be left at the till.\n"
+)
+BACK = "# What can be returned\n\nGift cards cannot be returned. Fresh fruit is excluded. Jars travel unopened.\n"
 PODS = "services:\n  app:\n    needs: [web]\n  web:\n    image: web:2\n"
 PORTS = 'services:\n  web:\n    ports:\n      - "80:80"\n      - "443:443"\n  db:\n    ports:\n      - "5432:5432"\n      - "1:1"\n'
 PETS = "id,animal\nk1,cat\nk2,trout\nk3,dog\n"
@@ -144,7 +150,40 @@ HOW_MANY = "How many lines of the file say OPEN?"
         ),
         (
             "s.toml", SERVE, SERVE.replace("25", "90"), {"task": "Set the port of web to 90.", "write": "edits"},
-            "written", "parses, and nothing checked",
+            "escalate", "mail.port changed, and the task speaks of web.port",
+        ),
+        (
+            "s.toml", f"# the shop's\n{SERVE}", SERVE.replace("80", "90"), {"task": "Set the port of web to 90.", "write": "edits"},
+            "escalate", '"# the shop\'s" is gone',
+        ),
+        (
+            "s.toml", f"# the shop's\n{SERVE}", SERVE.replace("80", "90"),
+            {"task": "Set the port of web to 90 and drop the comment.", "write": "edits"}, "written", "",
+        ),
+        (
+            "t.py", STORE, STORE.replace("):\n", '):\n        """What is said."""\n'),
+            {"task": "Add docstrings to the class and every method.", "write": "edits"}, "escalate", "Store has no docstring",
+        ),
+        (
+            "t.py", STORE, STORE.replace("):\n", '):\n        """What is said."""\n'),
+            {"task": "Add docstrings to every function.", "write": "edits"}, "accepted", "",
+        ),
+        (
+            "a.md", AUSHANG, f"The notice is:\n\n{AUSHANG}", {"task": "Translate this notice into English."}, "escalate", "untranslated",
+        ),
+        (
+            "a.md", AUSHANG, NOTICE, {"task": "Translate this notice into English."}, "answered", "unchecked",
+        ),
+        (
+            "a.md", AUSHANG, NOTICE.replace("Thursday", "Tuesday"), {"task": "Translate this notice into English."}, "escalate",
+            "the material says Donnerstag, and the answer Tuesday",
+        ),
+        (
+            "a.md", AUSHANG, NOTICE.replace("16", "18"), {"task": "Bitte auf Englisch übersetzen."}, "escalate", "the material says 16",
+        ),
+        (
+            "b.md", BACK, '"Gift cards cannot be returned."\n"Fresh fruit is excluded."',
+            {"task": "Which two sentences tell what cannot be sent back? Quote them."}, "accepted", "",
         ),
         (
             "s.toml", SERVE, SERVE.replace("80", "81"), {"task": "The web port becomes 90.", "write": "edits"},
