@@ -76,14 +76,14 @@ class Estimator:
         return [] if found is None else [found]
 
     async def formed(self, prepared: Prepared, model: Model) -> Prepared:
-        """The task in the form this model has shown it does best at."""
+        """The task in the form in which this model's answers can best be used."""
         if len(prepared.forms) < 2:
             return prepared
         try:
             ledger = await self.hosts.ledger()
             name, kind = filed(model.name, self.hosts.of(model).forecaster.provenance), prepared.order.kind
             seen = await anyio.to_thread.run_sync(
-                lambda: {form: ledger.passed(name, kind, form) for form in prepared.forms}
+                lambda: {form: ledger.formed(name, kind, form) for form in prepared.forms}
             )
         except LedgerError:
             return prepared

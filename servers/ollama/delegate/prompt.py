@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ SEVERAL_QUOTES = """There are {count} such passages: put each on a line of its o
 
 SUMMARY = """Say what matters in your own words, in at most {words} words."""
 
+RENAME = """Only names change: {names}. That is in these lines; all other lines stay as they are:
+{lines}"""
+
 SCHEMA = """Answer with one JSON value of this JSON Schema, filled from the material:
 {schema}"""
 
@@ -59,7 +63,13 @@ OURS = f"{RULES}\n{WHOLE}\n{NEW}\n{PLAIN}\n{EDITS}\n{PATCH}\n{QUOTES}\n{SEVERAL_
 """What an answer must not repeat."""
 
 
-_FAULT_CHARS = 300
+_FAULT_CHARS, _FAULT_LINES = 300, 7
+_AROUND = re.compile(
+    r"^at .*[:(]|^node:|^Node\.js v|^throw |^(?:generatedMessage|code|operator|diff)\b|^Ran \d+ tests?|^FAILED \(|^=+ .* =+$"
+)
+"""Lines that a program prints of itself around what went wrong."""
+_NODE_FAULT = re.compile(r"[A-Z]\w*Error\b.*:")
+"""How the fault begins in what node prints; Python has it at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +106,11 @@ def messages(
 def _briefly(why: str) -> str:
     """A fault in a line: its sentence, or how the output of a check ends."""
     head, *output = [line.strip() for line in why.split("\n") if line.strip() and not line.startswith("<<")]
-    return (" / ".join(output[-3:]) if output else head)[-_FAULT_CHARS:]
+    told = [line for line in output if any(c.isalnum() for c in line) and not _AROUND.search(line)] or output
+    first = max(len(told) - _FAULT_LINES // 2, 0)
+    if any(line.startswith("Node.js v") for line in output):
+        first = next((at for at, line in enumerate(told) if _NODE_FAULT.match(line)), first)
+    return (" / ".join(told[first:][:_FAULT_LINES]) if told else head)[:_FAULT_CHARS]
 
 
 def language_of(path: str) -> str | None:

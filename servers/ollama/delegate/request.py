@@ -19,6 +19,7 @@ from ..gates.gates import Gates
 from ..gates.judged import Judged, RunGate
 from ..gates.no_answer import Asked
 from ..gates.quotes import asks_for_quotes, how_many, put_in_quotes
+from ..gates.renames import lines_to_rename, renames_in
 from ..gates.repair import closer, defined_names, only_definitions, spliced, without_fences
 from ..gates.wrong_data import each_once
 from . import prompt
@@ -36,6 +37,8 @@ _TEST = re.compile(r"(^|[/_.-])(tests?|check|spec)s?([/_.-]|$)", re.IGNORECASE)
 _TOKENS_A_LINE = 14
 _LEAST_SUMMARY, _MOST_SUMMARY = 30, 150
 """Words; between them a summary has a third of its material's."""
+_MOST_RENAMED = 20
+"""Lines that are named to a worker who renames."""
 IN_PLACE = ("edits", "patch")
 """Values of `write` that change the given files instead of naming one."""
 
@@ -323,8 +326,17 @@ class Prepared:
         return "\n".join(part for part in (wanted, *self._manner()) if part)
 
     def _manner(self) -> list[str]:
-        """How an answer in words is to be written."""
+        """How an answer in words is to be written; what a renaming means for this file."""
         order, said = self.order, list[str]()
+        names = renames_in(order.task) if self.main is not None else {}
+        lines = (
+            lines_to_rename(text.text, names)
+            if names and (text := self.changeable.get(self.main or ""))
+            else []
+        )
+        if 0 < len(lines) <= _MOST_RENAMED:
+            told = " and ".join(f"`{old}` becomes `{new}`" for old, new in names.items())
+            said.append(prompt.RENAME.format(names=told, lines="\n".join(lines)))
         if order.quotes:
             count = how_many(order.task)
             said += [prompt.QUOTES, prompt.SEVERAL_QUOTES.format(count=count) if count > 1 else ""]

@@ -31,8 +31,8 @@ _SPREAD = 0.7
 """Of the logarithm of one host's speed compared with another's."""
 _PRIOR_RUNS = 2.0
 _FORM_RUNS = 3.0
-_USUAL = 0.6
-"""Expected share of passes of the form that is usual for a file's size, as good as _FORM_RUNS runs; of the other the rest."""
+_USUAL = 0.75
+"""Expected share of well formed answers in the form that is usual for a file's size, as good as _FORM_RUNS runs; of the other the rest."""
 _DECENT = 2.0
 """Billions of parameters at which half of all tasks are expected to pass."""
 
@@ -182,7 +182,7 @@ def with_guesses(options: Sequence[Option]) -> list[Option]:
 
 
 def best_form(forms: Sequence[str], seen: Mapping[str, tuple[int, int]]) -> str:
-    """The form a model does best at, by (passed, failed) in each; while nothing is known the first."""
+    """The form a model does best at, by (well formed, not) in each; while little is known the first."""
 
     def odds(form: str) -> float:
         passed, failed = seen.get(form, (0, 0))

@@ -65,7 +65,8 @@ def _of_another(above: dict[str, str]) -> str | None:
 
 
 _WANTED = re.compile(
-    r"\b(?:js ?docs?|java ?docs?|go ?docs?|doc(?:umentation)? comments?|docstrings?|rustdoc|ya?rd)\b",
+    r"\b(?:js ?docs?|java ?docs?|go ?docs?|doc(?:umentation)? comments?|docstrings?|rustdoc|ya?rd)\b"
+    r"|\bcomments?\b[^.]{0,20}\b(?:above|over|for|to|before)\s+(?:each|every|all|both)\b|\bkommentar\w*\s+(?:über|zu|vor)\s+(?:jede|alle)",
     re.IGNORECASE,
 )
 _SLASH = re.compile(r"/\*[\s\S]*?\*/|(?<![:\"'/])//[^\n]*")

@@ -73,6 +73,17 @@ def fewer_than_asked(task: str, spans: Sequence[str]) -> str | None:
     )
 
 
+def too_short(task: str, spans: Sequence[str], material: str) -> str | None:
+    """Quotes of one or two words out of longer sentences, where the task wants a sentence or a place."""
+    if not _PLACE_ASKED.search(task) or any(len(span.split()) >= _PASSAGE for span in spans):
+        return None
+    span = spans[0]
+    around = next((part for part in re.split(r"\n|(?<=[.!?])\s+", material) if flat(span) in flat(part)), "")
+    if len(around.split()) < len(span.split()) + _PASSAGE:
+        return None
+    return f"{span!r} is only a word of {_begun(around.strip())!r}; the task asks for the place"
+
+
 def off_topic(task: str, spans: Sequence[str], material: str) -> tuple[str | None, str | None]:
     """(fault, doubt) of true quotes that have none, or fewer, of the task's words than another line of the material."""
     parts = re.split(r"\n|(?<=[.!?])\s+", material)
@@ -117,7 +128,12 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-_SHORT, _SHOWN = 4, 60
+_SHORT, _SHOWN, _PASSAGE = 4, 60, 3
+_PLACE_ASKED = re.compile(
+    r"\b(?:sentences?|lines?|places?|passages?|paragraphs?|clauses?|rules?|sections?|s[aä]tze?n?|zeilen?|stellen?|absatz|absätze?|"
+    r"passus|regeln?)\b",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(r'"([^"]*)"|“([^”]*)”|«([^»]*)»')
 _GERMAN = re.compile(r"„([^„“”]*)[“”]")
 _QUOTING = re.compile(r"quot|verbatim|excerpt|evidence", re.IGNORECASE)

@@ -25,6 +25,12 @@ def renames_in(task: str) -> dict[str, str]:
     )
 
 
+def lines_to_rename(text: str, names: Mapping[str, str]) -> list[str]:
+    """The lines in which one of the old names stands as a word of its own, each once."""
+    old = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, names))})(?![\w-])")
+    return list(dict.fromkeys(line.strip() for line in text.split("\n") if old.search(line)))
+
+
 def rename_fault(before: str, after: str, names: Mapping[str, str], *, everywhere: bool) -> str | None:
     """Why a file is not the same with these names changed. Raises tokenize.TokenError and SyntaxError."""
     done: set[str] = set()
@@ -138,9 +144,25 @@ _UMBENENNEN = (
     rf"\b(?:be)?nenne\s+{_KIND_OF_NAME}{_OLD}\s+(?:überall\s+)?(?:in|zu)\s+{_KIND_OF_NAME}{_NEW}\s+um\b"
 )
 _HEISSEN = rf"\b{_KIND}\s+{_OLD}\s+soll\s+(?:künftig\s+|jetzt\s+|überall\s+)?{_NEW}\s+heißen\b"
+_ARROW = rf"\b{_KIND}\s+{_OLD}\s*(?:->|→|=>)\s*{_NEW}(?![\w(.])"
+_CALL_INSTEAD = rf"\bcall\s+(?:the\s+)?{_KIND}\s+{_OLD}\s+{_NEW}\s+instead\b"
+_PLAIN_CALLED = (
+    r"(?<![\w.])(?P<old>(?-i:[a-z]+[A-Z]\w*|[A-Z][a-z]+[A-Z]\w*|\w+_\w+))(?:\(\))?\s+(?:should|must|shall|has\s+to)\s+be\s+"
+    rf"(?:called|named)\s+(?!\w+ly\b){_NEW}"
+)
 _RENAME = [
     re.compile(form, re.IGNORECASE)
-    for form in (_RENAME_TO, _NAME_TO, _BE_CALLED, _USE, _UMBENENNEN, _HEISSEN)
+    for form in (
+        _RENAME_TO,
+        _NAME_TO,
+        _BE_CALLED,
+        _USE,
+        _UMBENENNEN,
+        _HEISSEN,
+        _ARROW,
+        _CALL_INSTEAD,
+        _PLAIN_CALLED,
+    )
 ]
 _EVERYWHERE = re.compile(
     r"\b(?:everywhere|everything|wherever|throughout|all|every|each|uses?|references?|refers?|überall|alle[sn]?)\b",

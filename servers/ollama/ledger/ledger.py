@@ -206,6 +206,20 @@ class Ledger:
             found = dict(db.execute(query, (model, kind, format, min(last, MAX_RUNS))).fetchall())
         return found.get(1, 0), found.get(0, 0)
 
+    def formed(self, model: str, kind: str, format: str, last: int = 50) -> tuple[int, int]:
+        """(well formed, not) among the last runs of that kind and form, whatever a check then said of what they do.
+
+        Not well formed is what could not be put into the file, does not parse, loses definitions or was cut at its cap.
+        """
+        bad = "outcome = 'length' OR (gate_passed = 0 AND (gate IS NULL OR gate LIKE '%syntax' OR gate LIKE '%keeps'))"
+        query = (
+            f"SELECT {bad}, count(*) FROM (SELECT * FROM runs WHERE model = ? AND kind = ? AND format = ? "
+            "ORDER BY id DESC LIMIT ?) WHERE gate_passed NOT NULL OR outcome = 'length' GROUP BY 1"
+        )
+        with self._reading() as db:
+            found = dict(db.execute(query, (model, kind, format, min(last, MAX_RUNS))).fetchall())
+        return found.get(0, 0), found.get(1, 0)
+
     def counted(self, model: str, last: int = 30) -> list[tuple[int, int]]:
         """(characters, tokens) of the last prompts of a model where both are known, newest first."""
         query = (

@@ -38,11 +38,15 @@ async def called(runtime: Listening, tree: Path, *calls: tuple[str, dict[str, An
 async def test_a_form_that_failed_gives_way_to_the_other_and_hopeless_work_gets_no_second_turn(
     tree: Path,
 ) -> None:
-    runtime = Listening(tree.parent, *[WRONG] * 2, RIGHT, *["I do not know what to change."] * 30)
-    first, second = await called(runtime, tree, *[("delegate", EDIT)] * 2)
-    assert (first["outcome"], second["outcome"]) == ("escalate", "accepted")
-    assert "SEARCH" not in runtime.asked[0] and "SEARCH" in runtime.asked[-1]
-    assert len(runtime.asked) == 3  # the rejected answer had a second turn
+    runtime = Listening(tree.parent, *[WRONG] * 9, *["I do not know what to change."] * 30)
+    first, *_ = await called(runtime, tree, ("delegate", EDIT))
+    assert first["outcome"] == "escalate" and len(runtime.asked) == 2  # the rejected answer had a second turn
+    while len(runtime.asked) < 7:
+        await called(runtime, tree, ("delegate", EDIT))
+    assert not [prompt for prompt in runtime.asked if "SEARCH" in prompt]
+    runtime.unsaid.insert(0, runtime.unsaid[0].model_copy(update={"text": RIGHT}))
+    (last,) = await called(runtime, tree, ("delegate", EDIT))
+    assert last["outcome"] == "accepted" and "SEARCH" in runtime.asked[-1]
 
     (tree / "s.py").write_text(SMALL, encoding="utf-8")
     ask = {"task": "Why is it so?", "files": ["s.py"], "model": "w"}

@@ -182,6 +182,15 @@ HOW_MANY = "How many lines of the file say OPEN?"
             "a.md", AUSHANG, NOTICE.replace("16", "18"), {"task": "Bitte auf Englisch übersetzen."}, "escalate", "the material says 16",
         ),
         (
+            "h.txt", HUT, '"warden"', {"task": "Who lights the stove? Quote the place."}, "escalate", "only a word of 'The stove is lit",
+        ),
+        (
+            "h.txt", HUT, '"warden"', {"task": "Quote the one word that says who lights the stove."}, "accepted", "",
+        ),
+        (
+            "w.js", EXPORTS, COMMENTED, {"task": "One comment line above each function.", "write": "edits"}, "escalate", "c has no comment",
+        ),
+        (
             "b.md", BACK, '"Gift cards cannot be returned."\n"Fresh fruit is excluded."',
             {"task": "Which two sentences tell what cannot be sent back? Quote them."}, "accepted", "",
         ),
