@@ -15,7 +15,7 @@ from ..output import ToolError
 from ..protocol.tasks import Standing, failed, patience
 from .delegate.job_store import KeptJob
 from .delegate.jobs import Job, Progress
-from .delegate.map import MapOrder
+from .delegate.map_order import MapOrder
 from .delegate.request import Order
 from .ledger.receipt import Delegations, Mapped, Receipt, Seen
 from .reply import reply
@@ -228,5 +228,5 @@ def _seen(job: Job[Receipt]) -> Seen:
         doing=str(progress) if running else None,
         tokens=progress.tokens if running else None,
         tokens_per_s=progress.tokens_per_s if running else None,
-        remaining_s=progress.remaining_s if running else None,
+        remaining_s=progress.remaining_s if running and not progress.steps else None,
     )

@@ -17,7 +17,7 @@ from ..protocol.tasks import Tasks
 from ..shell.policy.rules import BUILT_IN, Policy
 from ..workspace import Workspace
 from .command_line import arguments, opened
-from .delegate.map import MapOrder
+from .delegate.map_order import MapOrder
 from .delegate.request import Order
 from .engines.open import open_runtime
 from .engines.protocol import EngineError, Runtime
@@ -74,7 +74,7 @@ def build(
 
     @server.tool(annotations=LOOKS, structured_output=False)
     async def list_models() -> CallToolResult:
-        """Local models: size, context, measured speed, odds by kind of task."""
+        """Local models: size, context, speed, odds by kind of task."""
         return reply(await service.overview.models())
 
     @server.tool(annotations=LOOKS, structured_output=False)
@@ -89,7 +89,7 @@ def build(
         schema: Schema = None,
         map: str | None = None,
     ) -> CallToolResult:
-        """Forecast seconds, odds, advice without running; no model: ranks all. map: a glob or "files", for delegate_map."""
+        """Forecast seconds and odds, with advice; no model: ranks all. map: glob or "files", for delegate_map."""
         order = Order(
             task=task,
             model=model or "auto",
@@ -117,10 +117,10 @@ def build(
         context: str = "",
         wait_s: float = 45,
     ) -> CallToolResult:
-        """A local model does one task on `files`, paths or parts (a.py#L10-40); you get a receipt with advice.
+        """A local model does one task on `files`, paths or parts (a.py#L10-40); you get a receipt.
         write: path to fill, or "edits"/"patch" to change `files`; lands if the gate passes.
         gate: syntax always; "quotes", "tests", {"command": str, "max_changed_lines": n, added + removed}.
-        ladder: models to try next. Past wait_s you get a delegation id."""
+        ladder: models to try next. Past wait_s: a delegation id."""
         order = Order(
             task=task,
             model=model or "auto",
@@ -146,15 +146,17 @@ def build(
         reduce: str | None = None,
         max_parallel: int | None = None,
         gate: Gate = None,
+        max_output: int | None = None,
         deadline_s: float | None = None,
         wait_s: float = 45,
     ) -> CallToolResult:
-        """One task on every chunk of many files; `reduce` merges answers; gate "quotes" grounds them; resumable."""
+        """One task on every chunk of many files; `reduce` merges; gate "quotes" grounds; resumable."""
         order = Order(
             task=task,
             model=model or "auto",
             files=tuple(files or ()),
             gates=parse_gates(gate, None),
+            max_output=max_output,
             deadline_s=deadline_s,
             asked_by=caller(ctx),
         )
@@ -170,7 +172,7 @@ def build(
         action: Literal["status", "wait", "result", "cancel"] = "status",
         wait_s: float = 45,
     ) -> CallToolResult:
-        """Follow a long delegation; no id lists all."""
+        """Follow a delegation; no id lists all."""
         return await work.look_after(id, action, wait_s, ctx)
 
     @server.tool(annotations=LOOKS, structured_output=False)
@@ -182,7 +184,7 @@ def build(
     async def rate(
         run: int, verdict: Literal["good", "revised", "rejected"], note: str | None = None
     ) -> CallToolResult:
-        """Judge a run's result; feeds the odds."""
+        """Judge a run; feeds the odds."""
         await service.overview.rate(run, verdict, note)
         return reply(Rated(run=run, verdict=verdict))
 

@@ -11,8 +11,9 @@ from .delegate.delegate import Delegator
 from .delegate.estimate import Estimate, estimate
 from .delegate.job_store import JobStore
 from .delegate.jobs import Jobs
-from .delegate.map import MapOrder, Mapper
+from .delegate.map import Mapper
 from .delegate.map_estimate import estimate_map
+from .delegate.map_order import MapOrder
 from .delegate.options import Estimator
 from .delegate.request import Order
 from .delegate.runners import Runners

@@ -41,6 +41,6 @@ def test_people_read_minutes_and_hours(seconds: float, text: str) -> None:
 def test_progress_past_its_forecast_says_so_and_never_that_nothing_is_left() -> None:
     progress = Progress()
     progress.run("m", 100, 1200.0)
-    assert str(progress) == "m reading, about 20 min left"
+    assert str(progress) == "m reading, about 20 min left if its first answer is right"
     progress.ends_at = time.monotonic() - 5
     assert str(progress) == "m reading, longer than forecast" and progress.remaining_s is None

@@ -80,6 +80,7 @@ class Delegator:
         rungs = deque(await self._rungs(climb))
         while rungs:
             name, model = rungs.popleft()
+            climb.is_last = not rungs
             receipt = await self._try(climb, model, progress)
             if receipt is not None:
                 receipt.chosen = climb.chosen
@@ -187,6 +188,7 @@ class Delegator:
 
     async def _try(self, climb: _Climb, model: Model, progress: Progress) -> Receipt | None:
         """One rung: a receipt when it ends the delegation, None when the next rung is due."""
+        progress.again = progress.is_last = False
         prepared = await self.estimator.formed(climb.prepared, model)
         try:
             ran = await self.runners.of(model).run(
@@ -228,6 +230,7 @@ class Delegator:
             return None
         if await self.estimator.hopeless(ran.prepared, ran.model):
             return None
+        progress.again, progress.is_last = True, climb.is_last
         try:
             again = await self.runners.of(ran.model).run(
                 ran.prepared,
@@ -361,6 +364,8 @@ class _Climb:
     gated: Gated | None = None
     why: str | None = None
     chosen: str | None = None
+    is_last: bool = False
+    """No rung follows the one that is tried."""
     engine_failed: bool = False
     """The last rung failed through its engine, not through its answer."""
     moves: int = 0

@@ -29,6 +29,8 @@ class Expected(BaseModel):
     reads_s: Number = None
     writes_s: Number = None
     """Of a typical run: its prompt and its answer."""
+    answer_cap: int | None = None
+    """Tokens after which the answer of this call is cut."""
     max_output: int | None = None
     """The largest that fits the context, and the deadline where there is one."""
     again_s: Number = None
@@ -155,10 +157,20 @@ def _verdict(ranked: Sequence[Option], best: Expected | None, advice: Sequence[A
         + f", writes {duration(best.writes_s or 0)}",
         f"the next question on these files {duration(best.again_s)}" if best.again_s is not None else "",
         f"odds {best.odds_passing:.0%}" + ("" if best.judged else " (none judged yet)"),
-        f"max_output at most {best.max_output:,}" if best.max_output else "",
+        _caps(best),
         next((a.say for a in advice if a.action == "meet_deadline"), ""),
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _caps(best: Expected) -> str:
+    """Where the answer is cut, and how far a caller may move that."""
+    cap, most = best.answer_cap or 0, best.max_output or 0
+    if cap > most > 0:  # as the deadline wants it
+        return f"max_output at most {most:,}"
+    return (
+        f"cut at {cap:,} tokens" + (f" (max_output: at most {most:,})" if most > cap else "") if cap else ""
+    )
 
 
 def fits(best: Expected) -> str:
@@ -190,6 +202,7 @@ def expected(option: Option) -> Expected:
         forecast=forecasted(forecast) if forecast else None,
         reads_s=share * forecast.prefill_s if forecast else None,
         writes_s=share * forecast.decode_s if forecast else None,
+        answer_cap=option.plan.task.cap if option.plan else None,
         max_output=largest_output(option.plan.task, option.plan.worker) if option.plan else None,
         again_s=_again_s(option),
         tokens_in=forecast.tokens_in if forecast else None,

@@ -49,9 +49,15 @@ class Progress:
     """When the forecast says the current run ends; the monotonic clock."""
     within: tuple[float, float] | None = None
     """The same of the interval that holds nine in ten."""
+    again: bool = False
+    """The model answers once more, as its first answer was rejected."""
+    is_last: bool = False
+    """No run follows this one, whatever becomes of its answer."""
     step: int = 0
     steps: int | None = None
     """Of a map: chunks done, chunks in all."""
+    joins: bool = False
+    """Of a map: it reduces its chunks' answers to one."""
 
     def piece(self, thinking: bool) -> None:
         """One piece of the answer has come: about one token."""
@@ -103,23 +109,35 @@ class Progress:
         low, high = (duration(max(end - time.monotonic(), 0.0)) for end in self.within)
         return f" (90 %: {low} to {high})"
 
+    def _left(self, seconds: float) -> str:
+        """What is left of the run under way, and what that is not the end of."""
+        told = f"{duration(seconds)} left"
+        if self.steps is not None:
+            return f"{told} of this answer"
+        if self.is_last:
+            return told
+        return f"{told} if {'this answer' if self.again else 'its first answer'} is right"
+
     def __str__(self) -> str:
         if self.phase == "waiting":
             held = f" ({self.holder} has it)" if self.holder else ""
-            left = f", about {duration(self.remaining_s)} left{self._interval()}" if self.remaining_s else ""
+            left = f", about {self._left(self.remaining_s)}{self._interval()}" if self.remaining_s else ""
             return f"waiting for {self.model}, {self.ahead} ahead{held}{left}"
         parts = [self.phase if self.model is None else f"{self.model} {self.phase}"]
+        if self.again:
+            parts.append("second answer")
         if self.steps is not None:
-            parts.append(f"chunk {self.step} of {self.steps}")
+            at = min(self.step + 1, self.steps)
+            parts.append("joining the answers" if self.joins else f"chunk {at} of {self.steps}")
         if self.tokens:
             parts.append(f"{self.tokens} tokens")
         if self.tokens_per_s is not None:
             parts.append(f"{self.tokens_per_s:.1f}/s")
         if self.phase != "checking" and self.overdue:
             most = self.remaining_s
-            parts.append("longer than forecast" + (f", at most {duration(most)} left" if most else ""))
+            parts.append("longer than forecast" + (f", at most {self._left(most)}" if most else ""))
         elif self.remaining_s and self.phase != "checking":
-            parts.append(f"about {duration(self.remaining_s)} left{self._interval()}")
+            parts.append(f"about {self._left(self.remaining_s)}{self._interval()}")
         return ", ".join(parts)
 
 

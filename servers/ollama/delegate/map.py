@@ -19,12 +19,11 @@ from ...output import ToolError, bounded, fenced, masked, visible
 from ...source.encoding import Text as Decoded
 from ...workspace import Workspace
 from ..engines.protocol import EngineError, Model
-from ..forecast.forecast import Forecast
 from ..forecast.forecaster import RunPlan
 from ..forecast.token_estimates import CHARS_PER_TOKEN
 from ..gates.documents import Document
 from ..gates.no_answer import is_nothing
-from ..ledger.receipt import Advised, Ended, Mapped, Tried
+from ..ledger.receipt import Mapped, Tried
 from .chunks import (
     DEFAULT_SIZE,
     Chunk,
@@ -36,11 +35,13 @@ from .chunks import (
     mean_tokens,
     readable_texts,
 )
-from .delegate import Delegator, spent_tokens
+from .delegate import RAISE_CAP, Delegator, spent_tokens
 from .jobs import Progress
-from .map_answers import NOTHING, all_alike, chunk_order, grouped, overlooked, place
+from .map_advice import MapAdvice
+from .map_answers import chunk_order, grouped, only_joins, overlooked, place
 from .map_cache import Begun, CachedAnswer, MapCache
-from .next_call import arguments_of, likelier
+from .map_order import MapOrder
+from .map_total import SHOWN, Total
 from .ran import Ran, RunRejected, TooLate
 from .request import Order, Prepared
 from .shown import first_line
@@ -50,58 +51,6 @@ MAX_PARALLEL = 16
 MAX_SHOWN_BYTES = 24_000
 REDUCED_CHARS = 14_000
 """Of the answers one reducing run reads."""
-_SHOWN_FAILURES = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapOrder:
-    """A map as it was asked for. `order` holds task, model and gates, and the files unless there is a glob."""
-
-    order: Order
-    glob: str | None = None
-    reduce: str | None = None
-    max_parallel: int = 1
-
-    def arguments(self, **changed: object) -> dict[str, object]:
-        """The arguments of `delegate_map` that ask for this, with some changed."""
-        every = arguments_of(self.order, **changed)
-        schema = every.pop("schema", None)
-        gates = [every.pop("gate", None), schema and {"schema": schema}]
-        every |= {"gate": [gate for gate in gates if gate], "glob": self.glob, "reduce": self.reduce}
-        every["max_parallel"] = self.max_parallel if self.max_parallel > 1 else None
-        return {name: value for name, value in every.items() if value}
-
-    def in_time(self, chunks: int, each: Forecast, model: str | None = None) -> Advised:
-        """The call with a deadline that so many chunks are likely to meet. `model`: another than was asked for."""
-        deadline_s = math.ceil(each.high_s * chunks)
-        changed: dict[str, object] = {"model": model} if model else {}
-        call = self.arguments(deadline_s=deadline_s, **changed)
-        say = f"deadline_s={deadline_s}" + (f", model={model}" if model else "")
-        return Advised(action="meet_deadline", say=say, call=call, then_s=each.total_s * chunks)
-
-
-@dataclass(slots=True)
-class _Sum:
-    """What the runs so far came to."""
-
-    answers: dict[int, tuple[Chunk, str]] = field(default_factory=dict[int, tuple[Chunk, str]])
-    failed: list[Tried] = field(default_factory=list[Tried])
-    empty: int = 0
-    reused: int = 0
-    late: int = 0
-    """Chunks for which no time was left."""
-    unchecked: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    seconds: float = 0.0
-    last: Ran | None = None
-
-    def add(self, ran: Ran) -> None:
-        self.last = ran
-        profile = ran.answer.profile
-        self.tokens_in += profile.tokens_in or 0
-        self.tokens_out += profile.tokens_out or 0
-        self.seconds += profile.total_s or profile.wall_s or 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +62,7 @@ class _Work:
     kept: MapCache
     begun: Begun
     progress: Progress
-    total: _Sum = field(default_factory=_Sum)
+    total: Total = field(default_factory=Total)
     began: float = field(default_factory=time.monotonic)
     moves: int = 0
     moved: str | None = None
@@ -160,27 +109,26 @@ class Mapper:
             for number, chunk in enumerate(chunks):
                 await limit.acquire()
                 group.start_soon(self._chunk, work, number, chunk, limit)
-        found = [work.total.answers[number] for number in sorted(work.total.answers)]
-        reduce = None if work.total.late else asked.reduce
-        reduced = await self._reduced(work, reduce, found) if reduce and found else None
-        receipt = self._receipt(work, work.moved or chosen, chunks, found, left_out, reduced)
-        if receipt.outcome == "escalate":
-            receipt.advice = await self._by_another(work, sample, len(chunks))
+        reduced = (
+            await self._reduced(work, asked.reduce) if asked.reduce and self._is_to_reduce(work) else None
+        )
+        receipt = self._receipt(work, work.moved or chosen, chunks, left_out, reduced)
+        advice = MapAdvice(
+            estimator=self.delegator.estimator,
+            asked=asked,
+            sample=sample,
+            chunks=chunks,
+            model=work.model,
+            total=work.total,
+        )
+        receipt.advice = await advice.next()
         return await self._settled(work, chunks, receipt)
 
-    async def _by_another(self, work: _Work, sample: Prepared, chunks: int) -> list[Advised]:
-        """The same map by a model that is likelier to pass where this one failed at all of it."""
-        estimator, asked = self.delegator.estimator, work.asked
-        try:
-            options = await estimator.options(sample, "auto")
-        except ToolError:
-            return []
-        mine = next((option for option in options if option.model.label == work.model.label), None)
-        if (found := likelier(asked.order, mine, options)) is None:
-            return []
-        call = asked.arguments(model=found.call["model"])
-        then_s = found.then_s * chunks if found.then_s is not None else None
-        return [found.model_copy(update={"call": call, "then_s": then_s})]
+    @staticmethod
+    def _is_to_reduce(work: _Work) -> bool:
+        """Whether there is something to reduce: not after a deadline, and one answer alone is joined already."""
+        found = len(work.total.answers)
+        return found > 0 and not work.total.late and (found > 1 or not only_joins(work.asked.reduce or ""))
 
     async def _settled(self, work: _Work, chunks: Sequence[Chunk], receipt: Mapped) -> Mapped:
         """The receipt with what it saves its caller, which goes to the ledger with the map's last run."""
@@ -203,6 +151,8 @@ class Mapper:
         deadline_s = asked.order.deadline_s
         if deadline_s is not None and not 0 < deadline_s < math.inf:
             raise ToolError(f"deadline_s is a number of seconds above 0; found {deadline_s}")
+        if asked.order.max_output is not None and asked.order.max_output < 1:
+            raise ToolError(f"max_output is a number of tokens, at least 1; found {asked.order.max_output}")
         if bool(asked.order.files) == bool(asked.glob):
             raise ToolError("give either files or glob")
         paths = matched(self.workspace, asked.glob) if asked.glob else list(asked.order.files)
@@ -245,19 +195,23 @@ class Mapper:
                 work.total.reused += 1
             else:
                 answer = await self._answer(work, chunk_order(work.asked.order, chunk.text), chunk.label)
-                if answer is not None:
+                if isinstance(answer, CachedAnswer):
                     await anyio.to_thread.run_sync(work.keep, mark, answer)
-            if answer is not None and is_nothing(answer.text):
-                work.total.empty += 1
-            elif answer is not None:
+            if answer is None:
+                work.total.late += 1
+            elif isinstance(answer, Tried):
+                work.total.failed.append((chunk, answer))
+            elif is_nothing(answer.text):
+                work.total.empty.append(chunk)
+            else:
                 work.total.answers[number] = (chunk, answer.text)
                 work.total.unchecked += not answer.checked
             work.progress.step += 1
         finally:
             limit.release()
 
-    async def _answer(self, work: _Work, prepared: Prepared, label: str) -> CachedAnswer | None:
-        """A checked answer, at the second try at most; None when there is none, which is noted."""
+    async def _answer(self, work: _Work, prepared: Prepared, label: str) -> CachedAnswer | Tried | None:
+        """A checked answer, at the second try at most; the run that failed; None when no time was left."""
         why: str | None = None
         tried = Tried(
             model=work.model.name, source=label, outcome="refused", why=None, run=None, total_s=None
@@ -271,15 +225,16 @@ class Mapper:
                 ran = await self.delegator.runners.of(model).run(
                     prepared, model, work.progress, failure=why, again=why is not None, left_s=work.left_s
                 )
-            except TooLate as exc:
+            except TooLate:
                 if why is None:
-                    work.total.late += 1
-                    tried.why = str(exc)
                     return None
                 break
-            except (RunRejected, EngineError) as exc:
-                tried.why = str(exc)
-                if isinstance(exc, EngineError) and await self._moved(work, prepared, model):
+            except RunRejected as exc:
+                tried.why = why or str(exc)
+                break
+            except EngineError as exc:
+                tried.why, tried.outcome = str(exc), "error"
+                if await self._moved(work, prepared, model):
                     tries = 0
                     continue
                 break
@@ -291,7 +246,6 @@ class Mapper:
             if work.model.label == ran.model.label:
                 work.model = ran.model  # it is loaded now
             if ran.answer.profile.outcome == "cancelled" and work.left_s == 0:
-                work.total.late += 1
                 return None
             if candidate is not None and why is None:
                 return CachedAnswer(candidate.answer, gated is not None and gated.unchecked is None)
@@ -301,8 +255,11 @@ class Mapper:
                 continue
             if ran.answer.error is not None or await self.delegator.estimator.hopeless(prepared, model):
                 break
-        work.total.failed.append(tried)
-        return None
+            if ran.answer.profile.outcome == "length":
+                if prepared.order.max_output == (work.asked.order.max_output or 0):
+                    break  # the caller's own cap cut it
+                prepared = _roomier(prepared, ran, why)
+        return tried
 
     async def _moved(self, work: _Work, prepared: Prepared, model: Model) -> bool:
         """Whether the map goes on with the same model elsewhere, as the host of this one has died."""
@@ -322,9 +279,10 @@ class Mapper:
         self.delegator.runners.of(other).slots.allow(other.name, work.asked.max_parallel)
         return True
 
-    async def _reduced(self, work: _Work, task: str, found: Sequence[tuple[Chunk, str]]) -> str | None:
+    async def _reduced(self, work: _Work, task: str) -> str | None:
         """One answer made of all: in groups, then groups of groups. None when a run of it failed."""
-        parts = [(place(chunk, answer), answer) for chunk, answer in found]
+        work.progress.joins, work.total.joined = True, True
+        parts = [(place(chunk, answer), answer) for chunk, answer in work.total.found]
         while True:
             groups = grouped(parts, REDUCED_CHARS)
             made: list[tuple[str, str]] = []
@@ -333,9 +291,15 @@ class Mapper:
                 order = replace(work.asked.order, task=task, files=(), max_output=None)
                 order = replace(order, gates=order.gates.without("schema"))
                 prepared = Prepared(order=order, inputs=inputs, target=None, before=None)
-                answer = await self._answer(work, prepared, f"reduce of {len(group)}")
-                if answer is None:
+                label = f"reduce of {len(group)}"
+                answer = await self._answer(work, prepared, label)
+                if not isinstance(answer, CachedAnswer):
+                    late = Tried(
+                        model=work.model.name, source=label, outcome="refused", why="no time was left"
+                    )
+                    work.total.not_joined, work.total.joined = answer or late, None
                     return None
+                work.total.joined = work.total.joined and answer.checked
                 made.append((f"part {len(made) + 1}", answer.text))
             if len(made) == 1:
                 return made[0][1]
@@ -348,54 +312,38 @@ class Mapper:
         work: _Work,
         chosen: str | None,
         chunks: Sequence[Chunk],
-        found: Sequence[tuple[Chunk, str]],
         left_out: Sequence[str],
         reduced: str | None,
     ) -> Mapped:
-        total = work.total
-        text = reduced or "\n".join(f"## {place(chunk, answer)}\n{answer.strip()}" for chunk, answer in found)
-        good = total.empty + len(found)
-        outcome: Ended = (
-            "partial" if total.failed or total.late else "answered" if total.unchecked else "accepted"
-        )
-        if (not found and not total.late) or all_alike([answer for _, answer in found]):
-            outcome = "escalate"
-        reason = None
-        if not total.failed and not total.late and not found:
-            reason = f"every chunk was answered {NOTHING}, and nothing checked that; ask another model, or look yourself"
-        elif outcome == "escalate" and found:
-            reason = "all chunks were answered with the same words"
-        elif outcome == "answered":
-            reason = f"unchecked: no gate could judge {total.unchecked} of {len(found)} answers"
-        if total.failed:
-            reason = (
-                f"{len(total.failed)} of {len(chunks)} chunks failed; the same call tries only those again"
-            )
-        if total.late:
-            ended = f"{duration(work.asked.order.deadline_s or 0)} were over after {len(chunks) - total.late} of {len(chunks)} chunks"
-            reason = (
-                f"{reason}; {ended}" if total.failed else f"{ended}; the same call goes on with the others"
-            )
+        total, model = work.total, work.model
+        text = reduced or total.text
+        shown = bounded(masked(visible(text)), MAX_SHOWN_BYTES)
         return Mapped(
-            outcome=outcome,
-            reason=reason,
-            model=work.model.name,
-            host=work.model.host or None,
+            outcome=total.outcome,
+            reason=total.reason(chunks, work.asked.order.deadline_s),
+            model=model.name,
+            host=model.host or None,
             chosen=chosen,
-            answer=fenced(bounded(masked(visible(text)), MAX_SHOWN_BYTES), f"answers of {work.model.name}")
-            if text
-            else None,
+            answer=fenced(shown, f"answers of {model.name}") if text else None,
             chunks=len(chunks),
-            done=good,
-            empty=total.empty,
+            done=len(total.empty) + len(total.answers),
+            empty=len(total.empty),
+            empty_files=total.empty_files(chunks),
             reused=total.reused,
-            left_out=[first_line(line) or "" for line in left_out[:_SHOWN_FAILURES]],
-            tried=total.failed[:_SHOWN_FAILURES],
+            left_out=[first_line(line) or "" for line in left_out[:SHOWN]],
+            tried=total.tried,
             tokens_in=total.tokens_in,
             tokens_out=total.tokens_out,
             total_s=total.seconds,
             note=self.delegator.hosts.note,
         )
+
+
+def _roomier(prepared: Prepared, ran: Ran, why: str | None) -> Prepared:
+    """The same with twice the room for its answer, where it was cut at a cap of ours and not for going in circles."""
+    if RAISE_CAP not in (why or ""):
+        return prepared
+    return replace(prepared, order=replace(prepared.order, max_output=2 * ran.size.num_predict))
 
 
 def _mark(chunk: Chunk) -> str:
@@ -446,13 +394,9 @@ def _text(name: str, body: str) -> Document:
 def _call(order: Order) -> str:
     """What the same call is known by. A choice of a model depends on the deadline, so another one is chosen anew."""
     deadline_s = order.deadline_s if order.model == "auto" else None
-    return repr(
-        (order.task, order.gates, order.think, order.max_output, order.context, order.model, deadline_s)
-    )
+    return repr((order.task, order.gates, order.think, order.context, order.model, deadline_s))
 
 
 def _name(order: Order, model: Model) -> str:
-    """What answers are kept under: whatever could have made them different."""
-    return repr(
-        (order.task, order.gates, order.think, order.max_output, order.context, model.digest or model.name)
-    )
+    """What answers are kept under: whatever could have made them different. A cap that did not cut one has not."""
+    return repr((order.task, order.gates, order.think, order.context, model.digest or model.name))

@@ -43,6 +43,21 @@ def all_alike(answers: Sequence[str]) -> bool:
     return len(answers) > 2 and len(plain) == 1 and len(answers[0].split()) > 3
 
 
+_JOINS = re.compile(
+    r"an?|all|and|answers?|as|at|bring|by|chunks?|collect|combined?|concatenated?|documents?|each|every|everything|files?|findings?|"
+    r"for|from|gather|give|group(?:ed)?|in|into|it|items?|join(?:ed)?|lists?|make|merged?|of|one|out|pages?|parts?|per|please|put|"
+    r"results?|single|sources?|the|them|these|this|to|together|under|with|"
+    r"alle[rs]?|antworten|auf|aus|dateien?|das|dem|den|der|die|diese|eine?[mnr]?|ergebnisse|funde?|für|gruppiert|je|jede[rs]?|"
+    r"listen?|mach|nach|pro|seiten?|und|verbinde|zu|zusammen"
+)
+"""Words of a task that does no more than put answers together."""
+
+
+def only_joins(task: str) -> bool:
+    """Whether a reducing task asks for nothing that one answer alone would not be already."""
+    return all(_JOINS.fullmatch(word) for word in re.findall(r"\w+", task.casefold()))
+
+
 def place(chunk: Chunk, answer: str) -> str:
     """Where an answer's first quote stands, path:line; without one, the chunk."""
     try:

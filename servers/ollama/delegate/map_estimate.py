@@ -15,13 +15,14 @@ from ..forecast.model_choice import Option
 from ..ledger.receipt import Advised
 from .chunks import chunk_forecast, mean_tokens
 from .estimate import Estimate, Expected, expected, fits
-from .map import MapOrder, Mapper, first_chunk
+from .map import Mapper, first_chunk
+from .map_order import MapOrder
 
 
 async def estimate_map(mapper: Mapper, asked: MapOrder) -> Estimate:
     """Forecasts for one model, or the ranked table of all. ToolError as delegate_map."""
-    if asked.order.write is not None or asked.order.max_output is not None:
-        raise ToolError("delegate_map takes no write and no max_output: leave them out, or leave out map")
+    if asked.order.write is not None:
+        raise ToolError("delegate_map takes no write: leave it out, or leave out map")
     if asked.glob is not None and asked.order.files:
         raise ToolError('map="files" forecasts a map of `files`; a glob in map goes without them')
     if asked.glob is None and not asked.order.files:

@@ -30,8 +30,6 @@ from .protocol import Answer, EngineError, Model, Query, Said
 START_S = 120.0
 DYING_S = 1.0
 """How long a process that broke a connection may take to be gone."""
-COUNTING_CTX = 4096
-"""The context of a process that was started to count tokens; a longer prompt's run starts another."""
 _CODE = "from servers.ollama.engines.embedded_child import main; main()"
 
 
@@ -91,28 +89,26 @@ class Embedded:
         )
 
     async def count(self, query: Query) -> int | None:
-        async with self._lock:
-            child = self._running or await self._started(COUNTING_CTX)
+        """Only by a model that is loaded: forecasts ask every model there is, and to load one takes longer than they may."""
+        if (child := self._running) is None:
+            return None
         try:
             return await child.api.count(query)
         except EngineError:
             if not await child.ended(DYING_S):
                 raise
-        async with self._lock:  # it died, or made room for one with a larger context
-            child = self._running or await self._started(COUNTING_CTX)
-        return await child.api.count(query)
+            return None  # it died, or made room for one with a larger context
 
     async def chat(self, query: Query, said: Said) -> Answer:
+        load_s = 0.0
         async with self._lock:
             child = self._running
             if child is None or child.num_ctx < query.num_ctx:
                 child = await self._started(query.num_ctx)
-            load_s, child.load_s = child.load_s, 0.0
+                load_s = child.load_s
         answer = await child.api.chat(replace(query, num_ctx=child.num_ctx), said)
         profile = replace(answer.profile, load_s=load_s)
-        if (
-            profile.total_s is not None
-        ):  # the engine may have been started for counting, before this run's clock
+        if profile.total_s is not None:
             profile = replace(profile, total_s=profile.total_s + load_s, wall_s=profile.total_s + load_s)
         return replace(answer, profile=profile)
 
@@ -151,7 +147,7 @@ class _Child:
         self.path = path
         self.num_ctx = num_ctx
         self.load_s = 0.0
-        """Until it was ready; 0 again once a run has shown it."""
+        """Until it was ready."""
         self._began = time.perf_counter()
         self._key = secrets.token_hex(16)
         # one core less: a single busy neighbour costs tenfold otherwise

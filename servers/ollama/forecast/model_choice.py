@@ -113,11 +113,16 @@ class Option:
         """What its host costs meanwhile."""
         return None if self.usd_per_hour is None else self.usd_per_hour * self.took_s / 3600
 
+    @property
+    def _is_ready(self) -> bool:
+        """Whether it is loaded with the context that this takes."""
+        return bool(self.model.loaded) and not (self.plan and self.plan.worker.cold)
+
     def __str__(self) -> str:
         took = f"{duration(self.forecast.total_s)}" if self.forecast else "speed not yet measured"
         record = f"{self.judged} judged" if self.judged else "none judged yet"
         cost = f", {self.usd:.2g} USD" if self.usd else ""
-        there = ", loaded there" if self.model.host and self.model.loaded else ""
+        there = ", loaded there" if self.model.host and self._is_ready else ""
         return f"{self.model.label}: {took}{there}{cost}, odds {self.odds:.2f} ({record})"
 
 

@@ -88,7 +88,7 @@ def counts_rightly(judged: Judged) -> Result:
 def unjudged(judged: Judged) -> str:
     """Why nothing is known of a candidate that no gate could judge."""
     if asks_how_many(judged.asked.task) and not judged.candidate.files:
-        return "the model counted by itself, and small models miscount; a program counts rightly"
+        return "the model counted by itself, and small models miscount: count it with a search or a command"
     return "no gate could judge it"
 
 

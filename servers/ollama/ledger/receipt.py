@@ -143,11 +143,12 @@ class Receipt(BaseModel):
 
 
 class Mapped(Receipt):
-    """What a map returns. `done` chunks have a good answer; of those, `empty` found nothing."""
+    """What a map returns. `done` chunks have a good answer; of those, `empty` found nothing, in `empty_files` all over."""
 
     chunks: int
     done: int
     empty: int
+    empty_files: list[str] = []
     reused: int
     """Chunks whose answer was kept from an earlier call."""
     left_out: list[str]

@@ -112,7 +112,7 @@ def test_from_the_first_list_to_a_forecast_on_a_simulated_server(folder: Path) -
     big = next(m for m in estimated["models"] if m["model"] == "big:latest")
     assert small["forecast"]["runs"] == 4 and small["forecast"]["low_s"] < small["forecast"]["total_s"]
     assert big["forecast"]["total_s"] > small["forecast"]["total_s"]  # borrowed: it never ran
-    assert small["reads_s"] > 0 < small["writes_s"] and small["max_output"] > 1000
+    assert small["reads_s"] > 0 < small["writes_s"] and small["max_output"] > small["answer_cap"]
     assert estimated["verdict"].startswith(("fits: ", "do it yourself: about "))
     assert tables["estimate"].startswith("does not fit: ")
     assert receipt["outcome"] == "answered" and receipt["forecast"]["error"] is not None
@@ -156,7 +156,8 @@ def test_a_real_engine_is_calibrated_and_forecast(folder: Path) -> None:
         1500 < calibrated["probes"][2]["tokens_in"] < 2500
     )  # as asked, although it makes a token of each letter
     assert all(not probe["simulated"] for probe in calibrated["probes"])
-    assert estimated["forecast"]["runs"] == 4 and estimated["tokens_in"] == receipt["profile"]["tokens_in"]
+    counted = receipt["profile"]["tokens_in"]  # the estimate loads nothing to count, and knows the ratio
+    assert estimated["forecast"]["runs"] == 4 and estimated["tokens_in"] == pytest.approx(counted, rel=0.05)
     assert "I am the demonstration model" in receipt["answer"] and model["speed"].startswith("reads ")
     shown = understudy(folder, "calibrate", "demo", *here)
     assert shown.returncode == 0 and "tokens/s" in shown.stdout and "its timings are real" in shown.stdout

@@ -172,6 +172,32 @@ async def test_progress_tells_tokens_and_what_is_left(tree: Path) -> None:
     assert any("tokens" in line and "s left" in line for line in told)
 
 
+@pytest.mark.anyio
+async def test_what_is_left_is_told_of_the_answer_under_way_and_not_of_what_may_follow(tree: Path) -> None:
+    """The first answer is none at all and refused; the second takes long enough to be seen."""
+    told: list[str] = []
+
+    async def hear(done: float, of: float | None, message: str | None) -> None:
+        told.append(message or "")
+
+    said = ["word " * 60, "NONE", *["It says words. " + "word " * 100] * 9]
+    world = World(machine=Machine(SMALL, noise=QUIET), answers=lambda body: said.pop(0))
+    with simulated_in_thread(world, scale=0.5) as url, anyio.fail_after(60):
+        async with connect("ollama", str(tree), "--host", url) as client:
+            await client.call_tool("delegate", {"task": "x", "gate": "none"}, progress_callback=hear)
+            first = [line for line in told if " left" in line]
+            told.clear()
+            await client.call_tool("delegate", {"task": "What does it say?"}, progress_callback=hear)
+            second = [line for line in told if "second answer" in line and " left" in line]
+            told.clear()
+            asked = {"task": "Which?", "files": ["a.txt"]}
+            await client.call_tool("delegate_map", asked, progress_callback=hear)
+            mapped = [line for line in told if "chunk 1 of 1" in line and " left" in line]
+    assert first and all("left if its first answer is right" in line for line in first), first
+    assert second and not any("right" in line for line in second), second
+    assert mapped and all("left of this answer" in line for line in mapped), told
+
+
 def test_the_second_run_of_a_model_waits_for_the_first_and_says_so(tree: Path) -> None:
     with serving(tree, scale=0.05) as server:
         numbers = [

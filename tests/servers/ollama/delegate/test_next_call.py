@@ -136,9 +136,10 @@ def test_what_another_model_takes_is_told_without_the_first_one_s_cache(tmp_path
 
 def test_a_map_is_not_forecast_with_what_it_does_not_take(tmp_path: Path) -> None:
     with serving(tmp_path, SMALL) as server:
-        for more in ({"write": "x.txt"}, {"max_output": 9}):
-            result = server.call("estimate", task="x", map="*.md", **more)
-            assert result.is_error and "delegate_map takes no write and no max_output" in result.text
+        result = server.call("estimate", task="x", map="*.md", write="x.txt")
+        assert result.is_error and "delegate_map takes no write" in result.text
+        capped = server.call("estimate", task="x", map="*.md", max_output=9).structured
+        assert capped["models"][0]["answer_cap"] == 9
         for given in ({"map": "files"}, {"map": "*.md", "files": ["part0.md"]}):
             result = server.call("estimate", task="x", **given)
             assert result.is_error and 'map="files"' in result.text

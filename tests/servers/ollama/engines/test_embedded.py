@@ -87,6 +87,23 @@ def test_a_real_engine_fixes_a_file_and_its_timings_are_real(tree: Path) -> None
     assert "recited" in first["note"]
 
 
+def test_a_model_is_loaded_by_its_first_run_and_by_no_forecast(tree: Path) -> None:
+    hosts = ("--host", f"one={host(tree)}", "--host", f"two={host(tree)}")
+    with start("ollama", str(tree), *hosts) as server:
+        estimate = server.call("estimate", task="Say something", files=["calc.py"]).structured
+        assert not engines_of(server.pid) and estimate["verdict"] == "not yet measured: run it"
+        row = estimate["models"][0]
+        assert row["answer_cap"] == 1024 < row["max_output"], "what it gets, and what it could get"
+        first = server.call("delegate", task="Say something", files=["calc.py"]).structured
+        second = server.call("delegate", task="Say something", model=f"reciter@{first['host']}").structured
+        chosen = server.call("delegate", task="Say something").structured["chosen"]
+        runs = server.call("profile", last=9).structured["runs"]
+    assert "loaded there" not in first["chosen"] and second["host"] == first["host"]
+    loads = {run["run"]: run["profile"]["load_s"] for run in runs}
+    assert loads[first["run"]] > 0 == loads[second["run"]]
+    assert ("loaded there" in chosen) == chosen.startswith(f"reciter@{first['host']}:"), chosen
+
+
 def test_the_engine_ends_with_its_server_however_that_ends(tree: Path) -> None:
     for ending in ("close", "kill"):
         server = start("ollama", str(tree), "--host", host(tree))
@@ -104,9 +121,9 @@ async def test_prompts_are_counted_exactly_and_too_long_ones_refused(tree: Path)
     runtime = open_runtime(host(tree))
     try:
         asked = query("reciter", "how many tokens are these?")
-        counted = await runtime.count(asked)
+        assert await runtime.count(asked) is None and not runtime.pids, "nothing is loaded to count"
         answer = await runtime.chat(asked, lambda *_: None)
-        assert counted == answer.profile.tokens_in
+        assert await runtime.count(asked) == answer.profile.tokens_in
         huge = await runtime.chat(query("reciter", "all work and no play " * 300), lambda *_: None)
         assert (
             huge.profile.outcome == "overflow"

@@ -261,7 +261,7 @@ HOW_MANY = "How many lines of the file say OPEN?"
         ("l.md", BOXES, "3", {"task": "How many boxes are not ticked yet?"}, "escalate", "counted: 2 of 3 boxes are not"),
         ("l.md", BOXES, "One.", {"task": "How many of these are done?"}, "accepted", ""),
         ("door.log", DOOR, "drei", {"task": "Wie viele Zeilen enthalten OPEN?"}, "accepted", ""),
-        ("door.log", DOOR, "4", {"task": "How many doors are there?"}, "answered", "small models miscount"),
+        ("door.log", DOOR, "4", {"task": "How many doors are there?"}, "answered", "count it with a search or a command"),
         (
             "w.js", EXPORTS, "a, b, c", {"task": "Which functions does this module export?"},
             "escalate", "c is none of them; the file has 2 functions: a, b",
