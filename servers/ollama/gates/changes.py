@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ...source import parser_process
-from .python_code import definitions
+from .python_code import definitions, statements
 
 
 def changed_lines(old: str, new: str) -> tuple[int, int]:
@@ -43,11 +43,13 @@ def removes(task: str) -> bool:
     return _REMOVES.search(task) is not None
 
 
-def shrunk(old: str, new: str, task: str) -> str | None:
-    """A rewrite that lost a good part of the lines, of which the task says nothing."""
+def shrunk(path: str, old: str, new: str, task: str) -> str | None:
+    """A rewrite that lost a good part of the lines, of which the task says nothing; in Python, of its statements at the top."""
     had, has = (len([line for line in text.split("\n") if line.strip()]) for text in (old, new))
     if had < _FEW or has >= _LEFT * had or removes(task) or _SHORTENS.search(task):
         return None
+    if path.lower().endswith((".py", ".pyi")) and statements(new) >= statements(old):
+        return None  # the same, said more shortly
     return f"of {had} lines {has} are left, and the task does not say to remove any"
 
 

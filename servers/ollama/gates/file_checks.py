@@ -7,7 +7,7 @@ from tokenize import TokenError
 from typing import cast
 
 from ...source.syntax_check import note as syntax_note
-from . import comments, python_code, python_edits, settings
+from . import comments, docstrings, python_code, python_edits, settings
 from .changes import changed_lines, lost_comment, lost_definitions, removal_asked, shrunk
 from .judged import Judged, Result
 from .renames import rename_fault, renames_in, words_fault
@@ -31,7 +31,8 @@ def keeps_the_rest(judged: Judged) -> Result:
         if gone:
             return False, f"{path}: {', '.join(gone[:5])} is gone, and the task does not say to remove it"
         if old is not None and (
-            fault := shrunk(old, text, judged.asked.task) or lost_comment(path, old, text, judged.asked.task)
+            fault := shrunk(path, old, text, judged.asked.task)
+            or lost_comment(path, old, text, judged.asked.task)
         ):
             return False, f"{path}: {fault}"
     for path, text in judged.python.items():
@@ -138,14 +139,20 @@ def only_docstrings(judged: Judged) -> Result:
     task = judged.asked.task
     every = re.search(r"\b(?:every|each|all|alle|jede[nrs]?)\b", task, re.IGNORECASE) is not None
     classes = re.search(r"\b(?:class|classes|klassen?)\b", task, re.IGNORECASE) is not None
+    doubts: list[str] = []
     for path, text in judged.python.items():
         try:
-            fault = python_code.docstrings_fault(judged.old(path) or "", text, every=every, classes=classes)
+            old = judged.old(path) or ""
+            fault = python_code.docstrings_fault(old, text, every=every, classes=classes)
+            other, doubt = (None, None) if every else docstrings.misplaced(old, text, task)
+            doubt = doubt or docstrings.doubtful(old, text, task)
         except (SyntaxError, ValueError, RecursionError):
             return None, "it does not parse"
-        if fault is not None:
-            return False, f"{path}: {fault}"
-    return True, "only docstrings changed, no two alike"
+        if fault is not None or other is not None:
+            return False, f"{path}: {fault or other}"
+        doubts += [f"{path}: {doubt}"] if doubt else []
+    told = "only docstrings changed, no two alike"
+    return (True, told, doubts[0]) if doubts else (True, told)
 
 
 def _asked_names(judged: Judged) -> dict[str, str]:
@@ -179,7 +186,7 @@ def only_renamed(judged: Judged) -> Result:
             fault, doubt = (
                 (rename_fault(old, text, names, everywhere=everywhere), None)
                 if path in judged.python
-                else words_fault(old, text, names, task)
+                else words_fault(path, old, text, names, task)
             )
         except (SyntaxError, TokenError, ValueError):
             return None, "it cannot be read"
@@ -203,9 +210,12 @@ def wants_edits(judged: Judged) -> object | None:
 
 def only_removed(judged: Judged) -> Result:
     told: list[str] = []
+    imports = re.search(r"\bimport", judged.asked.task, re.IGNORECASE) is not None
     for path, text in judged.python.items():
+        old = judged.old(path) or ""
         try:
-            told += python_edits.only_removed(judged.old(path) or "", text, judged.asked.task)
+            told += python_edits.only_unused_imports(old, text) if imports else []
+            told += python_edits.only_removed(old, text, judged.asked.task)
         except (SyntaxError, ValueError, RecursionError):
             return None, "it does not parse"
     one = len(told) >= settings.parts_of(judged.asked.task)

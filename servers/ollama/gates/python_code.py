@@ -117,6 +117,14 @@ def definitions(text: str) -> list[str] | None:
     return found
 
 
+def statements(text: str) -> int:
+    """How many a module has at its top; 0 where it does not parse."""
+    try:
+        return len(ast.parse(text).body)
+    except (SyntaxError, ValueError, RecursionError):
+        return 0
+
+
 def changed_unasked(before: str, after: str, task: str) -> str | None:
     """A function or class that a change touched too, where the task names others of the file; docstrings apart."""
     try:

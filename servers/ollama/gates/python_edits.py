@@ -34,6 +34,27 @@ def only_removed(old: str, new: str, task: str) -> list[str]:
     return tops if kept == left and not has - had else []
 
 
+def only_unused_imports(old: str, new: str) -> list[str]:
+    """The imports that are gone, where none of them was used, no unused one is left and all else is as it was; else none."""
+    before, after = ast.parse(old), ast.parse(new)
+    kept, left = ([ast.dump(node) for node in tree.body if not _is_import(node)] for tree in (before, after))
+    had, has = (_imported(tree) for tree in (before, after))
+    lost = [name for name in had if name not in has]
+    used = {node.id for node in ast.walk(before) if isinstance(node, ast.Name)}
+    used |= {
+        node.value
+        for node in ast.walk(before)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return lost if kept == left and not used & set(lost) and set(has) <= used & set(had) else []
+
+
+def _imported(tree: ast.Module) -> list[str]:
+    """The names that imports at the top bind."""
+    nodes = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return [(alias.asname or alias.name).partition(".")[0] for node in nodes for alias in node.names]
+
+
 def only_values(old: str, new: str, task: str) -> list[Changed]:
     """The constants that changed, where nothing else did, and all the task says of values is what became of them; else none."""
     before = ast.parse(old)

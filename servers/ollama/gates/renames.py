@@ -84,7 +84,7 @@ def _with_parameter(text: str, name: str) -> set[str]:
 
 
 def words_fault(
-    before: str, after: str, names: Mapping[str, str], task: str
+    path: str, before: str, after: str, names: Mapping[str, str], task: str
 ) -> tuple[str | None, str | None]:
     """(fault, doubt) of a text in another language: every word is the old one, or the new name in its place.
 
@@ -92,7 +92,7 @@ def words_fault(
     """
     done: set[str] = set()
     left: str | None = None
-    for (old, line), (new, _) in zip_longest(_words(before), _words(after), fillvalue=("", 0)):
+    for (old, line), (new, _) in zip_longest(_words(path, before), _words(path, after), fillvalue=("", 0)):
         wanted = names.get(old)
         if wanted is not None and new == wanted:
             done.add(old)
@@ -108,12 +108,11 @@ def words_fault(
     return None, left and f"{left}, which may mean another thing"
 
 
-def _words(text: str) -> list[tuple[str, int]]:
-    """The words and signs with their lines; white space is none."""
+def _words(path: str, text: str) -> list[tuple[str, int]]:
+    """The words and signs with their lines; white space is none. Where names have hyphens, `btn-icon` is one word."""
+    word = _HYPHENED if path.lower().endswith(_WITH_HYPHENS) else _PLAIN
     return [
-        (match[0], number)
-        for number, line in enumerate(text.split("\n"), 1)
-        for match in re.finditer(r"\w+|[^\w\s]", line)
+        (match[0], number) for number, line in enumerate(text.split("\n"), 1) for match in word.finditer(line)
     ]
 
 
@@ -123,6 +122,8 @@ def _renamed(text: str, names: Mapping[str, str]) -> str:
     return text
 
 
+_PLAIN, _HYPHENED = re.compile(r"\w+|[^\w\s]"), re.compile(r"\w[\w-]*|[^\w\s]")
+_WITH_HYPHENS = (".css", ".scss", ".less", ".html", ".htm", ".vue", ".svelte", ".yml", ".yaml")
 _KIND = (
     r"(?:function|method|variable|class|constant|parameter|argument|field|attribute|type|interface|struct|service|key|table|"
     r"column|property|setting|option|section|Funktion|Methode|Variable|Klasse|Konstante|Attribut|Feld|Dienst|Schlüssel|Spalte)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 from .judged import Judged, Result
 from .strength import passes_unchanged, seen, tell_apart
@@ -11,19 +10,25 @@ from .tests_beside import TEST_FILE
 
 
 async def passes_command(judged: Judged, command: object) -> Result:
-    return await seen(judged, "command", str(command))
+    return await _passes(judged, "command", str(command))
 
 
 async def passes_tests(judged: Judged, target: object) -> Result:
-    return await seen(judged, "tests", str(target))
+    return await _passes(judged, "tests", str(target))
+
+
+async def _passes(judged: Judged, name: str, what: str) -> Result:
+    """A check of what is written: of tests that they tell right code from wrong."""
+    files = judged.candidate.files
+    if len(files) == 1 and TEST_FILE.search(path := next(iter(files))) and judged.old(path) is None:
+        return await tell_apart(judged, path, name, what)
+    return await seen(judged, name, what)
 
 
 async def passes_own_tests(judged: Judged, target: object) -> Result:
     path = str(target)
     if path in judged.candidate.files:
-        began = time.monotonic()
-        found = await judged.runs["own tests"](judged.data, path)
-        return await tell_apart(judged, path, found[1], time.monotonic() - began) if found[0] else found
+        return await tell_apart(judged, path, "own tests", path)
     found = await seen(judged, "own tests", path)
     if found[0] is not False or path in judged.given:
         return found

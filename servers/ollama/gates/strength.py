@@ -41,7 +41,7 @@ async def seen(judged: Judged, name: str, what: str) -> Result:
     began = time.monotonic()
     found = await judged.runs[name](judged.data, what)
     took_s = time.monotonic() - began
-    if not found[0] or not judged.before or _SAME.search(judged.asked.task):
+    if not found[0] or (judged.before and _SAME.search(judged.asked.task)):
         return found
 
     async def passes(data: Mapping[str, bytes]) -> bool | None:
@@ -55,13 +55,12 @@ async def seen(judged: Judged, name: str, what: str) -> Result:
         )
     checks = [text.text for path, text in judged.given.items() if path not in judged.candidate.files]
     for path, text in judged.candidate.files.items():
-        if (old := judged.old(path)) is not None and (case := tailored(old, text, checks)):
+        if case := tailored(judged.old(path) or "", text, checks):
             return True, found[1], f"whether {path} does more than pass: {case}"
     broken = [
         (path, mutant)
         for path, text in judged.python.items()
-        if (old := judged.old(path)) is not None
-        for mutant in mutants_of_change(old, text)
+        for mutant in mutants_of_change(judged.old(path) or "", text)
     ]
     tried = await on_broken(passes, judged.data, broken, took_s)
     if tried.passed is not None:
@@ -79,11 +78,16 @@ async def passes_unchanged(judged: Judged, what: str, name: str = "own tests") -
     return bool(unchanged) and (await judged.runs[name](unchanged, what))[0] is True
 
 
-async def tell_apart(judged: Judged, path: str, note: str, took_s: float) -> Result:
-    """Whether tests that pass tell the functions they import from broken ones."""
+async def tell_apart(judged: Judged, path: str, name: str, what: str) -> Result:
+    """What a check says of a new test file, and whether its tests tell the functions they import from broken ones."""
+    began = time.monotonic()
+    passed, note, *_ = await judged.runs[name](judged.data, what)
+    took_s = time.monotonic() - began
+    if not passed:
+        return passed, note
 
     async def passes(data: Mapping[str, bytes]) -> bool | None:
-        return (await judged.runs["own tests"](data, path))[0]
+        return (await judged.runs[name](data, what))[0]
 
     names = python_code.names_used(judged.candidate.files[path])
     broken = [

@@ -166,6 +166,8 @@ def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
         return "which of the choices is right"
     if (rows := _some_rows(value, asked)) is not None:
         return rows
+    if _CONDITION.search(asked.task) and any(_lists(value)):
+        return "whether these are the ones that were meant, and all of them"
     if (
         asked.kind == "extract"
         and any(leaf == 0 and not isinstance(leaf, bool) for leaf in leaves)

@@ -105,7 +105,7 @@ async def test_one_answer_alone_is_joined_already_unless_the_reduce_asks_for_mor
     assert f"## delivery.md:2\n{FREE}" in receipt["answer"]
     for more in (
         "How many are there?",
-        "One list, translated into German.",
+        "One list, sorted by page.",
         "Write a paragraph for customers.",
     ):
         asked_for = {"when": f"TASK:\n{more}", "text": f"Said: {FREE}"}

@@ -50,6 +50,7 @@ AUSHANG = "# Aushang\n\nAm Donnerstag, dem 12. Mai, bleibt der Laden bis 16 Uhr 
 NOTICE = (
     "# Notice\n\nOn Thursday, 12 May, the shop is closed until 16:00. Boxes are to be left at the till.\n"
 )
+BUTTONS = ".btn { padding: 4px; }\n.btn-icon { width: 16px; }\na.btn:focus { margin: 0; }\n"
 BACK = "# What can be returned\n\nGift cards cannot be returned. Fresh fruit is excluded. Jars travel unopened.\n"
 PODS = "services:\n  app:\n    needs: [web]\n  web:\n    image: web:2\n"
 PORTS = 'services:\n  web:\n    ports:\n      - "80:80"\n      - "443:443"\n  db:\n    ports:\n      - "5432:5432"\n      - "1:1"\n'
@@ -180,6 +181,14 @@ HOW_MANY = "How many lines of the file say OPEN?"
         ),
         (
             "a.md", AUSHANG, NOTICE.replace("16", "18"), {"task": "Bitte auf Englisch übersetzen."}, "escalate", "the material says 16",
+        ),
+        (
+            "b.css", BUTTONS, BUTTONS.replace("btn", "button"), {"task": "Rename the class btn to button.", "write": "edits"},
+            "escalate", "more than the name changed, at line 2: 'button-icon'",
+        ),
+        (
+            "b.css", BUTTONS, BUTTONS.replace(".btn {", ".button {").replace(".btn:", ".button:"),
+            {"task": "Rename the class btn to button.", "write": "edits"}, "accepted", "",
         ),
         (
             "h.txt", HUT, '"warden"', {"task": "Who lights the stove? Quote the place."}, "escalate", "only a word of 'The stove is lit",

@@ -84,3 +84,87 @@ async def test_a_change_the_task_spells_out_is_accepted_where_nothing_else_chang
     assert receipt["outcome"] == outcome, receipt
     if gate:
         assert receipt["gate"]["checks"][-1]["gate"] == gate
+
+
+UNUSED = "import json\nimport os\nfrom re import findall, sub\n\n\ndef words(text):\n    return findall(text, json.dumps(text))\n"
+
+
+@pytest.mark.parametrize(
+    ("new", "outcome"),
+    [
+        (UNUSED.replace("import os\n", "").replace(", sub", ""), "accepted"),
+        (UNUSED.replace("import os\n", ""), "written"),
+        (UNUSED.replace("import os\n", "").replace("import json\n", ""), "escalate"),
+        (
+            UNUSED.replace("import os\n", "")
+            .replace(", sub", "")
+            .replace("(text, json", "(text + text, json"),
+            "written",
+        ),
+    ],
+)
+async def test_unused_imports_are_gone_all_of_them_and_nothing_else(
+    tmp_path: Path, new: str, outcome: str
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a.py").write_text(UNUSED)
+    answer = f"```python\n{new}```"
+    call = {"task": "Clean up: throw out the imports nobody uses.", "files": ["a.py"], "write": "edits"}
+    receipt = await recited(tree, answer, answer, **call)
+    assert receipt["outcome"] == outcome, receipt
+
+
+WORDS = """def longest(words):
+    return max(words, key=len)
+
+
+def count_vowels(text):
+    return sum(1 for letter in text if letter in "aeiou")
+
+
+def delay(attempt, cap=60):
+    return min(cap, 2**attempt)
+"""
+DOCS = {
+    "longest": "The longest of the words.",
+    "count_vowels": "How many vowels a text has.",
+    "delay": "Seconds, at most 60.",
+}
+
+
+def documented(**docs: str) -> str:
+    text = WORDS
+    for name, doc in docs.items():
+        head = next(line for line in text.split("\n") if line.startswith(f"def {name}("))
+        text = text.replace(head, f'{head}\n    """{doc}"""')
+    return text
+
+
+@pytest.mark.parametrize(
+    ("task", "docs", "outcome", "why"),
+    [
+        ("Add docstrings to all functions.", DOCS, "accepted", ""),
+        ("Add docstrings to all functions.", DOCS | {"longest": "The shortest of them."}, "written", "'shortest'"),
+        ("Add docstrings to all functions.", DOCS | {"delay": "Seconds, at most 30."}, "written", "no 30"),
+        (
+            "Add docstrings to all functions.", DOCS | {"count_vowels": "The longest one."}, "written", "it has words of longest",
+        ),
+        ("Document the function delay, only that one.", {"delay": DOCS["delay"]}, "accepted", ""),
+        ("Document the function delay, only that one.", DOCS, "escalate", "longest has a docstring too"),
+        ("Write a docstring for delay.", {"longest": DOCS["longest"]}, "escalate", "delay has no docstring"),
+        ("Write a docstring for count_vowels.", {"count_vowels": DOCS["count_vowels"], "delay": DOCS["delay"]}, "written", "delay has a docstring too"),
+    ],
+)  # fmt: skip
+async def test_a_docstring_stands_where_it_was_asked_for_and_speaks_of_its_function(
+    tmp_path: Path, task: str, docs: dict[str, str], outcome: str, why: str
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "w.py").write_text(WORDS)
+    answer = f"```python\n{documented(**docs)}```"
+    receipt = await recited(
+        tree, answer, answer, task=f"{task} As a docstring.", files=["w.py"], write="edits"
+    )
+    assert receipt["outcome"] == outcome, receipt
+    assert why in (receipt.get("reason") or "")
