@@ -11,7 +11,16 @@ from .counted import answers, asks_how_many, counted
 from .json_schema import misfit
 from .judged import Judged, Result
 from .no_answer import fault_of
-from .quotes import asks_for_quotes, fewer_than_asked, flat, off_topic, quoted, quoted_in_json, too_short
+from .quotes import (
+    asks_for_quotes,
+    fewer_than_asked,
+    flat,
+    off_topic,
+    quoted,
+    quoted_in_json,
+    too_much,
+    too_short,
+)
 from .records import label_fault, labelled_fault, labels_in, table, table_fault
 from .wrong_data import data_fault_of, left_open
 
@@ -71,6 +80,7 @@ def quotes_verbatim(judged: Judged) -> Result:
     fault = fewer_than_asked(judged.asked.task, spans)
     if candidate.data is None:
         fault = fault or too_short(judged.asked.task, spans, judged.asked.material)
+        fault = fault or too_much(spans, judged.asked.material)
     if fault is not None:
         return False, fault
     fault, doubt = off_topic(judged.asked.task, spans, judged.asked.material)

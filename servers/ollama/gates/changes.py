@@ -62,6 +62,10 @@ def lost_comment(path: str, old: str, new: str, task: str) -> str | None:
         Counter(line.strip() for line in text.split("\n") if line.strip()) for text in (old, new)
     )
     lines = [line.strip() for line in old.split("\n") if line.strip()]
+    behind = re.compile(rf"^(?P<code>[^\"'{mark[0]}]*[^\"'{mark[0]}\s])\s+(?P<comment>{mark}\s*\w.*)$")
+    for line in lines:
+        if (found := behind.match(line)) and found["code"] in after and found["comment"] not in new:
+            return f"the comment {found['comment'][:60]!r} is gone, and the task does not say so"
     for comment, below in itertools.pairwise(lines):
         kept = below in after and after[below] >= before[below]
         if comment.startswith(mark) and any(c.isalnum() for c in comment) and comment not in after and kept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ...source import grammars, parser_process
+from .docstrings import opposite
 
 
 def wanted(task: str) -> bool:
@@ -12,13 +13,13 @@ def wanted(task: str) -> bool:
     return _WANTED.search(task) is not None
 
 
-def fault_of(path: str, before: str, after: str, *, every: bool) -> str | None:
-    """Why a file is not the same code with comments that say something. LookupError where nothing can be said."""
+def judge(path: str, before: str, after: str, *, every: bool) -> tuple[str | None, str | None]:
+    """(fault, doubt) of a file that is to be the same code with comments that say something. LookupError where nothing can be said."""
     if not grammars.has_grammar(path):
         raise LookupError(path)
     mark = _HASH if path.lower().endswith((".rb", ".sh", ".bash")) else _SLASH
     if re.findall(r"\w+|[^\w\s]", mark.sub(" ", before)) != re.findall(r"\w+|[^\w\s]", mark.sub(" ", after)):
-        return "the code changed too; only comments were asked for"
+        return "the code changed too; only comments were asked for", None
     try:
         symbols = parser_process.symbols(path, after.encode("utf-8", "surrogatepass")) or []
     except (TimeoutError, OSError):
@@ -27,11 +28,12 @@ def fault_of(path: str, before: str, after: str, *, every: bool) -> str | None:
     functions = [s for s in symbols if "(" in s.signature and "=>" not in s.signature.partition("(")[0]]
     bare = [s.name for s in functions if not _COMMENT_END.search(lines[s.first - 2] if s.first > 1 else "")]
     if every and bare and len(functions) > 0:
-        return f"{bare[0]} has no comment above it"
+        return f"{bare[0]} has no comment above it", None
     if len(mark.findall(after)) <= len(mark.findall(before)):
-        return "no comment was added"
+        return "no comment was added", None
     above = {s.name: _above(lines, s.first - 1) for s in functions}
-    return _alike(above) or _of_another(above)
+    doubts = (opposite(name, words) for name, words in above.items())
+    return _alike(above) or _of_another(above), next((doubt for doubt in doubts if doubt), None)
 
 
 def _above(lines: list[str], first: int) -> str:

@@ -32,6 +32,10 @@ _OPPOSITE = (
     "newest oldest",
     "increase decrease",
     "push pop",
+    "inside outside",
+    "enable disable",
+    "inner outer",
+    "increment decrement",
 )
 _OTHER = {a: b for pair in _OPPOSITE for a, b in (pair.split(), reversed(pair.split()))}
 
@@ -63,8 +67,8 @@ def doubtful(before: str, after: str, task: str) -> str | None:
     for name, doc in new.items():
         own = _parts(name)
         said = re.findall(r"[^\W\d_]+", doc.casefold())
-        if wrong := next((word for word in own if _OTHER.get(word) in said and word not in said), None):
-            return f"whether {name} is rightly told: its docstring says {_OTHER[wrong]!r}"
+        if doubt := opposite(name, doc):
+            return doubt
         if stray := next(
             (
                 n
@@ -78,6 +82,13 @@ def doubtful(before: str, after: str, task: str) -> str | None:
         if others and not _meant(own, said):
             return f"whether the docstring of {name} is about it; it has words of {others[0]}"
     return None
+
+
+def opposite(name: str, doc: str) -> str | None:
+    """A text that says the opposite of a word of the name it stands above."""
+    own, said = _parts(name), re.findall(r"[^\W\d_]+", doc.casefold())
+    wrong = next((word for word in own if _OTHER.get(word) in said and word not in said), None)
+    return f"whether {name} is rightly told: {_OTHER[wrong]!r} stands there" if wrong else None
 
 
 def _is_named(name: str, task: str) -> bool:

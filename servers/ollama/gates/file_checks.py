@@ -114,14 +114,17 @@ def only_comments(judged: Judged) -> Result:
         )
         is not None
     )
+    doubts: list[str] = []
     for path, text in judged.candidate.files.items():
         try:
-            fault = comments.fault_of(path, judged.old(path) or "", text, every=every)
+            fault, doubt = comments.judge(path, judged.old(path) or "", text, every=every)
         except LookupError:
             return None, "its language is not known here"
         if fault is not None:
             return False, f"{path}: {fault}"
-    return True, "only comments changed"
+        doubts += [f"{path}: {doubt}"] if doubt else []
+    told = "only comments changed"
+    return (True, told, doubts[0]) if doubts else (True, told)
 
 
 def wants_docstrings(judged: Judged) -> object | None:

@@ -73,6 +73,13 @@ def fewer_than_asked(task: str, spans: Sequence[str]) -> str | None:
     )
 
 
+def too_much(spans: Sequence[str], material: str) -> str | None:
+    """Nearly all of a text is no quotation from it."""
+    words = len(material.split())
+    told = sum(len(span.split()) for span in dict.fromkeys(map(flat, spans)))
+    return "the whole material is quoted" if words >= _TEXT and told > _MOST * words else None
+
+
 def too_short(task: str, spans: Sequence[str], material: str) -> str | None:
     """Quotes of one or two words out of longer sentences, where the task wants a sentence or a place."""
     if not _PLACE_ASKED.search(task) or any(len(span.split()) >= _PASSAGE for span in spans):
@@ -98,9 +105,11 @@ def off_topic(task: str, spans: Sequence[str], material: str) -> tuple[str | Non
     best = max(others, key=lambda part: len(_stems(part) & topic), default="")
     score = len(_stems(best) & topic)
     stray = next((span for span in spans if not _stems(span) & topic), None)
-    if stray is not None and score:
+    if stray is not None and (untold := next((part for part in others if _stems(part) & topic - said), None)):
         which = "no quote has one" if not said else f"{_begun(stray)!r} has none"
-        return f"{which} of the task's words; this has: {best.strip()[:120]!r}", None
+        return f"{which} of the task's words; this has: {untold.strip()[:120]!r}", None
+    if stray is not None and said and (score or not _SEVERAL.search(task)):
+        return None, f"whether {_begun(stray)!r} belongs to it; it has none of the task's words"
     if score > len(said):
         return None, f"whether {best.strip()[:120]!r} does not answer better"
     return None, None
@@ -129,6 +138,12 @@ def flat(text: str) -> str:
 
 
 _SHORT, _SHOWN, _PASSAGE = 4, 60, 3
+_TEXT, _MOST = 30, 0.8
+_SEVERAL = re.compile(
+    r"\b(?:all|every|each|both|two|three|four|five|sentences|quotes|quotations|passages|places|lines|rules|parts|alle|jede[nrs]?|zwei|"
+    r"drei|beide|sätze|stellen|zeilen|and|und)\b",
+    re.IGNORECASE,
+)
 _PLACE_ASKED = re.compile(
     r"\b(?:sentences?|lines?|places?|passages?|paragraphs?|clauses?|rules?|sections?|s[aä]tze?n?|zeilen?|stellen?|absatz|absätze?|"
     r"passus|regeln?)\b",

@@ -33,7 +33,7 @@ def judge(path: str, old: str, new: str, task: str) -> tuple[bool | None, str]:
     )
     if gone is not None and not removes(task) and not (has - had and is_named(gone.rpartition(".")[2], task)):
         return False, f"{gone} is gone, and the task does not say to remove it"
-    if fault := _elsewhere(had, has, task):
+    if fault := _elsewhere(had, has, task) or _other_type(path, old, new):
         return False, fault
     numbers = numbers_of(task)
     absent = [number for number in numbers if not _holds(new + old, number)]
@@ -69,6 +69,25 @@ def _elsewhere(had: Values, has: Values, task: str) -> str | None:
             ):
                 return f"{place} changed, and the task speaks of {other}"
     return None
+
+
+def _other_type(path: str, old: str, new: str) -> str | None:
+    """A number or a yes or no that became a text: 25 and "25"."""
+    if (read := _READERS.get(PurePath(path).suffix.lower())) is None:
+        return None
+    before, after = (dict(_typed(read(text), "")) for text in (old, new))
+    for place, value in after.items():
+        if isinstance(value, str) and isinstance(before.get(place), bool | int | float):
+            return f"{place} was {json.dumps(before[place])} and would become the text {value!r}"
+    return None
+
+
+def _typed(value: object, place: str) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for key, item in cast("dict[object, object]", value).items():
+            yield from _typed(item, f"{place}.{key}" if place else str(key))
+    elif not isinstance(value, list):
+        yield place, value
 
 
 def _shorter(place: str, had: Values, has: Values) -> bool:

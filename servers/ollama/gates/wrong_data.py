@@ -25,8 +25,8 @@ _NORMAL = re.compile(r"[\d\s.,:/+\-TZ%€$£]+|true|false|yes|no|n/a|unknown|non
 """Dates, times, amounts and yes or no may be told in another form than the material's."""
 _IDENTIFIES = re.compile(r"id|key|code|number|nr|no|sku|email|path|file|url", re.IGNORECASE)
 _CONDITION = re.compile(
-    r"\b(?:who|whom|whose|which|that|where|when|only|still|without|not|before|after|over|under|above|below|more|less|than|between|except|if|"
-    r"wer|wen|welche[nrs]?|deren|nur|noch|ohne|nicht|vor|nach|über|unter|mehr|weniger|als|außer|wenn)\b",
+    r"\b(?:no|ignor\w+|skip\w*|leav\w+ out|omit\w*|exclud\w+|who|whom|whose|which|that|where|when|only|still|without|not|before|after|over|under|above|below|more|less|than|between|except|if|"
+    r"keine?n?|sans|sin|wer|wen|welche[nrs]?|deren|nur|noch|ohne|nicht|vor|nach|über|unter|mehr|weniger|als|außer|wenn)\b",
     re.IGNORECASE,
 )
 """Words by which a task asks for some of what there is."""

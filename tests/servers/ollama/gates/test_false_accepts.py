@@ -50,6 +50,8 @@ AUSHANG = "# Aushang\n\nAm Donnerstag, dem 12. Mai, bleibt der Laden bis 16 Uhr 
 NOTICE = (
     "# Notice\n\nOn Thursday, 12 May, the shop is closed until 16:00. Boxes are to be left at the till.\n"
 )
+LONG_HUT = f"{HUT}Dogs sleep in the shed and not in the rooms.\nWhoever leaves last shuts the water off and writes it in the book.\n"
+RANGE = "function inside(x) {\n  return x > 1;\n}\n"
 BUTTONS = ".btn { padding: 4px; }\n.btn-icon { width: 16px; }\na.btn:focus { margin: 0; }\n"
 BACK = "# What can be returned\n\nGift cards cannot be returned. Fresh fruit is excluded. Jars travel unopened.\n"
 PODS = "services:\n  app:\n    needs: [web]\n  web:\n    image: web:2\n"
@@ -181,6 +183,33 @@ HOW_MANY = "How many lines of the file say OPEN?"
         ),
         (
             "a.md", AUSHANG, NOTICE.replace("16", "18"), {"task": "Bitte auf Englisch übersetzen."}, "escalate", "the material says 16",
+        ),
+        (
+            "s.toml", SERVE, SERVE.replace("80", '"90"'), {"task": "Set the port of web to 90.", "write": "edits"},
+            "escalate", "web.port was 80 and would become the text '90'",
+        ),
+        (
+            "s.toml", SERVE.replace("80", "80  # open"), SERVE.replace("80", "90"),
+            {"task": "Set the port of mail to 90.", "write": "edits"}, "escalate", "",
+        ),
+        (
+            "s.toml", SERVE.replace("25", "25  # slow"), SERVE.replace("80", "90"),
+            {"task": "Set the port of web to 90.", "write": "edits"}, "escalate", "'# slow' is gone",
+        ),
+        (
+            "h.txt", LONG_HUT, LONG_HUT, {"task": "What is said of the stove? Only the quote.", "gate": "quotes"}, "escalate", "the whole material is quoted",
+        ),
+        (
+            "h.txt", HUT, '"The stove is lit by the warden alone." "Boots stay in the porch."',
+            {"task": "Copy the rule about the stove, word for word."}, "answered", "'Boots stay in the porch.' belongs to it",
+        ),
+        (
+            "h.txt", HUT, '"The stove is lit by the warden alone." "Boots stay in the porch."',
+            {"task": "Two quotes: on the stove, and where shoes go."}, "accepted", "",
+        ),
+        (
+            "i.js", RANGE, RANGE.replace("function inside", "/** Whether x is outside. */\nfunction inside"),
+            {"task": "Write JSDoc.", "write": "edits"}, "written", "'outside' stands there",
         ),
         (
             "b.css", BUTTONS, BUTTONS.replace("btn", "button"), {"task": "Rename the class btn to button.", "write": "edits"},
