@@ -89,7 +89,7 @@ def likelier(order: Order, mine: Option | None, options: Sequence[Option]) -> Ad
     best = max(able, key=lambda option: option.utility(option.odds))
     larger = mine is not None and (best.model.size_bytes or 0) > (mine.model.size_bytes or 0)
     unknown = f"is {'larger' if larger else 'here too'}, none of such tasks judged yet"
-    record = f"passes {best.odds:.0%} of such tasks" if best.judged else unknown
+    record = best.record if best.judged else unknown
     return Advised(
         action="other_model",
         say=f"{best.model.name} {record}",

@@ -112,10 +112,12 @@ class Estimator:
             ledger = await self.hosts.ledger()
             name = filed(model.name, self.hosts.of(model).forecaster.provenance)
             seen = await anyio.to_thread.run_sync(lambda: ledger.summary(model=name, kind=kind))
-            if not seen or form is None:
-                return seen[0] if seen else None
-            passed, failed = await anyio.to_thread.run_sync(ledger.passed, name, kind, form)
-            return replace(seen[0], gate_passed=passed, gate_failed=failed)
+            if not seen:
+                return None
+            passed, failed, open_ = await anyio.to_thread.run_sync(ledger.passed, name, kind, form)
+            if form is None:
+                return replace(seen[0], unchecked=open_)
+            return replace(seen[0], gate_passed=passed, gate_failed=failed, unchecked=open_)
         except LedgerError:
             return None  # it is logged where forecasts are made; a choice without a record still stands
 

@@ -239,7 +239,9 @@ class Runner:
             busy_cores=ran.busy_cores,
             asked_by=order.asked_by,
             gate=",".join(check.gate for check in gated.checks) or None if gated else None,
-            gate_passed=gated.passed if gated else None,
+            gate_passed=gated.passed
+            if gated and (gated.passed is False or gated.unchecked is None)
+            else None,
             forecast_s=ran.forecast.total_s if ran.forecast else None,
             forecast_low_s=ran.forecast.low_s if ran.forecast else None,
             forecast_high_s=ran.forecast.high_s if ran.forecast else None,

@@ -30,6 +30,10 @@ UNKNOWN_S = 60.0
 _SPREAD = 0.7
 """Of the logarithm of one host's speed compared with another's."""
 _PRIOR_RUNS = 2.0
+_ENOUGH = 5
+"""Judged runs from which on a share says something."""
+_UNCHECKED = 0.5
+"""Weight of a run that no gate could judge."""
 _FORM_RUNS = 3.0
 _USUAL = 0.75
 """Expected share of well formed answers in the form that is usual for a file's size, as good as _FORM_RUNS runs; of the other the rest."""
@@ -58,17 +62,29 @@ class Option:
 
     @property
     def passing(self) -> tuple[float, float]:
-        """Beta parameters of the odds of passing."""
+        """Beta parameters of the odds of passing.
+
+        What was delivered unchecked counts as half a success, with half the weight: with failures alone, work that is hardly
+        ever checked would seem hopeless.
+        """
         prior = _prior(self.model)
         t = self.totals
-        good = t.gate_passed + t.good + t.revised / 2 if t else 0.0
-        bad = t.gate_failed + t.rejected + t.revised / 2 if t else 0.0
+        half = _UNCHECKED * t.unchecked / 2 if t else 0.0
+        good = t.gate_passed + t.good + t.revised / 2 + half if t else 0.0
+        bad = t.gate_failed + t.rejected + t.revised / 2 + half if t else 0.0
         return _PRIOR_RUNS * prior + good, _PRIOR_RUNS * (1 - prior) + bad
 
     @property
     def judged(self) -> int:
         t = self.totals
         return t.gate_passed + t.gate_failed + t.good + t.revised + t.rejected if t else 0
+
+    @property
+    def record(self) -> str:
+        """What it has shown at such tasks, in words that weigh as much as the evidence."""
+        if self.judged >= _ENOUGH or self.totals is None:
+            return f"passes {self.odds:.0%} of such tasks"
+        return f"passed {self.totals.gate_passed + self.totals.good} of {self.judged} such tasks so far"
 
     @property
     def odds(self) -> float:

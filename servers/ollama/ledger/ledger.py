@@ -196,25 +196,26 @@ class Ledger:
             rows = db.execute(query, (model, kind, int(think), format, min(last, MAX_RUNS))).fetchall()
         return [Output(tokens=tokens, cut=bool(cut), tokens_in=tokens_in) for tokens, cut, tokens_in in rows]
 
-    def passed(self, model: str, kind: str, format: str | None, last: int = 50) -> tuple[int, int]:
-        """(passed, failed) among the last runs of that kind and form; an answer cut at its cap has failed."""
+    def passed(self, model: str, kind: str, format: str | None, last: int = 50) -> tuple[int, int, int]:
+        """(passed, failed, unchecked) among the last runs of that kind and form; an answer cut at its cap has failed."""
+        verdict = "CASE WHEN gate_passed NOT NULL THEN gate_passed WHEN outcome = 'length' THEN 0 ELSE 2 END"
         query = (
-            "SELECT coalesce(gate_passed, 0), count(*) FROM (SELECT * FROM runs WHERE model = ? AND kind = ? "
-            "AND format IS ? ORDER BY id DESC LIMIT ?) WHERE gate_passed NOT NULL OR outcome = 'length' GROUP BY 1"
+            f"SELECT {verdict}, count(*) FROM (SELECT * FROM runs WHERE model = ? AND kind = ? AND format IS ? "
+            "ORDER BY id DESC LIMIT ?) WHERE gate_passed NOT NULL OR outcome IN ('done', 'length') GROUP BY 1"
         )
         with self._reading() as db:
             found = dict(db.execute(query, (model, kind, format, min(last, MAX_RUNS))).fetchall())
-        return found.get(1, 0), found.get(0, 0)
+        return found.get(1, 0), found.get(0, 0), found.get(2, 0)
 
     def formed(self, model: str, kind: str, format: str, last: int = 50) -> tuple[int, int]:
         """(well formed, not) among the last runs of that kind and form, whatever a check then said of what they do.
 
         Not well formed is what could not be put into the file, does not parse, loses definitions or was cut at its cap.
         """
-        bad = "outcome = 'length' OR (gate_passed = 0 AND (gate IS NULL OR gate LIKE '%syntax' OR gate LIKE '%keeps'))"
+        bad = "outcome = 'length' OR (gate_passed IS 0 AND (gate IS NULL OR gate LIKE '%syntax' OR gate LIKE '%keeps'))"
         query = (
             f"SELECT {bad}, count(*) FROM (SELECT * FROM runs WHERE model = ? AND kind = ? AND format = ? "
-            "ORDER BY id DESC LIMIT ?) WHERE gate_passed NOT NULL OR outcome = 'length' GROUP BY 1"
+            "ORDER BY id DESC LIMIT ?) WHERE outcome IN ('done', 'length') GROUP BY 1"
         )
         with self._reading() as db:
             found = dict(db.execute(query, (model, kind, format, min(last, MAX_RUNS))).fetchall())

@@ -147,6 +147,8 @@ class Totals:
     tokens_out: int = 0
     gate_passed: int = 0
     gate_failed: int = 0
+    unchecked: int = 0
+    """Delivered, and no gate saw whether rightly; counted for one form alone, 0 in what a ledger adds up."""
     good: int = 0
     revised: int = 0
     rejected: int = 0

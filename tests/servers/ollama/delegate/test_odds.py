@@ -69,3 +69,17 @@ async def test_a_task_that_names_a_definition_of_a_large_file_is_told_which_part
     assert advice["call"] == {**ask, "files": ["big.py#L401-404"]} and "big.py#L401-404" in advice["say"]
     (receipt,) = await called(runtime, tree, ("delegate", advice["call"]))
     assert receipt["outcome"] == "answered" and "def f100" not in runtime.asked[-1]
+
+
+async def test_what_nobody_checked_is_no_pass_and_no_failure_and_a_rating_counts(tree: Path) -> None:
+    edit = {**EDIT, "task": "Make it better."}
+    runtime = Listening(
+        tree.parent, *[f"```python\n{SMALL.replace('return 2', f'return {n}')}```" for n in (21, 23)]
+    )
+    first, before = await called(runtime, tree, ("delegate", edit), ("estimate", edit))
+    assert first["outcome"] == "written" and before["models"][0]["judged"] == 0
+    _, after = await called(
+        runtime, tree, ("rate", {"run": first["run"], "verdict": "rejected"}), ("estimate", edit)
+    )
+    assert after["models"][0]["judged"] == 1
+    assert after["models"][0]["odds_passing"] < before["models"][0]["odds_passing"]

@@ -89,7 +89,7 @@ def test_an_answer_nobody_checked_is_not_called_accepted(tree: Path) -> None:
 
 def test_every_run_reaches_the_ledger(tree: Path) -> None:
     with recite(tree, "def add(:", FIXED) as server:
-        server.call("delegate", task="Fix add", files=["calc.py"], write="calc.py")
+        server.call("delegate", task="Fix add", files=["calc.py"], write="calc.py", gate="syntax")
         seen = server.call("profile").structured
     assert [run["gate_passed"] for run in seen["runs"]] == [True, False]
     assert seen["odds"]["worker"][0]["passed"] == 0.5
