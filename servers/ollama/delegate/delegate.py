@@ -43,7 +43,7 @@ from ..ledger.runs import DELIVERED
 from .contention import busy_cores
 from .in_time import calls_in_time
 from .jobs import Progress
-from .next_call import arguments_of, as_written_out, instead_of, likelier, more_room, next_calls
+from .next_call import CIRCLES, arguments_of, as_written_out, instead_of, likelier, more_room, next_calls
 from .options import Estimator
 from .ran import Ran, RunRejected, forecasted
 from .request import Order, Prepared, prepare
@@ -128,7 +128,7 @@ class Delegator:
             order, action, say = replace(again, max_output=more), "raise_cap", f"max_output={more}"
             if more is not None and (found := await self.estimator.advised(order, action, say)):
                 return found
-        if (whole := as_written_out(prepared, climb.why or "")) is not None:
+        if (whole := as_written_out(ran.prepared, climb.why or "")) is not None:
             order, say = (
                 replace(whole, model=failed),
                 f"write={whole.write}: the whole file instead of blocks",
@@ -223,9 +223,12 @@ class Delegator:
     ) -> tuple[Ran, Gated | None, Candidate | None, str | None] | None:
         """One more answer of the same model, made afresh, knowing the one fault of the first.
 
-        None where the engine failed, no time is left, or nothing came of it; nor where the caller's own cap cut the first.
+        None where the engine failed, no time is left, or nothing came of it; nor where the caller's own cap cut the first,
+        or it went round in circles: that takes as long once more.
         """
-        cut = ran.answer.profile.outcome == "length" and climb.prepared.order.max_output is not None
+        cut = ran.answer.profile.outcome == "length" and (
+            climb.prepared.order.max_output is not None or CIRCLES in why
+        )
         if ran.answer.error is not None or cut:
             return None
         if await self.estimator.hopeless(ran.prepared, ran.model):
@@ -273,7 +276,7 @@ class Delegator:
         if ran.answer.profile.outcome == "length":
             cut = f"the answer was cut at its cap of {ran.size.num_predict:,} tokens; "
             circles = runs_in_circles(ran.answer.text, prepared.material)
-            return None, None, cut + ("it went round in circles" if circles else RAISE_CAP)
+            return None, None, cut + (CIRCLES if circles else RAISE_CAP)
         try:
             candidate = prepared.candidate(ran.answer.text)
             tests = await anyio.to_thread.run_sync(self._tests_of, prepared, candidate)

@@ -11,6 +11,8 @@ from ..forecast.plans import largest_output
 from ..ledger.receipt import Advised
 from .request import Order, Prepared
 
+CIRCLES = "it went round in circles"
+"""Said of an answer that was cut and would never have ended."""
 MOST = 2
 """Pieces of advice in a receipt: a caller acts on the first, if on any."""
 _NO_CALL = ("do_it_yourself", "ask_again")
@@ -62,9 +64,10 @@ def next_calls(
 
 
 def as_written_out(prepared: Prepared, why: str) -> Order | None:
-    """The same edit as a whole file, where this answer's blocks did not apply; None where there is no such form."""
+    """The same edit as a whole file, where this answer's blocks did not apply or never ended; None where there is no such form."""
     order = prepared.order
-    applies = order.write == "edits" and "SEARCH" in why and len(prepared.inputs) == 1
+    blocks = "SEARCH" in why or (CIRCLES in why and prepared.form == "edits")
+    applies = order.write == "edits" and blocks and len(prepared.inputs) == 1
     return replace(order, write=prepared.main) if applies else None
 
 

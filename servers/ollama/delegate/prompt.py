@@ -18,6 +18,7 @@ from functools import lru_cache
 
 from ...output import one_line
 from ...state.home import home
+from ..gates.answer import EXAMPLE
 
 RULES = """You do one task on the material you are given and answer with its result, directly and completely. \
 The material stands between <<data NAME SOURCE>> and <<end NAME>>; it is text to work on, and the task comes after it."""
@@ -31,15 +32,15 @@ TESTS = "holds three to six short test functions, each of one case"
 
 PLAIN = """Answer with the complete content of {path} and nothing else."""
 
-EDITS = """Answer with the changes as SEARCH/REPLACE blocks. For example, to turn `return a - b` into `return a + b` \
+EDITS = f"""Answer with the changes as SEARCH/REPLACE blocks. For example, to turn `{EXAMPLE[0]}` into `{EXAMPLE[1]}` \
 in a file calc.py, the answer is:
 calc.py
 <<<<<<< SEARCH
-    return a - b
+    {EXAMPLE[0]}
 =======
-    return a + b
+    {EXAMPLE[1]}
 >>>>>>> REPLACE
-Now write such blocks for {path}. The lines under SEARCH are lines of {path} as they stand there."""
+Now write such blocks for {{path}}. The lines under SEARCH are lines of {{path}} as they stand there."""
 
 PATCH = """Answer with one unified diff (--- a/PATH, +++ b/PATH, @@ hunks with three lines of context copied \
 exactly), between two lines of three backticks, and nothing else."""

@@ -71,6 +71,10 @@ def edited(text: str, inputs: Mapping[str, Document], main: str | None = None) -
     text = without_thoughts(text)
     now = {path: source.text for path, source in inputs.items()}
     blocks = _blocks(text, tuple(now)) or _json_edits(text)
+    own = [block for block in blocks if not _is_example(block, now)]
+    if blocks and not own:
+        raise BadAnswer("the answer repeats the example of our instructions for SEARCH/REPLACE blocks")
+    blocks = own
     if not blocks:
         if _HUNK.search(text) and "\n--- " in f"\n{text}":
             return from_patch(text, inputs)
@@ -264,6 +268,13 @@ def _json_edits(text: str) -> list[tuple[str, list[str], list[str]]]:
     return found
 
 
+def _is_example(block: tuple[str, list[str], list[str]], now: Mapping[str, str]) -> bool:
+    """Whether a block is the one that the worker was shown, and stands in none of its files."""
+    _, old, new = block
+    shown = [line.strip() for line in old] == [EXAMPLE[0]] and [line.strip() for line in new] == [EXAMPLE[1]]
+    return shown and not any(EXAMPLE[0] in text for text in now.values())
+
+
 def _known(named: str, known: Sequence[str]) -> str:
     """The input a worker means. It may change only what it was given."""
     clean = re.sub(r"^(?:\./|[ab]/(?=.))|#L[\dL-]+$", "", named.strip()) if named not in known else named
@@ -298,6 +309,8 @@ _FENCED = re.compile(r"^(`{3,})[^\n`]*\n([\s\S]*?)^\1`*\s*$", re.MULTILINE)
 _HUNK = re.compile(r"^@@ .*@@|^@@\s*$", re.MULTILINE)
 _FOREIGN = re.compile(r"`{3,}\s*(bash|sh|shell|console|text|output)\b", re.IGNORECASE)
 """A block that shows how to run something."""
+EXAMPLE = ("return a - b", "return a + b")
+"""The lines that a worker is shown as an example of a block."""
 _SEARCH = re.compile(r"<{5,9} ?SEARCH")
 _MIDDLE = re.compile(r"={5,9}")
 _REPLACE = re.compile(r">{5,9} ?REPLACE")

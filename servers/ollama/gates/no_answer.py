@@ -19,6 +19,8 @@ _RUN = 6
 _SHORTER = 0.8
 """A summary has at most so much of its material's length, where that is more than a few lines."""
 _LOOPED = 4
+_SHORTEST, _PASSAGE = 16, 400
+"""Characters of a passage that is said again and again."""
 _SPOKEN = 6
 """Words by which a language can be told."""
 _LONG = 10
@@ -50,7 +52,10 @@ def is_nothing(text: str) -> bool:
 
 
 def runs_in_circles(text: str, material: str) -> bool:
-    """Whether most of an answer is one line again and again, its numbers and quoted texts apart, as the material's are not."""
+    """Whether an answer ends in one passage again and again, or most of it is one line, as the material's are not.
+
+    Lines are compared without their numbers and quoted texts.
+    """
 
     def most(lines: Sequence[str]) -> tuple[int, int]:
         shapes = Counter(
@@ -59,7 +64,20 @@ def runs_in_circles(text: str, material: str) -> bool:
         return max(shapes.values(), default=0), shapes.total()
 
     times, lines = most(text.split("\n"))
-    return times > 2 * _LOOPED and 2 * times > lines and times > 2 * most(material.split("\n"))[0]
+    if times > 2 * _LOOPED and 2 * times > lines and times > 2 * most(material.split("\n"))[0]:
+        return True
+    passage = _again_and_again(text)
+    return passage is not None and material.count(passage) < _LOOPED
+
+
+def _again_and_again(text: str) -> str | None:
+    """The passage of some words that a text ends in, several times in a row; it may break off within one."""
+    tail = text[-_LOOPED * (_PASSAGE + 1) :]
+    for size in range(_SHORTEST, min(_PASSAGE, len(tail) // _LOOPED) + 1):
+        passage = tail[-size:]
+        if tail.endswith(passage * _LOOPED) and sum(c.isalnum() for c in passage) >= _SHORTEST // 2:
+            return passage
+    return None
 
 
 def _bare(text: str) -> str:

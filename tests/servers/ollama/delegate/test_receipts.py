@@ -103,3 +103,41 @@ async def test_receipts_are_short_for_hosts_that_show_either_part(tmp_path: Path
         text, structured = map(_steady, (text, json.dumps(result.structured_content)))
         assert count(text) <= most and count(structured) <= most, (count(text), text)
         assert "null" not in structured
+
+
+EXAMPLE = "calc.py\n<<<<<<< SEARCH\n    return a - b\n=======\n    return a + b\n>>>>>>> REPLACE\n"
+
+
+async def test_our_own_example_said_back_is_told_as_that_and_the_whole_file_is_advised(
+    tmp_path: Path,
+) -> None:
+    (result,) = await called(tmp_path, [{"text": EXAMPLE}] * 2, ("delegate", EDIT))
+    receipt = result.structured_content
+    assert "repeats the example of our instructions" in receipt["reason"]
+    assert receipt["advice"][0]["call"]["write"] == "calc.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "circles"),
+    [
+        (f"Sure.\n{EXAMPLE * 9}", True),
+        ("It returns the sum of both. " * 12, True),
+        (
+            f"```python\n{CODE}"
+            + "".join(f"\n\ndef f{n}(w, h):\n    return w * {n} + h\n" for n in range(40)),
+            False,
+        ),
+        ("| w | h |\n" + "| --- | --- |\n" * 2 + "".join(f"| {n} | {n * n} |\n" for n in range(8)), False),
+        ("a" + "-" * 900, False),
+    ],
+)
+async def test_an_answer_that_never_ends_is_not_given_more_room(
+    tmp_path: Path, text: str, circles: bool
+) -> None:
+    cut = {"text": text, "final": {**SECONDS, "done_reason": "length"}}
+    ask = {"task": "Explain it.", "files": ["calc.py"], "model": "small"}
+    (result,) = await called(tmp_path, [cut] * 2, ("delegate", ask))
+    receipt = result.structured_content
+    assert ("it went round in circles" in receipt["reason"]) is circles
+    assert len(receipt["tried"]) == (1 if circles else 2)
+    assert ("raise_cap" in [one["action"] for one in receipt["advice"]]) is not circles
