@@ -6,10 +6,15 @@ import ast
 import re
 from collections import Counter
 
+from .languages import language_of, wanted_in
 from .repair import NAMED
 
 _ONLY = re.compile(
     r"\b(?:just|only|nur|nothing else|no other|keine anderen?|uniquement|solo)\b", re.IGNORECASE
+)
+_MODULE = re.compile(
+    r"\bmodule(?:'s)?[- ](?:level )?docstring|\bdocstring (?:for|of|to) (?:the|this) (?:module|file)|\bmodul-?docstring",
+    re.IGNORECASE,
 )
 _OPPOSITE = (
     "longest shortest",
@@ -50,6 +55,12 @@ def misplaced(before: str, after: str, task: str) -> tuple[str | None, str | Non
     """(fault, doubt) where the task names functions and others have the docstrings. Raises SyntaxError."""
     named = {name for name, _, _ in _all(after) if _is_named(name, task)}
     new = added(before, after)
+    if _MODULE.search(task):
+        if ast.get_docstring(ast.parse(after)) is None:
+            return "the module has no docstring, and the task asks for one", None
+        if new and not named and _ONLY.search(task):
+            return f"{next(iter(new))} has a docstring too, and the task asks only for the module's", None
+        return None, None
     if not named or not new:
         return None, None
     told = {name for name, _, _ in _docs(after)}
@@ -89,6 +100,16 @@ def opposite(name: str, doc: str) -> str | None:
     own, said = _parts(name), re.findall(r"[^\W\d_]+", doc.casefold())
     wrong = next((word for word in own if _OTHER.get(word) in said and word not in said), None)
     return f"whether {name} is rightly told: {_OTHER[wrong]!r} stands there" if wrong else None
+
+
+def other_language(before: str, after: str, task: str) -> str | None:
+    """Docstrings in another language than the task names. Raises SyntaxError."""
+    wanted, found = wanted_in(task), language_of("\n".join(added(before, after).values()))
+    return (
+        f"the docstrings are in {found}, and the task asks for {wanted}"
+        if wanted and found and found != wanted
+        else None
+    )
 
 
 def _is_named(name: str, task: str) -> bool:

@@ -148,6 +148,7 @@ def only_docstrings(judged: Judged) -> Result:
             old = judged.old(path) or ""
             fault = python_code.docstrings_fault(old, text, every=every, classes=classes)
             other, doubt = (None, None) if every else docstrings.misplaced(old, text, task)
+            other = other or docstrings.other_language(old, text, task)
             doubt = doubt or docstrings.doubtful(old, text, task)
         except (SyntaxError, ValueError, RecursionError):
             return None, "it does not parse"

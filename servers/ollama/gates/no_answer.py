@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .languages import SMALL_WORDS, language_of, words_of
+from .languages import SMALL_WORDS, language_of, wanted_in, words_of
 from .translations import translation_fault
 
 _RUN = 6
@@ -193,7 +193,14 @@ def _other_script(text: str, asked: Asked) -> str | None:
 
 
 def _other_language(text: str, asked: Asked) -> str | None:
-    """English to a question in German, French or Spanish on material of that language, and the other way round."""
+    """English to a question in German, French or Spanish on material of that language, and the other way round.
+
+    A task may also name the language it wants.
+    """
+    named = wanted_in(asked.task)
+    if named and not asked.in_file and asked.kind != "translate" and len(words_of(text)) >= _SPOKEN:
+        found = language_of(text)
+        return None if found in (None, named) else f"the answer is in {found}; the task asks for {named}"
     if (
         asked.in_file
         or asked.kind == "translate"

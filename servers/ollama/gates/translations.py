@@ -5,17 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from .languages import language_of
+from .languages import language_of, wanted_in
 
-_NAMES = {
-    "English": ("english", "englisch", "anglais", "inglés"),
-    "German": ("german", "deutsch", "allemand", "alemán"),
-    "French": ("french", "französisch", "français", "francés"),
-    "Spanish": ("spanish", "spanisch", "espagnol", "español"),
-}
-_INTO = re.compile(
-    r"\b(?:into|to|in|ins|auf|en|al?)\s+(?:(?:plain|simple|good|the)\s+)?(?P<name>[^\W\d_]+)", re.IGNORECASE
-)
 _CALENDAR = (
     "monday montag lundi lunes",
     "tuesday dienstag mardi martes",
@@ -46,7 +37,7 @@ def translation_fault(text: str, task: str, material: str, *, in_file: bool = Fa
 
     A file may hold code, whose lines stay as they are.
     """
-    wanted = _wanted(task)
+    wanted = wanted_in(task)
     found = language_of(text)
     if wanted is not None and found not in (None, wanted):
         return f"the answer is in {found}, and the task asks for {wanted}"
@@ -66,12 +57,6 @@ def translation_fault(text: str, task: str, material: str, *, in_file: bool = Fa
     if lost and added and not re.search(r"\d\s?[ap]\.?m\b|[,.]\d{3}\b", text, re.IGNORECASE):
         return f"the material says {next(iter(lost))}, and the answer {next(iter(added))}"
     return None
-
-
-def _wanted(task: str) -> str | None:
-    """The language a task wants, where it names one behind "into", "auf" or the like."""
-    said = [match["name"].casefold() for match in _INTO.finditer(task)]
-    return next((name for word in said for name, words in _NAMES.items() if word in words), None)
 
 
 def _days(text: str) -> dict[int, str]:

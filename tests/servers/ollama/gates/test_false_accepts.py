@@ -175,6 +175,10 @@ HOW_MANY = "How many lines of the file say OPEN?"
             "a.md", AUSHANG, f"The notice is:\n\n{AUSHANG}", {"task": "Translate this notice into English."}, "escalate", "untranslated",
         ),
         (
+            "a.md", AUSHANG, "The shop is closed on Thursday and the boxes are to be left at the till.",
+            {"task": "Fasse das auf Deutsch zusammen."}, "escalate", "in English; the task asks for German",
+        ),
+        (
             "a.md", AUSHANG, NOTICE, {"task": "Translate this notice into English."}, "answered", "unchecked",
         ),
         (

@@ -150,6 +150,8 @@ def documented(**docs: str) -> str:
         (
             "Add docstrings to all functions.", DOCS | {"count_vowels": "The longest one."}, "written", "it has words of longest",
         ),
+        ("Add docstrings to all functions, in German.", DOCS, "escalate", "are in English, and the task asks for German"),
+        ("Add a module docstring, only that.", DOCS, "escalate", "the module has no docstring"),
         ("Document the function delay, only that one.", {"delay": DOCS["delay"]}, "accepted", ""),
         ("Document the function delay, only that one.", DOCS, "escalate", "longest has a docstring too"),
         ("Write a docstring for delay.", {"longest": DOCS["longest"]}, "escalate", "delay has no docstring"),
