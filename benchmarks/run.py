@@ -50,6 +50,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "coach": Benchmark(says="does advice work?", quick=["--worlds", "20"]),
     "lead": Benchmark(says="does a lead that reads receipts meet its deadlines?", quick=["--worlds", "2"]),
     "gates": Benchmark(says="do gates hold?", quick=["--each", "2"], full=["--each", "20"]),
+    "answers": Benchmark(
+        says="do gates know right answers to everyday tasks from wrong ones?",
+        quick=["--kinds", "rename,quotes"],
+        full=[],
+        against="node",
+    ),
     "offload": Benchmark(says="how many of the lead's tokens does delegating save?", quick=[]),
     "panels": Benchmark(says="what do panels gain for their tokens?", quick=["--questions", "60"]),
     "batch": Benchmark(says="how good is the schedule, what does an order cost?", quick=["--worlds", "50"]),

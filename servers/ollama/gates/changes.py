@@ -99,6 +99,6 @@ _SHORTENS = re.compile(
 )
 _REMOVES = re.compile(
     r"\b(?:remov|delet|drop|renam|mov|merg|inlin|replac|extract|split|simplif|refactor|rewrit|consolidat|convert|unused|dead|"
-    r"unnecessary|clean|instead of|into|entfern|lösch|umbenenn|ersetz|supprim|renomm|elimin|borra|reemplaz)",
+    r"unnecessary|clean|instead of|into|entfern|lösch|weg\b|raus\b|streich|umbenenn|ersetz|supprim|renomm|elimin|borra|reemplaz)",
     re.IGNORECASE,
 )

@@ -10,7 +10,7 @@ from ...source.syntax_check import note as syntax_note
 from . import comments, docstrings, python_code, python_edits, settings
 from .changes import changed_lines, lost_comment, lost_definitions, removal_asked, shrunk
 from .judged import Judged, Result
-from .renames import rename_fault, renames_in, words_fault
+from .renames import in_texts, rename_fault, renames_in, words_fault
 from .tests_beside import TEST_FILE
 
 
@@ -135,7 +135,11 @@ def wants_docstrings(judged: Judged) -> object | None:
         re.IGNORECASE,
     )
     old = bool(judged.python) and all(judged.old(path) is not None for path in judged.python)
-    return True if wanted and old and len(judged.python) == len(judged.candidate.files) else None
+    return (
+        True
+        if wanted and old and not _asked_names(judged) and len(judged.python) == len(judged.candidate.files)
+        else None
+    )
 
 
 def only_docstrings(judged: Judged) -> Result:
@@ -196,6 +200,7 @@ def only_renamed(judged: Judged) -> Result:
             return None, "it cannot be read"
         if fault is not None:
             return False, f"{path}: {fault}"
+        doubt = doubt or (in_texts(old, text, names, task) if path in judged.python else None)
         doubts += [f"{path}: {doubt}"] if doubt else []
     for path, text in judged.given.items():
         left = python_code.names_used(text.text) & names.keys() if path.endswith(".py") else set[str]()

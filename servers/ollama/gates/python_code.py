@@ -148,7 +148,7 @@ def docstrings_fault(before: str, after: str, *, every: bool, classes: bool = Fa
     added = [doc for _, doc in named if doc and not had[doc]]
     if ast.dump(_bare(old)) != ast.dump(_bare(new)):
         return f"the code changed too{_where(old, new)}; only docstrings were asked for"
-    if not added:
+    if not added and ast.get_docstring(new) in (None, ast.get_docstring(old)):
         return "no docstring was added"
     bare = [name for name, doc in named if not doc] if every else []
     bare += [

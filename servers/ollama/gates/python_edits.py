@@ -71,10 +71,23 @@ def only_values(old: str, new: str, task: str) -> list[Changed]:
 
 def _placed(one: Changed, before: ast.Module, task: str) -> bool:
     """Whether the task means this place: it names what it belongs to, or the value it had, or there is no other like it."""
-    if any(is_spoken(name, task) for name in one.around[-1:]) or _says(task, one.old):
+    if isinstance(one.old, str) != isinstance(one.new, str):
+        return False
+    name = one.around[-1] if one.around else ""
+    meant = _spoken_words(name, task)
+    if meant:
+        names = {name for node in ast.walk(before) for name in _names(node)}
+        return meant == max(_spoken_words(other, task) for other in {*names, name})
+    if _says(task, one.old):
         return True
     values = [node.value for node in ast.walk(before) if isinstance(node, ast.Constant)]
     return sum(isinstance(value, str) == isinstance(one.old, str) for value in values) == 1
+
+
+def _spoken_words(name: str, task: str) -> int:
+    """How many words of a name a task speaks of: of READ_TIMEOUT and CONNECT_TIMEOUT "read timeout" means the first."""
+    words = re.findall(r"[^\W\d_]+", name) if len(name) > 1 else [name]
+    return sum(is_spoken(word, task) for word in words)
 
 
 def _says(task: str, value: object) -> bool:

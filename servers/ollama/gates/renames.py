@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import tokenize
 from collections.abc import Mapping
@@ -51,6 +52,25 @@ def rename_fault(before: str, after: str, names: Mapping[str, str], *, everywher
         return left
     lost = next((name for name in names if name not in done), None)
     return f"{lost!r} was not renamed" if lost else None
+
+
+def in_texts(before: str, after: str, names: Mapping[str, str], task: str) -> str | None:
+    """What is doubtful of the old names in texts and comments: they stay where the task speaks of those, or a text that was one changed."""
+    for old, new in zip(_texts(before), _texts(after), strict=False):
+        held = next((name for name in names if re.search(rf"\b{re.escape(name)}\b", old)), None)
+        if held is None:
+            continue
+        if old == new and _TEXTS.search(task):
+            return f"whether {old.strip()[:60]!r} is to say {held} still"
+        if old != new and old.strip("\"'") == held:
+            return f"whether the text {old} is to change as well"
+    return None
+
+
+def _texts(text: str) -> list[str]:
+    """The texts and comments of a module, in order."""
+    every = tokenize.generate_tokens(io.StringIO(text).readline)
+    return [token.string for token in every if token.type in (tokenize.STRING, tokenize.COMMENT)]
 
 
 def _parameter_left(before: str, after: str, names: Mapping[str, str]) -> str | None:
@@ -165,6 +185,9 @@ _RENAME = [
         _PLAIN_CALLED,
     )
 ]
+_TEXTS = re.compile(
+    r"\b(?:texts?|strings?|comments?|docstrings?|messages?|kommentar\w*|meldung\w*)\b", re.IGNORECASE
+)
 _EVERYWHERE = re.compile(
     r"\b(?:everywhere|everything|wherever|throughout|all|every|each|uses?|references?|refers?|überall|alle[sn]?)\b",
     re.IGNORECASE,

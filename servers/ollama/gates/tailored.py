@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable
 
 _LITERAL = r"\"[^\"\n]{2,}\"|'[^'\n]{2,}'|(?<![\w.])-?\d{2,}(?:\.\d+)?(?![\w.])"
-_COMPARED = re.compile(rf"(?:[=!]==?|\bcase|\bin)\s*[(\[{{]?\s*({_LITERAL})|({_LITERAL})\s*[=!]==?")
+_DIGIT = r"(?<![\w.])[2-9](?![\w.])"
+_COMPARED = re.compile(
+    rf"(?:[=!]==?|\bcase|\bin)\s*[(\[{{]?\s*({_LITERAL}|{_DIGIT})|({_LITERAL}|{_DIGIT})\s*[=!]==?"
+)
 _COMMENT = re.compile(r"(?:^|\s)(?:#|//).*$", re.MULTILINE)
 
 
@@ -15,9 +18,11 @@ def tailored(before: str, after: str, checks: Iterable[str]) -> str | None:
     had = set(before.split("\n"))
     added = _COMMENT.sub("", "\n".join(line for line in after.split("\n") if line not in had))
     known = _literals(before)
-    cases = {literal for text in checks for literal in _literals(text)} - known
+    checked = "\n".join(checks)
+    cases = _literals(checked) - known
     compared = [a or b for a, b in _COMPARED.findall(added)]
-    named = next((literal for literal in compared if _bare(literal) in cases), None)
+    digits = _digits(checked) - _digits(before)
+    named = next((literal for literal in compared if _bare(literal) in cases | digits), None)
     if named is None:
         several = [literal for literal in _literals(added) if literal in cases]
         named = several[0] if len(several) > 1 else None
@@ -26,6 +31,10 @@ def tailored(before: str, after: str, checks: Iterable[str]) -> str | None:
 
 def _literals(text: str) -> set[str]:
     return {_bare(literal) for literal in re.findall(_LITERAL, text)}
+
+
+def _digits(text: str) -> set[str]:
+    return set(re.findall(_DIGIT, text))
 
 
 def _bare(literal: str) -> str:

@@ -15,6 +15,8 @@ import re
 
 LIMIT = 10
 RETRIES = 10
+READ_TIMEOUT = 30
+SEND_TIMEOUT = 30
 LABELS = {"open": "offen", "shut": "zu"}
 
 
@@ -70,6 +72,10 @@ WORDS = '\n\ndef words(text):\n    return re.findall("x", text)\n'
             "accepted",
             "removed",
         ),
+        ("read timeout up to 45", "READ_TIMEOUT = 30", "READ_TIMEOUT = 45", "accepted", "values"),
+        ("read timeout up to 45", "SEND_TIMEOUT = 30", "SEND_TIMEOUT = 45", "written", ""),
+        ("read timeout up to 45", "READ_TIMEOUT = 30", 'READ_TIMEOUT = "45"', "written", ""),
+        ("words kann weg", WORDS, "", "accepted", "removed"),
         ("total should leave out the tip", " + tip", "", "written", ""),
     ],
 )
@@ -170,3 +176,33 @@ async def test_a_docstring_stands_where_it_was_asked_for_and_speaks_of_its_funct
     )
     assert receipt["outcome"] == outcome, receipt
     assert why in (receipt.get("reason") or "")
+
+
+MENU = 'def export(rows):\n    return rows  # export it\n\n\nCOMMANDS = {"export": export}\n'
+
+
+@pytest.mark.parametrize(
+    ("task", "new", "outcome"),
+    [
+        (
+            "Rename the function export to to_csv.",
+            MENU.replace("def export", "def to_csv").replace(": export", ": to_csv"),
+            "accepted",
+        ),
+        ("Rename the function export to to_csv.", MENU.replace("export", "to_csv"), "written"),
+        (
+            "Rename the function export to to_csv, in comments too.",
+            MENU.replace("def export", "def to_csv").replace(": export", ": to_csv"),
+            "written",
+        ),
+    ],
+)
+async def test_a_text_that_is_the_old_name_may_mean_another_thing(
+    tmp_path: Path, task: str, new: str, outcome: str
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "m.py").write_text(MENU)
+    answer = f"```python\n{new}```"
+    receipt = await recited(tree, answer, answer, task=task, files=["m.py"], write="edits")
+    assert receipt["outcome"] == outcome, receipt
