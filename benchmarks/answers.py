@@ -50,7 +50,7 @@ class Given:
 
 
 def main() -> int:
-    """Print the table; 1 when a right answer is refused or more than 2 % of what is accepted is wrong."""
+    """Print the table; 1 when more than 2 % of the right answers are refused, or 5 % of the wrong ones accepted."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--kinds", type=lambda text: text.split(","), default=None)
     args.add_argument(
@@ -84,7 +84,9 @@ def main() -> int:
                 if (one.good, one.outcome) in ((True, "refused"), (False, "accepted"))
             )
         )
-    return int(refused > 0 or wrong > 0.02 * (wrong + counted[True, "accepted"]))
+    return int(
+        refused > 0.02 * sum(one.good for one in found) or wrong > 0.05 * sum(not one.good for one in found)
+    )
 
 
 async def measured(tasks: Sequence[Mapping[str, Any]]) -> list[Given]:

@@ -130,7 +130,7 @@ def only_comments(judged: Judged) -> Result:
 def wants_docstrings(judged: Judged) -> object | None:
     task = judged.asked.task
     wanted = re.search(r"\bdocstrings?\b", task, re.IGNORECASE) and not re.search(
-        r"\b(?:fix|rename|refactor|type hints?|annotat|tests?|implement|rewrite|remove)\b",
+        r"\b(?:fix|rename|call it|bad name|new name|refactor|type hints?|annotat|tests?|implement|rewrite|remove)\b",
         task,
         re.IGNORECASE,
     )
