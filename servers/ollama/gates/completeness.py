@@ -13,17 +13,13 @@ from .records import lines_of, rows_of
 _SHAPED = re.compile(r"[\w@.:/+-]*\d[\w@.:/+-]*\w|\S+@\S+\w")
 
 
-def incomplete(items: Sequence[object], material: str) -> str | None:
-    """What is doubtful of a list of records; None where nothing is."""
+def incomplete(items: Sequence[object], material: str, *, rows_known: bool = False) -> str | None:
+    """What is doubtful of a list of records; None where nothing is. `rows_known`: which rows they are is settled."""
     records = [cast("Mapping[str, object]", item) for item in items if isinstance(item, dict)]
     if not records or len(records) != len(items):
         return None
-    return (
-        _twice(records)
-        or _apart(records, material)
-        or _fewer_rows(records, material)
-        or _unlike_told(records, material)
-    )
+    doubt = _twice(records) or _apart(records, material)
+    return doubt if doubt or rows_known else _fewer_rows(records, material) or _unlike_told(records, material)
 
 
 def _twice(records: Sequence[Mapping[str, object]]) -> str | None:

@@ -86,8 +86,9 @@ def _placed(one: Changed, before: ast.Module, task: str) -> bool:
 
 def _spoken_words(name: str, task: str) -> int:
     """How many words of a name a task speaks of: of READ_TIMEOUT and CONNECT_TIMEOUT "read timeout" means the first."""
-    words = re.findall(r"[^\W\d_]+", name) if len(name) > 1 else [name]
-    return sum(is_spoken(word, task) for word in words)
+    words = re.findall(r"[^\W\d_]{2,}", name)
+    as_written = bool(name) and re.search(rf"\b{re.escape(name)}\b", task) is not None
+    return sum(is_spoken(word, task) for word in words) + as_written
 
 
 def _says(task: str, value: object) -> bool:

@@ -11,7 +11,9 @@ from typing import cast
 
 from .amounts import amounts
 from .completeness import incomplete
+from .json_values import enums_of, leaves_of, lists_of
 from .labels import misplaced
+from .made_up import made_up_number
 from .no_answer import Asked
 from .records import mixed, rows_of, table
 from .selection import other_rows, picked
@@ -43,43 +45,6 @@ _ONCE = re.compile(
 
 _ISO_ASKED = re.compile(r"\b(?:YYYY|JJJJ)-(?:MM-(?:DD|TT))\b|\bISO(?:[ -]8601)?\b")
 _OTHER_DATE = re.compile(r"\d{1,2}[./]\s?\d{1,2}[./]\s?\d{2,4}")
-_COMPUTED = re.compile(
-    r"\b(?:counts?|how (?:many|long|old)|number of|sum|total(?:s|ed)?|average|mean|difference|percent(?:age)?|days|duration|comput\w*|"
-    r"calculat\w*|convert\w*|estimat\w*|rat(?:e|ing)|score|index|position|line)\b",
-    re.IGNORECASE,
-)
-_IN_WORDS = re.compile(
-    r"\b(?:\w+teen|twenty|thirty|forty|fifty|hundred|thousand|million|dozen|half|quarter|noon|midnight|hundert|tausend|"
-    r"dutzend|halb|viertel)\b|\d\s?[ap]\.?m\b",
-    re.IGNORECASE,
-)
-"""Where numbers are put together from words, figures may be right that stand nowhere."""
-_NOUGHT = re.compile(
-    r"\b(?:no|none|nothing|zero|without|free|nil|not|keine?[nrs]?|nichts?|null|ohne|aucune?|rien|sans|nada|sin)\b",
-    re.IGNORECASE,
-)
-_SPOKEN = {
-    word: number
-    for number, words in enumerate(
-        (
-            "zero null zéro cero",
-            "one once single ein eine einen un une uno una january jan januar janvier enero first",
-            "two twice both pair zwei deux dos february feb februar février febrero second",
-            "three drei trois tres march mar märz mars marzo third",
-            "four vier quatre cuatro april apr avril abril fourth",
-            "five fünf cinq cinco may mai mayo fifth",
-            "six sechs seis june jun juni juin junio sixth",
-            "seven sieben sept siete july jul juli juillet julio seventh",
-            "eight acht huit ocho august aug août agosto eighth",
-            "nine neun neuf nueve september sep septembre septiembre ninth",
-            "ten zehn dix diez october oct oktober octobre octubre tenth",
-            "eleven elf onze once november nov novembre noviembre eleventh",
-            "twelve zwölf douze doce december dec dezember décembre diciembre twelfth",
-        )
-    )
-    for word in words.split()
-}
-"""Numbers, months and places in a row, as four languages write them."""
 _BLANK = frozenset(
     (
         "none",
@@ -99,7 +64,7 @@ _BLANK = frozenset(
 
 def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> str | None:
     """Why a JSON answer says nothing, or says what cannot be there; None when it may be true."""
-    leaves = list(_leaves(value))
+    leaves = list(leaves_of(value))
     texts = [leaf for leaf in leaves if isinstance(leaf, str)]
     if value == schema or (isinstance(value, dict) and {"type", "properties"} <= value.keys()):
         return "the answer repeats the schema instead of filling it"
@@ -120,9 +85,9 @@ def data_fault_of(value: object, asked: Asked, schema: Mapping[str, object]) -> 
     if asked.kind == "extract" and asked.material.strip():
         if (missing := _left_out(texts, asked)) is not None:
             return f"{missing[:80]} is missing, and the task asks for all"
-        if (number := _made_up_number(value, asked, schema)) is not None:
+        if (number := made_up_number(value, asked, schema)) is not None:
             return f"not in the material: {number}"
-        for items in _lists(value):
+        for items in lists_of(value):
             if fault := mixed(items, asked.material, lambda text, row: _stands(text, _flat(row))):
                 return fault
     if _ISO_ASKED.search(asked.task) and (
@@ -155,37 +120,36 @@ def left_open(value: object, asked: Asked, schema: Mapping[str, object]) -> str 
     """What no look at the material can tell of valid data: choices, and words that are not its own."""
     if not asked.material.strip():
         return None
-    chosen = {str(item) for item in _enums(schema)}
-    leaves = list(_leaves(value))
-    if (wanted := picked(asked.task, asked.material)) is not None:
-        with suppress(LookupError):
-            return other_rows(value, wanted)
+    chosen = {str(item) for item in enums_of(schema)}
+    leaves = list(leaves_of(value))
     if asked.kind == "classify" or any(
-        isinstance(x, bool) or (isinstance(x, str) and x in chosen) for x in leaves
+        isinstance(leaf, bool) or (isinstance(leaf, str) and leaf in chosen) for leaf in leaves
     ):
         return "which of the choices is right"
-    if (rows := _some_rows(value, asked)) is not None:
-        return rows
-    if _CONDITION.search(asked.task) and any(_lists(value)):
-        return "whether these are the ones that were meant, and all of them"
-    if (
-        asked.kind == "extract"
-        and any(leaf == 0 and not isinstance(leaf, bool) for leaf in leaves)
-        and 0 not in amounts(asked.material)
-    ):
+    rows_known = False
+    if (wanted := picked(asked.task, asked.material)) is not None:
+        with suppress(LookupError):
+            rows_known = other_rows(value, wanted) is None
+    if not rows_known:
+        if (rows := _some_rows(value, asked)) is not None:
+            return rows
+        if _CONDITION.search(asked.task) and any(lists_of(value)):
+            return "whether these are the ones that were meant, and all of them"
+    return _doubtful(value, asked, rows_known=rows_known) if asked.kind == "extract" else None
+
+
+def _doubtful(value: object, asked: Asked, *, rows_known: bool) -> str | None:
+    """A value of extracted data that may be another's, or nobody's."""
+    leaves = list(leaves_of(value))
+    if 0 not in amounts(asked.material) and any(leaf == 0 and not isinstance(leaf, bool) for leaf in leaves):
         return "whether 0 is so; the material says no 0"
-    if asked.kind == "extract":
-        doubts = (incomplete(items, asked.material) for items in _lists(value))
-        doubt = _two_in_one(value) or misplaced(value, asked.material) or next((d for d in doubts if d), None)
-        if doubt is not None:
-            return doubt
+    doubts = (incomplete(items, asked.material, rows_known=rows_known) for items in lists_of(value))
+    doubt = _two_in_one(value) or misplaced(value, asked.material) or next((d for d in doubts if d), None)
+    if doubt is not None:
+        return doubt
     material = _flat(asked.material)
     own = next((x for x in leaves if isinstance(x, str) and x.strip() and not _stands(x, material)), None)
-    return (
-        None
-        if own is None or asked.kind != "extract"
-        else f"whether {own[:60]!r} is so; the material has other words"
-    )
+    return None if own is None else f"whether {own[:60]!r} is so; the material has other words"
 
 
 def _two_in_one(value: object) -> str | None:
@@ -208,7 +172,7 @@ def _two_in_one(value: object) -> str | None:
 
 def _some_rows(value: object, asked: Asked) -> str | None:
     """A list out of a table, where the task wants those rows of it that fit a condition."""
-    lists = [items for items in _lists(value) if items]
+    lists = [items for items in lists_of(value) if items]
     count = rows_of(asked.material)
     if len(lists) != 1 or count is None or not _CONDITION.search(asked.task):
         return None
@@ -254,48 +218,10 @@ def _is_blank(text: str, material: str) -> bool:
     )
 
 
-def _made_up_number(value: object, asked: Asked, schema: Mapping[str, object]) -> str | None:
-    """A number, or a text of digits, whose digits stand nowhere in the material, where nothing is to be computed."""
-    told = " ".join([asked.task, *_keys(value)])
-    if _COMPUTED.search(told.replace("_", " ")):
-        return None
-    text = asked.material + "\n" + asked.task
-    if _IN_WORDS.search(text):
-        return None
-    spoken = {_SPOKEN[word] for word in re.findall(r"[^\W\d_]+", text.casefold()) if word in _SPOKEN}
-    whole = amounts(text) | spoken
-    parts = {int(n) for n in re.findall(r"\d+", text)} | spoken
-    if _NOUGHT.search(text):  # of which nobody says 0; whether it is so is another question
-        parts.add(0)
-    chosen = {str(item) for item in _enums(schema)}
-    for leaf in _leaves(value):
-        if isinstance(leaf, int | float) and not isinstance(leaf, bool):
-            share = "%" in text and round(abs(leaf) * 100, 6) in whole  # 15 % as 0.15
-            if abs(leaf) not in whole and not share and not (leaf == int(leaf) and int(abs(leaf)) in parts):
-                return f"{leaf:g}"
-        elif (
-            isinstance(leaf, str)
-            and leaf not in chosen
-            and re.fullmatch(r"[\d\s.,:/+\-]*\d[\d\s.,:/+\-]*", leaf)
-        ) and any(int(n) not in parts for n in re.findall(r"\d+", leaf)):
-            return repr(leaf)
-    return None
-
-
-def _keys(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, item in cast("dict[str, object]", value).items():
-            yield key
-            yield from _keys(item)
-    elif isinstance(value, list):
-        for item in cast("list[object]", value):
-            yield from _keys(item)
-
-
 def _other_ids(value: object, asked: Asked) -> str | None:
     """Items of a classified table that are not its rows, by the column they share."""
     found = table(asked.material) if asked.kind == "classify" else None
-    lists = list(_lists(value))
+    lists = list(lists_of(value))
     if found is None or len(lists) != 1:
         return None
     header, rows = found
@@ -310,21 +236,10 @@ def _other_ids(value: object, asked: Asked) -> str | None:
     return f"{header[0]} {missing} is missing" if missing else f"a {header[0]} stands there twice"
 
 
-def _leaves(value: object) -> Iterator[object]:
-    if isinstance(value, dict):
-        for item in cast("dict[str, object]", value).values():
-            yield from _leaves(item)
-    elif isinstance(value, list):
-        for item in cast("list[object]", value):
-            yield from _leaves(item)
-    else:
-        yield value
-
-
 def _invented(value: object, asked: Asked, schema: Mapping[str, object]) -> str | None:
     """The first text of a list that does not stand in the material, or of all where none does."""
-    free = [text for text in _leaves(value) if isinstance(text, str) and _NAMED.search(text)]
-    chosen = {str(item) for item in _enums(schema)}
+    free = [text for text in leaves_of(value) if isinstance(text, str) and _NAMED.search(text)]
+    chosen = {str(item) for item in enums_of(schema)}
     named = set(_identifiers(value))
     free = [t for t in free if t not in chosen and (t in named or not _NORMAL.fullmatch(t.strip()))]
     material = _flat(asked.material + "\n" + asked.task)
@@ -362,19 +277,11 @@ def _identifiers(value: object) -> Iterator[str]:
             yield from _identifiers(item)
 
 
-def _lists(value: object) -> Iterator[list[object]]:
-    if isinstance(value, list):
-        yield cast("list[object]", value)
-    elif isinstance(value, dict):
-        for item in cast("dict[str, object]", value).values():
-            yield from _lists(item)
-
-
 def _twice(value: object, task: str) -> str | None:
     """An item that stands twice in a list where the task wants each once."""
     if not _ONCE.search(task):
         return None
-    for items in _lists(value):
+    for items in lists_of(value):
         told = [repr(item) for item in items]
         if again := next((item for item, times in Counter(told).items() if times > 1), None):
             return f"{again[:80]} stands in a list more than once"
@@ -392,7 +299,7 @@ def _rows_missing(value: object, asked: Asked) -> str | None:
         or not re.search(r"\b(?:each|every|all)\b", asked.task, re.IGNORECASE)
     ):
         return None
-    lists = list(_lists(value))
+    lists = list(lists_of(value))
     rows = len(lines) - 1
     if len(lists) == 1 and len(lists[0]) not in (rows, rows + 1):
         return f"the answer has {len(lists[0])} items for {rows} rows"
@@ -408,19 +315,6 @@ def _flat(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _enums(schema: object) -> Iterator[object]:
-    if isinstance(schema, dict):
-        for key, item in cast("dict[str, object]", schema).items():
-            if key in ("enum", "examples") and isinstance(item, list):
-                yield from cast("list[object]", item)
-            elif key == "const":
-                yield item
-            yield from _enums(item)
-    elif isinstance(schema, list):
-        for item in cast("list[object]", schema):
-            yield from _enums(item)
-
-
 def _alike(value: object, material: str) -> str | None:
     """A list whose items are all the same, more often than the material says it."""
     if isinstance(value, dict):
@@ -429,7 +323,7 @@ def _alike(value: object, material: str) -> str | None:
     if not isinstance(value, list):
         return None
     items = cast("list[object]", value)
-    texts = [text for text in _leaves(items[:1]) if isinstance(text, str) and text.strip()]
+    texts = [text for text in leaves_of(items[:1]) if isinstance(text, str) and text.strip()]
     if len(items) >= 3 and texts and all(item == items[0] for item in items):
         flat = _flat(material)
         if min(flat.count(_flat(text)) for text in texts) < len(items):
