@@ -22,7 +22,9 @@ async def recited(
     """What the tool returns for a workspace whose worker, `w`, says these answers in turn. What it runs ends with it."""
     said = [answer if isinstance(answer, dict) else {"text": answer} for answer in answers]
     script = tree.parent / f"{tree.name}.json"
-    script.write_text(json.dumps({"models": [{"name": "w"}], "answers": said}), encoding="utf-8")
+    script.write_text(
+        json.dumps({"models": [{"name": "w", "context_length": 1 << 20}], "answers": said}), encoding="utf-8"
+    )
     service = Service.open(Workspace([str(tree)]), Hosts.single(Recited(str(script))), BUILT_IN)
     try:
         async with Client(build([str(tree)], service=service)) as client:

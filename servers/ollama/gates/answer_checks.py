@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
+import anyio
+
 from .counted import answers, asks_how_many, counted
 from .json_schema import misfit
 from .judged import Judged, Result
@@ -28,10 +30,17 @@ from .wrong_data import data_fault_of, left_open
 async def fits_schema(judged: Judged, schema: object) -> Result:
     known = cast("Mapping[str, object]", schema)
     fault = await misfit(known, judged.candidate.data)
-    fault = fault or data_fault_of(judged.candidate.data, judged.asked, known)
     if fault is not None:
         return False, fault
-    doubt = left_open(judged.candidate.data, judged.asked, known)
+    return await anyio.to_thread.run_sync(_filled, judged, known)
+
+
+def _filled(judged: Judged, schema: Mapping[str, object]) -> Result:
+    """Whether valid data is filled from the material."""
+    data, asked = judged.candidate.data, judged.asked
+    if (fault := data_fault_of(data, asked, schema)) is not None:
+        return False, fault
+    doubt = left_open(data, asked, schema)
     return (True, "it is valid") if doubt is None else (True, "it is valid", doubt)
 
 

@@ -63,8 +63,10 @@ def lost_comment(path: str, old: str, new: str, task: str) -> str | None:
     )
     lines = [line.strip() for line in old.split("\n") if line.strip()]
     behind = re.compile(rf"^(?P<code>[^\"'{mark[0]}]*[^\"'{mark[0]}\s])\s+(?P<comment>{mark}\s*\w.*)$")
+    told = {line.partition(mark)[2].strip() for line in new.split("\n") if mark in line}
     for line in lines:
-        if (found := behind.match(line)) and found["code"] in after and found["comment"] not in new:
+        found = behind.match(line) if len(line) <= _LONGEST else None
+        if found and found["code"] in after and found["comment"].removeprefix(mark).strip() not in told:
             return f"the comment {found['comment'][:60]!r} is gone, and the task does not say so"
     for comment, below in itertools.pairwise(lines):
         kept = below in after and after[below] >= before[below]
@@ -89,6 +91,8 @@ _COMMENT_MARKS: dict[str, str] = {
         ["js", "ts", "jsx", "tsx", "go", "rs", "java", "c", "cpp", "cs", "php", "swift", "kt"], "//"
     ),
 }
+_LONGEST = 500
+"""Characters of a line that is code and a comment."""
 _FEW = 5
 _LEFT = 0.7
 """A file of some lines has at least so much of them after a change."""

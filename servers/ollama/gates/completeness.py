@@ -10,7 +10,11 @@ from typing import cast
 from .amounts import amounts
 from .records import lines_of, rows_of
 
-_SHAPED = re.compile(r"[\w@.:/+-]*\d[\w@.:/+-]*\w|\S+@\S+\w")
+_WORD = re.compile(r"[\w@.:/+-]+")
+_LONGEST = 60
+"""Characters of a word that may be a number, a code or an address."""
+_MOST = 300_000
+"""Records times lines, beyond which it is not looked whether values stand together."""
 
 
 def incomplete(items: Sequence[object], material: str, *, rows_known: bool = False) -> str | None:
@@ -32,6 +36,8 @@ def _apart(records: Sequence[Mapping[str, object]], material: str) -> str | None
     """A record whose values stand in no one line and no one paragraph."""
     paragraphs = [text for text in re.split(r"\n\s*\n", material) if text.strip()]
     places = [*lines_of(material), *(paragraphs if len(paragraphs) >= len(records) else [])]
+    if len(records) * len(places) > _MOST:
+        return None
     for record in records:
         values = [
             v
@@ -58,15 +64,23 @@ def _unlike_told(records: Sequence[Mapping[str, object]], material: str) -> str 
     told = " ".join(str(value) for record in records for value in record.values())
     for record in records:
         for key, value in record.items():
-            if isinstance(value, str) and _SHAPED.fullmatch(value):
+            if isinstance(value, str) and _is_shaped(value):
                 shapes[key].add(_shape(value))
     for key, found in shapes.items():
         if len(found) == 1 and sum(isinstance(record.get(key), str) for record in records) > 1:
             (shape,) = found
-            left = next((w for w in _SHAPED.findall(material) if _shape(w) == shape and w not in told), None)
+            words = (word.rstrip(".:-/") for word in _WORD.findall(material))
+            left = next((w for w in words if _is_shaped(w) and _shape(w) == shape and w not in told), None)
             if left is not None:
                 return f"whether {left[:60]!r} was left out; it looks like each {key}"
     return None
+
+
+def _is_shaped(word: str) -> bool:
+    """Whether a word is more than letters: a number, a code, an address."""
+    return (
+        len(word) <= _LONGEST and bool(_WORD.fullmatch(word)) and any(c.isdigit() or c == "@" for c in word)
+    )
 
 
 def _in(value: object, place: str) -> bool:

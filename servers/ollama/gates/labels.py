@@ -10,6 +10,8 @@ from .amounts import amounts
 
 _GENERIC = frozenset(("name", "nom", "nombre", "value", "wert", "valor", "text", "id", "title", "titel"))
 """Keys that say what of a thing is meant, not which: where the material does not label them, it labels what they lie in."""
+_MOST = 300_000
+"""Lines times values, beyond which none is looked up."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _RATE = re.compile(r"rate|percent|prozent|satz|share|anteil|%|pct|quota", re.IGNORECASE)
 _OF_DIGITS = re.compile(
@@ -24,7 +26,10 @@ _OF_DIGITS = re.compile(
 def misplaced(value: object, material: str) -> str | None:
     """Which value may stand under the wrong key, and why; None where nothing speaks for that."""
     lines = [line for line in material.split("\n") if line.strip()]
-    for path, leaf in _leaves(value, ()):
+    leaves = list(_leaves(value, ()))
+    if len(lines) * len(leaves) > _MOST:
+        return None
+    for path, leaf in leaves:
         if isinstance(leaf, bool) or leaf is None or leaf == "":
             continue
         if fault := _odd(path, leaf, lines):

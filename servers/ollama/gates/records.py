@@ -31,10 +31,18 @@ def mixed(items: Sequence[object], material: str, stands: Stands) -> str | None:
 def table(material: str) -> tuple[list[str], list[list[str]]] | None:
     """Header and rows of a table with commas; None where the material is not one."""
     lines = [line for line in material.strip().split("\n") if line.strip()]
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO("\n".join(lines)))]
+    rows = [[cell.strip() for cell in row] for row in cells("\n".join(lines))]
     if len(rows) < 3 or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
         return None
     return rows[0], rows[1:]
+
+
+def cells(text: str) -> list[list[str]]:
+    """The rows of a text as a table with commas; none where it cannot be one, as a cell is longer than the reader takes."""
+    try:
+        return list(csv.reader(io.StringIO(text)))
+    except csv.Error:
+        return []
 
 
 def rows_of(material: str) -> int | None:
@@ -48,7 +56,7 @@ def rows_of(material: str) -> int | None:
 
 def table_fault(text: str, material: str, task: str) -> str | None:
     """Why a written table with commas is none, or lacks rows of the material's; None where it is sound."""
-    rows = [row for row in csv.reader(io.StringIO(text.strip())) if row]
+    rows = [row for row in cells(text.strip()) if row]
     if any("," in line for line in text.split("\n")):
         odd = next((n for n, row in enumerate(rows, 1) if len(row) != len(rows[0])), None)
         if odd is not None:
@@ -72,7 +80,7 @@ def labelled_fault(text: str, material: str, task: str) -> str | None:
         return None
     header, rows = found
     wanted = [row[0] for row in rows]
-    said = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text.strip())) if row]
+    said = [[cell.strip() for cell in row] for row in cells(text.strip()) if row]
     if said and said[0][0].casefold() == header[0].casefold():
         said = said[1:]
     ids = [row[0] for row in said]

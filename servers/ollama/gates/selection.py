@@ -10,6 +10,7 @@ from typing import cast
 from .records import table
 
 _IS = r"(?:\s+(?:is|are|equals?|of|ist|sind|gleich)|\s*(?:=|==|:))\s+[\"'„]?"
+_MOST_ROWS = 2000
 _REST = re.compile(
     r"\b(?:or|not|no|without|except|more|less|over|under|above|below|before|after|between|only|first|last|most|least|oder|nicht|"
     r"ohne|mehr|weniger|über|unter|vor|nach|nur|\d+)\b|[<>]",
@@ -33,7 +34,7 @@ class Picked:
 def picked(task: str, material: str) -> Picked | None:
     """The rows whose cells are what the task says of their columns; None where it says none of them, or more than that."""
     found = table(material)
-    if found is None:
+    if found is None or len(found[1]) > _MOST_ROWS:
         return None
     header, rows = found
     wanted, rest = dict[int, str](), task

@@ -159,3 +159,16 @@ async def test_data_keeps_the_nulls_and_empty_lists_its_schema_asked_for(tmp_pat
         tree, json.dumps(data), task="Fill it in, null where none.", files=["in.txt"], schema=schema
     )
     assert receipt["data"] == data
+
+
+@pytest.mark.parametrize(
+    "material", ["a" * 300_000, " " * 300_000 + "x", "a,b\n" + "x1,y\n" * 50_000, "x@" * 100_000]
+)
+async def test_a_long_text_of_any_shape_is_judged(tmp_path: Path, material: str) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "in.txt").write_text(f"Code: K-1\nCode: K-2\n{material}")
+    data = {"codes": [{"code": "K-1", "kind": "Code"}, {"code": "K-2", "kind": "Code"}]}
+    call = {"task": "List the codes where kind is Code.", "files": ["in.txt"], "schema": {"type": "object"}}
+    receipt = await recited(tree, json.dumps(data), json.dumps(data), **call)
+    assert receipt["outcome"] in ("accepted", "answered"), receipt
