@@ -10,7 +10,7 @@ import json
 import os
 import select
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -79,8 +79,9 @@ class Stdio:
 
     def write(self, message: Mapping[str, Any]) -> None:
         data = json.dumps(message).encode() + b"\n"
-        while data:
-            data = data[os.write(self.stdin, data) :]
+        with suppress(BrokenPipeError):  # it has ended, which whoever waits for its answer is told
+            while data:
+                data = data[os.write(self.stdin, data) :]
 
     def answer(self, number: int) -> dict[str, Any]:
         for seen in self.notices:

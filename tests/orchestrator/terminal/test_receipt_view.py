@@ -70,11 +70,19 @@ async def test_the_real_receipt_is_drawn_with_its_worker_marked_as_scripted(tmp_
 
 async def test_a_change_is_drawn_as_a_diff_with_its_gate(tmp_path: Path) -> None:
     change = "```python\ndef price(): return 2\n```"
-    lines = await drawn(tmp_path, change, write="price.py")
+    lines = await drawn(tmp_path, change, write="price.py", gate="syntax")
     worker = [line.partition("│ ")[2] for line in lines if line.startswith("  worker scripted small │ ")]
     assert {"-def price(): return 1", "+def price(): return 2"} <= set(worker)
     assert any(line.startswith("accepted · price.py +1/-1 · gate syntax: passed") for line in worker)
     assert (tmp_path / "price.py").read_text(encoding="utf-8") == "def price(): return 2\n"
+
+
+async def test_a_change_that_nothing_ran_is_drawn_as_unchecked(tmp_path: Path) -> None:
+    lines = await drawn(tmp_path, "```python\ndef price(): return 2\n```", write="price.py")
+    (worker,) = [line.partition("│ ")[2] for line in lines if "price.py +1/-1" in line]
+    assert worker.startswith(
+        "written (unchecked: price.py parses and its names are known; nothing ran the change)"
+    )
 
 
 async def test_a_delegation_that_cannot_begin_says_why_in_one_line(tmp_path: Path) -> None:
