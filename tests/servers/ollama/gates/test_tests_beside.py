@@ -46,16 +46,23 @@ def lay_out(
         (tree / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
 
 
+TASK = "values above high come back as they are; fix that"
+
+
 @pytest.mark.parametrize("place", PLACES)
 async def test_the_tests_of_a_module_are_found_and_run_where_nobody_named_a_check(
     tree: Path, place: str
 ) -> None:
     module, tests, name = PLACES[place]
     lay_out(tree, module, tests, name)
-    task = "values above high come back as they are; fix that"
-    refused = await recited(tree, WRONG, WRONG, task=task, files=[module], write="edits")
-    assert refused["outcome"] == "escalate" and "own tests" in refused["reason"]
-    taken = await recited(tree, RIGHT, task=task, files=[module], write="edits")
+    refused = await recited(tree, WRONG, task=TASK, files=[module], write="edits")
+    assert refused["outcome"] == "escalate"
+    assert "own tests: failed: 0 passed, 1 failed" in refused["reason"]
+
+
+async def test_a_change_that_its_own_tests_see_is_accepted(tree: Path) -> None:
+    lay_out(tree, "clamp.py", "test_clamp.py", "clamp")
+    taken = await recited(tree, RIGHT, task=TASK, files=["clamp.py"], write="edits")
     assert taken["outcome"] == "accepted"
     assert taken["gate"]["checks"][-1]["gate"] == "own tests"
 
