@@ -2,7 +2,7 @@
 
     python -m benchmarks.answers [--kinds rename,fix] [-v] [--json]
 
-The 147 tasks of data/answers.json and their answers were written without knowledge of the gates: right ones as a model words them, wrong ones
+The 147 tasks of data/answers.json and their answers were written without sight of the gates: right ones as a model words them, wrong ones
 as small models really go wrong. Gates have been mended after most of them were read, so this says what gates see now,
 not what they would see of other tasks; that is benchmarks.real's. Needs node for some checks. -v prints what is refused
 although right, and accepted although wrong.
